@@ -1,0 +1,16 @@
+"""Transformer parts that the reconstruction models and the bundled video backbone both build on."""
+
+from diff4splat.transformer.attention import CrossAttention, SelfAttention
+from diff4splat.transformer.blocks import FeedForward, Modulation, TransformerBlock
+from diff4splat.transformer.positions import rotary_positions, rotate_by_position, sinusoidal_embedding
+
+__all__ = [
+    "CrossAttention",
+    "FeedForward",
+    "Modulation",
+    "SelfAttention",
+    "TransformerBlock",
+    "rotary_positions",
+    "rotate_by_position",
+    "sinusoidal_embedding",
+]

@@ -1,0 +1,125 @@
+"""Transformer blocks: pre-norm, grouped-query attention, gated feed-forward, optional modulation and context."""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from diff4splat.transformer.attention import CrossAttention, SelfAttention
+
+__all__ = ["FeedForward", "Modulation", "TransformerBlock"]
+
+
+class FeedForward(nn.Module):
+    r"""Gated feed-forward layer, $W_3(\mathrm{silu}(W_1 x) \odot W_2 x)$. Source: Shazeer 2020 (SwiGLU).
+
+    Args:
+        dim: Token width.
+        hidden_dim: Inner width; 8/3 of `dim` costs as much as an ungated layer of 4 times `dim`.
+    """
+
+    def __init__(self, dim: int, hidden_dim: int) -> None:
+        super().__init__()
+        self.gate_value = nn.Linear(dim, 2 * hidden_dim)
+        self.output = nn.Linear(hidden_dim, dim)
+
+    def forward(self, tokens: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
+        """Transform each token by itself."""
+        gate, value = self.gate_value(tokens).chunk(2, dim=-1)
+        return self.output(F.silu(gate) * value)
+
+
+class Modulation(nn.Module):
+    r"""Scale, shift and gate of a block's two branches from a condition, shared over blocks but for an offset.
+
+    Each block adds a learned table to the six vectors that one linear layer, shared by all blocks, makes from the
+    condition; the gates start at zero, so a fresh block changes nothing. Source: Peebles & Xie 2023 (adaLN-zero),
+    Chen et al. 2024 (one shared layer).
+
+    Args:
+        dim: Token width.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(6, dim))
+
+    def forward(self, shared: Float[Tensor, "batch token six_dim"]) -> tuple[Tensor, ...]:
+        """Shift, scale and gate of attention, then of the feed-forward layer, each `batch token dim`."""
+        return tuple((rearrange(shared, "b n (six d) -> six b n d", six=6) + self.table[:, None, None]).unbind(0))
+
+
+class TransformerBlock(nn.Module):
+    """Self-attention, optional cross-attention, feed-forward; each pre-normalised and added to its input.
+
+    Args:
+        dim: Token width.
+        num_heads: Query heads.
+        num_key_value_heads: Key-value heads; fewer than `num_heads` is grouped-query attention.
+        hidden_dim: Inner width of the feed-forward layer; 8/3 of `dim`, rounded up to 32, when omitted.
+        context_dim: Width of a context to read; no cross-attention when omitted.
+        modulated: Whether a condition scales, shifts and gates the branches.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        num_heads: int,
+        num_key_value_heads: int | None = None,
+        hidden_dim: int | None = None,
+        context_dim: int | None = None,
+        modulated: bool = False,
+    ) -> None:
+        super().__init__()
+        hidden = hidden_dim if hidden_dim is not None else -(-8 * dim // 96) * 32
+        self.attention_norm = nn.RMSNorm(dim, eps=1e-6, elementwise_affine=not modulated)
+        self.attention = SelfAttention(dim, num_heads, num_key_value_heads)
+        self.feed_forward_norm = nn.RMSNorm(dim, eps=1e-6, elementwise_affine=not modulated)
+        self.feed_forward = FeedForward(dim, hidden)
+        self.modulation = Modulation(dim) if modulated else None
+        if context_dim is None:
+            self.context_norm, self.context_attention = None, None
+        else:
+            self.context_norm = nn.RMSNorm(dim, eps=1e-6)
+            self.context_attention = CrossAttention(dim, context_dim, num_heads, num_key_value_heads)
+
+    def forward(
+        self,
+        tokens: Float[Tensor, "batch token dim"],
+        *,
+        angles: Float[Tensor, "token half"] | None = None,
+        condition: Float[Tensor, "batch token six_dim"] | None = None,
+        context: Float[Tensor, "batch word context_dim"] | None = None,
+        context_mask: Bool[Tensor, "batch word"] | None = None,
+    ) -> Float[Tensor, "batch token dim"]:
+        """Update the tokens.
+
+        Args:
+            tokens: The sequence.
+            angles: Rotary positions, radians.
+            condition: Shared modulation, six vectors per token; needed when `modulated`.
+            context: Words to read; needed when built with `context_dim`.
+            context_mask: Words that may be read.
+
+        Returns:
+            The sequence, same shape.
+
+        Raises:
+            ValueError: If a condition or context that the block was built for is missing.
+        """
+        if self.modulation is None:
+            tokens = tokens + self.attention(self.attention_norm(tokens), angles)
+        else:
+            if condition is None:
+                raise ValueError("condition is needed: the block was built with modulated=True.")
+            shift, scale, gate, shift_ff, scale_ff, gate_ff = self.modulation(condition)
+            tokens = tokens + gate * self.attention(self.attention_norm(tokens) * (1 + scale) + shift, angles)
+        if self.context_attention is not None and self.context_norm is not None:
+            if context is None:
+                raise ValueError("context is needed: the block was built with context_dim.")
+            tokens = tokens + self.context_attention(self.context_norm(tokens), context, context_mask)
+        if self.modulation is None:
+            return tokens + self.feed_forward(self.feed_forward_norm(tokens))
+        return tokens + gate_ff * self.feed_forward(self.feed_forward_norm(tokens) * (1 + scale_ff) + shift_ff)
