@@ -1,0 +1,138 @@
+"""Each folder stands alone: importing it loads nothing of its own or a higher layer, and no heavy library.
+
+The layers are read from the import-linter contract in pyproject.toml, which checks the imports as written; here a
+fresh interpreter imports each folder and shows what really got loaded.
+"""
+
+import ast
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import diff4splat
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "diff4splat"
+HEAVY = {"diffusers", "gsplat", "lpips", "numba", "torchvision", "transformers"}
+# Third-party libraries that load with their home (and with what is built on it), and with nothing else.
+LIGHT_HOMES = {"roma": "geometry", "huggingface_hub": "hub"}
+
+
+def layers() -> list[set[str]]:
+    """Folders per layer, highest first."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    rows = next(contract for contract in contracts if contract["id"] == "layers")["layers"]
+    return [{name.strip(" ()") for name in row.split("|")} for row in rows]
+
+
+def folders() -> list[str]:
+    """Every part of the package, as found on disk."""
+    found = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    found |= {path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("__")}
+    return sorted(found)
+
+
+def allowed(folder: str) -> set[str]:
+    """Folders that may be loaded together with `folder`: those of lower layers."""
+    rows = layers()
+    level = next(index for index, row in enumerate(rows) if folder in row)
+    lower = set().union(*rows[level + 1 :])
+    return lower | {folder} | ({"diffusion"} if folder == "backbones" else set())
+
+
+def loaded_by(statement: str, root: Path = ROOT) -> set[str]:
+    """Names in `sys.modules` after a new interpreter, started in `root`, ran `statement`."""
+    code = f"{statement}\nimport sys\nprint('\\n'.join(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+def violations(folder: str, loaded: set[str]) -> list[str]:
+    """What must not have been loaded with `folder`, in words."""
+    parts = {name.split(".")[1] for name in loaded if name.startswith("diff4splat.")}
+    top_level = {name.partition(".")[0] for name in loaded}
+    found = [f"diff4splat.{name}" for name in sorted(parts - allowed(folder))]
+    found += sorted(top_level & HEAVY)
+    found += [name for name, home in sorted(LIGHT_HOMES.items()) if name in top_level and home not in parts]
+    return found
+
+
+def write_package(root: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def test_every_folder_has_a_layer() -> None:
+    placed = set().union(*layers())
+    assert set(folders()) <= placed
+
+
+@pytest.mark.parametrize("folder", folders())
+def test_folder_loads_nothing_beside_or_above_it(folder: str) -> None:
+    assert violations(folder, loaded_by(f"import diff4splat.{folder}")) == []
+
+
+def test_the_check_can_fail(tmp_path: Path) -> None:
+    write_package(
+        tmp_path,
+        {
+            "diff4splat/__init__.py": "",
+            "diff4splat/losses/__init__.py": "import diff4splat.pipelines, diff4splat.rendering\nimport gsplat, roma",
+            "diff4splat/pipelines/__init__.py": "",
+            "diff4splat/rendering/__init__.py": "",
+            "gsplat.py": "",
+            "roma.py": "",
+        },
+    )
+    found = violations("losses", loaded_by("import diff4splat.losses", tmp_path))
+    assert found == ["diff4splat.pipelines", "diff4splat.rendering", "gsplat", "roma"]
+
+
+def test_the_check_accepts_a_lower_layer(tmp_path: Path) -> None:
+    write_package(
+        tmp_path,
+        {
+            "diff4splat/__init__.py": "",
+            "diff4splat/losses/__init__.py": "import diff4splat.geometry",
+            "diff4splat/geometry/__init__.py": "import roma",
+            "roma.py": "",
+        },
+    )
+    assert violations("losses", loaded_by("import diff4splat.losses", tmp_path)) == []
+
+
+def test_top_level_loads_no_part_and_no_torch() -> None:
+    loaded = loaded_by("import diff4splat; dir(diff4splat)")
+    assert not {name for name in loaded if name.startswith("diff4splat.")}
+    assert not {name.partition(".")[0] for name in loaded} & (HEAVY | set(LIGHT_HOMES) | {"torch", "numpy"})
+
+
+def test_lazy_names_match_what_type_checkers_see() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    assert ast.unparse(block.test) == "TYPE_CHECKING"
+    homes = {alias.name: node.module for node in block.body for alias in node.names}
+    assert homes == diff4splat._HOMES
+    assert set(homes) == set(diff4splat.__all__)
+    assert set(diff4splat.__all__) | {"__version__"} <= set(dir(diff4splat))
+
+
+@pytest.mark.parametrize("name", sorted(diff4splat.__all__))
+def test_lazy_name_is_the_folder_s_own(name: str) -> None:
+    assert getattr(diff4splat, name) is getattr(import_module(diff4splat._HOMES[name]), name)
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'gaussian'"):
+        diff4splat.gaussian  # noqa: B018
