@@ -1,0 +1,20 @@
+"""The public names of the package; run this file to write them to api_surface.json after a deliberate change."""
+
+import json
+from importlib import import_module
+from pathlib import Path
+
+SURFACE = Path(__file__).with_suffix(".json")
+PACKAGE = Path(__file__).parents[1] / "diff4splat"
+
+
+def public_names() -> dict[str, list[str]]:
+    """`__all__` of the package and of each of its parts."""
+    parts = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    parts |= {path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("__")}
+    modules = ["diff4splat", *(f"diff4splat.{part}" for part in sorted(parts))]
+    return {module: sorted(import_module(module).__all__) for module in modules}
+
+
+if __name__ == "__main__":
+    SURFACE.write_text(json.dumps(public_names(), indent=2) + "\n")

@@ -1,0 +1,41 @@
+"""Public names change only on purpose: `python tests/api_surface.py` writes the new list."""
+
+import json
+from importlib import import_module
+
+from api_surface import SURFACE, public_names
+
+# What examples and outside code may rely on from one release to the next.
+CONTRACT = {
+    "diff4splat": "Diff4SplatPipeline LDRM DeformableGaussianField Gaussians Cameras render",
+    "diff4splat.backbones": "VideoBackbone LatentSpec register_backbone",
+    "diff4splat.cameras": "Cameras PluckerEmbedding plucker_rays trajectory",
+    "diff4splat.diffusion": "flow_matching_loss CosineGuidance ConstantGuidance",
+    "diff4splat.gaussians": "Gaussians DeformableGaussianField deform_gaussians",
+    "diff4splat.geometry": "quaternion_multiply quaternion_conjugate quaternion_normalize quaternion_rotate "
+    "quaternion_slerp quaternion_to_matrix matrix_to_quaternion project unproject",
+    "diff4splat.losses": "pearson_depth_loss total_variation_loss motion_loss PhotometricLoss",
+    "diff4splat.models": "LDRM",
+    "diff4splat.pipelines": "Diff4SplatPipeline",
+    "diff4splat.rendering": "render Rendering",
+}
+
+
+def test_public_names_are_the_recorded_ones() -> None:
+    assert public_names() == json.loads(SURFACE.read_text())
+
+
+def test_the_contract_is_public() -> None:
+    names = public_names()
+    missing = {module: set(wanted.split()) - set(names.get(module, [])) for module, wanted in CONTRACT.items()}
+    assert not {module: lacking for module, lacking in missing.items() if lacking}
+
+
+def test_every_public_name_exists() -> None:
+    lacking = [
+        f"{module}.{name}"
+        for module, names in public_names().items()
+        for name in names
+        if not hasattr(import_module(module), name)
+    ]
+    assert lacking == []
