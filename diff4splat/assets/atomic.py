@@ -1,0 +1,63 @@
+"""Writing a file so that a reader never sees half of it."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["atomic_path"]
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Temporary path beside `path` that takes its name only when the block ends without an error.
+
+    The temporary file lies in the same folder (a rename across file systems is not atomic), ends in the
+    same suffix, is flushed to disk before the rename, and is removed if the block raises, so that an
+    interrupted save leaves the previous file as it was. A symbolic link at `path` stays a link.
+
+    Args:
+        path: Where the finished file shall be; its folder must exist.
+
+    Yields:
+        The path to write to; the file exists and is empty.
+
+    Raises:
+        FileNotFoundError: If the folder does not exist.
+        IsADirectoryError: If `path` is a folder.
+
+    Example:
+        >>> import tempfile
+        >>> target = Path(tempfile.mkdtemp()) / "note.txt"
+        >>> with atomic_path(target) as temporary:
+        ...     _ = temporary.write_text("whole or not at all")
+        >>> target.read_text()
+        'whole or not at all'
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(f"path must name a file, got the folder {path}.")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: the folder {target.parent} does not exist.")
+    # The start of the name is cut so that the longer temporary name stays within what file systems allow.
+    temporary = target.with_name(f".{target.stem[:64]}.{secrets.token_hex(6)}{target.suffix[:32]}")
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    try:
+        yield temporary
+        _flush(temporary)
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        _flush(target.parent)
+
+
+def _flush(path: Path) -> None:
+    """Push what the system still holds of a file or folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
