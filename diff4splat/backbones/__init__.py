@@ -1,0 +1,14 @@
+"""Video diffusion models behind one protocol, found by name.
+
+The name "compact" is the bundled small model; its code loads when it is first asked for.
+"""
+
+from diff4splat.backbones.backbone import (
+    LatentSpec,
+    VideoBackbone,
+    get_backbone,
+    list_backbones,
+    register_backbone,
+)
+
+__all__ = ["LatentSpec", "VideoBackbone", "get_backbone", "list_backbones", "register_backbone"]

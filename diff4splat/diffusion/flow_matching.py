@@ -1,0 +1,336 @@
+"""Flow matching on straight paths: noise levels, training loss and Euler sampler.
+
+Time 0 is clean data and time 1 is noise, so the velocity points from data to noise and sampling walks from 1 to 0.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from diff4splat.diffusion.guidance import Guidance
+
+__all__ = [
+    "SampleStep",
+    "euler_sample",
+    "euler_step",
+    "flow_matching_loss",
+    "flow_matching_weight",
+    "noise_interpolate",
+    "sample_times",
+    "shifted_times",
+    "velocity_target",
+]
+
+
+def noise_interpolate(
+    clean: Float[Tensor, "*shape"], noise: Float[Tensor, "*shape"], time: Float[Tensor, "*batch"]
+) -> Float[Tensor, "*shape"]:
+    r"""Noisy sample on the straight path between data and noise.
+
+    $$z_t = (1 - t) \, z^{(0)} + t \, z^{(1)}$$
+
+    with $z^{(0)}$ = `clean`, $z^{(1)}$ = `noise`, $t$ = `time`. Source: Diff4Splat, Sec. 3.4.
+
+    Args:
+        clean: Data.
+        noise: Standard normal draw.
+        time: In [0, 1]; its axes are the leading axes of `clean`, and it is constant over the others. So it may be
+            one value, one per batch element, or one per batch element and latent frame.
+
+    Returns:
+        Sample at `time`; exactly `clean` at 0 and `noise` at 1.
+
+    Raises:
+        ValueError: If the axes of `time` are not the leading axes of `clean`.
+    """
+    time = _align(time, clean, "time")
+    return (1 - time) * clean + time * noise
+
+
+def velocity_target(
+    clean: Float[Tensor, "*shape"], noise: Float[Tensor, "*shape"]
+) -> Float[Tensor, "*shape"]:
+    r"""Velocity of the straight path, the same at every time: $u = z^{(1)} - z^{(0)}$.
+
+    Source: Diff4Splat, Sec. 3.4 (target in Eq. 2).
+
+    Args:
+        clean: Data, $z^{(0)}$.
+        noise: Standard normal draw, $z^{(1)}$.
+
+    Returns:
+        Derivative of `noise_interpolate` with respect to time.
+    """
+    return noise - clean
+
+
+def flow_matching_loss(
+    prediction: Float[Tensor, "batch *event"],
+    clean: Float[Tensor, "batch *event"],
+    noise: Float[Tensor, "batch *event"],
+    *,
+    weight: Float[Tensor, "*leading"] | None = None,
+) -> Float[Tensor, " batch"]:
+    r"""Weighted squared error of a predicted velocity, per batch element.
+
+    $$\mathcal{L}_{FM} = w(t) \, \lVert v_\theta(z_t, t) - (z^{(1)} - z^{(0)}) \rVert^2$$
+
+    with $v_\theta$ = `prediction`, $z^{(0)}$ = `clean`, $z^{(1)}$ = `noise`, $w$ = `weight`.
+    Source: Diff4Splat, Eq. 2. Differs: mean instead of sum over the axes of one sample, so that the value does not
+    grow with the resolution.
+
+    Args:
+        prediction: Velocity predicted at `noise_interpolate(clean, noise, time)`.
+        clean: Data.
+        noise: The draw used for the interpolation.
+        weight: Not normalised; axes are leading axes of `prediction`. Shape `batch` for $w(t)$; shape
+            `batch latent_frame` with zeros leaves out frames that are given.
+
+    Returns:
+        One value per batch element, not reduced over the batch; float32 for half-precision input.
+
+    Raises:
+        ValueError: If the axes of `weight` are not leading axes of `prediction`.
+    """
+    wide = torch.promote_types(prediction.dtype, torch.float32)
+    error = (prediction.to(wide) - velocity_target(clean.to(wide), noise.to(wide))).square()
+    if weight is not None:
+        error = _align(weight.to(wide), error, "weight") * error
+    return error.flatten(1).mean(1) if error.ndim > 1 else error
+
+
+def flow_matching_weight(
+    time: Float[Tensor, "*batch"], *, scheme: Literal["uniform", "cosmap"] = "uniform"
+) -> Float[Tensor, "*batch"]:
+    r"""Loss weight $w(t)$ of a noise level.
+
+    "uniform" is 1. "cosmap" is $\frac{2}{\pi (1 - 2t + 2t^2)}$, which has mean 1 over [0, 1] and its peak at
+    the middle. Source: $w(t)$ of Diff4Splat, Eq. 2 (not specified there); cosmap from Esser et al., "Scaling
+    Rectified Flow Transformers for High-Resolution Image Synthesis".
+
+    Args:
+        time: In [0, 1].
+        scheme: Name of the weighting.
+
+    Returns:
+        Weight of each time.
+
+    Raises:
+        ValueError: If `scheme` is unknown.
+    """
+    if scheme == "uniform":
+        return torch.ones_like(time)
+    if scheme == "cosmap":
+        return 2.0 / (math.pi * (1.0 - 2.0 * time + 2.0 * time.square()))
+    raise ValueError(f"scheme must be 'uniform' or 'cosmap', got {scheme!r}.")
+
+
+def sample_times(
+    batch: int,
+    *,
+    distribution: Literal["uniform", "logit_normal"] = "uniform",
+    mean: float = 0.0,
+    std: float = 1.0,
+    shift: float = 1.0,
+    generator: torch.Generator | None = None,
+    device: torch.device | str | None = None,
+) -> Float[Tensor, " batch"]:
+    """Noise levels to train on.
+
+    Args:
+        batch: Number of draws.
+        distribution: "uniform" on [0, 1), or "logit_normal": the logistic function of a normal draw, which trains
+            the middle of the path more than its ends.
+        mean: Mean of the logit-normal's normal draw; positive values move towards noise.
+        std: Standard deviation of that draw.
+        shift: Applied to every draw as in `shifted_times`; values above 1 move towards noise.
+        generator: Source of randomness.
+        device: Device of the result; the generator's when omitted.
+
+    Returns:
+        Times in [0, 1], float32.
+
+    Raises:
+        ValueError: If `batch`, `std` or `shift` is out of range or `distribution` is unknown.
+    """
+    if batch < 0:
+        raise ValueError(f"batch must be >= 0, got {batch}.")
+    _check_shift(shift)
+    if device is None and generator is not None:
+        device = generator.device
+    if distribution == "uniform":
+        times = torch.rand(batch, generator=generator, device=device, dtype=torch.float32)
+    elif distribution == "logit_normal":
+        if not std > 0:
+            raise ValueError(f"std must be > 0, got {std}.")
+        draw = torch.randn(batch, generator=generator, device=device, dtype=torch.float32)
+        times = torch.sigmoid(mean + std * draw)
+    else:
+        raise ValueError(f"distribution must be 'uniform' or 'logit_normal', got {distribution!r}.")
+    return shift * times / (1 + (shift - 1) * times)
+
+
+def shifted_times(
+    num_steps: int,
+    shift: float = 1.0,
+    *,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Float[Tensor, " step_plus_one"]:
+    r"""Sampling times from 1 down to 0, denser where the noise is if shifted.
+
+    $$t' = \frac{s \, t}{1 + (s - 1) \, t}$$
+
+    for evenly spaced $t$, with $s$ = `shift`. Source: Esser et al., "Scaling Rectified Flow Transformers for
+    High-Resolution Image Synthesis", Eq. 23.
+
+    Args:
+        num_steps: Number of sampler steps.
+        shift: 1 keeps the times even; larger values spend more steps near noise, as large latents need.
+        device: Device of the result.
+        dtype: Type of the result.
+
+    Returns:
+        Strictly falling times, `num_steps` + 1 of them, the first exactly 1 and the last exactly 0.
+
+    Raises:
+        ValueError: If `num_steps` < 1 or `shift` <= 0.
+
+    Example:
+        >>> shifted_times(2, 3.0)
+        tensor([1.0000, 0.7500, 0.0000])
+    """
+    return torch.tensor(_time_grid(num_steps, shift), device=device, dtype=dtype)
+
+
+def euler_step(
+    latents: Float[Tensor, "*shape"],
+    velocity: Float[Tensor, "*shape"],
+    time: float | Float[Tensor, ""],
+    next_time: float | Float[Tensor, ""],
+) -> Float[Tensor, "*shape"]:
+    r"""One step along the flow: $z_{t'} = z_t + (t' - t) \, v$.
+
+    Args:
+        latents: Sample at `time`.
+        velocity: Predicted velocity at `time`.
+        time: Current time, in [0, 1].
+        next_time: Time after the step; below `time` when sampling.
+
+    Returns:
+        Sample at `next_time`.
+    """
+    return latents + (next_time - time) * velocity
+
+
+@dataclass(frozen=True)
+class SampleStep:
+    """State of the sampler after one step, as its callback receives it.
+
+    Attributes:
+        step: Index of the step that was just made, from 0.
+        num_steps: Number of steps in all.
+        time: Time before the step.
+        next_time: Time after the step; 0 after the last one.
+        scale: Guidance scale in use; 1 when the unconditional pass was skipped.
+        num_passes: Network passes made so far, conditional and unconditional.
+        latents: Sample at `next_time`.
+        velocity: Guided velocity that made the step; `latents - next_time * velocity` is the clean sample it
+            points to.
+    """
+
+    step: int
+    num_steps: int
+    time: float
+    next_time: float
+    scale: float
+    num_passes: int
+    latents: Tensor
+    velocity: Tensor
+
+
+def euler_sample(
+    velocity: Callable[[Tensor, Tensor, bool], Tensor],
+    noise: Float[Tensor, "batch *event"],
+    *,
+    num_steps: int,
+    shift: float = 1.0,
+    guidance: Guidance | None = None,
+    callback: Callable[[SampleStep], Tensor | None] | None = None,
+) -> Float[Tensor, "batch *event"]:
+    """Clean sample from noise by Euler steps along a predicted velocity.
+
+    Exact, up to rounding, for every number of steps where the velocity is that of a straight path. The running
+    sample is kept in float32 or wider, whatever the network computes in.
+
+    Args:
+        velocity: Network as `velocity(latents, time, conditional)`; `latents` has the type of `noise`, `time` is
+            one value per batch element, and `conditional` says whether to use the condition.
+        noise: Standard normal draw; its type and device are those of the result.
+        num_steps: Number of steps.
+        shift: Time shift, see `shifted_times`.
+        guidance: Guidance schedule; conditional passes alone when omitted. The unconditional pass is made only
+            where `guidance.needs_unconditional` asks for it.
+        callback: Called after each step; a tensor it returns replaces the sample, which is how a known first frame
+            is held in place.
+
+    Returns:
+        Sample at time 0. Differentiable; wrap the call in `torch.no_grad()` for plain sampling.
+
+    Raises:
+        ValueError: If `num_steps` or `shift` is out of range, or the network or callback changes the shape.
+    """
+    times = _time_grid(num_steps, shift)
+    latents = noise.to(torch.promote_types(noise.dtype, torch.float32))
+    passes = 0
+    for step, (time, next_time) in enumerate(zip(times[:-1], times[1:], strict=True)):
+        inputs = latents.to(noise.dtype)
+        batch_time = torch.full((noise.shape[0],), time, device=noise.device, dtype=latents.dtype)
+        prediction = _checked(velocity(inputs, batch_time, True), noise, "velocity").to(latents.dtype)
+        passes += 1
+        scale = 1.0
+        if guidance is not None and guidance.needs_unconditional(step, num_steps):
+            scale = guidance.scale(step, num_steps)
+            unconditional = _checked(velocity(inputs, batch_time, False), noise, "velocity")
+            prediction = guidance.combine(prediction, unconditional.to(latents.dtype), scale)
+            passes += 1
+        latents = euler_step(latents, prediction, time, next_time)
+        if callback is not None:
+            state = SampleStep(step, num_steps, time, next_time, scale, passes, latents, prediction)
+            replacement = callback(state)
+            if replacement is not None:
+                latents = _checked(replacement, noise, "callback").to(latents.dtype)
+    return latents.to(noise.dtype)
+
+
+def _time_grid(num_steps: int, shift: float) -> list[float]:
+    if num_steps < 1:
+        raise ValueError(f"num_steps must be >= 1, got {num_steps}.")
+    _check_shift(shift)
+    even = [(num_steps - step) / num_steps for step in range(num_steps + 1)]
+    return [shift * time / (1.0 + (shift - 1.0) * time) for time in even]
+
+
+def _check_shift(shift: float) -> None:
+    if not (math.isfinite(shift) and shift > 0):
+        raise ValueError(f"shift must be finite and > 0, got {shift}.")
+
+
+def _align(values: Tensor, like: Tensor, name: str) -> Tensor:
+    """`values` with trailing axes of length 1 so that it broadcasts over the leading axes of `like`."""
+    if values.shape != like.shape[: values.ndim]:
+        raise ValueError(
+            f"{name} must have the leading axes of the sample {tuple(like.shape)}, got {tuple(values.shape)}."
+        )
+    return values.reshape(*values.shape, *[1] * (like.ndim - values.ndim))
+
+
+def _checked(output: Tensor, like: Tensor, name: str) -> Tensor:
+    if output.shape != like.shape:
+        raise ValueError(f"{name} must return shape {tuple(like.shape)}, got {tuple(output.shape)}.")
+    return output

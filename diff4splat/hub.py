@@ -1,0 +1,418 @@
+"""Modules on disk and on the Hub: a config.json beside a model.safetensors, loaded strictly.
+
+A name is resolved in this order: a model bundled with the package, a local folder, a Hub id (`owner/name`). The
+network is touched for the last one only.
+"""
+
+import copy
+import functools
+import hashlib
+import inspect
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+__all__ = [
+    "HubModule",
+    "list_bundled",
+    "load_state",
+    "read_config",
+    "read_safetensors",
+    "resolve_pretrained",
+    "save_module",
+    "weights_hash",
+]
+
+CONFIG_NAME = "config.json"
+WEIGHTS_NAME = "model.safetensors"
+_BUNDLED = Path(__file__).parent / "weights"
+_CLASS_KEY = "_class"
+_HASH_KEY = "_weights_sha256"
+_Module = TypeVar("_Module", bound="HubModule")
+
+
+class HubModule(nn.Module):
+    """Module whose constructor arguments are its config and whose weights load strictly.
+
+    Subclass it as `nn.Module`; the constructor arguments, defaults included, are recorded as `config`. They must be
+    JSON values (numbers, strings, booleans, None, lists, dicts), and tuples come back as lists, so accept sequences.
+
+    Example:
+        >>> class Affine(HubModule):
+        ...     def __init__(self, width: int = 3) -> None:
+        ...         super().__init__()
+        ...         self.linear = nn.Linear(width, width)
+        >>> Affine(5).config
+        {'width': 5}
+    """
+
+    _config: dict[str, Any]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in cls.__dict__:
+            cls.__init__ = _recording(cls.__init__)  # type: ignore[method-assign]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Constructor arguments that rebuild this module, defaults included; a copy."""
+        return copy.deepcopy(self.__dict__.get("_config", {}))
+
+    def save_pretrained(self, folder: str | os.PathLike[str], *, dtype: torch.dtype | None = None) -> None:
+        """Write config.json and model.safetensors.
+
+        Args:
+            folder: Created if missing; files already there are replaced, each in one step.
+            dtype: Storage type of floating-point weights, for instance `torch.float16` for half the size; the type
+                they have when omitted.
+
+        Raises:
+            TypeError: If a constructor argument is not a JSON value.
+        """
+        save_module(self.config, self.state_dict(), folder, class_name=type(self).__name__, dtype=dtype)
+
+    @classmethod
+    def from_pretrained(
+        cls: type[_Module],
+        name_or_path: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        subfolder: str | None = None,
+    ) -> _Module:
+        """Build the module from its config and load its weights.
+
+        Args:
+            name_or_path: Bundled name, local folder or Hub id, see `resolve_pretrained`.
+            revision: Branch, tag or commit on the Hub.
+            local_files_only: Use what the Hub cache holds, without network.
+            subfolder: Folder inside the model that holds the two files.
+
+        Returns:
+            The module on the CPU in evaluation mode, in the floating-point type of its constructor (float32), also
+            where the file stores half precision.
+
+        Raises:
+            FileNotFoundError: If the model or one of its files cannot be found.
+            ValueError: If a file is damaged, or config or weights do not fit this class.
+        """
+        folder = resolve_pretrained(
+            name_or_path, revision=revision, local_files_only=local_files_only, subfolder=subfolder
+        )
+        config = read_config(folder)
+        written = config.pop(_CLASS_KEY, cls.__name__)
+        expected_hash = config.pop(_HASH_KEY, None)
+        if written != cls.__name__:
+            raise ValueError(f"{folder / CONFIG_NAME} describes a {written}, not a {cls.__name__}.")
+        module = _build(cls, config, folder / CONFIG_NAME)
+        weights = folder / WEIGHTS_NAME
+        if expected_hash is not None and weights.is_file() and _sha256(weights) != expected_hash:
+            raise ValueError(
+                f"{weights} is not the file that {CONFIG_NAME} was written with (its SHA-256 differs). Fetch the "
+                f"model again; if you replaced the weights on purpose, remove {_HASH_KEY!r} from {CONFIG_NAME}."
+            )
+        load_state(module, read_safetensors(weights), source=weights)
+        return module.eval()
+
+
+def save_module(
+    config: Mapping[str, Any],
+    state: Mapping[str, Tensor],
+    folder: str | os.PathLike[str],
+    *,
+    class_name: str | None = None,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write a config and a state dict as config.json and model.safetensors.
+
+    Each file is replaced in one step, weights first. The config records the SHA-256 of the weights, so that a
+    write that was cut off between the two is noticed when the model is loaded.
+
+    Args:
+        config: JSON values; names beginning with an underscore are reserved.
+        state: Tensors by name; any device, shared memory allowed.
+        folder: Created if missing.
+        class_name: Recorded in the config and compared on loading.
+        dtype: Storage type of floating-point tensors; the type they have when omitted.
+
+    Raises:
+        TypeError: If a config value is not JSON.
+        ValueError: If a config name is reserved, or `dtype` is not floating point.
+    """
+    if dtype is not None and not dtype.is_floating_point:
+        raise ValueError(f"dtype must be a floating-point type, got {dtype}.")
+    for name, value in config.items():
+        if name.startswith("_"):
+            raise ValueError(f"config names must not begin with an underscore, got {name!r}.")
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"config value {name!r} must be JSON, got {value!r}.") from error
+    stored = {}
+    for name, tensor in state.items():
+        tensor = tensor.detach().cpu()
+        if dtype is not None and tensor.is_floating_point():
+            tensor = tensor.to(dtype)
+        # A copy of each tensor, since safetensors refuses tensors that share memory (tied weights, views).
+        stored[name] = tensor.clone(memory_format=torch.contiguous_format)
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    _replace(folder / WEIGHTS_NAME, lambda path: save_file(stored, path, metadata={"format": "pt"}))
+    header = {} if class_name is None else {_CLASS_KEY: class_name}
+    content = {**header, **config, _HASH_KEY: _sha256(folder / WEIGHTS_NAME)}
+    text = json.dumps(content, indent=2) + "\n"
+    _replace(folder / CONFIG_NAME, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def load_state(
+    module: nn.Module, state: Mapping[str, Tensor], *, source: str | os.PathLike[str] = "state"
+) -> None:
+    """Load weights into a module, all of them or none.
+
+    Args:
+        module: Receives the values in its own floating-point type, on its own device.
+        state: Tensors by name.
+        source: Named in errors.
+
+    Raises:
+        ValueError: If names are missing or unexpected, or shapes or kinds of type differ; lists every one.
+    """
+    own = module.state_dict()
+    problems = [f"missing: {name}" for name in own if name not in state]
+    problems += [f"unexpected: {name}" for name in state if name not in own]
+    for name in own:
+        if name not in state:
+            continue
+        expected, got = own[name], state[name]
+        if expected.shape != got.shape:
+            problems.append(f"shape of {name}: expected {tuple(expected.shape)}, got {tuple(got.shape)}")
+        elif expected.is_floating_point() != got.is_floating_point():
+            problems.append(f"type of {name}: expected {expected.dtype}, got {got.dtype}")
+    if problems:
+        listed = "\n  ".join(problems)
+        raise ValueError(f"{source} does not fit {type(module).__name__}:\n  {listed}")
+    module.load_state_dict(dict(state), strict=True)
+
+
+def read_safetensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """Tensors of a safetensors file, which unlike a pickle cannot run code.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Tensors by name, on the CPU.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is a pickle or torch archive, or is truncated or inconsistent.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist or is not a file.")
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(8)
+        length = int.from_bytes(start, "little")
+        brace = file.read(1)
+    if start.startswith(b"PK\x03\x04") or (start[:1] == b"\x80" and brace != b"{"):
+        raise ValueError(
+            f"{path} is a pickle or torch archive; only safetensors files are read, as they run no code."
+        )
+    if size < 8 or length > size - 8:
+        raise ValueError(
+            f"{path} is truncated or no safetensors file: {size} bytes, header of {length} announced."
+        )
+    if brace != b"{":
+        raise ValueError(f"{path} is no safetensors file: its header is not JSON.")
+    try:
+        return load_file(path)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise ValueError(f"{path} is truncated or damaged: {error}.") from error
+
+
+def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """Content of the config.json in a folder.
+
+    Args:
+        folder: Folder of a saved module.
+
+    Returns:
+        The JSON object; names beginning with an underscore describe the file, the others are constructor arguments.
+
+    Raises:
+        FileNotFoundError: If there is no config.json.
+        ValueError: If it is not a JSON object.
+    """
+    path = Path(folder) / CONFIG_NAME
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} does not exist; a saved module has {CONFIG_NAME} and {WEIGHTS_NAME}."
+        )
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON: {error}.") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"{path} must hold a JSON object, got {type(config).__name__}.")
+    return config
+
+
+def resolve_pretrained(
+    name_or_path: str | os.PathLike[str],
+    *,
+    revision: str | None = None,
+    local_files_only: bool = False,
+    subfolder: str | None = None,
+) -> Path:
+    """Local folder of a model, fetched from the Hub only if it is neither bundled nor a folder.
+
+    Args:
+        name_or_path: Name of a bundled model (write "./name" for a folder of that name), a local folder, or a Hub
+            id `owner/name`.
+        revision: Branch, tag or commit on the Hub.
+        local_files_only: Use what the Hub cache holds, without network.
+        subfolder: Folder inside the model to return.
+
+    Returns:
+        The folder.
+
+    Raises:
+        FileNotFoundError: If nothing is found; says where it was looked for.
+    """
+    name = os.fspath(name_or_path)
+    if name in list_bundled():
+        folder = _BUNDLED / name
+    elif Path(name).expanduser().is_dir():
+        folder = Path(name).expanduser()
+    elif _is_hub_id(name):
+        folder = _fetch(name, revision=revision, local_files_only=local_files_only, subfolder=subfolder)
+    else:
+        raise FileNotFoundError(
+            f"no model {name!r}: it is not bundled (bundled: {list_bundled()}), {Path(name).absolute()} is not a "
+            "folder, and it is not a Hub id of the form owner/name."
+        )
+    if subfolder is None:
+        return folder
+    if not (folder / subfolder).is_dir():
+        raise FileNotFoundError(f"{folder} has no folder {subfolder!r}.")
+    return folder / subfolder
+
+
+def list_bundled() -> list[str]:
+    """Names of the models that come with the package.
+
+    Returns:
+        Sorted names; empty if this copy of the package has none.
+    """
+    return sorted(path.name for path in _BUNDLED.iterdir() if path.is_dir()) if _BUNDLED.is_dir() else []
+
+
+def weights_hash(folder: str | os.PathLike[str]) -> str:
+    """Fingerprint of all safetensors files in a folder and its subfolders, for the provenance of results.
+
+    Args:
+        folder: Folder of a saved model.
+
+    Returns:
+        SHA-256, 64 hexadecimal digits, over relative names and contents; the configs do not enter.
+
+    Raises:
+        FileNotFoundError: If there is no safetensors file.
+    """
+    folder = Path(folder)
+    files = sorted(folder.rglob("*.safetensors"), key=lambda path: path.relative_to(folder).as_posix())
+    if not files:
+        raise FileNotFoundError(f"{folder} holds no safetensors file.")
+    lines = "".join(f"{_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _recording(init: Callable[..., None]) -> Callable[..., None]:
+    """`init` that first records its arguments, unless a subclass's constructor already did."""
+    signature = inspect.signature(init)
+    open_ended = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    for parameter in signature.parameters.values():
+        if parameter.kind in open_ended:
+            raise TypeError(
+                f"{init.__qualname__} must name its arguments to be saved, got *{parameter.name}."
+            )
+
+    @functools.wraps(init)
+    def recorded(self: HubModule, *args: Any, **kwargs: Any) -> None:
+        if "_config" not in self.__dict__:
+            bound = signature.bind(self, *args, **kwargs)
+            bound.apply_defaults()
+            object.__setattr__(self, "_config", copy.deepcopy(dict(list(bound.arguments.items())[1:])))
+        init(self, *args, **kwargs)
+
+    return recorded
+
+
+def _build(cls: type[_Module], config: Mapping[str, Any], source: Path) -> _Module:
+    known = list(inspect.signature(cls).parameters)
+    unknown = sorted(set(config) - set(known))
+    if unknown:
+        raise ValueError(
+            f"{source} has arguments that {cls.__name__} does not know: {unknown}; known: {known}."
+        )
+    # The draws for the initial weights, all replaced right after, leave the caller's random state as it was.
+    with torch.random.fork_rng(devices=[]):
+        return cls(**config)
+
+
+def _replace(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write a file beside its destination, then move it there in one step."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _is_hub_id(name: str) -> bool:
+    parts = name.split("/")
+    return len(parts) == 2 and all(part and part.strip(".~") and "\\" not in part for part in parts)
+
+
+def _fetch(name: str, *, revision: str | None, local_files_only: bool, subfolder: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    prefix = "" if subfolder is None else f"{subfolder}/"
+    try:
+        folder = snapshot_download(
+            name,
+            revision=revision,
+            local_files_only=local_files_only,
+            allow_patterns=[f"{prefix}*.json", f"{prefix}*.safetensors"],
+        )
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise FileNotFoundError(
+            f"no model {name!r}: it is not bundled (bundled: {list_bundled()}), {Path(name).absolute()} is not a "
+            f"folder, and the Hub {'cache ' if local_files_only else ''}did not give it: {error}"
+        ) from error
+    return Path(folder)
