@@ -1,0 +1,71 @@
+"""docs/paper_map.md tells the truth: each file, function and test that it names is there."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "paper_map.md"
+
+
+def rows() -> list[list[str]]:
+    """Cells of the equations' table: paper, equation, file, function, test."""
+    lines = [line for line in PAGE.read_text().splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+    assert cells[0] == ["paper", "equation", "file", "function", "test"]
+    return cells[2:]
+
+
+def quoted(cell: str) -> list[str]:
+    """Words in back quotes."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def definitions(path: Path) -> set[str]:
+    """Names that a file defines at top level, and `Class.name` for what its classes define."""
+    names = set()
+    for node in ast.parse(path.read_text()).body:
+        names |= {name for name in defined(node)}
+        if isinstance(node, ast.ClassDef):
+            names |= {f"{node.name}.{name}" for child in node.body for name in defined(child)}
+    return names
+
+
+def defined(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return [node.name]
+    if isinstance(node, ast.AnnAssign):
+        return [ast.unparse(node.target)]
+    return [ast.unparse(target) for target in node.targets] if isinstance(node, ast.Assign) else []
+
+
+def missing(row: list[str]) -> list[str]:
+    """What the row names and the repository lacks."""
+    _, _, (file,), functions, tests = row[0], row[1], quoted(row[2]), quoted(row[3]), quoted(row[4])
+    if not (ROOT / file).is_file():
+        return [file]
+    lacking = [name for name in functions if name not in definitions(ROOT / file)]
+    for test in tests:
+        test_file, _, name = test.partition("::")
+        if not (ROOT / test_file).is_file() or name not in definitions(ROOT / test_file):
+            lacking.append(test)
+    return lacking
+
+
+@pytest.mark.parametrize("row", rows(), ids=lambda row: row[0])
+def test_row_names_what_exists(row: list[str]) -> None:
+    assert quoted(row[3]) and quoted(row[4]), "a row names at least one function and one test"
+    assert missing(row) == []
+
+
+def test_the_check_can_fail() -> None:
+    function = "`pearson_depth_loss`"
+    assert missing(["", "", "`diff4splat/nowhere.py`", function, "`tests/nowhere.py::test_x`"]) == [
+        "diff4splat/nowhere.py"
+    ]
+    assert missing(["", "", "`tests/test_paper_map.py`", function, "`tests/test_paper_map.py::test_x`"]) == [
+        "pearson_depth_loss",
+        "tests/test_paper_map.py::test_x",
+    ]
