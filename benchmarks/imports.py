@@ -1,6 +1,6 @@
 """Time of `import diff4splat`, and of each part over the time of `import torch` alone.
 
-Run `python benchmarks/imports.py`. Each import happens in a new interpreter; the fastest of `--repeats` counts.
+Run `python benchmarks/imports.py`. Each import has a new interpreter; the fastest of `--repeats` counts.
 """
 
 import subprocess

@@ -1,4 +1,4 @@
-"""The public names of the package; run this file to write them to api_surface.json after a deliberate change."""
+"""The public names of the package; run this file after a deliberate change to write api_surface.json."""
 
 import json
 from importlib import import_module

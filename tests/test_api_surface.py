@@ -27,7 +27,9 @@ def test_public_names_are_the_recorded_ones() -> None:
 
 def test_the_contract_is_public() -> None:
     names = public_names()
-    missing = {module: set(wanted.split()) - set(names.get(module, [])) for module, wanted in CONTRACT.items()}
+    missing = {
+        module: set(wanted.split()) - set(names.get(module, [])) for module, wanted in CONTRACT.items()
+    }
     assert not {module: lacking for module, lacking in missing.items() if lacking}
 
 
