@@ -1,0 +1,287 @@
+"""The camera struct: where each frame was taken from and through which lens."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from diff4splat.geometry import matrix_to_quaternion, quaternion_slerp, quaternion_to_matrix
+
+__all__ = ["Cameras", "field_of_view_to_intrinsics"]
+
+
+@dataclass(frozen=True, eq=False)
+class Cameras:
+    """Pinhole cameras of one image size, one per frame, with any leading batch axes.
+
+    Axes are OpenCV's: +x right, +y down, +z forward. Construction checks shapes only; values are checked by `validate()`.
+
+    Args:
+        camera_to_world: Rigid transforms from camera to world coordinates, in scene units.
+        intrinsics: Upper triangular pinhole matrices in pixels; the top-left pixel centre is (0.5, 0.5).
+        height: Image rows.
+        width: Image columns.
+
+    Raises:
+        ValueError: If the shapes do not agree or the image is empty.
+    """
+
+    camera_to_world: Float[Tensor, "*batch frame 4 4"]
+    intrinsics: Float[Tensor, "*batch frame 3 3"]
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.camera_to_world.shape)
+        if len(shape) < 3 or shape[-2:] != (4, 4):
+            raise ValueError(f"camera_to_world must have shape [*batch, frame, 4, 4], got {list(shape)}.")
+        expected = (*shape[:-2], 3, 3)
+        if tuple(self.intrinsics.shape) != expected:
+            raise ValueError(
+                f"intrinsics must have shape {list(expected)} to match camera_to_world, "
+                f"got {list(self.intrinsics.shape)}."
+            )
+        for name, value in (("height", self.height), ("width", self.width)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}.")
+
+    @property
+    def num_frames(self) -> int:
+        """Number of frames."""
+        return self.camera_to_world.shape[-3]
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """Sizes of the leading axes before the frame axis."""
+        return tuple(self.camera_to_world.shape[:-3])
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the tensors."""
+        return self.camera_to_world.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating type of the tensors."""
+        return self.camera_to_world.dtype
+
+    @property
+    def positions(self) -> Float[Tensor, "*batch frame xyz=3"]:
+        """Camera centres in world coordinates."""
+        return self.camera_to_world[..., :3, 3]
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Cameras":
+        """Cameras on another device or in another floating type.
+
+        Args:
+            device: Target device; unchanged when omitted.
+            dtype: Target floating type; unchanged when omitted.
+
+        Returns:
+            New cameras; tensors that need no change are shared.
+        """
+        return replace(
+            self,
+            camera_to_world=self.camera_to_world.to(device=device, dtype=dtype),
+            intrinsics=self.intrinsics.to(device=device, dtype=dtype),
+        )
+
+    def validate(self, *, tolerance: float = 1e-3) -> None:
+        """Refuse values that are no camera: not finite, not rigid, or without a positive focal length.
+
+        Args:
+            tolerance: Largest accepted entry of |R^T R - I| and of the deviation of the last row from 0 0 0 1.
+
+        Raises:
+            ValueError: Naming the argument, what was expected and what was found.
+        """
+        for name in ("camera_to_world", "intrinsics"):
+            if not torch.isfinite(getattr(self, name)).all():
+                raise ValueError(f"{name} must be finite, got NaN or infinity.")
+        matrices = self.camera_to_world.detach().double()
+        last_row = matrices.new_tensor([0.0, 0.0, 0.0, 1.0])
+        error = _largest((matrices[..., 3, :] - last_row).abs())
+        if error > tolerance:
+            raise ValueError(
+                f"camera_to_world must have last row [0, 0, 0, 1], got a deviation of {error:.3g} (tolerance {tolerance})."
+            )
+        rotations = matrices[..., :3, :3]
+        identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
+        error = _largest((rotations.mT @ rotations - identity).abs())
+        if error > tolerance:
+            raise ValueError(
+                "camera_to_world must be rigid (orthonormal rotation), "
+                f"got |R^T R - I| up to {error:.3g} (tolerance {tolerance})."
+            )
+        if (torch.linalg.det(rotations) < 0).any():
+            raise ValueError("camera_to_world must have rotations of determinant +1, got a reflection (-1).")
+        focal = torch.stack((self.intrinsics[..., 0, 0], self.intrinsics[..., 1, 1]))
+        if (focal <= 0).any():
+            raise ValueError(f"intrinsics must have focal lengths > 0, got {focal.min().item():.6g}.")
+        lower = torch.stack(
+            (
+                self.intrinsics[..., 1, 0],
+                self.intrinsics[..., 2, 0],
+                self.intrinsics[..., 2, 1],
+                self.intrinsics[..., 2, 2] - 1,
+            )
+        )
+        if _largest(lower.detach().double().abs()) > tolerance:
+            raise ValueError(
+                "intrinsics must be upper triangular with last row [0, 0, 1], got other entries."
+            )
+
+    def select(self, frames: int | slice | Sequence[int] | Int[Tensor, " selected"]) -> "Cameras":
+        """Cameras of some frames, in the order given.
+
+        Args:
+            frames: Frame index (negative counts from the end), slice, or indices. The frame axis is kept.
+
+        Returns:
+            Cameras with as many frames as were selected.
+
+        Raises:
+            IndexError: If an index is out of range.
+        """
+        index: slice | Tensor
+        if isinstance(frames, slice):
+            index = frames
+        elif isinstance(frames, Tensor):
+            index = frames.to(self.device)
+        else:
+            index = torch.as_tensor([frames] if isinstance(frames, int) else list(frames), device=self.device)
+        return replace(
+            self,
+            camera_to_world=self.camera_to_world[..., index, :, :],
+            intrinsics=self.intrinsics[..., index, :, :],
+        )
+
+    def crop(self, top: int, left: int, height: int, width: int) -> "Cameras":
+        """Cameras of a rectangle cut out of every image.
+
+        Args:
+            top: First row kept.
+            left: First column kept.
+            height: Rows kept.
+            width: Columns kept.
+
+        Returns:
+            Cameras whose principal point has moved by (-left, -top).
+
+        Raises:
+            ValueError: If the rectangle is empty or leaves the image.
+        """
+        inside = top >= 0 and left >= 0 and top + height <= self.height and left + width <= self.width
+        if not inside or height < 1 or width < 1:
+            raise ValueError(
+                f"crop must lie inside the {self.height} x {self.width} image, "
+                f"got rows {top} to {top + height} and columns {left} to {left + width}."
+            )
+        offset = torch.zeros_like(self.intrinsics)
+        offset[..., 0, 2] = left
+        offset[..., 1, 2] = top
+        return replace(self, intrinsics=self.intrinsics - offset, height=height, width=width)
+
+    def resize(self, height: int, width: int) -> "Cameras":
+        """Cameras of the same views at another resolution.
+
+        Args:
+            height: New rows.
+            width: New columns; the aspect ratio may change.
+
+        Returns:
+            Cameras with the first two rows of the intrinsics scaled.
+
+        Raises:
+            ValueError: If a size is below 1.
+        """
+        scale = self.intrinsics.new_tensor([[width / self.width], [height / self.height], [1.0]])
+        return replace(self, intrinsics=self.intrinsics * scale, height=height, width=width)
+
+    def relative_to(self, camera_to_world: Float[Tensor, "*#batch 4 4"] | None = None) -> "Cameras":
+        """Cameras in the coordinates of a reference camera, which itself becomes the identity.
+
+        Args:
+            camera_to_world: Rigid transform of the reference; the first frame when omitted.
+
+        Returns:
+            Cameras whose world axes are the reference camera's axes.
+        """
+        if camera_to_world is None:
+            camera_to_world = self.camera_to_world[..., 0, :, :]
+        inverse = _rigid_inverse(camera_to_world)[..., None, :, :]
+        return replace(self, camera_to_world=inverse @ self.camera_to_world)
+
+    def interpolate(self, times: Float[Tensor, " time"]) -> "Cameras":
+        """Cameras at any times of the clip, frame i of F standing at time i / (F - 1).
+
+        Positions and intrinsics are interpolated linearly, rotations at constant angular speed between frames.
+
+        Args:
+            times: Times in [0, 1], in any order.
+
+        Returns:
+            Cameras with one frame per time; exact, to rounding, at the times of the frames.
+
+        Raises:
+            ValueError: If a time lies outside [0, 1] or is NaN.
+        """
+        if not ((times >= 0) & (times <= 1)).all():
+            raise ValueError(
+                f"times must lie in [0, 1], got {times.min().item():.6g} to {times.max().item():.6g}."
+            )
+        position = times.to(device=self.device, dtype=self.dtype) * (self.num_frames - 1)
+        lower = position.detach().floor().long()
+        upper = (lower + 1).clamp(max=self.num_frames - 1)
+        fraction = position - lower
+
+        start, end = self.camera_to_world[..., lower, :, :], self.camera_to_world[..., upper, :, :]
+        quaternions = quaternion_slerp(
+            matrix_to_quaternion(start[..., :3, :3]), matrix_to_quaternion(end[..., :3, :3]), fraction
+        )
+        translation = torch.lerp(start[..., :3, 3:], end[..., :3, 3:], fraction[:, None, None])
+        upper_rows = torch.cat((quaternion_to_matrix(quaternions), translation), dim=-1)
+        intrinsics = torch.lerp(
+            self.intrinsics[..., lower, :, :], self.intrinsics[..., upper, :, :], fraction[:, None, None]
+        )
+        return replace(
+            self, camera_to_world=torch.cat((upper_rows, start[..., 3:, :]), dim=-2), intrinsics=intrinsics
+        )
+
+
+def field_of_view_to_intrinsics(
+    field_of_view_deg: float, *, height: int, width: int, dtype: torch.dtype | None = None
+) -> Float[Tensor, "3 3"]:
+    r"""Pinhole matrix of a centred camera with square pixels.
+
+    $$f = \frac{w}{2 \tan(\alpha / 2)}$$
+
+    Args:
+        field_of_view_deg: Horizontal field of view $\alpha$ in degrees, between 0 and 180 (both excluded).
+        height: Image rows.
+        width: Image columns $w$.
+        dtype: Floating type; torch's default when omitted.
+
+    Returns:
+        Intrinsics in pixels with the principal point at the image centre.
+
+    Raises:
+        ValueError: If the angle is out of range.
+    """
+    if not 0 < field_of_view_deg < 180:
+        raise ValueError(f"field_of_view_deg must lie between 0 and 180, got {field_of_view_deg}.")
+    focal = width / (2 * math.tan(math.radians(field_of_view_deg) / 2))
+    return torch.tensor([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]], dtype=dtype)
+
+
+def _rigid_inverse(matrices: Tensor) -> Tensor:
+    rotation = matrices[..., :3, :3].mT
+    upper_rows = torch.cat((rotation, -rotation @ matrices[..., :3, 3:]), dim=-1)
+    return torch.cat((upper_rows, matrices[..., 3:, :]), dim=-2)
+
+
+def _largest(values: Tensor) -> float:
+    return values.max().item() if values.numel() else 0.0

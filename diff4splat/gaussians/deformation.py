@@ -1,0 +1,350 @@
+"""Gaussians over time: one canonical set and, per time, how each Gaussian has moved, turned and stretched."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from diff4splat.gaussians.gaussians import (
+    Gaussians,
+    check_finite,
+    check_index,
+    check_nonzero_quaternions,
+    check_unbatched,
+)
+from diff4splat.geometry import quaternion_multiply, quaternion_normalize, quaternion_slerp
+
+if TYPE_CHECKING:
+    import diff4splat.cameras
+    import diff4splat.rendering
+
+__all__ = ["deform_gaussians", "DeformableGaussianField"]
+
+ScaleSpace = Literal["log", "linear"]
+
+# In linear space a Gaussian never shrinks below this share of its canonical scale.
+_SMALLEST_SHARE = 1e-3
+
+
+def deform_gaussians(
+    gaussians: Gaussians,
+    delta_means: Float[Tensor, "*batch gaussian xyz=3"],
+    delta_quaternions: Float[Tensor, "*batch gaussian wxyz=4"],
+    delta_scales: Float[Tensor, "*batch gaussian xyz=3"],
+    *,
+    scale_space: ScaleSpace = "log",
+) -> Gaussians:
+    r"""Gaussians after a deformation; opacities and harmonics stay.
+
+    $$\mu_t = \mu_0 + \Delta\mu_t, \qquad q_t = q_0 \otimes \Delta q_t, \qquad s_t = s_0 + \Delta s_t$$
+
+    with $\mu_0, q_0, s_0$ from `gaussians` and $\Delta\mu_t, \Delta q_t, \Delta s_t$ the other arguments. Source:
+    Diff4Splat, Eq. 7. Differs: the paper does not say in which space scales are added. By default it is log space,
+    $s_t = s_0 \exp(\Delta s_t)$, which is always positive; "linear" is the formula as printed, with
+    $s_t \ge 10^{-3} s_0$. In both, (0, [1, 0, 0, 0], 0) is the identity.
+
+    Args:
+        gaussians: Canonical Gaussians.
+        delta_means: Displacements in world axes, scene units.
+        delta_quaternions: Rotations about the Gaussian's own axes, wxyz; the product is normalised.
+        delta_scales: Change of scale: dimensionless in "log", scene units in "linear".
+        scale_space: Space in which `delta_scales` is added.
+
+    Returns:
+        Gaussians with unit quaternions.
+
+    Raises:
+        ValueError: If the shapes do not agree or `scale_space` is unknown.
+    """
+    for name, delta, target in (
+        ("delta_means", delta_means, gaussians.means),
+        ("delta_quaternions", delta_quaternions, gaussians.quaternions),
+        ("delta_scales", delta_scales, gaussians.scales),
+    ):
+        if delta.shape != target.shape:
+            raise ValueError(f"{name} must have shape {list(target.shape)}, got {list(delta.shape)}.")
+    if scale_space == "log":
+        scales = gaussians.scales * delta_scales.exp()
+    elif scale_space == "linear":
+        scales = torch.maximum(gaussians.scales + delta_scales, gaussians.scales * _SMALLEST_SHARE)
+    else:
+        raise ValueError(f"scale_space must be 'log' or 'linear', got {scale_space!r}.")
+    return replace(
+        gaussians,
+        means=gaussians.means + delta_means,
+        quaternions=quaternion_normalize(quaternion_multiply(gaussians.quaternions, delta_quaternions)),
+        scales=scales,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class DeformableGaussianField:
+    """A dynamic scene: canonical Gaussians and their deformation at some times of a clip that runs from 0 to 1.
+
+    Construction checks shapes only; values are checked by `validate()`.
+
+    Args:
+        canonical: Gaussians that every time is a deformation of.
+        times: Times at which the deformation is stored, strictly ascending in [0, 1].
+        delta_means: Displacements in world axes, scene units.
+        delta_quaternions: Rotations about each Gaussian's own axes, unit, wxyz.
+        delta_scales: Changes of scale, in `scale_space`.
+        scale_space: "log" (scale times exp of the change) or "linear" (scale plus the change).
+        metadata: JSON values that travel with the field: where it came from, watermark, prompt.
+
+    Raises:
+        ValueError: If the shapes do not agree or `scale_space` is unknown.
+    """
+
+    canonical: Gaussians
+    times: Float[Tensor, " time"]
+    delta_means: Float[Tensor, "*batch time gaussian xyz=3"]
+    delta_quaternions: Float[Tensor, "*batch time gaussian wxyz=4"]
+    delta_scales: Float[Tensor, "*batch time gaussian xyz=3"]
+    scale_space: ScaleSpace = "log"
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.times.ndim != 1 or self.times.shape[0] < 1:
+            raise ValueError(
+                f"times must have one axis of at least one time, got shape {list(self.times.shape)}."
+            )
+        leading = (*self.canonical.batch_shape, self.num_times, self.canonical.num_gaussians)
+        for name, size in (("delta_means", 3), ("delta_quaternions", 4), ("delta_scales", 3)):
+            actual = tuple(getattr(self, name).shape)
+            if actual != (*leading, size):
+                raise ValueError(
+                    f"{name} must have shape {[*leading, size]} to match canonical and times, got {list(actual)}."
+                )
+        if self.scale_space not in ("log", "linear"):
+            raise ValueError(f"scale_space must be 'log' or 'linear', got {self.scale_space!r}.")
+
+    @classmethod
+    def from_gaussians(cls, gaussians: Gaussians, times: Float[Tensor, " time"]) -> "DeformableGaussianField":
+        """Field that holds still: identity deformation at every time.
+
+        Args:
+            gaussians: Canonical Gaussians.
+            times: Times at which the deformation is stored, strictly ascending in [0, 1].
+
+        Returns:
+            Field whose Gaussians are the same at every time.
+        """
+        batch, count = gaussians.batch_shape, gaussians.num_gaussians
+        zeros = gaussians.means.new_zeros(*batch, times.shape[0], count, 3)
+        identity = gaussians.means.new_tensor([1.0, 0.0, 0.0, 0.0]).repeat(*batch, times.shape[0], count, 1)
+        return cls(gaussians, times, zeros, identity, zeros.clone())
+
+    @property
+    def num_gaussians(self) -> int:
+        """Number of Gaussians in each set."""
+        return self.canonical.num_gaussians
+
+    @property
+    def num_times(self) -> int:
+        """Number of stored times."""
+        return self.times.shape[0]
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """Sizes of the leading axes."""
+        return self.canonical.batch_shape
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the tensors."""
+        return self.canonical.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating type of the tensors."""
+        return self.canonical.dtype
+
+    def at(self, time: float | Float[Tensor, ""]) -> Gaussians:
+        """Gaussians at one time of the clip.
+
+        Between two stored times, displacements and changes of scale are interpolated linearly and rotations at
+        constant angular speed the short way round. At a stored time the stored values are used unchanged; before the
+        first and after the last stored time they are held.
+
+        Args:
+            time: Time in [0, 1]; gradients flow to a tensor. A tensor on a GPU is read back to check its range.
+
+        Returns:
+            Plain Gaussians with the batch axes of the field.
+
+        Raises:
+            ValueError: If `time` lies outside [0, 1] or is NaN.
+        """
+        if not 0 <= float(time) <= 1:
+            raise ValueError(f"time must lie in [0, 1], got {float(time):.6g}.")
+        time = torch.as_tensor(time, dtype=self.times.dtype, device=self.times.device)
+        last = self.num_times - 1
+        lower = (torch.searchsorted(self.times.detach(), time.detach().reshape(1), right=True) - 1).clamp(
+            0, last
+        )
+        upper = (lower + 1).clamp(max=last)
+        gap = self.times[upper] - self.times[lower]
+        fraction = ((time - self.times[lower]) / torch.where(gap > 0, gap, torch.ones_like(gap))).clamp(0, 1)
+        fraction = torch.where(gap > 0, fraction, torch.zeros_like(fraction))[0].to(self.dtype)
+
+        def bracket(values: Tensor) -> tuple[Tensor, Tensor]:
+            return values.index_select(-3, lower).squeeze(-3), values.index_select(-3, upper).squeeze(-3)
+
+        return deform_gaussians(
+            self.canonical,
+            torch.lerp(*bracket(self.delta_means), fraction),
+            quaternion_slerp(*bracket(self.delta_quaternions), fraction),
+            torch.lerp(*bracket(self.delta_scales), fraction),
+            scale_space=self.scale_space,
+        )
+
+    def select(
+        self, index: Bool[Tensor, " gaussian"] | Int[Tensor, " selected"] | slice | Sequence[int]
+    ) -> "DeformableGaussianField":
+        """Field of some of the Gaussians; in a batch, the same ones of every set.
+
+        Args:
+            index: Mask over the Gaussians, indices in the order wanted, or a slice.
+
+        Returns:
+            Field with the same times and batch axes.
+        """
+        chosen = check_index(index, self.num_gaussians, self.device)
+        return replace(
+            self,
+            canonical=self.canonical.select(chosen),
+            delta_means=self.delta_means[..., chosen, :],
+            delta_quaternions=self.delta_quaternions[..., chosen, :],
+            delta_scales=self.delta_scales[..., chosen, :],
+        )
+
+    def prune(self, min_opacity: float = 0.005) -> "DeformableGaussianField":
+        """Field without Gaussians too transparent to be seen; opacity does not change over time.
+
+        Args:
+            min_opacity: Smallest opacity that is kept.
+
+        Returns:
+            Field with the Gaussians in their former order.
+
+        Raises:
+            ValueError: If the field has batch axes: sets of different sizes have no common tensor.
+        """
+        check_unbatched("prune", self.batch_shape)
+        return self.select(self.canonical.opacities >= min_opacity)
+
+    def limit(self, num_gaussians: int) -> "DeformableGaussianField":
+        """Field of at most so many Gaussians: those of greatest opacity times area.
+
+        Area is the product of the two largest canonical scales, which is what a viewer facing the Gaussian sees.
+
+        Args:
+            num_gaussians: Largest number that is kept, at least 1.
+
+        Returns:
+            Field with the Gaussians in their former order.
+
+        Raises:
+            ValueError: If `num_gaussians` is below 1 or the field has batch axes.
+        """
+        check_unbatched("limit", self.batch_shape)
+        if num_gaussians < 1:
+            raise ValueError(f"num_gaussians must be at least 1, got {num_gaussians}.")
+        if num_gaussians >= self.num_gaussians:
+            return self
+        area = self.canonical.scales.sort(dim=-1).values[..., 1:].prod(dim=-1)
+        kept = (self.canonical.opacities * area).topk(num_gaussians).indices
+        return self.select(kept.sort().values)
+
+    def to(
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> "DeformableGaussianField":
+        """Field on another device or in another floating type.
+
+        Args:
+            device: Target device; unchanged when omitted.
+            dtype: Target floating type; unchanged when omitted.
+
+        Returns:
+            New field; tensors that need no change are shared.
+        """
+        return replace(
+            self,
+            canonical=self.canonical.to(device=device, dtype=dtype),
+            times=self.times.to(device=device, dtype=dtype),
+            delta_means=self.delta_means.to(device=device, dtype=dtype),
+            delta_quaternions=self.delta_quaternions.to(device=device, dtype=dtype),
+            delta_scales=self.delta_scales.to(device=device, dtype=dtype),
+        )
+
+    def detach(self) -> "DeformableGaussianField":
+        """The same field cut off from the gradient graph."""
+        return replace(
+            self,
+            canonical=self.canonical.detach(),
+            times=self.times.detach(),
+            delta_means=self.delta_means.detach(),
+            delta_quaternions=self.delta_quaternions.detach(),
+            delta_scales=self.delta_scales.detach(),
+        )
+
+    def validate(self) -> None:
+        """Refuse values that are no field.
+
+        Raises:
+            ValueError: If the canonical Gaussians are refused, times do not ascend in [0, 1], a delta is not finite, or
+                a delta quaternion is zero.
+        """
+        self.canonical.validate()
+        check_finite("times", self.times)
+        if self.times[0] < 0 or self.times[-1] > 1 or (self.times.diff() <= 0).any():
+            raise ValueError(f"times must ascend strictly in [0, 1], got {self.times.tolist()}.")
+        for name in ("delta_means", "delta_quaternions", "delta_scales"):
+            check_finite(name, getattr(self, name))
+        check_nonzero_quaternions("delta_quaternions", self.delta_quaternions)
+
+    def save(self, path: str | Path) -> None:
+        """Write the field to an asset file.
+
+        Args:
+            path: File to write, usually `*.safetensors`.
+        """
+        from diff4splat.assets import save_field
+
+        save_field(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "DeformableGaussianField":
+        """Read a field from an asset file.
+
+        Args:
+            path: File that `save` wrote.
+
+        Returns:
+            The field, on the CPU.
+        """
+        from diff4splat.assets import load_field
+
+        return load_field(path)
+
+    def render(
+        self, cameras: "diff4splat.cameras.Cameras", times: Float[Tensor, " frame"], **options: Any
+    ) -> "diff4splat.rendering.Rendering":
+        """Video of the field: camera i at time i.
+
+        Args:
+            cameras: One camera per frame.
+            times: One time per frame, in [0, 1].
+            **options: Options of `diff4splat.rendering.render`.
+
+        Returns:
+            Colour, alpha and depth per frame.
+        """
+        from diff4splat.rendering import render_field
+
+        return render_field(self, cameras, times, **options)

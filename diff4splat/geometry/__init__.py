@@ -1,0 +1,35 @@
+"""Rotations and pinhole projection: tensors in, tensors out."""
+
+from diff4splat.geometry.projection import (
+    depth_to_distance,
+    distance_to_depth,
+    pixel_grid,
+    pixel_rays,
+    project,
+    unproject,
+)
+from diff4splat.geometry.quaternion import (
+    matrix_to_quaternion,
+    quaternion_conjugate,
+    quaternion_multiply,
+    quaternion_normalize,
+    quaternion_rotate,
+    quaternion_slerp,
+    quaternion_to_matrix,
+)
+
+__all__ = [
+    "depth_to_distance",
+    "distance_to_depth",
+    "matrix_to_quaternion",
+    "pixel_grid",
+    "pixel_rays",
+    "project",
+    "quaternion_conjugate",
+    "quaternion_multiply",
+    "quaternion_normalize",
+    "quaternion_rotate",
+    "quaternion_slerp",
+    "quaternion_to_matrix",
+    "unproject",
+]

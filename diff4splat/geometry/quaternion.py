@@ -1,0 +1,177 @@
+r"""Rotations as quaternions in wxyz order, the order of the whole library.
+
+A unit quaternion $q = (w, x, y, z) = (\cos\frac\theta2, \sin\frac\theta2\, a)$ turns by the angle $\theta$ about the
+unit axis $a$; $q$ and $-q$ are the same rotation. roma orders xyzw: the swap happens here and nowhere else.
+"""
+
+import roma
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+__all__ = [
+    "quaternion_multiply",
+    "quaternion_conjugate",
+    "quaternion_normalize",
+    "quaternion_rotate",
+    "quaternion_slerp",
+    "quaternion_to_matrix",
+    "matrix_to_quaternion",
+]
+
+
+def quaternion_multiply(
+    left: Float[Tensor, "*#batch wxyz=4"], right: Float[Tensor, "*#batch wxyz=4"]
+) -> Float[Tensor, "*batch wxyz=4"]:
+    r"""Hamilton product $p \otimes q$: the rotation that applies `right` first, then `left`.
+
+    $$p \otimes q = (p_w q_w - \vec p \cdot \vec q,\; p_w \vec q + q_w \vec p + \vec p \times \vec q)$$
+
+    with $p$ = `left`, $q$ = `right`. Lengths multiply; nothing is normalised.
+
+    Args:
+        left: Quaternions $p$ of any length.
+        right: Quaternions $q$ of any length; leading axes broadcast against those of `left`.
+
+    Returns:
+        One product per (broadcast) leading index.
+
+    Example:
+        >>> i, j = torch.tensor([0.0, 1.0, 0.0, 0.0]), torch.tensor([0.0, 0.0, 1.0, 0.0])
+        >>> quaternion_multiply(i, j).tolist()  # i j = k
+        [0.0, 0.0, 0.0, 1.0]
+    """
+    left, right = torch.broadcast_tensors(left, right)
+    return _to_wxyz(roma.quat_product(_to_xyzw(left), _to_xyzw(right)))
+
+
+def quaternion_conjugate(quaternions: Float[Tensor, "*batch wxyz=4"]) -> Float[Tensor, "*batch wxyz=4"]:
+    """Conjugate (w, -x, -y, -z): the inverse rotation of a unit quaternion.
+
+    Args:
+        quaternions: Quaternions of any length.
+
+    Returns:
+        Quaternions of the same length.
+    """
+    return torch.cat((quaternions[..., :1], -quaternions[..., 1:]), dim=-1)
+
+
+def quaternion_normalize(quaternions: Float[Tensor, "*batch wxyz=4"]) -> Float[Tensor, "*batch wxyz=4"]:
+    r"""Quaternions scaled to unit length, $q / \lVert q \rVert$.
+
+    A quaternion too short to have a direction (its squared length underflows) becomes the identity with zero
+    gradient, so a value that passes through zero in training never produces NaN. Such values are refused by the
+    `validate()` of the structs that hold quaternions.
+
+    Args:
+        quaternions: Quaternions of any length.
+
+    Returns:
+        Unit quaternions; the sign is kept.
+    """
+    squared = quaternions.square().sum(dim=-1, keepdim=True)
+    is_zero = squared < torch.finfo(quaternions.dtype).tiny
+    unit = quaternions / torch.where(is_zero, torch.ones_like(squared), squared).sqrt()
+    return torch.where(is_zero, quaternions.new_tensor([1.0, 0.0, 0.0, 0.0]), unit)
+
+
+def quaternion_rotate(
+    quaternions: Float[Tensor, "*#batch wxyz=4"], vectors: Float[Tensor, "*#batch xyz=3"]
+) -> Float[Tensor, "*batch xyz=3"]:
+    r"""Vectors turned by quaternions, $q \otimes v \otimes q^{-1}$.
+
+    Args:
+        quaternions: Rotations; normalised here, so any non-zero length serves.
+        vectors: Vectors; leading axes broadcast against those of `quaternions`.
+
+    Returns:
+        Rotated vectors, of the length they had.
+
+    Example:
+        >>> quarter_turn_about_z = torch.tensor([1.0, 0.0, 0.0, 1.0])
+        >>> quaternion_rotate(quarter_turn_about_z, torch.tensor([1.0, 0.0, 0.0])).round(decimals=5).tolist()
+        [0.0, 1.0, 0.0]
+    """
+    unit = quaternion_normalize(quaternions)
+    real, axis = torch.broadcast_tensors(unit[..., :1], vectors)[0], unit[..., 1:]
+    axis, vectors = torch.broadcast_tensors(axis, vectors)
+    twice = 2 * torch.linalg.cross(axis, vectors)
+    return vectors + real * twice + torch.linalg.cross(axis, twice)
+
+
+def quaternion_slerp(
+    start: Float[Tensor, "*#batch wxyz=4"],
+    end: Float[Tensor, "*#batch wxyz=4"],
+    fraction: Float[Tensor, "*#batch"] | float,
+) -> Float[Tensor, "*batch wxyz=4"]:
+    r"""Rotation part of the way from one to another, at constant angular speed along the shorter arc.
+
+    $$\mathrm{slerp}(p, q; f) = \frac{\sin((1-f)\,\omega)}{\sin\omega}\, p + \frac{\sin(f\,\omega)}{\sin\omega}\, q'$$
+
+    with $p$ = `start`, $q' = \pm$ `end` (the sign nearer to $p$), $f$ = `fraction` and $\omega$ the angle between $p$
+    and $q'$. Source: Shoemake, Animating Rotation with Quaternion Curves, 1985. Where $\omega$ is below the square root
+    of the machine precision the formula equals linear interpolation to the last bit, which is used there; values and
+    gradients are finite for all inputs, identical ones included.
+
+    Args:
+        start: Unit quaternions, returned unchanged at fraction 0.
+        end: Unit quaternions, returned at fraction 1 with the sign nearer to `start`.
+        fraction: Position on the arc, 0 to 1; values outside extrapolate.
+
+    Returns:
+        Unit quaternions, to rounding.
+    """
+    same_side = (start * end).sum(dim=-1, keepdim=True) >= 0
+    end = torch.where(same_side, end, -end)
+    if not isinstance(fraction, Tensor):
+        fraction = torch.full((), fraction, dtype=start.dtype, device=start.device)
+    fraction = fraction[..., None]
+
+    difference, total = _unit(end) - _unit(start), _unit(end) + _unit(start)
+    is_near = difference.square().sum(dim=-1, keepdim=True) < torch.finfo(start.dtype).eps
+    safe_difference = torch.where(is_near, torch.ones_like(difference), difference)
+    half_sine = torch.linalg.vector_norm(safe_difference, dim=-1, keepdim=True)
+    half_cosine = torch.linalg.vector_norm(total, dim=-1, keepdim=True)
+    angle = 2 * torch.atan2(half_sine, half_cosine)
+
+    arc = torch.sin((1 - fraction) * angle) * start + torch.sin(fraction * angle) * end
+    chord = start + fraction * (end - start)
+    return torch.where(is_near, chord, arc / torch.sin(angle))
+
+
+def quaternion_to_matrix(quaternions: Float[Tensor, "*batch wxyz=4"]) -> Float[Tensor, "*batch 3 3"]:
+    """Rotation matrices of quaternions; they act on column vectors.
+
+    Args:
+        quaternions: Rotations; normalised here, so any non-zero length serves.
+
+    Returns:
+        Orthonormal matrices with determinant +1.
+    """
+    return roma.unitquat_to_rotmat(_to_xyzw(quaternion_normalize(quaternions)))
+
+
+def matrix_to_quaternion(matrices: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch wxyz=4"]:
+    """Unit quaternions of rotation matrices, with w >= 0.
+
+    Args:
+        matrices: Orthonormal matrices with determinant +1; not checked.
+
+    Returns:
+        Unit quaternions; of the two signs, the one with a non-negative real part.
+    """
+    quaternions = _to_wxyz(roma.rotmat_to_unitquat(matrices))
+    return torch.where(quaternions[..., :1] < 0, -quaternions, quaternions)
+
+
+def _unit(quaternions: Tensor) -> Tensor:
+    return quaternion_normalize(quaternions)
+
+
+def _to_xyzw(wxyz: Tensor) -> Tensor:
+    return torch.roll(wxyz, -1, dims=-1)
+
+
+def _to_wxyz(xyzw: Tensor) -> Tensor:
+    return torch.roll(xyzw, 1, dims=-1)
