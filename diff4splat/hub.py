@@ -1,16 +1,15 @@
 """Modules on disk and on the Hub: a config.json beside a model.safetensors, loaded strictly.
 
-A name is resolved in this order: a model bundled with the package, a local folder, a Hub id (`owner/name`). The
-network is touched for the last one only.
+A name is resolved in this order: a model bundled with the package, a local folder, a Hub id (`owner/name`).
+The network is touched for the last one only.
 """
 
-import copy
 import functools
 import hashlib
 import inspect
 import json
 import os
-import tempfile
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,8 +41,9 @@ _Module = TypeVar("_Module", bound="HubModule")
 class HubModule(nn.Module):
     """Module whose constructor arguments are its config and whose weights load strictly.
 
-    Subclass it as `nn.Module`; the constructor arguments, defaults included, are recorded as `config`. They must be
-    JSON values (numbers, strings, booleans, None, lists, dicts), and tuples come back as lists, so accept sequences.
+    Subclass it as `nn.Module`; the constructor arguments, defaults included, are recorded as `config`. They
+    must be JSON values (numbers, strings, booleans, None, lists, dicts), and tuples come back as lists, so
+    accept sequences.
 
     Example:
         >>> class Affine(HubModule):
@@ -54,7 +54,7 @@ class HubModule(nn.Module):
         {'width': 5}
     """
 
-    _config: dict[str, Any]
+    _config: Mapping[str, Any] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -64,15 +64,15 @@ class HubModule(nn.Module):
     @property
     def config(self) -> dict[str, Any]:
         """Constructor arguments that rebuild this module, defaults included; a copy."""
-        return copy.deepcopy(self.__dict__.get("_config", {}))
+        return {name: _as_json(value) for name, value in self._config.items()}
 
     def save_pretrained(self, folder: str | os.PathLike[str], *, dtype: torch.dtype | None = None) -> None:
         """Write config.json and model.safetensors.
 
         Args:
             folder: Created if missing; files already there are replaced, each in one step.
-            dtype: Storage type of floating-point weights, for instance `torch.float16` for half the size; the type
-                they have when omitted.
+            dtype: Storage type of floating-point weights, for instance `torch.float16` for half the size; the
+                type they have when omitted.
 
         Raises:
             TypeError: If a constructor argument is not a JSON value.
@@ -97,8 +97,8 @@ class HubModule(nn.Module):
             subfolder: Folder inside the model that holds the two files.
 
         Returns:
-            The module on the CPU in evaluation mode, in the floating-point type of its constructor (float32), also
-            where the file stores half precision.
+            The module on the CPU in evaluation mode, in the floating-point type of its constructor (float32),
+            also where the file stores half precision.
 
         Raises:
             FileNotFoundError: If the model or one of its files cannot be found.
@@ -116,8 +116,8 @@ class HubModule(nn.Module):
         weights = folder / WEIGHTS_NAME
         if expected_hash is not None and weights.is_file() and _sha256(weights) != expected_hash:
             raise ValueError(
-                f"{weights} is not the file that {CONFIG_NAME} was written with (its SHA-256 differs). Fetch the "
-                f"model again; if you replaced the weights on purpose, remove {_HASH_KEY!r} from {CONFIG_NAME}."
+                f"{weights} is not the file that {CONFIG_NAME} was written with (its SHA-256 differs). Fetch "
+                f"the model again; to keep these weights, remove {_HASH_KEY!r} from {CONFIG_NAME}."
             )
         load_state(module, read_safetensors(weights), source=weights)
         return module.eval()
@@ -247,7 +247,8 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
         folder: Folder of a saved module.
 
     Returns:
-        The JSON object; names beginning with an underscore describe the file, the others are constructor arguments.
+        The JSON object; names beginning with an underscore describe the file, the others are constructor
+        arguments.
 
     Raises:
         FileNotFoundError: If there is no config.json.
@@ -277,8 +278,8 @@ def resolve_pretrained(
     """Local folder of a model, fetched from the Hub only if it is neither bundled nor a folder.
 
     Args:
-        name_or_path: Name of a bundled model (write "./name" for a folder of that name), a local folder, or a Hub
-            id `owner/name`.
+        name_or_path: Name of a bundled model (write "./name" for a folder of that name), a local folder, or a
+            Hub id `owner/name`.
         revision: Branch, tag or commit on the Hub.
         local_files_only: Use what the Hub cache holds, without network.
         subfolder: Folder inside the model to return.
@@ -298,8 +299,8 @@ def resolve_pretrained(
         folder = _fetch(name, revision=revision, local_files_only=local_files_only, subfolder=subfolder)
     else:
         raise FileNotFoundError(
-            f"no model {name!r}: it is not bundled (bundled: {list_bundled()}), {Path(name).absolute()} is not a "
-            "folder, and it is not a Hub id of the form owner/name."
+            f"no model {name!r}: it is not bundled (bundled: {list_bundled()}), {Path(name).absolute()} is "
+            "not a folder, and it is not a Hub id of the form owner/name."
         )
     if subfolder is None:
         return folder
@@ -314,7 +315,7 @@ def list_bundled() -> list[str]:
     Returns:
         Sorted names; empty if this copy of the package has none.
     """
-    return sorted(path.name for path in _BUNDLED.iterdir() if path.is_dir()) if _BUNDLED.is_dir() else []
+    return sorted(path.name for path in _BUNDLED.glob("[!_.]*") if path.is_dir())
 
 
 def weights_hash(folder: str | os.PathLike[str]) -> str:
@@ -352,10 +353,19 @@ def _recording(init: Callable[..., None]) -> Callable[..., None]:
         if "_config" not in self.__dict__:
             bound = signature.bind(self, *args, **kwargs)
             bound.apply_defaults()
-            object.__setattr__(self, "_config", copy.deepcopy(dict(list(bound.arguments.items())[1:])))
+            arguments = list(bound.arguments.items())[1:]
+            object.__setattr__(self, "_config", {name: _as_json(value) for name, value in arguments})
         init(self, *args, **kwargs)
 
     return recorded
+
+
+def _as_json(value: Any) -> Any:
+    """What a config file would give back, or the value itself where saving will refuse it."""
+    try:
+        return json.loads(json.dumps(value))
+    except (TypeError, ValueError):
+        return value
 
 
 def _build(cls: type[_Module], config: Mapping[str, Any], source: Path) -> _Module:
@@ -372,14 +382,9 @@ def _build(cls: type[_Module], config: Mapping[str, Any], source: Path) -> _Modu
 
 def _replace(path: Path, write: Callable[[Path], Any]) -> None:
     """Write a file beside its destination, then move it there in one step."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         write(temporary)
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -412,7 +417,7 @@ def _fetch(name: str, *, revision: str | None, local_files_only: bool, subfolder
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise FileNotFoundError(
-            f"no model {name!r}: it is not bundled (bundled: {list_bundled()}), {Path(name).absolute()} is not a "
-            f"folder, and the Hub {'cache ' if local_files_only else ''}did not give it: {error}"
+            f"no model {name!r}: it is not bundled (bundled: {list_bundled()}), {Path(name).absolute()} is "
+            f"not a folder, and the Hub {'cache ' if local_files_only else ''}did not give it: {error}"
         ) from error
     return Path(folder)

@@ -1,23 +1,22 @@
 """What the pipeline asks of a video diffusion model, and the registry that finds one by name.
 
 One latent layout for all models: `"batch latent_frame channel latent_height latent_width"`, normalised as the
-diffusion model sees it (mean near 0, standard deviation near 1). An adapter hides whatever its model does instead.
+diffusion model sees it (mean near 0, standard deviation near 1). An adapter hides whatever its model does
+instead.
 """
 
 import importlib
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from diff4splat.diffusion import Guidance
-
-if TYPE_CHECKING:
-    from diff4splat.cameras import Cameras
-    from diff4splat.diffusion import SampleStep
+from diff4splat.cameras import Cameras
+from diff4splat.diffusion import Guidance, SampleStep
 
 __all__ = ["LatentSpec", "VideoBackbone", "get_backbone", "list_backbones", "register_backbone"]
 
@@ -28,7 +27,7 @@ class LatentSpec:
 
     The first frame has a latent of its own, every further latent covers `temporal_stride` frames.
 
-    Attributes:
+    Args:
         channels: Latent channels.
         temporal_stride: Frames per latent after the first.
         spatial_stride: Pixels per latent cell, each way.
@@ -141,7 +140,8 @@ class LatentSpec:
         below, above = _nearest(num_frames, self.frame_step)
         nearest = f"{above}" if num_frames < 1 else f"{below} or {above}"
         raise ValueError(
-            f"num_frames must be {self.frame_step}k+1 for this backbone, got {num_frames}; nearest valid {nearest}."
+            f"num_frames must be {self.frame_step}k+1 for this backbone, got {num_frames}; "
+            f"nearest valid {nearest}."
         )
 
     def check_size(self, height: int, width: int) -> None:
@@ -157,11 +157,10 @@ class LatentSpec:
         for name, value in (("height", height), ("width", width)):
             if value < 1 or value % self.pixel_multiple:
                 below = max(value // self.pixel_multiple, 1) * self.pixel_multiple
-                above = max(value // self.pixel_multiple + 1, 1) * self.pixel_multiple
-                nearest = f"{below}" if below >= above or value < below else f"{below} or {above}"
+                nearest = f"{below}" if value < below else f"{below} or {below + self.pixel_multiple}"
                 raise ValueError(
-                    f"{name} must be a multiple of {self.pixel_multiple} (spatial_stride={self.spatial_stride} x "
-                    f"patch={self.patch}), got {value}; nearest valid {nearest}."
+                    f"{name} must be a multiple of {self.pixel_multiple} (spatial_stride "
+                    f"{self.spatial_stride} x patch {self.patch}), got {value}; nearest valid {nearest}."
                 )
 
     def latent_shape(self, num_frames: int, height: int, width: int) -> tuple[int, int, int, int]:
@@ -219,19 +218,20 @@ class VideoBackbone(Protocol):
     def generate(
         self,
         image: Float[Tensor, "batch rgb=3 height width"],
-        cameras: "Cameras",
+        cameras: Cameras,
         prompt: Sequence[str] | None = None,
         *,
         num_steps: int,
         guidance: Guidance | None = None,
         generator: torch.Generator | None = None,
-        callback: "Callable[[SampleStep], Tensor | None] | None" = None,
+        callback: Callable[[SampleStep], Tensor | None] | None = None,
     ) -> Float[Tensor, "batch latent_frame channel latent_height latent_width"]:
         """Latents of a video that starts at an image and follows a camera path.
 
         Args:
             image: First frame, in [0, 1].
-            cameras: One camera per frame, batch axes as in `image`; their number decides the length of the clip.
+            cameras: One camera per frame, batch axes as in `image`; their number decides the length of the
+                clip.
             prompt: One text per image; none when omitted.
             num_steps: Sampler steps.
             guidance: Guidance schedule; the model's own default when omitted.
@@ -256,8 +256,8 @@ def register_backbone(
 
     Args:
         name: Name for `get_backbone`.
-        factory: Called with the keyword arguments of `get_backbone`; or where to import it from when it is asked
-            for, as "package.module:attribute", which keeps heavy imports out of the way until then.
+        factory: Called with the keyword arguments of `get_backbone`; or where to import it from when it is
+            asked for, as "package.module:attribute", which keeps heavy imports out of the way until then.
         replace: Allow a name that is taken.
 
     Raises:
@@ -272,7 +272,7 @@ def register_backbone(
     _FACTORIES[name] = factory
 
 
-def get_backbone(name: str, **options: Any) -> VideoBackbone:
+def get_backbone(name: str, /, **options: Any) -> VideoBackbone:
     """Build a registered backbone.
 
     Args:
@@ -288,12 +288,10 @@ def get_backbone(name: str, **options: Any) -> VideoBackbone:
     if name not in _FACTORIES:
         raise ValueError(f"unknown backbone {name!r}, expected one of {list_backbones()}.")
     factory = _FACTORIES[name]
-    if isinstance(factory, str):
-        module, _, attribute = factory.partition(":")
-        factory = importlib.import_module(module)
-        for part in attribute.split("."):
-            factory = getattr(factory, part)
-    return factory(**options)
+    if not isinstance(factory, str):
+        return factory(**options)
+    module, _, attribute = factory.partition(":")
+    return operator.attrgetter(attribute)(importlib.import_module(module))(**options)
 
 
 def list_backbones() -> list[str]:

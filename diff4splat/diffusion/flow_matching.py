@@ -1,6 +1,7 @@
 """Flow matching on straight paths: noise levels, training loss and Euler sampler.
 
-Time 0 is clean data and time 1 is noise, so the velocity points from data to noise and sampling walks from 1 to 0.
+Time 0 is clean data and time 1 is noise, so the velocity points from data to noise and sampling walks from 1
+to 0.
 """
 
 import math
@@ -39,8 +40,8 @@ def noise_interpolate(
     Args:
         clean: Data.
         noise: Standard normal draw.
-        time: In [0, 1]; its axes are the leading axes of `clean`, and it is constant over the others. So it may be
-            one value, one per batch element, or one per batch element and latent frame.
+        time: In [0, 1]; its axes are the leading axes of `clean`, and it is constant over the others. So it
+            may be one value, one per batch element, or one per batch element and latent frame.
 
     Returns:
         Sample at `time`; exactly `clean` at 0 and `noise` at 1.
@@ -81,8 +82,8 @@ def flow_matching_loss(
     $$\mathcal{L}_{FM} = w(t) \, \lVert v_\theta(z_t, t) - (z^{(1)} - z^{(0)}) \rVert^2$$
 
     with $v_\theta$ = `prediction`, $z^{(0)}$ = `clean`, $z^{(1)}$ = `noise`, $w$ = `weight`.
-    Source: Diff4Splat, Eq. 2. Differs: mean instead of sum over the axes of one sample, so that the value does not
-    grow with the resolution.
+    Source: Diff4Splat, Eq. 2. Differs: mean instead of sum over the axes of one sample, so that the value
+    does not grow with the resolution.
 
     Args:
         prediction: Velocity predicted at `noise_interpolate(clean, noise, time)`.
@@ -92,7 +93,7 @@ def flow_matching_loss(
             `batch latent_frame` with zeros leaves out frames that are given.
 
     Returns:
-        One value per batch element, not reduced over the batch; float32 for half-precision input.
+        One value per batch element, not reduced over the batch.
 
     Raises:
         ValueError: If the axes of `weight` are not leading axes of `prediction`.
@@ -101,7 +102,8 @@ def flow_matching_loss(
     error = (prediction.to(wide) - velocity_target(clean.to(wide), noise.to(wide))).square()
     if weight is not None:
         error = _align(weight.to(wide), error, "weight") * error
-    return error.flatten(1).mean(1) if error.ndim > 1 else error
+    loss = error.flatten(1).mean(1) if error.ndim > 1 else error
+    return loss.to(prediction.dtype)
 
 
 def flow_matching_weight(
@@ -144,8 +146,8 @@ def sample_times(
 
     Args:
         batch: Number of draws.
-        distribution: "uniform" on [0, 1), or "logit_normal": the logistic function of a normal draw, which trains
-            the middle of the path more than its ends.
+        distribution: "uniform" on [0, 1), or "logit_normal": the logistic function of a normal draw, which
+            trains the middle of the path more than its ends.
         mean: Mean of the logit-normal's normal draw; positive values move towards noise.
         std: Standard deviation of that draw.
         shift: Applied to every draw as in `shifted_times`; values above 1 move towards noise.
@@ -232,7 +234,7 @@ def euler_step(
 class SampleStep:
     """State of the sampler after one step, as its callback receives it.
 
-    Attributes:
+    Args:
         step: Index of the step that was just made, from 0.
         num_steps: Number of steps in all.
         time: Time before the step.
@@ -265,19 +267,19 @@ def euler_sample(
 ) -> Float[Tensor, "batch *event"]:
     """Clean sample from noise by Euler steps along a predicted velocity.
 
-    Exact, up to rounding, for every number of steps where the velocity is that of a straight path. The running
-    sample is kept in float32 or wider, whatever the network computes in.
+    Exact, up to rounding, for every number of steps where the velocity is that of a straight path. The
+    running sample is kept in float32 or wider, whatever the network computes in.
 
     Args:
-        velocity: Network as `velocity(latents, time, conditional)`; `latents` has the type of `noise`, `time` is
-            one value per batch element, and `conditional` says whether to use the condition.
+        velocity: Network as `velocity(latents, time, conditional)`; `latents` has the type of `noise`, `time`
+            is one value per batch element, and `conditional` says whether to use the condition.
         noise: Standard normal draw; its type and device are those of the result.
         num_steps: Number of steps.
         shift: Time shift, see `shifted_times`.
-        guidance: Guidance schedule; conditional passes alone when omitted. The unconditional pass is made only
-            where `guidance.needs_unconditional` asks for it.
-        callback: Called after each step; a tensor it returns replaces the sample, which is how a known first frame
-            is held in place.
+        guidance: Guidance schedule; conditional passes alone when omitted. The unconditional pass is made
+            only where `guidance.needs_unconditional` asks for it.
+        callback: Called after each step; a tensor it returns replaces the sample, which is how a known first
+            frame is held in place.
 
     Returns:
         Sample at time 0. Differentiable; wrap the call in `torch.no_grad()` for plain sampling.

@@ -1,7 +1,8 @@
 """Classifier-free guidance: how strongly the condition pulls, at which sampling step.
 
-A guidance answers three questions and holds no state between steps, so one object serves any number of samplers:
-`scale` (how strong is this step), `needs_unconditional` (is the second network pass worth its cost) and `combine`.
+A guidance answers three questions and holds no state between steps, so one object serves any number of
+samplers: `scale` (how strong is this step), `needs_unconditional` (is the second network pass worth its cost)
+and `combine`.
 """
 
 import math
@@ -53,7 +54,8 @@ def guide(
     $$\hat v = v_u + \gamma \, (v_c - v_u)$$
 
     with $v_c$ = `conditional`, $v_u$ = `unconditional`, $\gamma$ = `scale`.
-    Source: Ho and Salimans, "Classifier-Free Diffusion Guidance", with $\gamma = 1 + w$ in the notation of Eq. 6.
+    Source: Ho and Salimans, "Classifier-Free Diffusion Guidance", with $\gamma = 1 + w$ in the notation of
+    Eq. 6.
 
     Args:
         conditional: Prediction with the condition; velocity, noise or clean sample.
@@ -72,7 +74,7 @@ def guide(
 class ConstantGuidance:
     """The same guidance scale at every step.
 
-    Attributes:
+    Args:
         value: Guidance scale; 1 switches guidance, and with it the second network pass, off.
     """
 
@@ -107,18 +109,19 @@ class CosineGuidance:
 
     $$\gamma(t) = 1 + \gamma_{max} \, \frac{1 - \cos\left(\pi \left(\frac{N - t}{N}\right)^5\right)}{2}$$
 
-    with $\gamma_{max}$ = `maximum`, $N$ = `num_steps`, the 5 = `exponent`, and $t$ = `step`, the index of the step
-    (0 is pure noise). It starts at 1 + `maximum` and ends near 1. Source: Diff4Splat, Eq. 6.
+    with $\gamma_{max}$ = `maximum`, $N$ = `num_steps`, the 5 = `exponent`, and $t$ = `step`, the index of the
+    step (0 is pure noise). It starts at 1 + `maximum` and ends near 1. Source: Diff4Splat, Eq. 6.
 
-    Reading: the paper calls $t$ the current timestep. It is the step index here, the only reading under which the
-    scale falls monotonically, as the paper says it does; a training timestep of 0..999 in its place makes the
-    scale jump at random.
+    Reading: the paper calls $t$ the current timestep. It is the step index here, the only reading under which
+    the scale falls monotonically, as the paper says it does; a training timestep of 0..999 in its place makes
+    the scale jump at random.
 
-    Attributes:
+    Args:
         maximum: Largest addition to a scale of 1.
         exponent: Larger values fade earlier.
-        skip_below: Steps whose scale lies below this use the conditional prediction alone and save one network
-            pass; with the defaults and 30 steps that is 14 passes of 60. Set 1 to skip nothing but scale 1 itself.
+        skip_below: Steps whose scale lies below this use the conditional prediction alone and save one
+            network pass; with the defaults and 30 steps that is 14 passes of 60. Set 1 to skip nothing but
+            scale 1 itself.
 
     Example:
         >>> guidance = CosineGuidance()
@@ -161,9 +164,10 @@ class CosineGuidance:
 class IntervalGuidance:
     """Another guidance, applied only in an interval of the sampling steps.
 
-    Source: Kynkäänniemi et al., "Applying Guidance in a Limited Interval Improves Sample and Distribution Quality".
+    Source: Kynkäänniemi et al., "Applying Guidance in a Limited Interval Improves Sample and Distribution
+    Quality".
 
-    Attributes:
+    Args:
         guidance: The guidance used inside the interval.
         start: First fraction of the steps that is guided, in [0, 1].
         stop: Fraction of the steps at which guidance ends, in [0, 1]; outside, the scale is 1.
@@ -203,12 +207,13 @@ class IntervalGuidance:
 class ZeroStarGuidance:
     r"""Another guidance's schedule with the unconditional prediction rescaled to fit the conditional one.
 
-    $$s = \frac{\langle v_c, v_u \rangle}{\lVert v_u \rVert^2}, \qquad \hat v = s v_u + \gamma \, (v_c - s v_u)$$
+    $$\hat v = s v_u + \gamma \, (v_c - s v_u), \quad s = \langle v_c, v_u \rangle / \lVert v_u \rVert^2$$
 
     with one $s$ per batch element. Source: Fan et al., "CFG-Zero*: Improved Classifier-Free Guidance for Flow
-    Matching Models". Differs: the paper's zeroed first steps are left out; a guidance does not decide the step.
+    Matching Models". Differs: the paper's zeroed first steps are left out; a guidance does not decide the
+    step.
 
-    Attributes:
+    Args:
         guidance: Gives the scale of each step and the steps to skip.
     """
 
@@ -240,15 +245,16 @@ class ZeroStarGuidance:
 class AdaptiveProjectedGuidance:
     r"""Another guidance's schedule without the part of the update that only raises contrast.
 
-    The difference $d = v_c - v_u$, shortened to at most `norm_limit`, is split into a part parallel to $v_c$ and a
-    part orthogonal to it:
+    The difference $d = v_c - v_u$, shortened to at most `norm_limit`, is split into a part parallel to $v_c$
+    and a part orthogonal to it:
 
     $$\hat v = v_c + (\gamma - 1) \, (d_\perp + \eta \, d_\parallel)$$
 
-    Source: Sadat et al., "Eliminating Oversaturation and Artifacts of High Guidance Scales in Diffusion Models".
+    Source: Sadat et al., "Eliminating Oversaturation and Artifacts of High Guidance Scales in Diffusion
+    Models".
     Differs: no momentum, so the guidance holds no state.
 
-    Attributes:
+    Args:
         guidance: Gives the scale of each step and the steps to skip.
         parallel: $\eta$, the share of the parallel part that is kept; 1 is plain guidance.
         norm_limit: Largest L2 norm of $d$ per batch element; infinite by default.

@@ -19,14 +19,15 @@ def pearson_depth_loss(
     $$\mathcal{L}_{geo} = 1 - \frac{\mathrm{Cov}(d, d^*)}
       {\sqrt{(\mathrm{Var}(d) + \epsilon) \, (\mathrm{Var}(d^*) + \epsilon)}}$$
 
-    with $d$ = `depth`, $d^*$ = `target`, $\epsilon$ = `eps`, over the pixels where `mask` holds. Unchanged, up to
-    `eps`, when either map is scaled by a > 0 and shifted. Source: Diff4Splat, Eq. 4.
+    with $d$ = `depth`, $d^*$ = `target`, $\epsilon$ = `eps`, over the pixels where `mask` holds. Unchanged,
+    up to `eps`, when either map is scaled by a > 0 and shifted. Source: Diff4Splat, Eq. 4.
 
     Args:
         depth: Predicted z-depth, scene units; receives gradients.
         target: Reference z-depth, any positive scale; may hold anything, also NaN, outside `mask`.
         mask: Valid pixels; all pixels when omitted.
-        eps: Added to each variance, scene units squared; keeps gradients finite on a flat map, whose loss is 1.
+        eps: Added to each variance, scene units squared; keeps gradients finite on a flat map, whose loss is
+            1.
 
     Returns:
         Values in [0, 2], not reduced over `*batch`; 0 where the mask is empty.

@@ -22,17 +22,18 @@ def motion_loss(
 ) -> Float[Tensor, " *batch"]:
     r"""Distance between predicted and tracked displacements plus an L1 term, mean over tracked points.
 
-    $$\mathcal{L}_{motion} = \frac{1}{|\Omega|} \sum_{j \in \Omega}
-      \left( \lambda_m \lVert \Delta \hat x_j - \Delta x_j \rVert_2 + \lVert \Delta \hat x_j \rVert_1 \right)$$
+    $$\mathcal{L}_{motion} = \frac{1}{|\Omega|} \sum_{j \in \Omega} \lambda_m
+      \lVert \Delta \hat x_j - \Delta x_j \rVert_2 + \lVert \Delta \hat x_j \rVert_1$$
 
     with $\Delta \hat x$ = `predicted`, $\Delta x$ = `target`, $\Omega$ the points where `visibility` holds,
     $\lambda_m$ = `error_weight` and the second term scaled by `l1_weight`. Source: Diff4Splat, Eq. 5, with
     $\lambda_m = 2$.
 
-    Reading: the L1 term keeps still points still. With the plain norm and $\lambda_m = 2 > \sqrt 3$ the minimum is
-    exactly at `predicted` = `target`, because the pull of the L1 term, at most $\sqrt 3$ long, never outweighs that
-    of the distance. `distance="squared"` with an L1 term on the motion has no such property: it shortens every
-    displacement by `l1_weight / (2 * error_weight)` per axis, so use it with `l1_of="error"` or `l1_weight=0`.
+    Reading: the L1 term keeps still points still. With the plain norm and $\lambda_m = 2 > \sqrt 3$ the
+    minimum is exactly at `predicted` = `target`, because the pull of the L1 term, at most $\sqrt 3$ long,
+    never outweighs that of the distance. `distance="squared"` with an L1 term on the motion has no such
+    property: it shortens every displacement by `l1_weight / (2 * error_weight)` per axis, so use it with
+    `l1_of="error"` or `l1_weight=0`.
     $\lambda_m$ is inside the loss; a total loss should not apply it again.
 
     Args:
@@ -40,8 +41,8 @@ def motion_loss(
             gradients.
         target: Tracked displacement, same unit and frame; may be NaN where not visible.
         visibility: Points that are tracked; all of them when omitted.
-        point_weight: Non-negative weight of each point, for instance to balance moving and still points; the mean
-            becomes a weighted mean. All 1 when omitted.
+        point_weight: Non-negative weight of each point, for instance to balance moving and still points; the
+            mean becomes a weighted mean. All 1 when omitted.
         error_weight: Weight of the distance term.
         l1_weight: Weight of the L1 term.
         distance: "l2" is the Euclidean norm, "squared" its square.

@@ -60,7 +60,8 @@ class PhotometricLoss(nn.Module):
     Args:
         perceptual_weight: Weight of the perceptual distance; 0 needs and builds no network.
         network: Perceptual distance as `network(image, target)`, which receives two tensors
-            `"batch rgb=3 height width"` in [0, 1] and returns one value per image. `LpipsDistance()` when omitted.
+            `"batch rgb=3 height width"` in [0, 1] and returns one value per image. `LpipsDistance()` when
+            omitted.
 
     Raises:
         ValueError: If `perceptual_weight` is negative.
@@ -104,7 +105,8 @@ class PhotometricLoss(nn.Module):
         distance = self.network(image.reshape(-1, *image.shape[-3:]), target.reshape(-1, *image.shape[-3:]))
         if distance.shape != (leading.numel(),):
             raise ValueError(
-                f"network must return shape ({leading.numel()},), one value per image, got {tuple(distance.shape)}."
+                f"network must return one value per image, shape ({leading.numel()},), "
+                f"got {tuple(distance.shape)}."
             )
         return error + self.perceptual_weight * distance.reshape(leading).to(error.dtype)
 
@@ -114,14 +116,15 @@ class LpipsDistance(nn.Module):
 
     Source: Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric".
 
-    The package `lpips` brings its own small weights, but those of the image network come from torchvision. They are
-    read from the local torch cache; nothing is downloaded unless asked for. `train()` leaves the network in
-    evaluation mode, where it has no dropout.
+    The package `lpips` brings its own small weights, but those of the image network come from torchvision.
+    They are read from the local torch cache; nothing is downloaded unless asked for. `train()` leaves the
+    network in evaluation mode, where it has no dropout.
 
     Args:
-        net: Image network: "vgg" (as usual for a loss), "alex" (as usual for a metric) or "squeeze" (smallest).
-        download: Fetch the weights of the image network (vgg 528 MB, alex 233 MB, squeeze 5 MB) if they are not in
-            the cache.
+        net: Image network: "vgg" (as usual for a loss), "alex" (as usual for a metric) or "squeeze"
+            (smallest).
+        download: Fetch the weights of the image network (vgg 528 MB, alex 233 MB, squeeze 5 MB) if they are
+            not in the cache.
 
     Raises:
         ModuleNotFoundError: If `lpips` or torchvision is not installed.
@@ -132,7 +135,7 @@ class LpipsDistance(nn.Module):
         super().__init__()
         try:
             import lpips
-            from torchvision import models
+            from torchvision import models  # type: ignore[import-untyped]
         except ImportError as error:
             raise ModuleNotFoundError(
                 "The perceptual distance needs lpips and torchvision: pip install lpips torchvision. "
@@ -149,12 +152,13 @@ class LpipsDistance(nn.Module):
         file = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
         if not file.is_file() and not download:
             raise FileNotFoundError(
-                f"LPIPS needs the {net} weights of torchvision, which are not at {file}. Fetch them once with "
-                f"LpipsDistance({net!r}, download=True), or copy {url} there, or pass network=... or "
+                f"LPIPS needs the {net} weights of torchvision, which are not at {file}. Fetch them once "
+                f"with LpipsDistance({net!r}, download=True), or copy {url} there, or pass network=... or "
                 "perceptual_weight=0 to PhotometricLoss."
             )
         with warnings.catch_warnings():
-            # lpips calls torchvision with arguments that torchvision deprecates; users can do nothing about it.
+            # lpips calls torchvision with arguments that torchvision deprecates; users can do nothing about
+            # it.
             warnings.simplefilter("ignore")
             self.model = lpips.LPIPS(net=net, verbose=False).eval().requires_grad_(False)
 

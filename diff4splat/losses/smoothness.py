@@ -17,8 +17,8 @@ def total_variation_loss(
     $$\mathcal{L}_{TV} = \lVert \nabla D \rVert_1 =
       \operatorname{mean}_{y,x} |D_{y,x+1} - D_{y,x}| + \operatorname{mean}_{y,x} |D_{y+1,x} - D_{y,x}|$$
 
-    with $D$ = `values`. Source: Diff4Splat, Sec. 3.4. Differs: a mean per direction in place of the sum, so that the
-    value does not grow with the resolution.
+    with $D$ = `values`. Source: Diff4Splat, Sec. 3.4. Differs: a mean per direction in place of the sum, so
+    that the value does not grow with the resolution.
 
     Args:
         values: Depth, one image channel, or one channel of a deformation map; any unit. Give
@@ -26,7 +26,8 @@ def total_variation_loss(
         mask: Valid pixels; a difference counts where both of its pixels are valid. All pixels when omitted.
 
     Returns:
-        Values >= 0, not reduced over `*batch`; 0 where no pair of neighbours is valid. Gradient 0 on flat maps.
+        Values >= 0, not reduced over `*batch`; 0 where no pair of neighbours is valid. Gradient 0 on flat
+        maps.
 
     Raises:
         ValueError: If the shape of `mask` differs from that of `values`.
