@@ -1,0 +1,217 @@
+"""Tileable textures made of filtered noise and simple patterns, with their mip levels, in one table per batch."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as functional
+from jaxtyping import Float, Float32, Int32, Int64
+from torch import Tensor
+
+from diff4splat.data.procedural.draws import Draws, white_noise
+
+__all__ = ["PATTERNS", "TextureAtlas", "TextureRecipes", "make_textures", "sample_texture"]
+
+PATTERNS = ("plain", "mottled", "marbled", "striped", "checked", "brick", "wooden", "patchy", "spotted")
+_NUM_FIELDS = 4
+_SMALLEST_LEVEL = 4
+
+
+@dataclass(frozen=True)
+class TextureRecipes:
+    """What each texture of each scene looks like (kept on the CPU; small).
+
+    Args:
+        pattern: Index into `PATTERNS`.
+        repeats: Periods of the pattern per tile, along u and v.
+        warp: How far noise bends the pattern, in tiles.
+        grain: Strength of the fine noise laid over it.
+        colors: First, second and accent colour in [0, 1].
+        field: Which two of the scene's noise fields are used.
+        slopes: Fall-off of the spectrum of each noise field (amplitude ~ frequency ** -slope).
+    """
+
+    pattern: Int64[Tensor, "batch texture"]
+    repeats: Float[Tensor, "batch texture uv=2"]
+    warp: Float[Tensor, "batch texture"]
+    grain: Float[Tensor, "batch texture"]
+    colors: Float[Tensor, "batch texture 3 rgb=3"]
+    field: Int64[Tensor, "batch texture 2"]
+    slopes: Float[Tensor, "batch field"]
+
+    @staticmethod
+    def draw(
+        draws: Draws, pattern: Int64[Tensor, "batch texture"], colors: Float[Tensor, "batch texture 3 rgb=3"]
+    ) -> "TextureRecipes":
+        """Random recipes for given patterns and colours."""
+        num_textures = pattern.shape[1]
+        return TextureRecipes(
+            pattern=pattern,
+            repeats=1.0 + draws.choose([1, 2, 2, 1], num_textures, 2).float(),
+            warp=draws.uniform(0.0, 0.05, num_textures) * draws.chance(0.6, num_textures),
+            grain=draws.uniform(0.04, 0.22, num_textures),
+            colors=colors,
+            field=draws.choose([1] * _NUM_FIELDS, num_textures, 2),
+            slopes=draws.uniform(0.8, 1.7, _NUM_FIELDS),
+        )
+
+
+@dataclass(frozen=True)
+class TextureAtlas:
+    """Texels of all mip levels of all textures.
+
+    Args:
+        texels: Colours in [0, 1]; the levels of one texture follow each other, finest first, each row by row.
+        size: Side of the finest level, a power of two.
+    """
+
+    texels: Float[Tensor, "batch texture texel rgb=3"]
+    size: int
+
+    @property
+    def num_levels(self) -> int:
+        """Mip levels per texture."""
+        return self.size.bit_length() - _SMALLEST_LEVEL.bit_length() + 1
+
+
+def _noise_fields(keys: Tensor, slopes: Tensor, size: int) -> Tensor:
+    """Periodic noise with a power-law spectrum, zero mean, unit variance: batch field height width."""
+    num_scenes, num_fields = slopes.shape
+    white = white_noise(keys, num_fields * size * size).reshape(num_scenes, num_fields, size, size) - 0.5
+    spectrum = torch.fft.rfft2(white)
+    frequency_v = torch.fft.fftfreq(size, 1.0 / size, device=keys.device)[:, None]
+    frequency_u = torch.fft.rfftfreq(size, 1.0 / size, device=keys.device)[None, :]
+    stretch = torch.ones(num_fields, 1, 1, device=keys.device)
+    stretch[-1] = 6.0  # the last field is drawn out along u, like fibres
+    frequency = torch.sqrt((frequency_u * stretch) ** 2 + frequency_v**2)
+    amplitude = frequency.clamp_min(1.0) ** -slopes[:, :, None, None]
+    noise = torch.fft.irfft2(spectrum * amplitude * (frequency > 0), s=(size, size))
+    return noise / noise.std(dim=(-2, -1), keepdim=True).clamp_min(1e-6)
+
+
+def _step(values: Tensor, softness: float) -> Tensor:
+    """A smooth step from 0 to 1 around 0."""
+    return torch.sigmoid(values / softness)
+
+
+def _pattern(name: str, u: Tensor, v: Tensor, noise: Tensor, other: Tensor) -> Tensor:
+    """Blend weight in [0, 1] between the first and the second colour; u and v count periods."""
+    turn = 2 * torch.pi
+    if name == "plain":
+        return torch.sigmoid(0.4 * noise)
+    if name == "mottled":
+        return torch.sigmoid(1.6 * noise)
+    if name == "marbled":
+        return torch.sin(turn * (u + v) + 2.5 * noise).abs() ** 0.7
+    if name == "striped":
+        return _step(torch.sin(turn * u), 0.15)
+    if name == "checked":
+        return _step(torch.sin(turn * u) * torch.sin(turn * v), 0.08)
+    if name == "brick":
+        row = torch.floor(v * 2)
+        along = u + 0.5 * torch.remainder(row, 2)
+        gap_u = (torch.remainder(along, 1.0) - 0.5).abs() - 0.45
+        gap_v = (torch.remainder(v * 2, 1.0) - 0.5).abs() - 0.42
+        return _step(torch.maximum(gap_u, gap_v), 0.015)
+    if name == "wooden":
+        return 0.5 + 0.5 * torch.sin(turn * (v + 0.35 * noise) + 0.6 * other)
+    if name == "patchy":
+        return _step(noise + 0.25 * other, 0.12)
+    radius = ((torch.remainder(u, 1.0) - 0.5) ** 2 + (torch.remainder(v, 1.0) - 0.5) ** 2).sqrt()
+    return _step(0.3 + 0.03 * noise - radius, 0.03)
+
+
+def make_textures(keys: Int64[Tensor, " batch"], recipes: TextureRecipes, *, size: int) -> TextureAtlas:
+    """Textures after their recipes, on the device of `keys`.
+
+    Args:
+        keys: Noise stream of each scene, from `seed_keys`.
+        recipes: One per texture.
+        size: Side of a texture in texels, a power of two of at least 8.
+
+    Returns:
+        The atlas, tileable in u and v.
+    """
+    device = keys.device
+    num_scenes, num_textures = recipes.pattern.shape
+    fields = _noise_fields(keys, recipes.slopes.to(device), size).flatten(0, 1)
+    scene = torch.arange(num_scenes)[:, None]
+    first = (scene * _NUM_FIELDS + recipes.field[..., 0]).flatten()
+    second = (scene * _NUM_FIELDS + recipes.field[..., 1]).flatten()
+    first = torch.where(recipes.pattern.flatten() == PATTERNS.index("wooden"), first | 3, first)
+    repeats = recipes.repeats.flatten(0, 1)[..., None, None].to(device)
+    warp = recipes.warp.flatten()[:, None, None].to(device)
+    axis = (torch.arange(size, device=device) + 0.5) / size
+
+    blend = torch.empty(num_scenes * num_textures, size, size, device=device)
+    for index, name in enumerate(PATTERNS):
+        chosen = (recipes.pattern.flatten() == index).nonzero().flatten()
+        if len(chosen) == 0:
+            continue
+        noise, other = fields[first[chosen].to(device)], fields[second[chosen].to(device)]
+        chosen = chosen.to(device)
+        u = (axis + warp[chosen] * other) * repeats[chosen, 0]
+        v = (axis[:, None] + warp[chosen] * noise) * repeats[chosen, 1]
+        blend[chosen] = _pattern(name, u, v, noise, other)
+
+    colors = recipes.colors.flatten(0, 1)[..., None, None].to(device)
+    grain = recipes.grain.flatten()[:, None, None].to(device) * fields[second.to(device)]
+    image = torch.lerp(colors[:, 0], colors[:, 1], blend[:, None])
+    image = (image * (1.0 + grain[:, None])).clamp_(0.02, 1.0)
+    levels = [image]
+    while levels[-1].shape[-1] > _SMALLEST_LEVEL:
+        levels.append(functional.avg_pool2d(levels[-1], 2))
+    texels = torch.cat([level.flatten(-2) for level in levels], dim=-1).transpose(-1, -2).contiguous()
+    return TextureAtlas(texels=texels.unflatten(0, (num_scenes, num_textures)), size=size)
+
+
+def sample_texture(
+    atlas: TextureAtlas,
+    texture: Int32[Tensor, "*ray"],
+    u: Float32[Tensor, "*ray"],
+    v: Float32[Tensor, "*ray"],
+    footprint: Float32[Tensor, "*ray"],
+) -> Float[Tensor, "*ray rgb=3"]:
+    """Colours of textures, bilinear within the mip level that fits the footprint.
+
+    Args:
+        atlas: The textures.
+        texture: Scene number x textures per scene + texture number.
+        u: Position along the tile rows; one tile is one unit, endlessly repeated.
+        v: Position down the tile columns.
+        footprint: Width of a pixel on the surface, in tiles.
+
+    Returns:
+        Colours in [0, 1].
+    """
+    size = atlas.size
+    num_texels = atlas.texels.shape[2]
+    level = (
+        torch.log2((footprint * size).clamp_min(1.0))
+        .round_()
+        .clamp_max_(atlas.num_levels - 1)
+        .to(torch.int32)
+    )
+    sizes = [size >> index for index in range(atlas.num_levels)]
+    starts = [sum(s * s for s in sizes[:index]) for index in range(atlas.num_levels)]
+    side = torch.tensor(sizes, dtype=torch.int32, device=u.device)[level]
+    base = texture * num_texels + torch.tensor(starts, dtype=torch.int32, device=u.device)[level]
+    x, y = u * side - 0.5, v * side - 0.5
+    left, top = torch.floor(x), torch.floor(y)
+    weight_x, weight_y = (x - left)[..., None], (y - top)[..., None]
+    left, top = left.to(torch.int32), top.to(torch.int32)
+    last = side - 1
+    row_top, row_bottom = base + (top & last) * side, base + ((top + 1) & last) * side
+    column_left, column_right = left & last, (left + 1) & last
+    table = atlas.texels.flatten(0, 2)
+    shape = (*u.shape, 3)
+    upper = torch.lerp(
+        table.index_select(0, (row_top + column_left).flatten()).view(shape),
+        table.index_select(0, (row_top + column_right).flatten()).view(shape),
+        weight_x,
+    )
+    lower = torch.lerp(
+        table.index_select(0, (row_bottom + column_left).flatten()).view(shape),
+        table.index_select(0, (row_bottom + column_right).flatten()).view(shape),
+        weight_x,
+    )
+    return torch.lerp(upper, lower, weight_y)
