@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from api_surface import parts
 
 import diff4splat
 
@@ -31,13 +32,6 @@ def layers() -> list[set[str]]:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     rows = next(contract for contract in contracts if contract["id"] == "layers")["layers"]
     return [{name.strip(" ()") for name in row.split("|")} for row in rows]
-
-
-def folders() -> list[str]:
-    """Every part of the package, as found on disk."""
-    found = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
-    found |= {path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("__")}
-    return sorted(found)
 
 
 def allowed(folder: str) -> set[str]:
@@ -75,10 +69,10 @@ def write_package(root: Path, files: dict[str, str]) -> None:
 
 def test_every_folder_has_a_layer() -> None:
     placed = set().union(*layers())
-    assert set(folders()) <= placed
+    assert set(parts()) <= placed
 
 
-@pytest.mark.parametrize("folder", folders())
+@pytest.mark.parametrize("folder", parts())
 def test_folder_loads_nothing_beside_or_above_it(folder: str) -> None:
     assert violations(folder, loaded_by(f"import diff4splat.{folder}")) == []
 
