@@ -1,0 +1,223 @@
+"""Numba kernels: tiles of 16x16 pixels from their depth-sorted Gaussians, and the gradient of that.
+
+The innermost loops have a fixed length of 16, hold no branches and touch float32 alone, so that they compile to vector code; one
+float64 scalar in them, or another loop shape, costs a factor of several. `benchmarks/rendering.py` guards that.
+"""
+
+import numba
+import numpy as np
+
+from diff4splat.rendering import reference
+from diff4splat.rendering.cpu_jit import TILE, inlined, kernel
+
+__all__ = ["rasterize_backward", "rasterize_forward"]
+
+_PIXELS = TILE * TILE
+_ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
+_ALPHA_THRESHOLD = np.float32(reference.ALPHA_THRESHOLD)
+_MAX_ALPHA = np.float32(reference.MAX_ALPHA)
+_STOP = np.float32(reference.TRANSMITTANCE_STOP)
+_LOWEST = np.float32(-126.0)
+# minimax polynomial of 2^f on [-1/2, 1/2] with value 1 at 0; relative error 2e-7 in float32
+_P1, _P2 = np.float32(0.693147182), np.float32(0.240226462)
+_P3, _P4, _P5 = np.float32(0.0555032969), np.float32(0.00961833448), np.float32(0.00133999332)
+_CHECK_EVERY = 32  # Gaussians between two looks at whether a tile is finished
+_STRIDE, _OTHER_STRIDE = (
+    7919,
+    7907,
+)  # primes: neighbouring jobs take far tiles, so equal shares of jobs mean equal work
+
+
+@inlined
+def _exp2(power):
+    """2^power for power <= 0, float32."""
+    clamped = power if power > _LOWEST else _LOWEST
+    whole = np.int32(clamped - _HALF)
+    f = clamped - np.float32(whole)
+    series = ((((_P5 * f + _P4) * f + _P3) * f + _P2) * f + _P1) * f + _ONE
+    return series * np.int32((whole + np.int32(127)) << np.int32(23)).view(np.float32)
+
+
+@inlined
+def _forward_tile(rows, boxes, pairs, start, end, left, top, height, width, color, alpha, depth):
+    planes = np.zeros(6 * _PIXELS, np.float32)  # transmittance (0 = finished), red, green, blue, alpha, depth
+    bottom, right = min(top + TILE, height), min(left + TILE, width)
+    for y in range(bottom - top):
+        for x in range(right - left):
+            planes[y * TILE + x] = _ONE
+    for first in range(start, end, _CHECK_EVERY):
+        for k in range(first, min(first + _CHECK_EVERY, end)):
+            g = pairs[k]
+            center_x, center_y = rows[g, 0] - np.float32(left), rows[g, 1] - np.float32(top)
+            a, b, c, opacity = rows[g, 2], rows[g, 3], rows[g, 4], rows[g, 5]
+            red, green, blue, z = rows[g, 6], rows[g, 7], rows[g, 8], rows[g, 9]
+            for y in range(max(boxes[g, 1], top) - top, min(boxes[g, 3], bottom) - top):
+                dy = np.float32(y) + _HALF - center_y
+                b_dy, c_dy = b * dy, c * dy * dy
+                base = y * TILE
+                for lane in range(TILE):
+                    p = base + lane
+                    dx = np.float32(lane) + _HALF - center_x
+                    power = (a * dx + b_dy) * dx + c_dy
+                    raw = opacity * _exp2(power)
+                    cover = raw if raw < _MAX_ALPHA else _MAX_ALPHA
+                    cover = cover if (raw >= _ALPHA_THRESHOLD) & (power <= _ZERO) else _ZERO
+                    before = planes[p]
+                    after = before - before * cover
+                    alive = after > _STOP
+                    weight = before * cover if alive else _ZERO
+                    planes[p] = after if alive else _ZERO
+                    planes[p + _PIXELS] += weight * red
+                    planes[p + 2 * _PIXELS] += weight * green
+                    planes[p + 3 * _PIXELS] += weight * blue
+                    planes[p + 4 * _PIXELS] += weight
+                    planes[p + 5 * _PIXELS] += weight * z
+        most = _ZERO
+        for p in range(_PIXELS):
+            most = max(most, planes[p])
+        if most == _ZERO:
+            break
+    for y in range(bottom - top):
+        for x in range(right - left):
+            p = y * TILE + x
+            color[0, top + y, left + x] = planes[p + _PIXELS]
+            color[1, top + y, left + x] = planes[p + 2 * _PIXELS]
+            color[2, top + y, left + x] = planes[p + 3 * _PIXELS]
+            alpha[top + y, left + x] = planes[p + 4 * _PIXELS]
+            depth[top + y, left + x] = planes[p + 5 * _PIXELS]
+
+
+@kernel
+def rasterize_forward(rows, boxes, pairs, tile_starts, tiles_x, color, alpha, depth):
+    """Fill colour (3, height, width), alpha and depth times alpha (height, width), over black."""
+    height, width = alpha.shape
+    tiles = tile_starts.size - 1
+    stride = _STRIDE if tiles % _STRIDE else _OTHER_STRIDE
+    for job in numba.prange(tiles):
+        tile = (job * stride) % tiles
+        left, top = (tile % tiles_x) * TILE, (tile // tiles_x) * TILE
+        start, end = tile_starts[tile], tile_starts[tile + 1]
+        _forward_tile(rows, boxes, pairs, start, end, left, top, height, width, color, alpha, depth)
+
+
+@inlined
+def _backward_tile(
+    rows, boxes, pairs, slot_starts, start, end, left, top, height, width,
+    color, alpha, depth, grad_color, grad_alpha, grad_depth, slots,
+):  # fmt: skip
+    """Walk front to back as forward did, with what is still behind a pixel kept as total minus what was passed."""
+    # transmittance, gradient-weighted rest behind, gradients of red, green, blue, alpha, depth
+    planes = np.zeros(7 * _PIXELS, np.float32)
+    lanes = np.empty(7 * TILE, np.float32)
+    bottom, right = min(top + TILE, height), min(left + TILE, width)
+    for y in range(bottom - top):
+        for x in range(right - left):
+            p, v, u = y * TILE + x, top + y, left + x
+            rest = _ZERO
+            for channel in range(3):
+                grad = grad_color[channel, v, u]
+                planes[p + (2 + channel) * _PIXELS] = grad
+                rest += grad * color[channel, v, u]
+            planes[p] = _ONE
+            planes[p + 5 * _PIXELS] = grad_alpha[v, u]
+            planes[p + 6 * _PIXELS] = grad_depth[v, u]
+            planes[p + _PIXELS] = rest + grad_alpha[v, u] * alpha[v, u] + grad_depth[v, u] * depth[v, u]
+    k = start
+    while k < end:
+        for _ in range(min(_CHECK_EVERY, end - k)):
+            g = pairs[k]
+            k += 1
+            center_x, center_y = rows[g, 0] - np.float32(left), rows[g, 1] - np.float32(top)
+            a, b, c, opacity = rows[g, 2], rows[g, 3], rows[g, 4], rows[g, 5]
+            red, green, blue, z = rows[g, 6], rows[g, 7], rows[g, 8], rows[g, 9]
+            for i in range(7 * TILE):
+                lanes[i] = _ZERO
+            for y in range(max(boxes[g, 1], top) - top, min(boxes[g, 3], bottom) - top):
+                dy = np.float32(y) + _HALF - center_y
+                b_dy, c_dy = b * dy, c * dy * dy
+                base = y * TILE
+                for lane in range(TILE):
+                    p = base + lane
+                    dx = np.float32(lane) + _HALF - center_x
+                    power = (a * dx + b_dy) * dx + c_dy
+                    raw = opacity * _exp2(power)
+                    capped = raw if raw < _MAX_ALPHA else _MAX_ALPHA
+                    hit = (raw >= _ALPHA_THRESHOLD) & (power <= _ZERO)
+                    cover = capped if hit else _ZERO
+                    before = planes[p]
+                    after = before - before * cover
+                    alive = after > _STOP
+                    weight = before * cover if alive else _ZERO
+                    planes[p] = after if alive else _ZERO
+                    d_red, d_green, d_blue = (
+                        planes[p + 2 * _PIXELS],
+                        planes[p + 3 * _PIXELS],
+                        planes[p + 4 * _PIXELS],
+                    )
+                    d_alpha, d_depth = planes[p + 5 * _PIXELS], planes[p + 6 * _PIXELS]
+                    value = d_red * red + d_green * green + d_blue * blue + d_depth * z + d_alpha
+                    rest = planes[p + _PIXELS] - weight * value
+                    planes[p + _PIXELS] = rest
+                    d_cover = before * value - rest / (_ONE - cover)
+                    moment = raw * d_cover if alive & hit & (raw <= _MAX_ALPHA) else _ZERO
+                    lanes[lane] += weight * d_red
+                    lanes[lane + TILE] += weight * d_green
+                    lanes[lane + 2 * TILE] += weight * d_blue
+                    lanes[lane + 3 * TILE] += weight * d_depth
+                    lanes[lane + 4 * TILE] += moment
+                    lanes[lane + 5 * TILE] += moment * dy
+                    lanes[lane + 6 * TILE] += moment * dy * dy
+            m_r, m_g, m_b, m_z, m_0, m_x, m_y = _ZERO, _ZERO, _ZERO, _ZERO, _ZERO, _ZERO, _ZERO
+            m_xx, m_xy, m_yy = _ZERO, _ZERO, _ZERO
+            for lane in range(TILE):
+                dx = np.float32(lane) + _HALF - center_x
+                m_r += lanes[lane]
+                m_g += lanes[lane + TILE]
+                m_b += lanes[lane + 2 * TILE]
+                m_z += lanes[lane + 3 * TILE]
+                m_0 += lanes[lane + 4 * TILE]
+                m_x += lanes[lane + 4 * TILE] * dx
+                m_xx += lanes[lane + 4 * TILE] * dx * dx
+                m_y += lanes[lane + 5 * TILE]
+                m_xy += lanes[lane + 5 * TILE] * dx
+                m_yy += lanes[lane + 6 * TILE]
+            slot = _slot(boxes, slot_starts, g, left, top)
+            slots[slot, 0], slots[slot, 1], slots[slot, 2], slots[slot, 3] = m_r, m_g, m_b, m_z
+            slots[slot, 4], slots[slot, 5], slots[slot, 6] = m_0, m_x, m_y
+            slots[slot, 7], slots[slot, 8], slots[slot, 9] = m_xx, m_xy, m_yy
+        most = _ZERO
+        for p in range(_PIXELS):
+            most = max(most, planes[p])
+        if most == _ZERO:
+            break
+    while k < end:
+        slot = _slot(boxes, slot_starts, pairs[k], left, top)
+        k += 1
+        for i in range(10):
+            slots[slot, i] = _ZERO
+
+
+@inlined
+def _slot(boxes, slot_starts, g, left, top):
+    """Place of the pair of a Gaussian and a tile among the pairs of the Gaussian."""
+    first_column = boxes[g, 0] // TILE
+    columns = (boxes[g, 2] - 1) // TILE + 1 - first_column
+    return slot_starts[g] + (top // TILE - boxes[g, 1] // TILE) * columns + left // TILE - first_column
+
+
+@kernel
+def rasterize_backward(
+    rows, boxes, pairs, tile_starts, slot_starts, tiles_x,
+    color, alpha, depth, grad_color, grad_alpha, grad_depth, slots,
+):  # fmt: skip
+    """Fill one slot of ten sums per pair of Gaussian and tile; `project_backward` says what they are."""
+    height, width = alpha.shape
+    tiles = tile_starts.size - 1
+    stride = _STRIDE if tiles % _STRIDE else _OTHER_STRIDE
+    for job in numba.prange(tiles):
+        tile = (job * stride) % tiles
+        left, top = (tile % tiles_x) * TILE, (tile // tiles_x) * TILE
+        _backward_tile(
+            rows, boxes, pairs, slot_starts, tile_starts[tile], tile_starts[tile + 1], left, top, height, width,
+            color, alpha, depth, grad_color, grad_alpha, grad_depth, slots,
+        )  # fmt: skip

@@ -1,0 +1,287 @@
+"""Slow, plain torch rasterizer: the oracle that proves the fast backends, and the fallback where numba is missing.
+
+Any floating dtype, any device, differentiable by autograd alone. Every formula is written once, over dense tensors; nothing is
+binned or approximated. The semantics are those of `gsplat.rasterization` (EWA splatting of 3D Gaussians with 2D dilation).
+"""
+
+import math
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+__all__ = [
+    "ALPHA_THRESHOLD",
+    "CUTOFF_SIGMAS",
+    "MAX_ALPHA",
+    "TRANSMITTANCE_STOP",
+    "ProjectedGaussians",
+    "composite",
+    "project_gaussians",
+    "rasterize",
+]
+
+ALPHA_THRESHOLD = 1.0 / 255.0
+"""Contributions below this opacity are skipped."""
+MAX_ALPHA = 0.999
+"""No Gaussian covers a pixel more than this. gsplat 1.6 lowers its own constant to 0.99; 1.5 uses this value."""
+TRANSMITTANCE_STOP = 1e-4
+"""A pixel is finished, without the Gaussian that would do it, once its transmittance would fall to this."""
+CUTOFF_SIGMAS = 3.33
+"""Half-width of the footprint in standard deviations; just outside the alpha threshold of an opaque Gaussian."""
+
+
+class ProjectedGaussians(NamedTuple):
+    """Gaussians as one camera sees them; entries with `visible` false carry no meaning.
+
+    Attributes:
+        means: Centres on the image, pixels, corner of the image at (0, 0).
+        conics: Upper triangle (xx, xy, yy) of the inverse dilated 2D covariance, 1 / pixels squared.
+        depths: z in the camera frame.
+        opacities: Opacities, scaled down by the dilation in antialiased mode.
+        radii: Half-widths of the footprint along x and y, whole pixels.
+        visible: Gaussians that can touch the image.
+    """
+
+    means: Float[Tensor, "gaussian xy=2"]
+    conics: Float[Tensor, "gaussian conic=3"]
+    depths: Float[Tensor, " gaussian"]
+    opacities: Float[Tensor, " gaussian"]
+    radii: Float[Tensor, "gaussian xy=2"]
+    visible: Bool[Tensor, " gaussian"]
+
+
+def rasterize(
+    means: Float[Tensor, "gaussian xyz=3"],
+    quaternions: Float[Tensor, "gaussian wxyz=4"],
+    scales: Float[Tensor, "gaussian xyz=3"],
+    opacities: Float[Tensor, " gaussian"],
+    colors: Float[Tensor, "#frame gaussian rgb=3"],
+    world_to_camera: Float[Tensor, "frame 4 4"],
+    intrinsics: Float[Tensor, "frame 3 3"],
+    *,
+    height: int,
+    width: int,
+    near: float,
+    far: float,
+    eps2d: float,
+    radius_clip: float,
+    mode: Literal["classic", "antialiased"],
+    block_px: int | None = None,
+) -> tuple[
+    Float[Tensor, "frame rgb=3 height width"],
+    Float[Tensor, "frame 1 height width"],
+    Float[Tensor, "frame 1 height width"],
+]:
+    """Colour, alpha and accumulated depth of one set of Gaussians from several cameras, over black.
+
+    Args:
+        means: Centres, world units.
+        quaternions: Rotations, wxyz, any nonzero length.
+        scales: Standard deviations along the axes, world units.
+        opacities: In [0, 1].
+        colors: Non-negative colours, one set per camera, or one for all.
+        world_to_camera: Rigid transforms into OpenCV camera frames.
+        intrinsics: Pixels, no skew.
+        height: Image height, pixels.
+        width: Image width, pixels.
+        near: Gaussians with smaller z are dropped.
+        far: Gaussians with larger z are dropped.
+        eps2d: Added to both variances of the 2D covariance, pixels squared.
+        radius_clip: Gaussians whose footprint is no wider than this on both axes are dropped, pixels.
+        mode: "antialiased" lowers opacities so that the dilation adds no energy.
+        block_px: Work through square blocks of this size with the Gaussians that reach each; the same image with
+            far less work and memory. One dense pass when omitted.
+
+    Returns:
+        Colour, alpha and depth times alpha.
+    """
+    block = max(height, width) if block_px is None else block_px
+    corners = [(top, left) for top in range(0, height, block) for left in range(0, width, block)]
+    images = []
+    for frame in range(world_to_camera.shape[0]):
+        projected = project_gaussians(
+            means,
+            quaternions,
+            scales,
+            opacities,
+            world_to_camera[frame],
+            intrinsics[frame],
+            height=height,
+            width=width,
+            near=near,
+            far=far,
+            eps2d=eps2d,
+            radius_clip=radius_clip,
+            mode=mode,
+        )
+        frame_colors = colors[min(frame, colors.shape[0] - 1)]
+        rows = []
+        for top, left in corners:
+            bottom, right = min(top + block, height), min(left + block, width)
+            inside = projected.visible
+            if block_px is not None:
+                lower, upper = projected.means - projected.radii, projected.means + projected.radii
+                inside = inside & (upper[:, 0] > left) & (lower[:, 0] < right)
+                inside = inside & (upper[:, 1] > top) & (lower[:, 1] < bottom)
+            index = inside.nonzero().squeeze(-1)
+            y, x = torch.meshgrid(
+                torch.arange(top, bottom, device=means.device, dtype=means.dtype) + 0.5,
+                torch.arange(left, right, device=means.device, dtype=means.dtype) + 0.5,
+                indexing="ij",
+            )
+            pixels = torch.stack([x, y], dim=-1).reshape(-1, 2)
+            values = composite(
+                ProjectedGaussians(*(v[index] for v in projected)), frame_colors[index], pixels
+            )
+            rows.append(values.T.reshape(5, bottom - top, right - left))
+        per_row = math.ceil(width / block)
+        strips = [torch.cat(rows[i : i + per_row], dim=-1) for i in range(0, len(rows), per_row)]
+        images.append(torch.cat(strips, dim=-2))
+    stacked = torch.stack(images) if images else means.new_zeros(0, 5, height, width)
+    return stacked[:, :3], stacked[:, 3:4], stacked[:, 4:5]
+
+
+def project_gaussians(
+    means: Float[Tensor, "gaussian xyz=3"],
+    quaternions: Float[Tensor, "gaussian wxyz=4"],
+    scales: Float[Tensor, "gaussian xyz=3"],
+    opacities: Float[Tensor, " gaussian"],
+    world_to_camera: Float[Tensor, "4 4"],
+    intrinsics: Float[Tensor, "3 3"],
+    *,
+    height: int,
+    width: int,
+    near: float,
+    far: float,
+    eps2d: float,
+    radius_clip: float,
+    mode: Literal["classic", "antialiased"],
+) -> ProjectedGaussians:
+    r"""Footprints of 3D Gaussians on the image plane of one camera.
+
+    $$\Sigma' = J W \Sigma W^\top J^\top + \epsilon I, \qquad \Sigma = R S S^\top R^\top$$
+
+    with $W$ the rotation of `world_to_camera`, $J$ the Jacobian of the pinhole projection at the centre, whose x/z and y/z are
+    clamped to the field of view widened by 15 % of the image size on each side, and $\epsilon$ = `eps2d`.
+    Source: Zwicker et al., EWA Splatting, Eq. 29; Kerbl et al., 3D Gaussian Splatting, Eq. 5.
+
+    Args:
+        means: Centres, world units.
+        quaternions: Rotations, wxyz, any nonzero length.
+        scales: Standard deviations along the axes, world units.
+        opacities: In [0, 1].
+        world_to_camera: Rigid transform into the OpenCV camera frame.
+        intrinsics: Pixels, no skew.
+        height: Image height, pixels.
+        width: Image width, pixels.
+        near: Gaussians with smaller z are not visible.
+        far: Gaussians with larger z are not visible.
+        eps2d: Added to both variances of the 2D covariance, pixels squared.
+        radius_clip: Gaussians whose footprint is no wider than this on both axes are not visible, pixels.
+        mode: "antialiased" multiplies opacities by the square root of the ratio of the determinants before and after dilation.
+
+    Returns:
+        One entry per Gaussian.
+    """
+    rotation, translation = world_to_camera[:3, :3], world_to_camera[:3, 3]
+    centers = means @ rotation.T + translation
+    depths = centers[:, 2]
+    in_range = (depths >= near) & (depths <= far)
+    z = torch.where(in_range, depths, torch.ones_like(depths))
+    x, y = centers[:, 0] / z, centers[:, 1] / z
+
+    fx, fy, cx, cy = intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 2], intrinsics[1, 2]
+    clamped_x = torch.minimum(torch.maximum(x, -(cx + 0.15 * width) / fx), (1.15 * width - cx) / fx)
+    clamped_y = torch.minimum(torch.maximum(y, -(cy + 0.15 * height) / fy), (1.15 * height - cy) / fy)
+    zero = torch.zeros_like(z)
+    jacobian = torch.stack(
+        [
+            torch.stack([fx / z, zero, -fx * clamped_x / z], dim=-1),
+            torch.stack([zero, fy / z, -fy * clamped_y / z], dim=-1),
+        ],
+        dim=-2,
+    )
+    half = jacobian @ rotation @ (_rotation_matrices(quaternions) * scales[:, None, :])
+    covariance = half @ half.transpose(-1, -2)
+
+    xx, xy, yy = covariance[:, 0, 0], covariance[:, 0, 1], covariance[:, 1, 1]
+    determinant_before = xx * yy - xy * xy
+    xx, yy = xx + eps2d, yy + eps2d
+    determinant = xx * yy - xy * xy
+    has_area = determinant > 0
+    safe = torch.where(has_area, determinant, torch.ones_like(determinant))
+    conics = torch.stack([yy / safe, -xy / safe, xx / safe], dim=-1)
+    if mode == "antialiased":
+        ratio = determinant_before / safe
+        shrinks = ratio > 0
+        root = torch.sqrt(torch.where(shrinks, ratio, torch.ones_like(ratio)))
+        opacities = opacities * torch.where(shrinks, root, torch.zeros_like(root))
+
+    with torch.no_grad():
+        reach = torch.sqrt(2 * torch.log(torch.clamp(opacities / ALPHA_THRESHOLD, min=1.0))).clamp(
+            max=CUTOFF_SIGMAS
+        )
+        radii = torch.ceil(reach[:, None] * torch.stack([xx, yy], dim=-1).clamp(min=0).sqrt())
+        pixel = torch.stack([fx * x + cx, fy * y + cy], dim=-1)
+        size = torch.tensor([width, height], device=means.device, dtype=means.dtype)
+        on_image = ((pixel + radii > 0) & (pixel - radii < size)).all(dim=-1)
+        large = (radii > radius_clip).any(dim=-1)
+        visible = in_range & has_area & large & on_image & (opacities >= ALPHA_THRESHOLD)
+    return ProjectedGaussians(
+        torch.stack([fx * x + cx, fy * y + cy], dim=-1), conics, depths, opacities, radii, visible
+    )
+
+
+def composite(
+    gaussians: ProjectedGaussians,
+    colors: Float[Tensor, "gaussian rgb=3"],
+    pixels: Float[Tensor, "pixel xy=2"],
+) -> Float[Tensor, "pixel rgb_alpha_depth=5"]:
+    r"""Front-to-back alpha compositing of projected Gaussians at given pixel positions.
+
+    $$C = \sum_i c_i \alpha_i T_i, \qquad T_i = \prod_{j<i} (1 - \alpha_j), \qquad
+      \alpha_i = \min(0.999,\; o_i \, e^{-\frac12 d^\top \Sigma'^{-1} d})$$
+
+    over Gaussians sorted by depth. An $\alpha_i$ under 1/255 counts as zero; all terms from the first with
+    $T_i (1 - \alpha_i) \le 10^{-4}$ on are dropped. Source: Kerbl et al., 3D Gaussian Splatting, Eq. 3.
+
+    Args:
+        gaussians: Footprints; invisible ones are skipped.
+        colors: Colours of the Gaussians.
+        pixels: Positions at which to evaluate, pixels; centres lie at +0.5.
+
+    Returns:
+        Red, green, blue, alpha and depth times alpha of each pixel.
+    """
+    index = gaussians.visible.nonzero().squeeze(-1)
+    index = index[torch.argsort(gaussians.depths[index], stable=True)]
+    offset = pixels[None] - gaussians.means[index, None]
+    xx, xy, yy = gaussians.conics[index, :, None].unbind(dim=1)
+    power = 0.5 * (xx * offset[..., 0] ** 2 + yy * offset[..., 1] ** 2) + xy * offset[..., 0] * offset[..., 1]
+    alpha = torch.clamp(gaussians.opacities[index, None] * torch.exp(-power), max=MAX_ALPHA)
+    alpha = torch.where((alpha >= ALPHA_THRESHOLD) & (power >= 0), alpha, torch.zeros_like(alpha))
+    after = torch.cumprod(1 - alpha, dim=0)
+    before = torch.cat([torch.ones_like(after[:1]), after[:-1]]) if len(index) else after
+    weights = torch.where(after > TRANSMITTANCE_STOP, alpha * before, torch.zeros_like(alpha))
+    depths = gaussians.depths[index]
+    values = torch.cat([colors[index], torch.ones_like(depths)[:, None], depths[:, None]], dim=-1)
+    return weights.T @ values
+
+
+def _rotation_matrices(quaternions: Float[Tensor, "gaussian wxyz=4"]) -> Float[Tensor, "gaussian 3 3"]:
+    """Rotation matrices of quaternions of any nonzero length."""
+    w, x, y, z = (quaternions / quaternions.norm(dim=-1, keepdim=True)).unbind(dim=-1)
+    entries = [
+        1 - 2 * (y * y + z * z),
+        2 * (x * y - w * z),
+        2 * (x * z + w * y),
+        2 * (x * y + w * z),
+        1 - 2 * (x * x + z * z),
+        2 * (y * z - w * x),
+        2 * (x * z - w * y),
+        2 * (y * z + w * x),
+        1 - 2 * (x * x + y * y),
+    ]
+    return torch.stack(entries, dim=-1).reshape(-1, 3, 3)

@@ -1,0 +1,366 @@
+"""Gaussians and cameras in, images out: the only file of this folder that users call."""
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from diff4splat.cameras import Cameras
+from diff4splat.gaussians import DeformableGaussianField, Gaussians, deform_gaussians, evaluate_harmonics
+from diff4splat.rendering import cpu_backend, gsplat_backend, reference
+
+__all__ = ["Backend", "DepthMode", "Mode", "Rendering", "render", "render_field"]
+
+Backend = Literal["auto", "cpu", "gsplat", "reference"]
+Mode = Literal["classic", "antialiased"]
+DepthMode = Literal["expected", "accumulated"]
+
+_DC = 0.28209479177387814  # the constant basis function, 1 / (2 sqrt(pi))
+_RIGID_TOLERANCE = (
+    1e-2  # coarse on purpose: poses that went through half precision pass, scaled or sheared ones do not
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Rendering:
+    """What cameras see of a set of Gaussians.
+
+    Args:
+        color: Composited colour, not clamped; in [0, 1] where colours and background are.
+        alpha: Opacity, in [0, 1].
+        depth: z-depth in scene units; 0 where `alpha` is 0.
+    """
+
+    color: Float[Tensor, "*batch frame rgb=3 height width"]
+    alpha: Float[Tensor, "*batch frame 1 height width"]
+    depth: Float[Tensor, "*batch frame 1 height width"]
+
+
+def render(
+    gaussians: Gaussians,
+    cameras: Cameras,
+    *,
+    backend: Backend = "auto",
+    background: Float[Tensor, "rgb=3"] | Sequence[float] | None = None,
+    near: float = 0.01,
+    far: float = 1e10,
+    eps2d: float = 0.3,
+    radius_clip: float = 0.0,
+    mode: Mode = "classic",
+    depth_mode: DepthMode = "expected",
+) -> Rendering:
+    r"""Images of Gaussians by differentiable splatting, with the semantics of `gsplat.rasterization`.
+
+    $$C = \sum_i c_i \alpha_i T_i + c_{bg} \prod_i (1 - \alpha_i), \qquad T_i = \prod_{j<i} (1 - \alpha_j)$$
+
+    over Gaussians in depth order, with $c_i$ the harmonics seen from the camera plus 0.5, at least 0, $\alpha_i$ the opacity times
+    the projected Gaussian, and $c_{bg}$ = `background`. Source: Kerbl et al., 3D Gaussian Splatting, Eq. 3.
+
+    Gradients flow to every tensor of `gaussians` and `cameras` and to `background` ("gsplat" has none for intrinsics). The CPU
+    backend computes in float32, gives the same bits on every run and for every number of threads, and returns the dtype of
+    the inputs. `world_to_camera` is the rigid inverse of `camera_to_world`; gradients follow that formula.
+
+    Args:
+        gaussians: One set, or one per leading batch index.
+        cameras: Cameras with the same batch axes as `gaussians`.
+        backend: "cpu" needs numba, and falls back to plain torch, with a warning, without it; "gsplat" needs CUDA tensors;
+            "reference" is the slow oracle, in the dtype of the inputs on any device. "auto" is "gsplat" for CUDA tensors, "cpu" for
+            CPU tensors, "reference" elsewhere.
+        background: Colour behind everything, black when omitted.
+        near: Gaussians whose centre has smaller z are dropped, scene units, > 0.
+        far: Gaussians whose centre has larger z are dropped, scene units.
+        eps2d: Added to both variances of every footprint, pixels squared, >= 0.
+        radius_clip: Footprints no wider than this to each side are dropped, pixels.
+        mode: "antialiased" lowers opacities by what `eps2d` adds to the footprints.
+        depth_mode: "expected" divides depth by alpha; "accumulated" does not.
+
+    Returns:
+        Colour, alpha and depth per frame; leading axes are kept. No Gaussians give background, alpha 0 and depth 0.
+
+    Raises:
+        ValueError: If an option or a shape is wrong; on the CPU also if a value is not finite, a quaternion is zero,
+            intrinsics are singular or skewed, or a pose is not rigid.
+        TypeError: If dtypes or devices differ, or are not floating point.
+        RuntimeError: If the backend cannot run here; the message says how to cure it.
+
+    Example:
+        >>> import torch
+        >>> from diff4splat.cameras import trajectory
+        >>> one = Gaussians(*(torch.tensor(v)[None] for v in ([0.0, 0, 3], [1.0, 0, 0, 0], [0.1] * 3, 0.9, [[1.0, 0, 0]])))
+        >>> render(one, trajectory.static(2, height=8, width=8)).color.shape
+        torch.Size([2, 3, 8, 8])
+    """
+    _check_options(backend, near, far, eps2d, radius_clip, mode, depth_mode)
+    backend = _choose_backend(backend, gaussians.means.device)
+    _check_inputs(gaussians, cameras)
+    behind = _background(background, gaussians.means)
+    options = {"near": near, "far": far, "eps2d": eps2d, "radius_clip": radius_clip, "mode": mode}
+    with torch.autocast(gaussians.means.device.type, enabled=False):
+        world_to_camera = _rigid_inverse(cameras.camera_to_world)
+        if backend == "gsplat":
+            color, alpha, depth = gsplat_backend.rasterize(
+                *(
+                    gaussians.means,
+                    gaussians.quaternions,
+                    gaussians.scales,
+                    gaussians.opacities,
+                    gaussians.harmonics,
+                ),
+                world_to_camera,
+                cameras.intrinsics,
+                height=cameras.height,
+                width=cameras.width,
+                **options,
+            )
+        else:
+            color, alpha, depth = _rasterize_sets(backend, gaussians, cameras, world_to_camera, options)
+        if behind is not None:
+            color = color + (1 - alpha) * behind[:, None, None]
+        if depth_mode == "expected":
+            covered = alpha > 0
+            depth = torch.where(
+                covered, depth / torch.where(covered, alpha, torch.ones_like(alpha)), torch.zeros_like(depth)
+            )
+    return Rendering(color=color, alpha=alpha, depth=depth)
+
+
+def render_field(
+    field: DeformableGaussianField,
+    cameras: Cameras,
+    times: Float[Tensor, " frame"] | Sequence[float],
+    *,
+    backend: Backend = "auto",
+    background: Float[Tensor, "rgb=3"] | Sequence[float] | None = None,
+    near: float = 0.01,
+    far: float = 1e10,
+    eps2d: float = 0.3,
+    radius_clip: float = 0.0,
+    mode: Mode = "classic",
+    depth_mode: DepthMode = "expected",
+) -> Rendering:
+    """Images of a deforming field: camera i sees the Gaussians at `times[i]`.
+
+    One deformed set exists at a time, unless gradients need the others.
+
+    Args:
+        field: Canonical Gaussians and their deformation.
+        cameras: Cameras with the batch axes of `field`.
+        times: One time in [0, 1] per frame of `cameras`.
+        backend: See `render`.
+        background: See `render`.
+        near: See `render`.
+        far: See `render`.
+        eps2d: See `render`.
+        radius_clip: See `render`.
+        mode: See `render`.
+        depth_mode: See `render`.
+
+    Returns:
+        Colour, alpha and depth per frame; leading axes are kept.
+
+    Raises:
+        ValueError: If there is not one time in [0, 1] per frame, and as for `render`.
+        TypeError: As for `render`.
+        RuntimeError: As for `render`.
+    """
+    moments = [float(time) for time in times]
+    if len(moments) != cameras.num_frames or not moments:
+        raise ValueError(
+            f"times must hold one time per frame of cameras, {cameras.num_frames} in all and not 0, got {len(moments)}."
+        )
+    frames = [
+        render(
+            gaussians,
+            cameras.select(slice(i, i + 1)),
+            backend=backend,
+            background=background,
+            near=near,
+            far=far,
+            eps2d=eps2d,
+            radius_clip=radius_clip,
+            mode=mode,
+            depth_mode=depth_mode,
+        )
+        for i, gaussians in enumerate(_deformed(field, times))
+    ]
+    return Rendering(
+        *(torch.cat([getattr(f, name) for f in frames], dim=-4) for name in ("color", "alpha", "depth"))
+    )
+
+
+def _deformed(field: DeformableGaussianField, times: Tensor | Sequence[float]) -> Iterator[Gaussians]:
+    """Gaussians per time, one after another.
+
+    Deltas are taken apart once, because the gradient of indexing them per frame would be as large as all of them each
+    time. At stored times the stored values are used as they are.
+    """
+    deltas = [v.unbind(-3) for v in (field.delta_means, field.delta_quaternions, field.delta_scales)]
+    stored = field.times.tolist()
+    for time in times:
+        index = bisect_right(stored, float(time)) - 1
+        fixed = not isinstance(time, Tensor) or not time.requires_grad
+        if fixed and index >= 0 and stored[index] == float(time):
+            yield deform_gaussians(
+                field.canonical, *(v[index] for v in deltas), scale_space=field.scale_space
+            )
+            continue
+        bracket = range(max(index, 0), min(index + 1, len(stored) - 1) + 1)
+        around = (torch.stack([v[i] for i in bracket], dim=-3) for v in deltas)
+        nearby = DeformableGaussianField(
+            field.canonical, field.times[list(bracket)], *around, scale_space=field.scale_space
+        )
+        yield nearby.at(time)
+
+
+def _rasterize_sets(
+    backend: str, gaussians: Gaussians, cameras: Cameras, world_to_camera: Tensor, options: dict[str, Any]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Set after set on the CPU or by the reference."""
+    rasterize = cpu_backend.rasterize if backend == "cpu" else reference.rasterize
+    size = {"height": cameras.height, "width": cameras.width}
+    batch, count = gaussians.batch_shape, gaussians.num_gaussians
+    sets = math.prod(batch)
+    means = gaussians.means.reshape(sets, count, 3)
+    quaternions, scales = (
+        gaussians.quaternions.reshape(sets, count, 4),
+        gaussians.scales.reshape(sets, count, 3),
+    )
+    opacities = gaussians.opacities.reshape(sets, count)
+    harmonics = gaussians.harmonics.reshape(sets, count, -1, 3)
+    poses = world_to_camera.reshape(sets, cameras.num_frames, 4, 4)
+    intrinsics = cameras.intrinsics.reshape(sets, cameras.num_frames, 3, 3)
+    centers = cameras.camera_to_world.reshape(sets, cameras.num_frames, 4, 4)[..., :3, 3]
+    results = [
+        rasterize(
+            means[i],
+            quaternions[i],
+            scales[i],
+            opacities[i],
+            _colors(harmonics[i], means[i], centers[i]),
+            poses[i],
+            intrinsics[i],
+            **size,
+            **options,
+        )
+        for i in range(sets)
+    ]
+    shape = (*batch, cameras.num_frames)
+    if len(results) == 1:
+        color, alpha, depth = results[0]
+    elif results:
+        color, alpha, depth = (torch.stack(v) for v in zip(*results, strict=True))
+    else:
+        color, alpha, depth = (
+            gaussians.means.new_zeros(0, c, cameras.height, cameras.width) for c in (3, 1, 1)
+        )
+    return tuple(v.reshape(*shape, *v.shape[-3:]) for v in (color, alpha, depth))  # type: ignore[return-value]
+
+
+def _colors(harmonics: Tensor, means: Tensor, centers: Tensor) -> Tensor:
+    """Colours per Gaussian (1, n, 3), or per camera and Gaussian (f, n, 3) where they depend on the direction."""
+    if harmonics.shape[-2] == 1:
+        series = (harmonics[None, :, 0] * _DC).add(0.5)
+    else:
+        series = torch.stack([evaluate_harmonics(harmonics, means - center) for center in centers])
+    return series.clamp_min(0.0)
+
+
+def _rigid_inverse(camera_to_world: Tensor) -> Tensor:
+    rotation = camera_to_world[..., :3, :3].transpose(-1, -2)
+    translation = -rotation @ camera_to_world[..., :3, 3:]
+    return torch.cat([torch.cat([rotation, translation], dim=-1), camera_to_world[..., 3:, :]], dim=-2)
+
+
+def _background(background: Tensor | Sequence[float] | None, like: Tensor) -> Tensor | None:
+    if background is None:
+        return None
+    color = (
+        background
+        if isinstance(background, Tensor)
+        else torch.as_tensor(background, dtype=like.dtype, device=like.device)
+    )
+    if color.shape != (3,):
+        raise ValueError(f"background must have shape [3], got {list(color.shape)}.")
+    if color.dtype != like.dtype or color.device != like.device:
+        raise TypeError(
+            f"background must be {like.dtype} on {like.device} like means, got {color.dtype} on {color.device}."
+        )
+    return color
+
+
+def _choose_backend(backend: str, device: torch.device) -> str:
+    if backend == "auto":
+        return {"cuda": "gsplat", "cpu": "cpu"}.get(device.type, "reference")
+    if backend in ("cpu", "gsplat") and device.type != {"cpu": "cpu", "gsplat": "cuda"}[backend]:
+        raise ValueError(
+            f"backend={backend!r} cannot render tensors on {device}; use backend='auto' or move them."
+        )
+    return backend
+
+
+def _check_options(
+    backend: str, near: float, far: float, eps2d: float, radius_clip: float, mode: str, depth_mode: str
+) -> None:
+    choices = {
+        "backend": (backend, get_args(Backend)),
+        "mode": (mode, get_args(Mode)),
+        "depth_mode": (depth_mode, get_args(DepthMode)),
+    }
+    for name, (value, allowed) in choices.items():
+        if value not in allowed:
+            raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}.")
+    if not 0 < near < far:
+        raise ValueError(f"near and far must satisfy 0 < near < far, got near={near}, far={far}.")
+    for name, number in (("eps2d", eps2d), ("radius_clip", radius_clip)):
+        if not 0 <= number < math.inf:
+            raise ValueError(f"{name} must be finite and at least 0, got {number}.")
+
+
+def _check_inputs(gaussians: Gaussians, cameras: Cameras) -> None:
+    means = gaussians.means
+    tensors = {
+        "means": means,
+        "quaternions": gaussians.quaternions,
+        "scales": gaussians.scales,
+        "opacities": gaussians.opacities,
+        "harmonics": gaussians.harmonics,
+        "camera_to_world": cameras.camera_to_world,
+        "intrinsics": cameras.intrinsics,
+    }
+    if not means.is_floating_point():
+        raise TypeError(f"means must be floating point, got {means.dtype}.")
+    for name, value in tensors.items():
+        if value.dtype != means.dtype or value.device != means.device:
+            raise TypeError(
+                f"{name} must be {means.dtype} on {means.device} like means, got {value.dtype} on {value.device}."
+            )
+    if gaussians.batch_shape != cameras.batch_shape:
+        raise ValueError(
+            f"cameras must have the batch shape of gaussians, {list(gaussians.batch_shape)}, got {list(cameras.batch_shape)}."
+        )
+    if means.device.type == "cpu":
+        _check_camera_values(cameras)
+
+
+def _check_camera_values(cameras: Cameras) -> None:
+    """Values are looked at on the CPU only: elsewhere that would wait for the device."""
+    intrinsics = cameras.intrinsics.detach().double()
+    poses = cameras.camera_to_world.detach().double()
+    if not torch.isfinite(intrinsics).all():
+        raise ValueError("intrinsics must be finite, got NaN or infinity.")
+    focal = intrinsics[..., [0, 1], [0, 1]]
+    if not (focal > 0).all():
+        raise ValueError(f"intrinsics must have focal lengths > 0, got {focal.min().item():.6g}.")
+    if (intrinsics[..., [0, 1], [1, 0]] != 0).any():
+        raise ValueError("intrinsics must have no skew, got a nonzero entry beside the focal lengths.")
+    if not torch.isfinite(poses).all():
+        raise ValueError("camera_to_world must be finite, got NaN or infinity.")
+    rotation = poses[..., :3, :3]
+    error = (rotation.transpose(-1, -2) @ rotation - torch.eye(3, dtype=poses.dtype)).abs()
+    if (error > _RIGID_TOLERANCE).any():
+        raise ValueError(f"camera_to_world must be rigid, got |R^T R - I| up to {error.max().item():.3g}.")
