@@ -17,7 +17,8 @@ __all__ = ["Cameras", "field_of_view_to_intrinsics"]
 class Cameras:
     """Pinhole cameras of one image size, one per frame, with any leading batch axes.
 
-    Axes are OpenCV's: +x right, +y down, +z forward. Construction checks shapes only; values are checked by `validate()`.
+    Axes are OpenCV's: +x right, +y down, +z forward. Construction checks shapes only; values are checked by
+    `validate()`.
 
     Args:
         camera_to_world: Rigid transforms from camera to world coordinates, in scene units.
@@ -93,7 +94,7 @@ class Cameras:
         """Refuse values that are no camera: not finite, not rigid, or without a positive focal length.
 
         Args:
-            tolerance: Largest accepted entry of |R^T R - I| and of the deviation of the last row from 0 0 0 1.
+            tolerance: Largest accepted entry of |R^T R - I| and of the deviation of fixed entries (0 and 1).
 
         Raises:
             ValueError: Naming the argument, what was expected and what was found.
@@ -106,7 +107,8 @@ class Cameras:
         error = _largest((matrices[..., 3, :] - last_row).abs())
         if error > tolerance:
             raise ValueError(
-                f"camera_to_world must have last row [0, 0, 0, 1], got a deviation of {error:.3g} (tolerance {tolerance})."
+                "camera_to_world must have last row [0, 0, 0, 1], "
+                f"got a deviation of {error:.3g} (tolerance {tolerance})."
             )
         rotations = matrices[..., :3, :3]
         identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
@@ -152,7 +154,8 @@ class Cameras:
         elif isinstance(frames, Tensor):
             index = frames.to(self.device)
         else:
-            index = torch.as_tensor([frames] if isinstance(frames, int) else list(frames), device=self.device)
+            listed = [frames] if isinstance(frames, int) else list(frames)
+            index = torch.tensor(listed, dtype=torch.long, device=self.device)
         return replace(
             self,
             camera_to_world=self.camera_to_world[..., index, :, :],
@@ -218,7 +221,8 @@ class Cameras:
     def interpolate(self, times: Float[Tensor, " time"]) -> "Cameras":
         """Cameras at any times of the clip, frame i of F standing at time i / (F - 1).
 
-        Positions and intrinsics are interpolated linearly, rotations at constant angular speed between frames.
+        Positions and intrinsics are interpolated linearly, rotations at constant angular speed between
+        frames.
 
         Args:
             times: Times in [0, 1], in any order.

@@ -1,11 +1,12 @@
 """Camera paths from and to the files that people have.
 
-| format | file | axes | intrinsics |
-|---|---|---|---|
-| `json` | ours, see `save_cameras` | camera-to-world, OpenCV | 3x3, pixels |
-| `transforms` | `transforms.json` of NeRF and nerfstudio | camera-to-world, OpenGL (y up, z back) | `fl_x ...` or `camera_angle_x` |
-| `realestate10k` | text, one line of 19 numbers per frame | world-to-camera, OpenCV | divided by the image size |
-| `npz` | numpy arrays `c2w` or `w2c`, and `K` | OpenCV | 3x3, pixels |
+- `json`: ours, described in `save_cameras`; camera-to-world, OpenCV axes, intrinsics in pixels.
+- `transforms`: the `transforms.json` of NeRF and nerfstudio; camera-to-world, OpenGL camera axes (y up, z
+  back), `fl_x`, `fl_y`, `cx`, `cy` in pixels or `camera_angle_x`.
+- `realestate10k`: text, 19 numbers a line (microseconds, four intrinsics divided by the image size, two zeros,
+  3x4 world-to-camera in OpenCV axes), after a line with the address of the video.
+- `npz`: numpy arrays `c2w` or `w2c` (3x4 or 4x4, OpenCV axes) and `K` (one for all frames or one each, in
+  pixels).
 
 World coordinates are never changed: only camera axes are converted.
 """
@@ -14,7 +15,10 @@ import io
 import json
 import math
 import os
+import uuid
 import zipfile
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,15 +41,16 @@ def load_cameras(path: str | Path, *, height: int | None = None, width: int | No
 
     Args:
         path: File ending in `.json` (ours or `transforms.json`), `.txt` (RealEstate10K) or `.npz`.
-        height: Image rows wanted; required where the file does not state a size, else the cameras are resized to it.
+        height: Image rows wanted; required where the file does not state a size, else the cameras are resized
+            to it.
         width: Image columns wanted, likewise.
 
     Returns:
         Validated cameras without batch axes, float32, on the CPU, in the order of the file.
 
     Raises:
-        ValueError: If the file is not of a known format, is damaged, or holds values that are no cameras; the message
-            starts with the path.
+        ValueError: If the file is not of a known format, is damaged, or holds values that are no cameras; the
+            message starts with the path.
         FileNotFoundError: If there is no such file.
     """
     path = Path(path)
@@ -65,10 +70,9 @@ def load_cameras(path: str | Path, *, height: int | None = None, width: int | No
             stored_width,
         )
         cameras.validate()
-        wanted = (height or stored_height, width or stored_width)
-        if wanted != (stored_height, stored_width):
-            cameras = cameras.resize(*wanted)
-        return cameras.to(dtype=torch.float32)
+        wanted_height = stored_height if height is None else height
+        wanted_width = stored_width if width is None else width
+        return cameras.resize(wanted_height, wanted_width).to(dtype=torch.float32)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -82,12 +86,12 @@ def save_cameras(cameras: Cameras, path: str | Path, *, format: CameraFormat | N
     Args:
         cameras: Cameras without batch axes.
         path: File to write; its folder must exist.
-        format: File format. When omitted: `.npz` and `.txt` (RealEstate10K) from the suffix, `transforms` for a name that
-            starts so and ends in `.json`, else `json` for `.json`.
+        format: File format. When omitted: `.npz` and `.txt` (RealEstate10K) from the suffix, `transforms` for
+            a name that starts so and ends in `.json`, else `json` for `.json`.
 
     Raises:
-        ValueError: If the cameras have batch axes or are invalid, the format cannot hold them (skew), or the format is
-            unknown.
+        ValueError: If the cameras have batch axes or are invalid, the format cannot hold them (skew), or the
+            format is unknown.
     """
     path = Path(path)
     if cameras.batch_shape:
@@ -104,7 +108,7 @@ def save_cameras(cameras: Cameras, path: str | Path, *, format: CameraFormat | N
         content = _write_npz(cameras)
     else:
         raise ValueError(f"format must be json, transforms, realestate10k or npz, got {chosen!r}.")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         temporary.write_bytes(content)
         os.replace(temporary, path)
@@ -175,7 +179,8 @@ def _transforms_intrinsics(row: dict[str, Any], height: int, width: int) -> np.n
 def _read_realestate10k(path: Path, height: int | None, width: int | None) -> _Read:
     if height is None or width is None:
         raise ValueError(
-            f"height and width must be given: RealEstate10K files state no image size, got {height} and {width}."
+            "height and width must be given, for RealEstate10K files state no image size, "
+            f"got {height} and {width}."
         )
     rows = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
@@ -199,18 +204,14 @@ def _read_realestate10k(path: Path, height: int | None, width: int | None) -> _R
 
 
 def _read_npz(path: Path, height: int | None, width: int | None) -> _Read:
+    content = io.BytesIO(path.read_bytes())
+    if not zipfile.is_zipfile(content):
+        raise ValueError("file must be an npz archive, got something else.")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("file must be an npz archive, got a single array.")
-            arrays = {
-                name: archive[name]
-                for name in archive.files
-                if name in ("c2w", "w2c", "K", "height", "width")
-            }
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
+        with np.load(content, allow_pickle=False) as archive:
+            wanted = {"c2w", "w2c", "K", "height", "width"}
+            arrays: dict[str, np.ndarray] = {name: archive[name] for name in archive.files if name in wanted}
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ValueError(f"file must be an npz archive, got a damaged one ({error}).") from error
     if ("c2w" in arrays) == ("w2c" in arrays) or "K" not in arrays:
         raise ValueError(f"npz must hold K and either c2w or w2c, got {sorted(arrays)}.")
@@ -306,7 +307,7 @@ def _arrays(cameras: Cameras) -> tuple[np.ndarray, np.ndarray]:
 def _numbers(name: str, values: Any, shape: tuple[int, int]) -> np.ndarray:
     try:
         array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(
             f"{name} must hold matrices of {shape[0]} x {shape[1]} numbers, got other values."
         ) from None
@@ -326,12 +327,12 @@ def _number(name: str, row: dict[str, Any]) -> float | None:
     return float(value)
 
 
-def _size(name: str, content: dict[str, Any], default: int | None = None) -> int:
+def _size(name: str, content: Mapping[str, Any], default: int | None = None) -> int:
     value = content.get(name, default)
     if value is None:
         raise ValueError(f"{name} must be given: the file states no image size.")
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < 1:
-        raise ValueError(f"{name} must be a whole number of pixels, got {value!r}.")
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 1 or value % 1 != 0:
+        raise ValueError(f"{name} must be a whole number of pixels, at least 1, got {value!r}.")
     return int(value)
 
 

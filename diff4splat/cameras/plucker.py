@@ -14,8 +14,8 @@ __all__ = ["plucker_rays", "PluckerEmbedding"]
 def plucker_rays(cameras: Cameras) -> Float[Tensor, "*batch frame plucker=6 height width"]:
     r"""Plücker coordinates $(o \times d, d)$ of the ray through every pixel centre.
 
-    with $o$ the camera centre and $d$ the unit ray direction, both in world coordinates: the moment comes first, in
-    scene units, then the direction. Unchanged when the camera slides along the ray.
+    with $o$ the camera centre and $d$ the unit ray direction, both in world coordinates: the moment comes
+    first, in scene units, then the direction. Unchanged when the camera slides along the ray.
 
     Args:
         cameras: Cameras of any batch shape; values flow through differentiably.

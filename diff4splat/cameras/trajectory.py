@@ -1,7 +1,8 @@
 """Camera paths for one input image: every path starts at the identity, the input image's camera.
 
-Axes are OpenCV's, so "upward" moves towards -y. Positions are spaced evenly along the path, so the camera moves at constant
-speed. Lengths are in scene units; the defaults suit content two to ten units in front of the camera.
+Axes are OpenCV's, so "upward" moves towards -y. Positions are spaced evenly along the path, so the camera
+moves at constant speed. Lengths are in scene units; the defaults suit content two to ten units in front of
+the camera.
 """
 
 import math
@@ -50,7 +51,8 @@ def spiral(
 
     $$p(u) = a\,u\,(\cos 2\pi k u,\; \sin 2\pi k u,\; 0), \qquad u \in [0, 1]$$
 
-    with $a$ = `amplitude` and $k$ = `turns` (an Archimedean spiral in the image plane), walked at constant speed.
+    with $a$ = `amplitude` and $k$ = `turns` (an Archimedean spiral in the image plane), walked at constant
+    speed.
 
     Args:
         num_frames: Number of cameras, at least 1.
@@ -210,8 +212,8 @@ def keyframes(
 ) -> Cameras:
     """Smooth path through given cameras, the first of which becomes the identity.
 
-    Key i of K is reached at frame fraction i / (K - 1). Positions follow a Catmull-Rom spline and rotations its
-    counterpart on the sphere (squad), so neither has a kink at a key.
+    Key i of K is reached at frame fraction i / (K - 1). Positions follow a Catmull-Rom spline and rotations
+    its counterpart on the sphere (squad), so neither has a kink at a key.
 
     Args:
         camera_to_world: At least one rigid transform, OpenCV camera axes.
@@ -274,7 +276,8 @@ def by_name(
         num_frames: Number of cameras, at least 1.
         height: Image rows.
         width: Image columns.
-        amplitude: Size of the motion in scene units; of no effect on "orbit" (its radius is `focus_depth`) and "static".
+        amplitude: Size of the motion in scene units; of no effect on "orbit" (its radius is `focus_depth`)
+            and "static".
         focus_depth: Depth of the point looked at; of no effect on the paths that look ahead.
         field_of_view_deg: Horizontal field of view in degrees.
 

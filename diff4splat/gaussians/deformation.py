@@ -42,10 +42,10 @@ def deform_gaussians(
 
     $$\mu_t = \mu_0 + \Delta\mu_t, \qquad q_t = q_0 \otimes \Delta q_t, \qquad s_t = s_0 + \Delta s_t$$
 
-    with $\mu_0, q_0, s_0$ from `gaussians` and $\Delta\mu_t, \Delta q_t, \Delta s_t$ the other arguments. Source:
-    Diff4Splat, Eq. 7. Differs: the paper does not say in which space scales are added. By default it is log space,
-    $s_t = s_0 \exp(\Delta s_t)$, which is always positive; "linear" is the formula as printed, with
-    $s_t \ge 10^{-3} s_0$. In both, (0, [1, 0, 0, 0], 0) is the identity.
+    with $\mu_0, q_0, s_0$ from `gaussians` and $\Delta\mu_t, \Delta q_t, \Delta s_t$ the other arguments.
+    Source: Diff4Splat, Eq. 7. Differs: the paper does not say in which space scales are added. By default it
+    is log space, $s_t = s_0 \exp(\Delta s_t)$, which is always positive; "linear" is the formula as printed,
+    with $s_t \ge 10^{-3} s_0$. In both, (0, [1, 0, 0, 0], 0) is the identity.
 
     Args:
         gaussians: Canonical Gaussians.
@@ -83,7 +83,7 @@ def deform_gaussians(
 
 @dataclass(frozen=True, eq=False)
 class DeformableGaussianField:
-    """A dynamic scene: canonical Gaussians and their deformation at some times of a clip that runs from 0 to 1.
+    """A dynamic scene: canonical Gaussians and their deformation at some times of a clip from 0 to 1.
 
     Construction checks shapes only; values are checked by `validate()`.
 
@@ -118,7 +118,8 @@ class DeformableGaussianField:
             actual = tuple(getattr(self, name).shape)
             if actual != (*leading, size):
                 raise ValueError(
-                    f"{name} must have shape {[*leading, size]} to match canonical and times, got {list(actual)}."
+                    f"{name} must have shape {[*leading, size]} to match canonical and times, "
+                    f"got {list(actual)}."
                 )
         if self.scale_space not in ("log", "linear"):
             raise ValueError(f"scale_space must be 'log' or 'linear', got {self.scale_space!r}.")
@@ -164,15 +165,16 @@ class DeformableGaussianField:
         """Floating type of the tensors."""
         return self.canonical.dtype
 
-    def at(self, time: float | Float[Tensor, ""]) -> Gaussians:
+    def at(self, time: float | int | Float[Tensor, ""]) -> Gaussians:
         """Gaussians at one time of the clip.
 
-        Between two stored times, displacements and changes of scale are interpolated linearly and rotations at
-        constant angular speed the short way round. At a stored time the stored values are used unchanged; before the
-        first and after the last stored time they are held.
+        Between two stored times, displacements and changes of scale are interpolated linearly and rotations
+        at constant angular speed the short way round. At a stored time the stored values are used unchanged;
+        before the first and after the last stored time they are held.
 
         Args:
-            time: Time in [0, 1]; gradients flow to a tensor. A tensor on a GPU is read back to check its range.
+            time: Time in [0, 1]; gradients flow to a tensor. A tensor on a GPU is read back to check its
+                range.
 
         Returns:
             Plain Gaussians with the batch axes of the field.
@@ -182,7 +184,10 @@ class DeformableGaussianField:
         """
         if not 0 <= float(time) <= 1:
             raise ValueError(f"time must lie in [0, 1], got {float(time):.6g}.")
-        time = torch.as_tensor(time, dtype=self.times.dtype, device=self.times.device)
+        if isinstance(time, Tensor):
+            time = time.to(self.times)
+        else:
+            time = torch.full((), time, dtype=self.times.dtype, device=self.times.device)
         last = self.num_times - 1
         lower = (torch.searchsorted(self.times.detach(), time.detach().reshape(1), right=True) - 1).clamp(
             0, last
@@ -241,7 +246,8 @@ class DeformableGaussianField:
     def limit(self, num_gaussians: int) -> "DeformableGaussianField":
         """Field of at most so many Gaussians: those of greatest opacity times area.
 
-        Area is the product of the two largest canonical scales, which is what a viewer facing the Gaussian sees.
+        Area is the product of the two largest canonical scales, which is what a viewer facing the Gaussian
+        sees.
 
         Args:
             num_gaussians: Largest number that is kept, at least 1.
@@ -268,15 +274,19 @@ class DeformableGaussianField:
 
         Args:
             device: Target device; unchanged when omitted.
-            dtype: Target floating type; unchanged when omitted.
+            dtype: Target floating type; unchanged when omitted. Times never become less precise, so that
+                stored times stay apart.
 
         Returns:
             New field; tensors that need no change are shared.
         """
+        time_type = torch.promote_types(self.times.dtype, dtype or self.times.dtype)
         return replace(
             self,
             canonical=self.canonical.to(device=device, dtype=dtype),
-            times=self.times.to(device=device, dtype=dtype),
+            times=self.times.to(
+                device=device, dtype=torch.promote_types(self.times.dtype, dtype or self.dtype)
+            ),
             delta_means=self.delta_means.to(device=device, dtype=dtype),
             delta_quaternions=self.delta_quaternions.to(device=device, dtype=dtype),
             delta_scales=self.delta_scales.to(device=device, dtype=dtype),
@@ -297,8 +307,8 @@ class DeformableGaussianField:
         """Refuse values that are no field.
 
         Raises:
-            ValueError: If the canonical Gaussians are refused, times do not ascend in [0, 1], a delta is not finite, or
-                a delta quaternion is zero.
+            ValueError: If the canonical Gaussians are refused, times do not ascend in [0, 1], a delta is not
+                finite, or a delta quaternion is zero.
         """
         self.canonical.validate()
         check_finite("times", self.times)

@@ -28,8 +28,8 @@ class Gaussians:
         quaternions: Orientations, wxyz; unit up to scale (users of it normalise).
         scales: Standard deviations along the principal axes, linear, scene units, > 0.
         opacities: Peak opacities in [0, 1].
-        harmonics: Spherical harmonics coefficients of colour, degree 0 to 4 (1, 4, 9, 16 or 25 coefficients), in the
-            convention of 3D Gaussian splatting: colour is the series plus 0.5.
+        harmonics: Spherical harmonics coefficients of colour, degree 0 to 4 (1, 4, 9, 16 or 25 coefficients),
+            in the convention of 3D Gaussian splatting: colour is the series plus 0.5.
 
     Raises:
         ValueError: If the shapes do not agree.
@@ -152,8 +152,8 @@ class Gaussians:
         """Refuse values that are no Gaussians.
 
         Raises:
-            ValueError: If a value is not finite, a quaternion is zero, a scale is not positive, or an opacity lies
-                outside [0, 1].
+            ValueError: If a value is not finite, a quaternion is zero, a scale is not positive, or an opacity
+                lies outside [0, 1].
         """
         for name in _EVENT_AXES:
             check_finite(name, getattr(self, name))
@@ -212,19 +212,20 @@ def check_index(
     index = torch.as_tensor(index, device=device)
     if index.ndim != 1:
         raise ValueError(
-            f"index must have one axis (the same Gaussians of every set in a batch), got shape {list(index.shape)}."
+            "index must have one axis (the same Gaussians of every set in a batch), "
+            f"got shape {list(index.shape)}."
         )
     if index.dtype == torch.bool and index.shape[0] != num_gaussians:
         raise ValueError(f"index must be a mask over {num_gaussians} Gaussians, got length {index.shape[0]}.")
-    return index if index.numel() else index.long() if index.dtype != torch.bool else index
+    return index.long() if index.numel() == 0 and index.dtype != torch.bool else index
 
 
 def check_unbatched(method: str, batch_shape: tuple[int, ...]) -> None:
     """ValueError for methods that would leave sets of different sizes in a batch."""
     if batch_shape:
         raise ValueError(
-            f"{method} needs Gaussians without batch axes (the sets of a batch would end up with different sizes), "
-            f"got batch shape {list(batch_shape)}."
+            f"{method} needs Gaussians without batch axes, since the sets of a batch would end up with "
+            f"different sizes, got batch shape {list(batch_shape)}."
         )
 
 

@@ -1,7 +1,7 @@
 r"""Colour that depends on the viewing direction, as real spherical harmonics up to degree 4.
 
-Order and signs are those of 3D Gaussian splatting and gsplat: coefficient $l^2 + l + m$ holds degree $l$ and order $m$,
-with the factor $(-1)^m$ (Condon-Shortley) in the basis. Colour is the series plus 0.5.
+Order and signs are those of 3D Gaussian splatting and gsplat: coefficient $l^2 + l + m$ holds degree $l$ and
+order $m$, with the factor $(-1)^m$ (Condon-Shortley) in the basis. Colour is the series plus 0.5.
 """
 
 import math
@@ -67,9 +67,9 @@ def rotate_harmonics(
 ) -> Float[Tensor, "*batch coefficient rgb=3"]:
     r"""Coefficients of a turned colour function: $c'(R d) = c(d)$.
 
-    Turn the Gaussians' means and quaternions by the same $R$ = `rotation` and the picture turns with them. The matrix
-    between old and new coefficients is found by least squares over directions spread on the sphere, in float64, where
-    it is exact to rounding, since rotations map each degree onto itself.
+    Turn the Gaussians' means and quaternions by the same $R$ = `rotation` and the picture turns with them.
+    The matrix between old and new coefficients is found by least squares over directions spread on the
+    sphere, in float64, where it is exact to rounding, since rotations map each degree onto itself.
 
     Args:
         harmonics: Coefficients of degree 0 to 4.
@@ -99,7 +99,7 @@ def _degree(harmonics: Tensor) -> int:
 
 
 def _basis(directions: Tensor, degree: int) -> Tensor:
-    """Basis values in order (l, m), from unit directions, by the recurrences of the Legendre polynomials in z."""
+    """Basis values in order (l, m) at unit directions, by recurrence of the Legendre polynomials in z."""
     x, y, z = directions.unbind(dim=-1)
     values: dict[tuple[int, int], Tensor] = {}
     cosine, sine = torch.ones_like(x), torch.zeros_like(x)  # real and imaginary part of (x + iy)^m

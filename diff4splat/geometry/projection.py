@@ -1,6 +1,7 @@
 """Pinhole projection between pixels and world points.
 
-Axes are OpenCV's (+x right, +y down, +z forward); intrinsics are in pixels; the centre of the top-left pixel is (0.5, 0.5).
+Axes are OpenCV's (+x right, +y down, +z forward); intrinsics are in pixels; the centre of the top-left pixel
+is (0.5, 0.5).
 """
 
 import torch
@@ -103,8 +104,8 @@ def project(
         intrinsics: Pinhole matrices in pixels.
 
     Returns:
-        Pixel coordinates (x, y), and the z-depth, which is not positive for points that the camera cannot see:
-        their pixels are mirrored, and not finite at depth zero.
+        Pixel coordinates (x, y), and the z-depth, which is not positive for points that the camera cannot
+        see: their pixels are mirrored, and not finite at depth zero.
     """
     offsets = points - camera_to_world[..., None, :3, 3]
     local = einsum(camera_to_world[..., :3, :3], offsets, "... j i, ... n j -> ... n i")

@@ -1,7 +1,8 @@
 r"""Rotations as quaternions in wxyz order, the order of the whole library.
 
-A unit quaternion $q = (w, x, y, z) = (\cos\frac\theta2, \sin\frac\theta2\, a)$ turns by the angle $\theta$ about the
-unit axis $a$; $q$ and $-q$ are the same rotation. roma orders xyzw: the swap happens here and nowhere else.
+A unit quaternion $q = (w, x, y, z) = (\cos\frac\theta2, \sin\frac\theta2\, a)$ turns by the angle $\theta$
+about the unit axis $a$; $q$ and $-q$ are the same rotation. roma orders xyzw: the swap happens here and
+nowhere else.
 """
 
 import roma
@@ -61,8 +62,8 @@ def quaternion_normalize(quaternions: Float[Tensor, "*batch wxyz=4"]) -> Float[T
     r"""Quaternions scaled to unit length, $q / \lVert q \rVert$.
 
     A quaternion too short to have a direction (its squared length underflows) becomes the identity with zero
-    gradient, so a value that passes through zero in training never produces NaN. Such values are refused by the
-    `validate()` of the structs that hold quaternions.
+    gradient, so a value that passes through zero in training never produces NaN. Such values are refused by
+    the `validate()` of the structs that hold quaternions.
 
     Args:
         quaternions: Quaternions of any length.
@@ -73,7 +74,8 @@ def quaternion_normalize(quaternions: Float[Tensor, "*batch wxyz=4"]) -> Float[T
     squared = quaternions.square().sum(dim=-1, keepdim=True)
     is_zero = squared < torch.finfo(quaternions.dtype).tiny
     unit = quaternions / torch.where(is_zero, torch.ones_like(squared), squared).sqrt()
-    return torch.where(is_zero, quaternions.new_tensor([1.0, 0.0, 0.0, 0.0]), unit)
+    identity = torch.nn.functional.pad(is_zero.to(quaternions.dtype), (0, 3))
+    return torch.where(is_zero, identity, unit)
 
 
 def quaternion_rotate(
@@ -94,25 +96,24 @@ def quaternion_rotate(
         [0.0, 1.0, 0.0]
     """
     unit = quaternion_normalize(quaternions)
-    real, axis = torch.broadcast_tensors(unit[..., :1], vectors)[0], unit[..., 1:]
-    axis, vectors = torch.broadcast_tensors(axis, vectors)
+    axis, vectors = torch.broadcast_tensors(unit[..., 1:], vectors)
     twice = 2 * torch.linalg.cross(axis, vectors)
-    return vectors + real * twice + torch.linalg.cross(axis, twice)
+    return vectors + unit[..., :1] * twice + torch.linalg.cross(axis, twice)
 
 
 def quaternion_slerp(
     start: Float[Tensor, "*#batch wxyz=4"],
     end: Float[Tensor, "*#batch wxyz=4"],
-    fraction: Float[Tensor, "*#batch"] | float,
+    fraction: Float[Tensor, "*#batch"] | float | int,
 ) -> Float[Tensor, "*batch wxyz=4"]:
     r"""Rotation part of the way from one to another, at constant angular speed along the shorter arc.
 
-    $$\mathrm{slerp}(p, q; f) = \frac{\sin((1-f)\,\omega)}{\sin\omega}\, p + \frac{\sin(f\,\omega)}{\sin\omega}\, q'$$
+    $$\mathrm{slerp}(p, q; f) = \frac{\sin((1-f)\,\omega)\, p + \sin(f\,\omega)\, q'}{\sin\omega}$$
 
-    with $p$ = `start`, $q' = \pm$ `end` (the sign nearer to $p$), $f$ = `fraction` and $\omega$ the angle between $p$
-    and $q'$. Source: Shoemake, Animating Rotation with Quaternion Curves, 1985. Where $\omega$ is below the square root
-    of the machine precision the formula equals linear interpolation to the last bit, which is used there; values and
-    gradients are finite for all inputs, identical ones included.
+    with $p$ = `start`, $q' = \pm$ `end` (the sign nearer to $p$), $f$ = `fraction` and $\omega$ the angle
+    between $p$ and $q'$. Source: Shoemake, Animating Rotation with Quaternion Curves, 1985. Where $\omega$ is
+    below the square root of the machine precision the formula equals linear interpolation to the last bit,
+    which is used there; values and gradients are finite for all inputs, identical ones included.
 
     Args:
         start: Unit quaternions, returned unchanged at fraction 0.
@@ -128,12 +129,13 @@ def quaternion_slerp(
         fraction = torch.full((), fraction, dtype=start.dtype, device=start.device)
     fraction = fraction[..., None]
 
-    difference, total = _unit(end) - _unit(start), _unit(end) + _unit(start)
+    unit_start, unit_end = quaternion_normalize(start), quaternion_normalize(end)
+    difference, total = unit_end - unit_start, unit_end + unit_start
     is_near = difference.square().sum(dim=-1, keepdim=True) < torch.finfo(start.dtype).eps
     safe_difference = torch.where(is_near, torch.ones_like(difference), difference)
     half_sine = torch.linalg.vector_norm(safe_difference, dim=-1, keepdim=True)
     half_cosine = torch.linalg.vector_norm(total, dim=-1, keepdim=True)
-    angle = 2 * torch.atan2(half_sine, half_cosine)
+    angle = 2 * torch.atan2(half_sine, half_cosine)  # accurate for small angles, unlike the arc cosine
 
     arc = torch.sin((1 - fraction) * angle) * start + torch.sin(fraction * angle) * end
     chord = start + fraction * (end - start)
@@ -163,10 +165,6 @@ def matrix_to_quaternion(matrices: Float[Tensor, "*batch 3 3"]) -> Float[Tensor,
     """
     quaternions = _to_wxyz(roma.rotmat_to_unitquat(matrices))
     return torch.where(quaternions[..., :1] < 0, -quaternions, quaternions)
-
-
-def _unit(quaternions: Tensor) -> Tensor:
-    return quaternion_normalize(quaternions)
 
 
 def _to_xyzw(wxyz: Tensor) -> Tensor:
