@@ -1,7 +1,7 @@
 """Each folder stands alone: importing it loads nothing of its own or a higher layer, and no heavy library.
 
 The layers are read from the import-linter contract in pyproject.toml, which checks the imports as written.
-Here a fresh interpreter imports each folder and shows what really got loaded.
+Here a fresh interpreter, which has torch and nothing else, imports each folder and shows what got loaded.
 """
 
 import ast
@@ -22,6 +22,7 @@ else:
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "diff4splat"
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="isolates imports with os.fork")
 HEAVY = {"diffusers", "gsplat", "lpips", "numba", "torchvision", "transformers"}
 # Third-party libraries that load with their home (and with what is built on it), and with nothing else.
 LIGHT_HOMES = {"roma": "geometry", "huggingface_hub": "hub"}
@@ -42,12 +43,26 @@ def allowed(folder: str) -> set[str]:
     return lower | {folder} | ({"diffusion"} if folder == "backbones" else set())
 
 
-def loaded_by(statement: str, root: Path = ROOT) -> set[str]:
-    """Names in `sys.modules` after a new interpreter, started in `root`, ran `statement`."""
-    code = f"{statement}\nimport sys\nprint('\\n'.join(sorted(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return set(done.stdout.split())
+# Prints, per folder, the names in `sys.modules` after importing it; each import happens in a fork of its own.
+PROBE = """
+import os, sys
+for name in sys.argv[1].split():
+    __import__(name)
+for folder in sys.argv[2:]:
+    if os.fork() == 0:
+        __import__("diff4splat." + folder)
+        print(folder, *sys.modules, flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
+def loaded_with(folders: list[str], *, before: str = "torch", root: Path = ROOT) -> dict[str, set[str]]:
+    """Modules loaded once each folder is imported in a new interpreter, in `root`, that has `before` alone."""
+    command = [sys.executable, "-c", PROBE, before, *folders]
+    done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, text=True, check=True)
+    rows = [line.split() for line in done.stdout.splitlines()]
+    return {row[0]: set(row[1:]) for row in rows}
 
 
 def violations(folder: str, loaded: set[str]) -> list[str]:
@@ -72,9 +87,15 @@ def test_every_folder_has_a_layer() -> None:
     assert set(parts()) <= placed
 
 
+@pytest.fixture(scope="module")
+def loaded() -> dict[str, set[str]]:
+    return loaded_with(parts())
+
+
 @pytest.mark.parametrize("folder", parts())
-def test_folder_loads_nothing_beside_or_above_it(folder: str) -> None:
-    assert violations(folder, loaded_by(f"import diff4splat.{folder}")) == []
+def test_folder_loads_nothing_beside_or_above_it(folder: str, loaded: dict[str, set[str]]) -> None:
+    assert folder in loaded, "the folder cannot be imported"
+    assert violations(folder, loaded[folder]) == []
 
 
 def test_the_check_can_fail(tmp_path: Path) -> None:
@@ -89,8 +110,13 @@ def test_the_check_can_fail(tmp_path: Path) -> None:
             "roma.py": "",
         },
     )
-    found = violations("losses", loaded_by("import diff4splat.losses", tmp_path))
-    assert found == ["diff4splat.pipelines", "diff4splat.rendering", "gsplat", "roma"]
+    loaded = loaded_with(["losses"], before="", root=tmp_path)
+    assert violations("losses", loaded["losses"]) == [
+        "diff4splat.pipelines",
+        "diff4splat.rendering",
+        "gsplat",
+        "roma",
+    ]
 
 
 def test_the_check_accepts_a_lower_layer(tmp_path: Path) -> None:
@@ -103,13 +129,15 @@ def test_the_check_accepts_a_lower_layer(tmp_path: Path) -> None:
             "roma.py": "",
         },
     )
-    assert violations("losses", loaded_by("import diff4splat.losses", tmp_path)) == []
+    loaded = loaded_with(["losses"], before="", root=tmp_path)
+    assert violations("losses", loaded["losses"]) == []
 
 
 def test_top_level_loads_no_part_and_no_torch() -> None:
-    loaded = loaded_by("import diff4splat; dir(diff4splat)")
-    assert not {name for name in loaded if name.startswith("diff4splat.")}
-    assert not {name.partition(".")[0] for name in loaded} & (HEAVY | set(LIGHT_HOMES) | {"torch", "numpy"})
+    code = "import diff4splat, sys; dir(diff4splat); print(*sys.modules)"
+    names = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).split()
+    assert not {name for name in names if name.startswith("diff4splat.")}
+    assert not {name.partition(".")[0] for name in names} & (HEAVY | set(LIGHT_HOMES) | {"torch", "numpy"})
 
 
 def test_lazy_names_match_what_type_checkers_see() -> None:
