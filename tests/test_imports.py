@@ -58,7 +58,7 @@ for folder in sys.argv[2:]:
 
 
 def loaded_with(folders: list[str], *, before: str = "torch", root: Path = ROOT) -> dict[str, set[str]]:
-    """Modules loaded once each folder is imported in a new interpreter, in `root`, that has `before` alone."""
+    """Modules loaded once each folder is imported in a new interpreter, in `root`, with `before` alone."""
     command = [sys.executable, "-c", PROBE, before, *folders]
     done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, text=True, check=True)
     rows = [line.split() for line in done.stdout.splitlines()]
