@@ -1,0 +1,163 @@
+"""`diff4splat generate`: a photograph to a scene, three videos, a PLY and a player."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional, arg
+
+from diff4splat.cli import GENERATED_FILES
+from diff4splat.cli.console import Console, file_size, table
+from diff4splat.cli.options import check_at_least, check_device, load_path
+from diff4splat.cli.output import staged_folder
+
+if TYPE_CHECKING:
+    from diff4splat.cameras import Cameras
+    from diff4splat.gaussians import DeformableGaussianField
+    from diff4splat.rendering import Rendering
+
+__all__ = ["Generate"]
+
+_MEANING = {
+    "scene.safetensors": "the scene: Gaussians, motion, where it comes from",
+    "video.mp4": "along the commanded path",
+    "novel_view.mp4": "along a path that was not commanded",
+    "depth.mp4": "depth along the commanded path, near is bright",
+    "scene.ply": "Gaussians for any splat viewer, without motion",
+    "player.html": "open it in a browser: orbit, time slider",
+}
+
+
+@dataclass(frozen=True)
+class Generate:
+    """Make a moving 3D scene from one photograph.
+
+    A video model imagines how the photograph goes on along a camera path; a second model turns that into 3D
+    Gaussians and their motion. Six files are written: scene.safetensors, video.mp4 (along the path),
+    novel_view.mp4 (along another path, which the model was not told), depth.mp4, scene.ply and player.html.
+
+    Files of these names in the output folder are replaced, but only when all six are ready: after an error or
+    Ctrl-C the folder is as it was. The photograph is cropped around its centre to a square.
+
+    In use:
+      diff4splat generate photo.jpg --output out/
+      diff4splat generate photo.jpg --trajectory forward --prompt "waves roll in" --output out/
+      diff4splat generate photo.jpg --trajectory path.json --frames 49 --size 256 --output out/
+      diff4splat generate photo.jpg --model user/model --device cuda --seed 7 --output out/
+
+    Args:
+        photo: The photograph: JPEG, PNG, WebP, TIFF, GIF and others, at least 16 pixels on each side.
+        output: Folder for the results; made if needed.
+        trajectory: Camera path: spiral, forward, backward, upward, downward, orbit or static, or a file of
+            cameras (.json of `diff4splat trajectory`, transforms.json, RealEstate10K .txt, .npz).
+        amplitude: How far a named path goes, in scene units; each path has its own default.
+        prompt: What happens in the scene, such as "leaves fall"; any language.
+        seed: Another number gives another scene; the same one the same scene on the same machine.
+        frames: Frames of each video, at least 2.
+        size: Height and width of the videos, pixels.
+        fps: Frames per second of the videos.
+        model: A model that comes with the package (`diff4splat models`), a folder, or a Hugging Face Hub id.
+        device: auto, cpu, cuda or cuda:N; auto takes the GPU if there is one.
+        steps: Sampling steps of the video model; fewer are faster and coarser. The model decides when
+            omitted.
+        guidance: How strongly the prompt pulls; 1 switches guidance off. The model decides when omitted.
+        gaussians: Largest number of Gaussians in the scene; fewer render faster. The model decides when
+            omitted.
+    """
+
+    photo: Positional[Path]
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")] = Path("out")
+    trajectory: Annotated[str, arg(aliases=["-t"], metavar="NAME|FILE")] = "spiral"
+    amplitude: Annotated[float | None, arg(metavar="UNITS", help_behavior_hint="")] = None
+    prompt: Annotated[str, arg(aliases=["-p"], metavar="TEXT", help_behavior_hint="")] = ""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    frames: Annotated[int, arg(metavar="N")] = 25
+    size: Annotated[int, arg(metavar="PX")] = 512
+    fps: Annotated[float, arg(metavar="N")] = 12.0
+    model: Annotated[str, arg(aliases=["-m"], metavar="NAME|FOLDER|ID")] = "compact"
+    device: Annotated[str, arg(metavar="NAME")] = "auto"
+    steps: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
+    guidance: Annotated[float | None, arg(metavar="SCALE", help_behavior_hint="")] = None
+    gaussians: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
+
+    def run(self, console: Console) -> None:
+        """Generate, render, write, and say what was written."""
+        self._check()
+        with staged_folder(self.output, GENERATED_FILES) as folder:
+            with console.stage("load libraries"):
+                import torch
+
+                from diff4splat.assets import save_video
+                from diff4splat.pipelines import (
+                    Diff4SplatPipeline,
+                    fit_cameras,
+                    focus_depth,
+                    image_size,
+                    render_path,
+                    sway_cameras,
+                )
+            device = check_device(self.device)
+            path = load_path(
+                self.trajectory,
+                num_frames=self.frames,
+                size=self.size,
+                amplitude=self.amplitude,
+                photo_size=image_size(self.photo),
+            )
+            path = fit_cameras(path, height=self.size, width=self.size, num_frames=self.frames)
+            with console.stage("load model"):
+                pipe = Diff4SplatPipeline.from_pretrained(self.model, device=device)
+            field = pipe(
+                self.photo,
+                path,
+                self.prompt,
+                generator=torch.Generator().manual_seed(self.seed),
+                num_steps=self.steps,
+                guidance=self.guidance,
+                num_gaussians=self.gaussians,
+                detail_size=self.size,
+                callback=console.progress,
+            )
+            path = path.to(device=field.device, dtype=field.dtype)
+            other = sway_cameras(path, focus_depth=focus_depth(field))
+            with console.stage("film the path", self.frames) as progress:
+                self._write_videos(folder, render_path(field, path, callback=progress))
+            with console.stage("film new views", self.frames) as progress:
+                novel = render_path(field, other, callback=progress)
+                save_video(novel.color, folder / "novel_view.mp4", fps=self.fps)
+            with console.stage("write scene"):
+                self._write_scene(folder, field, path)
+        console.print(self._summary(console))
+
+    def _check(self) -> None:
+        check_at_least("--frames", self.frames, 2)
+        check_at_least("--size", self.size, 16)
+        check_at_least("--fps", self.fps, 0.1)
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"--seed must be in [0, 2**63), got {self.seed}.")
+
+    def _write_videos(self, folder: Path, film: "Rendering") -> None:
+        from diff4splat.assets import depth_to_color, save_video
+
+        save_video(film.color, folder / "video.mp4", fps=self.fps)
+        depth = depth_to_color(film.depth[:, 0], mask=film.alpha[:, 0] > 0.5)
+        save_video(depth, folder / "depth.mp4", fps=self.fps)
+
+    def _write_scene(self, folder: Path, field: "DeformableGaussianField", path: "Cameras") -> None:
+        from diff4splat.assets import save_field, save_ply
+        from diff4splat.viewer import save_player
+
+        named = Path(self.trajectory).name if Path(self.trajectory).suffix else self.trajectory
+        provenance = {"image": self.photo.name, "trajectory": named}
+        save_field(field, folder / "scene.safetensors", cameras=path, provenance=provenance)
+        save_ply(field.canonical, folder / "scene.ply", provenance=provenance)
+        seconds = self.frames / self.fps
+        save_player(field, folder / "player.html", cameras=path, title=self.photo.stem, seconds=seconds)
+
+    def _summary(self, console: Console) -> str:
+        files = [
+            (str(self.output / name), file_size(self.output / name), _MEANING[name])
+            for name in GENERATED_FILES
+        ]
+        written = table(("file", "size", "what it is"), files, right=(1,))
+        return f"\n{console.stage_table()}\n\n{written}"

@@ -1,0 +1,108 @@
+"""`diff4splat render`: a scene along a camera path to a video."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from diff4splat.cli.console import Console, file_size, table
+from diff4splat.cli.options import check_at_least, check_device, load_path
+from diff4splat.cli.output import check_output_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Render"]
+
+
+@dataclass(frozen=True)
+class Render:
+    """Film a scene along any camera path.
+
+    The path is a name, a file of cameras, or the path that was commanded when the scene was made. Named paths
+    turn around the middle of the scene and see through the lens that it was made with.
+
+    In use:
+      diff4splat render out/scene.safetensors --trajectory orbit --output orbit.mp4
+      diff4splat render out/scene.safetensors --time 0.5 --trajectory spiral --output frozen.mp4
+      diff4splat render out/scene.safetensors --show depth --output depth.mp4
+
+    Args:
+        scene: A scene.safetensors that `diff4splat generate` wrote.
+        output: Video to write; an existing file is replaced once the new one is ready.
+        trajectory: recorded (the commanded path), spiral, forward, backward, upward, downward, orbit, static,
+            or a file of cameras.
+        amplitude: How far a named path goes, in scene units; each path has its own default.
+        frames: Frames of the video, at least 2.
+        size: Height and width of the video, pixels.
+        fps: Frames per second.
+        time: Hold the scene still at this time, from 0 to 1; the clip plays when omitted.
+        show: What the pixels show: color, or depth (near is bright).
+        device: auto, cpu, cuda or cuda:N; auto takes the GPU if there is one.
+    """
+
+    scene: Positional[Path]
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FILE.mp4")]
+    trajectory: Annotated[str, arg(aliases=["-t"], metavar="NAME|FILE")] = "recorded"
+    amplitude: Annotated[float | None, arg(metavar="UNITS", help_behavior_hint="")] = None
+    frames: Annotated[int, arg(metavar="N")] = 49
+    size: Annotated[int, arg(metavar="PX")] = 512
+    fps: Annotated[float, arg(metavar="N")] = 12.0
+    time: Annotated[float | None, arg(metavar="T", help_behavior_hint="")] = None
+    show: Literal["color", "depth"] = "color"
+    device: Annotated[str, arg(metavar="NAME")] = "auto"
+
+    def run(self, console: Console) -> None:
+        """Render and write."""
+        check_at_least("--frames", self.frames, 2)
+        check_at_least("--size", self.size, 16)
+        check_at_least("--fps", self.fps, 0.1)
+        if self.time is not None and not 0 <= self.time <= 1:
+            raise ValueError(f"--time must be in [0, 1], got {self.time}.")
+        if self.output.suffix.lower() != ".mp4":
+            raise ValueError(f"--output must end in .mp4, got {self.output}")
+        check_output_file(self.output)
+        with console.stage("load scene"):
+            import torch
+
+            from diff4splat.assets import depth_to_color, load_field, load_field_cameras, save_video
+            from diff4splat.pipelines import fit_cameras, focus_depth, render_path
+
+            device = check_device(self.device)
+            field = load_field(self.scene).to(device)
+            recorded = load_field_cameras(self.scene)
+        if self.trajectory == "recorded":
+            if recorded is None:
+                raise ValueError(
+                    f"--trajectory must be given: {self.scene} does not hold the path it was made with."
+                )
+            path = recorded
+        else:
+            path = load_path(
+                self.trajectory,
+                num_frames=self.frames,
+                size=self.size,
+                amplitude=self.amplitude,
+                focus_depth=focus_depth(field),
+                field_of_view_deg=None
+                if recorded is None
+                else _field_of_view_deg(recorded.intrinsics, recorded.width),
+            )
+        path = fit_cameras(path, height=self.size, width=self.size, num_frames=self.frames)
+        path = path.to(device=device, dtype=field.dtype)
+        times = None if self.time is None else torch.full((self.frames,), self.time, device=device)
+        with console.stage("film the path", self.frames) as progress:
+            film = render_path(field, path, times, callback=progress)
+        with console.stage("write video"):
+            depth = self.show == "depth"
+            video = depth_to_color(film.depth[:, 0], mask=film.alpha[:, 0] > 0.5) if depth else film.color
+            save_video(video, self.output, fps=self.fps)
+        console.print(f"\n{console.stage_table()}\n")
+        console.print(table(("file", "size"), [(str(self.output), file_size(self.output))], right=(1,)))
+
+
+def _field_of_view_deg(intrinsics: "Tensor", width: int) -> float:
+    """Horizontal field of view of the first camera."""
+    return math.degrees(2 * math.atan(width / (2 * float(intrinsics[0, 0, 0]))))

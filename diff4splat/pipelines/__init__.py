@@ -1,0 +1,21 @@
+"""Pipelines: an image and a camera path to a 4D scene, from given parts."""
+
+from diff4splat.pipelines.image_to_4d import STAGES, Diff4SplatPipeline, ProgressCallback, Reconstructor
+from diff4splat.pipelines.images import ImageSource, PreparedImage, centre_crop_box, image_size, prepare_image
+from diff4splat.pipelines.paths import fit_cameras, focus_depth, render_path, sway_cameras
+
+__all__ = [
+    "STAGES",
+    "Diff4SplatPipeline",
+    "ImageSource",
+    "PreparedImage",
+    "ProgressCallback",
+    "Reconstructor",
+    "centre_crop_box",
+    "fit_cameras",
+    "focus_depth",
+    "image_size",
+    "prepare_image",
+    "render_path",
+    "sway_cameras",
+]

@@ -1,0 +1,390 @@
+"""Image, camera path and prompt to a deformable Gaussian field: the pipeline, composed of given parts."""
+
+import json
+import math
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from diff4splat.backbones import VideoBackbone, get_backbone
+from diff4splat.cameras import Cameras, trajectory
+from diff4splat.diffusion import ConstantGuidance, Guidance, SampleStep
+from diff4splat.gaussians import DeformableGaussianField
+from diff4splat.hub import resolve_pretrained
+from diff4splat.pipelines.config import CONFIG_NAME, FORMAT_VERSION, guidance_to_config, read_pipeline_config
+from diff4splat.pipelines.images import ImageSource, prepare_image
+from diff4splat.pipelines.paths import fit_cameras
+
+__all__ = ["STAGES", "Diff4SplatPipeline", "ProgressCallback", "Reconstructor"]
+
+STAGES = ("prepare image", "generate video", "reconstruct scene")
+"""What a call does, in order; the first argument of the progress callback."""
+
+ProgressCallback = Callable[[str, int, int], None]
+"""Called as `callback(stage, done, total)`: with `done` 0 when a stage begins, then after each step of it."""
+
+_FIRST_FRAME_SHARE = 0.75
+
+
+class Reconstructor(Protocol):
+    """What turns video latents into a scene: `LDRM`, or anything with the same call."""
+
+    def __call__(
+        self,
+        latents: Float[Tensor, "batch latent_frame channel latent_height latent_width"],
+        cameras: Cameras,
+        *,
+        image: Float[Tensor, "batch rgb=3 height width"] | None = None,
+        times: Float[Tensor, " time"] | None = None,
+    ) -> DeformableGaussianField:
+        """Batched field in the frame of the first camera."""
+        ...
+
+
+@runtime_checkable
+class _Saveable(Protocol):
+    def save_pretrained(
+        self, folder: str | os.PathLike[str], *, dtype: torch.dtype | None = None
+    ) -> None: ...
+
+
+class Diff4SplatPipeline:
+    """One image, a camera path and perhaps a prompt to a deformable Gaussian field.
+
+    The image is made upright, RGB and square; the backbone generates the latents of a video along the path;
+    the reconstructor turns them into Gaussians and their motion; faint Gaussians are dropped and the rest is
+    limited to a budget. Source: Diff4Splat, Fig. 2 and Sec. 3.
+
+    Args:
+        backbone: Camera-conditioned video model.
+        ldrm: Turns latents and cameras into a field; takes the latents of `backbone`.
+        num_frames: Frames of the generated clip; one that `backbone` takes.
+        height: Height of the generated clip, pixels.
+        width: Width of the generated clip, pixels.
+        num_steps: Sampling steps of the video model.
+        guidance: Guidance schedule of the video model; its own default when omitted.
+        num_gaussians: Gaussian budget; the least important are dropped beyond it. It also bounds the detail
+            copy of the image, so that the photograph itself fits. None keeps all.
+        min_opacity: Gaussians fainter than this are dropped (tau in the paper).
+        detail_size: Longest side of the copy of the image that `ldrm` takes fine detail from, pixels.
+        name: What the provenance calls this model.
+
+    Example:
+        >>> pipe = Diff4SplatPipeline.from_pretrained("compact")  # doctest: +SKIP
+        >>> field = pipe("photo.jpg", "spiral", prompt="waves roll in")  # doctest: +SKIP
+        >>> field.save("scene.safetensors")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        backbone: VideoBackbone,
+        ldrm: Reconstructor,
+        *,
+        num_frames: int = 9,
+        height: int = 128,
+        width: int = 128,
+        num_steps: int = 30,
+        guidance: Guidance | None = None,
+        num_gaussians: int | None = 50_000,
+        min_opacity: float = 0.005,
+        detail_size: int = 512,
+        name: str | None = None,
+    ) -> None:
+        _check_count("num_steps", num_steps)
+        if num_gaussians is not None:
+            _check_count("num_gaussians", num_gaussians)
+        if not 0 <= min_opacity < 1:
+            raise ValueError(f"min_opacity must be in [0, 1), got {min_opacity}.")
+        backbone.spec.check_frames(num_frames)
+        backbone.spec.check_size(height, width)
+        self.backbone = backbone
+        self.ldrm = ldrm
+        self.num_frames = num_frames
+        self.height = height
+        self.width = width
+        self.num_steps = num_steps
+        self.guidance = guidance
+        self.num_gaussians = num_gaussians
+        self.min_opacity = min_opacity
+        self.detail_size = detail_size
+        self.name = name or f"{type(backbone).__name__} + {type(ldrm).__name__}"
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        image: ImageSource,
+        cameras: Cameras | str = "spiral",
+        prompt: str | None = None,
+        *,
+        generator: torch.Generator | None = None,
+        num_frames: int | None = None,
+        num_steps: int | None = None,
+        guidance: Guidance | float | None = None,
+        num_gaussians: int | None = None,
+        detail_size: int | None = None,
+        background: Literal["white", "black"] = "white",
+        callback: ProgressCallback | None = None,
+    ) -> DeformableGaussianField:
+        """Generate a scene. Everything left out is taken from the constructor.
+
+        Args:
+            image: Photograph: a path, a PIL image, or a float tensor `[3, height, width]` in [0, 1].
+            cameras: Path to follow, or the name of a trajectory. Two or more frames at any size and in any
+                world frame: they are resampled to the clip, counted from the first camera, and
+                centre-cropped as the image is. Translation is in scene units.
+            prompt: What happens in the scene; empty means none.
+            generator: Source of all randomness; the same one gives the same scene on the same machine.
+            num_frames: Frames of the generated clip.
+            num_steps: Sampling steps; fewer are faster and coarser.
+            guidance: Guidance schedule, or a constant scale (1 switches guidance off).
+            num_gaussians: Gaussian budget.
+            detail_size: Longest side of the copy that fine detail is taken from, pixels.
+            background: What shows through where the image is transparent.
+            callback: Progress, see `ProgressCallback`.
+
+        Returns:
+            One field without batch axes, in the frame of the first camera; `metadata` says where it comes
+            from.
+
+        Raises:
+            FileNotFoundError: If `image` is a path where nothing is.
+            TypeError: If an argument is of the wrong type.
+            ValueError: If the image is unreadable or too small, the trajectory unknown, a camera not rigid,
+                or a count not one that the model takes.
+
+        Example:
+            >>> field = pipe(image, "orbit", generator=torch.Generator().manual_seed(7))  # doctest: +SKIP
+        """
+        report = callback or _no_progress
+        prompt = _clean_prompt(prompt)
+        num_frames = self.num_frames if num_frames is None else num_frames
+        num_steps = self.num_steps if num_steps is None else num_steps
+        num_gaussians = self.num_gaussians if num_gaussians is None else num_gaussians
+        detail_size = self.detail_size if detail_size is None else detail_size
+        guidance = self.guidance if guidance is None else _as_guidance(guidance)
+        _check_count("num_steps", num_steps)
+        if num_gaussians is not None:
+            _check_count("num_gaussians", num_gaussians)
+        self.backbone.spec.check_frames(num_frames)
+        path = self._path(cameras, num_frames)
+
+        prepare, generate, reconstruct = STAGES
+        report(prepare, 0, 1)
+        prepared = prepare_image(
+            image,
+            height=self.height,
+            width=self.width,
+            detail_size=_affordable_detail(detail_size, num_gaussians, self.height, self.width),
+            background=background,
+        )
+        first_frame = prepared.image[None].to(self.device, self.dtype)
+        detail = prepared.detail[None].to(self.device, self.dtype)
+        batched = _with_batch_axis(path)
+        report(prepare, 1, 1)
+
+        report(generate, 0, num_steps)
+        latents = self.backbone.generate(
+            first_frame,
+            batched,
+            None if prompt is None else [prompt],
+            num_steps=num_steps,
+            guidance=guidance,
+            generator=generator,
+            callback=_step_reporter(report, generate),
+        )
+
+        report(reconstruct, 0, 1)
+        field = _without_batch_axis(self.ldrm(latents, batched, image=detail))
+        field = field.prune(self.min_opacity)
+        if field.canonical.num_gaussians == 0:
+            raise ValueError(f"min_opacity={self.min_opacity} leaves no Gaussian of this scene.")
+        if num_gaussians is not None and field.canonical.num_gaussians > num_gaussians:
+            field = field.limit(num_gaussians)
+        report(reconstruct, 1, 1)
+        return replace(
+            field,
+            metadata={
+                **field.metadata,
+                "model": self.name,
+                "prompt": prompt or "",
+                "trajectory": cameras if isinstance(cameras, str) else "custom",
+                "seed": None if generator is None else generator.initial_seed(),
+                "num_frames": num_frames,
+                "num_steps": num_steps,
+                "guidance": "default of the backbone" if guidance is None else repr(guidance),
+                "num_gaussians": field.canonical.num_gaussians,
+                "min_opacity": self.min_opacity,
+                "image_size": [prepared.source_height, prepared.source_width],
+                "detail_size": list(prepared.detail.shape[-2:]),
+            },
+        )
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        device: str | torch.device | None = None,
+    ) -> Self:
+        """Load a pipeline: a bundled one by name, a folder, or a repository of the Hugging Face Hub.
+
+        Args:
+            name_or_path: "compact", a folder with `pipeline_config.json`, or a Hub id such as "user/model".
+            revision: Branch, tag or commit, for a Hub id.
+            device: Where the weights go; the CPU when omitted.
+
+        Returns:
+            The pipeline; its parts are in evaluation mode.
+
+        Raises:
+            FileNotFoundError: If there is no such model, or a file of it is missing.
+            ValueError: If its configuration or its weights are damaged or of another format.
+        """
+        from diff4splat.models import LDRM
+
+        folder = resolve_pretrained(name_or_path, revision=revision)
+        config = read_pipeline_config(folder / CONFIG_NAME)
+        backbone = get_backbone(config.pop("backbone"), folder=folder / "backbone")
+        ldrm = LDRM.from_pretrained(folder / "ldrm")
+        pipeline = cls(backbone, ldrm, name=os.fspath(name_or_path), **config)
+        return pipeline if device is None else pipeline.to(device)
+
+    def save_pretrained(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        backbone: str = "compact",
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """Write the pipeline as a folder that `from_pretrained` reads.
+
+        Args:
+            folder: Made if needed; files of the same names are replaced.
+            backbone: Name under which the backbone is registered.
+            dtype: Storage type of the weights, for instance `torch.float16`; the one they have when omitted.
+
+        Raises:
+            TypeError: If a part has no `save_pretrained`, or the guidance is of a kind that
+                the configuration has no words for.
+        """
+        target = Path(folder)
+        for name, part in (("backbone", self.backbone), ("ldrm", self.ldrm)):
+            if not isinstance(part, _Saveable):
+                raise TypeError(f"{name} must have save_pretrained to be saved, got {type(part).__name__}.")
+            part.save_pretrained(target / name, dtype=dtype)
+        config = {
+            "format_version": FORMAT_VERSION,
+            "backbone": backbone,
+            "num_frames": self.num_frames,
+            "height": self.height,
+            "width": self.width,
+            "num_steps": self.num_steps,
+            "guidance": guidance_to_config(self.guidance),
+            "num_gaussians": self.num_gaussians,
+            "min_opacity": self.min_opacity,
+            "detail_size": self.detail_size,
+        }
+        (target / CONFIG_NAME).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+    def to(self, device: str | torch.device) -> Self:
+        """Move the parts that hold weights to a device.
+
+        Args:
+            device: Such as "cuda" or "cpu".
+
+        Returns:
+            The pipeline itself.
+        """
+        for part in self._modules:
+            part.to(device)
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are; the CPU for parts without any."""
+        return next((p.device for part in self._modules for p in part.parameters()), torch.device("cpu"))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the weights; float32 for parts without any."""
+        return next((p.dtype for part in self._modules for p in part.parameters()), torch.float32)
+
+    @property
+    def _modules(self) -> list[nn.Module]:
+        return [part for part in (self.backbone, self.ldrm) if isinstance(part, nn.Module)]
+
+    def _path(self, cameras: Cameras | str, num_frames: int) -> Cameras:
+        path: Cameras = (
+            trajectory.by_name(cameras, num_frames, height=self.height, width=self.width)
+            if isinstance(cameras, str)
+            else cameras
+        )
+        fitted = fit_cameras(path, height=self.height, width=self.width, num_frames=num_frames)
+        return fitted.to(device=self.device, dtype=self.dtype)
+
+
+def _clean_prompt(prompt: object) -> str | None:
+    if prompt is None:
+        return None
+    if not isinstance(prompt, str):
+        raise TypeError(f"prompt must be one string or None, got {type(prompt).__name__}.")
+    try:
+        prompt.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError(f"prompt must be valid Unicode text, got a lone surrogate: {error}.") from None
+    return prompt.strip() or None
+
+
+def _as_guidance(guidance: Guidance | float) -> Guidance:
+    return ConstantGuidance(float(guidance)) if isinstance(guidance, (int, float)) else guidance
+
+
+def _check_count(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, got {type(value).__name__}.")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}.")
+
+
+def _affordable_detail(detail_size: int, num_gaussians: int | None, height: int, width: int) -> int:
+    """Longest side at which one Gaussian per pixel leaves a share of the budget for what is seen later."""
+    if num_gaussians is None:
+        return detail_size
+    scale = math.sqrt(_FIRST_FRAME_SHARE * num_gaussians / (height * width))
+    return min(detail_size, int(scale * max(height, width)))
+
+
+def _no_progress(stage: str, done: int, total: int) -> None:
+    """Progress nobody asked for."""
+
+
+def _step_reporter(report: ProgressCallback, stage: str) -> Callable[[SampleStep], None]:
+    def after_step(state: SampleStep) -> None:
+        report(stage, state.step + 1, state.num_steps)
+
+    return after_step
+
+
+def _with_batch_axis(cameras: Cameras) -> Cameras:
+    return replace(
+        cameras, camera_to_world=cameras.camera_to_world[None], intrinsics=cameras.intrinsics[None]
+    )
+
+
+def _without_batch_axis(field: DeformableGaussianField) -> DeformableGaussianField:
+    canonical = field.canonical
+    return replace(
+        field,
+        canonical=replace(canonical, **{name: value[0] for name, value in vars(canonical).items()}),
+        delta_means=field.delta_means[0],
+        delta_quaternions=field.delta_quaternions[0],
+        delta_scales=field.delta_scales[0],
+    )
