@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from api_surface import parts
 
+from diff4splat.cli import COMMANDS, GENERATED_FILES
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -39,3 +41,9 @@ def test_links_between_files_lead_somewhere() -> None:
         if not (page.parent / link).exists()
     ]
     assert broken == []
+
+
+def test_command_page_tells_every_command_and_file() -> None:
+    page = (ROOT / "docs" / "command_line.md").read_text()
+    listed = re.findall(r"^\| `([^`]+)` \|", page, flags=re.MULTILINE)
+    assert listed == [*COMMANDS, *GENERATED_FILES]
