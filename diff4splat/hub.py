@@ -293,7 +293,7 @@ def resolve_pretrained(
     name = os.fspath(name_or_path)
     if name in list_bundled():
         folder = _BUNDLED / name
-    elif Path(name).expanduser().is_dir():
+    elif name and Path(name).expanduser().is_dir():
         folder = Path(name).expanduser()
     elif _is_hub_id(name):
         folder = _fetch(name, revision=revision, local_files_only=local_files_only, subfolder=subfolder)

@@ -289,8 +289,9 @@ class AdaptiveProjectedGuidance:
         direction = conditional.to(wide)
         difference = direction - unconditional.to(wide)
         tiny = torch.finfo(wide).tiny
-        length = _inner(difference, difference).clamp_min(tiny).sqrt()
-        difference = difference * (self.norm_limit / length).clamp_max(1.0)
+        if math.isfinite(self.norm_limit):
+            length = _inner(difference, difference).clamp_min(tiny).sqrt()
+            difference = difference * (self.norm_limit / length.clamp_min(self.norm_limit))
         share = _inner(difference, direction) / _inner(direction, direction).clamp_min(tiny)
         along = share * direction
         update = (difference - along) + self.parallel * along

@@ -1,0 +1,482 @@
+"""Saving, strict loading, and where models are found; the Hub is a server on this machine."""
+
+import copy
+import hashlib
+import json
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from diff4splat import hub
+from diff4splat.hub import (
+    HubModule,
+    list_bundled,
+    load_state,
+    read_config,
+    read_safetensors,
+    resolve_pretrained,
+    save_module,
+    weights_hash,
+)
+
+
+class Affine(HubModule):
+    """Two layers, one of them tied, a buffer of integers, and every kind of JSON argument."""
+
+    def __init__(
+        self,
+        width: int = 3,
+        *,
+        gains: Sequence[float] = (1.0, 2.0),
+        name: str | None = None,
+        options: dict[str, int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.first = nn.Linear(width, width)
+        self.second = nn.Linear(width, width)
+        self.second.weight = self.first.weight
+        self.register_buffer("count", torch.tensor([width, 2**40]))
+        self.gains = gains
+
+
+class Derived(Affine):
+    """Passes other arguments up than it was given."""
+
+    def __init__(self, half: int = 2) -> None:
+        super().__init__(2 * half)
+
+
+class Heir(Affine):
+    """Inherits the constructor."""
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    Affine(5).save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    module = Affine(5, gains=(0.5,), name="x", options={"a": 1})
+    module.save_pretrained(tmp_path / "deep" / "model")
+    assert sorted(path.name for path in (tmp_path / "deep" / "model").iterdir()) == [
+        "config.json",
+        "model.safetensors",
+    ]
+    loaded = Affine.from_pretrained(tmp_path / "deep" / "model")
+    assert not loaded.training
+    assert loaded.config == module.config == {"width": 5, "gains": [0.5], "name": "x", "options": {"a": 1}}
+    for name, tensor in module.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor)
+
+
+def test_config_holds_what_the_caller_gave() -> None:
+    assert Affine().config == {"width": 3, "gains": [1.0, 2.0], "name": None, "options": None}
+    assert Derived(7).config == {"half": 7}
+    assert Heir(7).config["width"] == 7
+
+
+def test_config_is_a_copy() -> None:
+    options = {"a": 1}
+    module = Affine(options=options)
+    options["a"] = 2
+    module.config["options"]["a"] = 3
+    assert module.config["options"] == {"a": 1}
+    assert copy.deepcopy(module).config == module.config
+
+
+def test_derived_round_trip(tmp_path: Path) -> None:
+    Derived(7).save_pretrained(tmp_path)
+    assert Derived.from_pretrained(tmp_path).first.in_features == 14
+
+
+def test_constructor_with_open_arguments_is_refused() -> None:
+    with pytest.raises(TypeError, match="must name its arguments to be saved, got \\*kwargs"):
+
+        class Open(HubModule):
+            def __init__(self, **kwargs: int) -> None:
+                super().__init__()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_stored_small_and_loaded_wide(tmp_path: Path, dtype) -> None:
+    module = Affine(5)
+    module.save_pretrained(tmp_path, dtype=dtype)
+    stored = load_file(tmp_path / "model.safetensors")
+    assert stored["first.weight"].dtype == dtype
+    assert stored["count"].dtype == torch.int64
+    loaded = Affine.from_pretrained(tmp_path)
+    assert loaded.first.weight.dtype == torch.float32
+    assert torch.equal(loaded.first.weight, module.first.weight.to(dtype).float())
+    assert torch.equal(loaded.count, module.count)
+    assert module.first.weight.dtype == torch.float32
+
+
+def test_loading_leaves_the_random_state_alone(saved: Path) -> None:
+    before = torch.get_rng_state()
+    Affine.from_pretrained(saved)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_saving_replaces_and_leaves_no_litter(saved: Path) -> None:
+    module = Affine(7)
+    module.save_pretrained(saved)
+    assert torch.equal(Affine.from_pretrained(saved).first.weight, module.first.weight)
+    assert len(list(saved.iterdir())) == 2
+
+
+def test_failed_write_keeps_the_old_model(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {path.name: path.read_bytes() for path in saved.iterdir()}
+
+    def fail(tensors, path, metadata) -> None:
+        Path(path).write_bytes(b"half a file")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(hub, "save_file", fail)
+    with pytest.raises(OSError, match="disk full"):
+        Affine(7).save_pretrained(saved)
+    assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
+
+
+def test_what_is_no_json_is_refused(tmp_path: Path) -> None:
+    class Holder(HubModule):
+        def __init__(self, part: nn.Module) -> None:
+            super().__init__()
+
+    with pytest.raises(TypeError, match="config value 'part' must be JSON"):
+        Holder(nn.Linear(2, 2)).save_pretrained(tmp_path)
+    with pytest.raises(TypeError, match="config value 'a' must be JSON"):
+        save_module({"a": float("nan")}, {}, tmp_path)
+    with pytest.raises(ValueError, match="must not begin with an underscore, got '_a'"):
+        save_module({"_a": 1}, {}, tmp_path)
+    with pytest.raises(ValueError, match="dtype must be a floating-point type, got torch.int8"):
+        save_module({}, {}, tmp_path, dtype=torch.int8)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_class_and_arguments_must_fit(saved: Path) -> None:
+    with pytest.raises(ValueError, match="config.json describes a Affine, not a Derived"):
+        Derived.from_pretrained(saved)
+    config = json.loads((saved / "config.json").read_text())
+    (saved / "config.json").write_text(json.dumps({**config, "depth": 2}))
+    with pytest.raises(
+        ValueError, match=r"arguments that Affine does not know: \['depth'\]; known: \['width'"
+    ):
+        Affine.from_pretrained(saved)
+
+
+def test_every_misfit_of_the_weights_is_listed(saved: Path) -> None:
+    state = load_file(saved / "model.safetensors")
+    state["first.bias"] = torch.zeros(4)
+    state["count"] = torch.zeros(2)
+    state["third.bias"] = state.pop("second.bias")
+    module = Affine(5)
+    before = copy.deepcopy(module.state_dict())
+    with pytest.raises(ValueError, match="weights.safetensors does not fit Affine") as caught:
+        load_state(module, state, source="weights.safetensors")
+    for line in (
+        "missing: second.bias",
+        "unexpected: third.bias",
+        "shape of first.bias: expected (5,), got (4,)",
+        "type of count: expected torch.int64, got torch.float32",
+    ):
+        assert line in str(caught.value)
+    for name, tensor in module.state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_missing_file(saved: Path, name: str) -> None:
+    (saved / name).unlink()
+    with pytest.raises(FileNotFoundError, match=name):
+        Affine.from_pretrained(saved)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("{", "is not valid JSON"), ("[]", "must hold a JSON object, got list")]
+)
+def test_damaged_config(saved: Path, text: str, message: str) -> None:
+    (saved / "config.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_config(saved)
+
+
+def test_changed_weights_are_noticed(saved: Path) -> None:
+    file = saved / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    read_safetensors(file)  # well formed, but not what was saved
+    with pytest.raises(ValueError, match=r"model.safetensors is not the file .*SHA-256 differs"):
+        Affine.from_pretrained(saved)
+
+
+def test_config_without_hash_loads(saved: Path) -> None:
+    config = json.loads((saved / "config.json").read_text())
+    (saved / "config.json").write_text(json.dumps({"width": config["width"]}))
+    assert Affine.from_pretrained(saved).first.in_features == 5
+
+
+class Trap:
+    """A pickle that would create a file when loaded."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (self.path, "w"))
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2, 4, 5])
+def test_pickles_are_refused_unopened(tmp_path: Path, protocol: int) -> None:
+    file, trap = tmp_path / "model.safetensors", tmp_path / "trap"
+    file.write_bytes(pickle.dumps(Trap(str(trap)), protocol=protocol))
+    with pytest.raises(ValueError, match=r"model.safetensors is (a pickle|truncated or no safetensors file)"):
+        read_safetensors(file)
+    assert not trap.exists()
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_torch_files_are_refused(tmp_path: Path, zipped: bool) -> None:
+    file = tmp_path / "model.safetensors"
+    torch.save({"a": torch.zeros(3)}, file, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ValueError, match="is a pickle or torch archive"):
+        read_safetensors(file)
+
+
+def test_every_truncation_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    save_file({"a": torch.arange(5.0), "b": torch.ones(2, 3)}, file)
+    whole = file.read_bytes()
+    assert set(read_safetensors(file)) == {"a", "b"}
+    for length in range(len(whole)):
+        file.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match="model.safetensors is "):
+            read_safetensors(file)
+
+
+def tampered(whole: bytes, change) -> bytes:
+    """The file with its header changed and the announced length kept right."""
+    length = int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8 : 8 + length])
+    change(header)
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + whole[8 + length :]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda header: header["a"].update(shape=[6]),
+        lambda header: header["a"].update(data_offsets=[0, 1 << 40]),
+        lambda header: header["a"].update(data_offsets=[4, 24]),
+        lambda header: header["a"].update(data_offsets=[-4, 20]),
+        lambda header: header["a"].update(dtype="F99"),
+        lambda header: header["a"].pop("dtype"),
+        lambda header: header.pop("b"),
+    ],
+)
+def test_inconsistent_headers_are_refused(tmp_path: Path, change) -> None:
+    file = tmp_path / "model.safetensors"
+    save_file({"a": torch.arange(5.0), "b": torch.ones(2, 3)}, file)
+    file.write_bytes(tampered(file.read_bytes(), change))
+    with pytest.raises(ValueError, match="model.safetensors is truncated or damaged"):
+        read_safetensors(file)
+
+
+def test_header_that_is_no_json(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    file.write_bytes((16).to_bytes(8, "little") + b"x" * 16)
+    with pytest.raises(ValueError, match="its header is not JSON"):
+        read_safetensors(file)
+    file.write_bytes((16).to_bytes(8, "little") + b"{" + b"x" * 15)
+    with pytest.raises(ValueError, match="truncated or damaged"):
+        read_safetensors(file)
+
+
+def test_weights_hash_follows_weights_and_names_only(saved: Path, tmp_path: Path) -> None:
+    before = weights_hash(tmp_path)
+    assert len(before) == 64
+    (saved / "config.json").write_text("{}")
+    assert weights_hash(tmp_path) == before
+    saved.rename(tmp_path / "other")
+    assert weights_hash(tmp_path) != before
+    assert weights_hash(tmp_path / "other") != before
+    with pytest.raises(FileNotFoundError, match="holds no safetensors file"):
+        weights_hash(tmp_path / "nowhere")
+
+
+@pytest.fixture
+def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "package" / "weights"
+    Affine(5).save_pretrained(folder / "tiny" / "part")
+    monkeypatch.setattr(hub, "_BUNDLED", folder)
+    return folder
+
+
+def test_order_of_resolution(bundled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(hub, "_fetch", lambda name, **options: pytest.fail("the Hub was asked"))
+    assert list_bundled() == ["tiny"]
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "owner" / "name").mkdir(parents=True)
+    assert resolve_pretrained("tiny") == bundled / "tiny"
+    assert resolve_pretrained("./tiny").resolve() == tmp_path / "tiny"
+    assert resolve_pretrained(tmp_path / "tiny") == tmp_path / "tiny"
+    assert resolve_pretrained("owner/name") == Path("owner/name")
+    assert resolve_pretrained("tiny", subfolder="part") == bundled / "tiny" / "part"
+    assert Affine.from_pretrained("tiny", subfolder="part").first.in_features == 5
+
+
+@pytest.mark.parametrize("name", ["huge", "./huge", "/no/such/folder", "a/b/c", "../x", "~/nothing-here", ""])
+def test_unknown_names_say_what_was_looked_for(
+    bundled: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "_fetch", lambda name, **options: pytest.fail("the Hub was asked"))
+    with pytest.raises(FileNotFoundError, match=r"bundled: \['tiny'\].*is not a folder.*owner/name"):
+        resolve_pretrained(name)
+
+
+def test_missing_subfolder(bundled: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="has no folder 'other'"):
+        resolve_pretrained("tiny", subfolder="other")
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[str, list[str]]]:
+    """A Hub with one repository, org/tiny, and a list of the requests it got."""
+    root = tmp_path / "served"
+    Affine(5).save_pretrained(root / "part")
+    (root / "notes.txt").write_text("not asked for")
+    (root / "pytorch_model.bin").write_bytes(b"\x80\x02")
+    requests: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.answer(with_body=False)
+
+        def do_GET(self) -> None:
+            self.answer(with_body=True)
+
+        def answer(self, with_body: bool) -> None:
+            requests.append(f"{self.command} {self.path}")
+            path = self.path.partition("?")[0]
+            headers = {"X-Repo-Commit": COMMIT}
+            files = sorted(file.relative_to(root).as_posix() for file in root.rglob("*") if file.is_file())
+            status, body = 404, b"{}"
+            if path == "/api/models/org/tiny/revision/main":
+                siblings = [{"rfilename": name} for name in files]
+                status, body = (
+                    200,
+                    json.dumps({"id": "org/tiny", "sha": COMMIT, "siblings": siblings}).encode(),
+                )
+            elif path.startswith("/api/models/org/tiny/tree/"):
+                tree = [
+                    {"type": "file", "path": name, "size": (root / name).stat().st_size, "oid": "0" * 40}
+                    for name in files
+                ]
+                status, body = 200, json.dumps(tree).encode()
+            elif path.startswith(f"/org/tiny/resolve/{COMMIT}/"):
+                body = (root / path.split("/", 5)[5]).read_bytes()
+                headers["ETag"] = f'"{hashlib.sha256(body).hexdigest()}"'
+                status = 200
+            else:
+                headers["X-Error-Code"] = "RepoNotFound"
+            self.send_response(status)
+            for key, value in headers.items():
+                self.send_header(key, value)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if with_body:
+                self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=httpd.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{httpd.server_port}", requests
+    httpd.shutdown()
+    httpd.server_close()
+
+
+CLIENT = """
+import json, sys
+from pathlib import Path
+from torch import nn
+from diff4splat.hub import HubModule, resolve_pretrained
+
+class Part(HubModule):
+    def __init__(self, width: int = 3, gains=(), name=None, options=None) -> None:
+        super().__init__()
+        self.first = nn.Linear(width, width)
+
+def attempt(*args, **options):
+    try:
+        return str(resolve_pretrained(*args, **options))
+    except FileNotFoundError as error:
+        return f"{type(error).__name__}: {error}"
+
+heavy = "huggingface_hub" in sys.modules
+local = attempt(sys.argv[1])
+lazy = not heavy and "huggingface_hub" not in sys.modules
+offline_miss = attempt("org/tiny", local_files_only=True)
+folder = attempt("org/tiny", subfolder="part")
+again = attempt("org/tiny", subfolder="part", local_files_only=True)
+missing = attempt("org/none")
+print(json.dumps({
+    "lazy": lazy, "local": local, "offline_miss": offline_miss, "folder": folder, "again": again,
+    "missing": missing, "files": sorted(p.name for p in Path(folder).parent.rglob("*") if p.is_file()),
+    "width": json.loads((Path(folder) / "config.json").read_text())["width"],
+}))
+"""
+
+
+def test_hub(server: tuple[str, list[str]], tmp_path: Path) -> None:
+    address, requests = server
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    environment |= {
+        "HF_ENDPOINT": address,
+        "HF_HOME": str(tmp_path / "home"),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
+    }
+    result = subprocess.run(
+        [sys.executable, "-c", CLIENT, str(tmp_path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["lazy"]
+    assert report["local"] == str(tmp_path)
+    assert report["offline_miss"].startswith("FileNotFoundError: no model 'org/tiny'")
+    assert "the Hub cache did not give it" in report["offline_miss"]
+    assert report["missing"].startswith("FileNotFoundError: no model 'org/none'")
+    assert report["folder"].endswith(f"{COMMIT}/part")
+    assert report["again"] == report["folder"]
+    assert report["files"] == ["config.json", "model.safetensors"]
+    assert report["width"] == 5
+    assert Affine.from_pretrained(report["folder"]).first.in_features == 5
+    assert requests[0].startswith(
+        "GET /api/models/org/tiny/revision/main"
+    )  # nothing before it asked the network
+    assert not any("pytorch_model.bin" in request or "notes.txt" in request for request in requests)
