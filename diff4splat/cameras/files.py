@@ -3,8 +3,8 @@
 - `json`: ours, described in `save_cameras`; camera-to-world, OpenCV axes, intrinsics in pixels.
 - `transforms`: the `transforms.json` of NeRF and nerfstudio; camera-to-world, OpenGL camera axes (y up, z
   back), `fl_x`, `fl_y`, `cx`, `cy` in pixels or `camera_angle_x`.
-- `realestate10k`: text, 19 numbers a line (microseconds, four intrinsics divided by the image size, two zeros,
-  3x4 world-to-camera in OpenCV axes), after a line with the address of the video.
+- `realestate10k`: text, 19 numbers a line (microseconds, four intrinsics divided by the image size, two
+  zeros, 3x4 world-to-camera in OpenCV axes), after a line with the address of the video.
 - `npz`: numpy arrays `c2w` or `w2c` (3x4 or 4x4, OpenCV axes) and `K` (one for all frames or one each, in
   pixels).
 
@@ -222,9 +222,7 @@ def _read_npz(path: Path, height: int | None, width: int | None) -> _Read:
     intrinsics = np.asarray(arrays["K"])
     if intrinsics.ndim == 2:
         intrinsics = np.broadcast_to(intrinsics, (len(matrices), *intrinsics.shape))
-    stored = {
-        key: arrays[key].item() for key in ("height", "width") if key in arrays and arrays[key].size == 1
-    }
+    stored: dict[str, Any] = {key: array.item() for key, array in arrays.items() if array.size == 1}
     return (
         matrices if name == "c2w" else _rigid_inverse(matrices),
         _numbers("K", intrinsics, (3, 3)),

@@ -15,6 +15,7 @@ from diff4splat.gaussians.gaussians import (
     check_index,
     check_nonzero_quaternions,
     check_unbatched,
+    split_similarity,
 )
 from diff4splat.geometry import quaternion_multiply, quaternion_normalize, quaternion_slerp
 
@@ -267,6 +268,27 @@ class DeformableGaussianField:
         kept = (self.canonical.opacities * area).topk(num_gaussians).indices
         return self.select(kept.sort().values)
 
+    def transform(self, matrix: Float[Tensor, "4 4"]) -> "DeformableGaussianField":
+        """Field moved, turned and uniformly scaled in the world, at all times alike.
+
+        Args:
+            matrix: Similarity transform acting on column vectors: rotation times a positive scale, then
+                translation.
+
+        Returns:
+            Field whose `at(time)` is the transformed `at(time)` of this one.
+
+        Raises:
+            ValueError: If `matrix` is no similarity transform.
+        """
+        linear, scale = split_similarity(matrix)
+        return replace(
+            self,
+            canonical=self.canonical.transform(matrix),
+            delta_means=self.delta_means @ linear.mT.to(self.delta_means),
+            delta_scales=self.delta_scales * (scale if self.scale_space == "linear" else 1),
+        )
+
     def to(
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> "DeformableGaussianField":
@@ -284,9 +306,7 @@ class DeformableGaussianField:
         return replace(
             self,
             canonical=self.canonical.to(device=device, dtype=dtype),
-            times=self.times.to(
-                device=device, dtype=torch.promote_types(self.times.dtype, dtype or self.dtype)
-            ),
+            times=self.times.to(device=device, dtype=time_type),
             delta_means=self.delta_means.to(device=device, dtype=dtype),
             delta_quaternions=self.delta_quaternions.to(device=device, dtype=dtype),
             delta_scales=self.delta_scales.to(device=device, dtype=dtype),

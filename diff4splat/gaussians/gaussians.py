@@ -9,7 +9,8 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from diff4splat.geometry import quaternion_to_matrix
+from diff4splat.gaussians.harmonics import rotate_harmonics
+from diff4splat.geometry import matrix_to_quaternion, quaternion_multiply, quaternion_to_matrix
 
 __all__ = ["Gaussians", "concatenate_gaussians"]
 
@@ -137,6 +138,29 @@ class Gaussians:
         check_unbatched("prune", self.batch_shape)
         return self.select(self.opacities >= min_opacity)
 
+    def transform(self, matrix: Float[Tensor, "4 4"]) -> "Gaussians":
+        """Gaussians moved, turned and uniformly scaled in the world; their colours turn with them.
+
+        Args:
+            matrix: Similarity transform acting on column vectors: rotation times a positive scale, then
+                translation.
+
+        Returns:
+            Gaussians that look the same to cameras moved alike.
+
+        Raises:
+            ValueError: If `matrix` is no similarity transform.
+        """
+        linear, scale = split_similarity(matrix)
+        rotation = (linear / scale).to(self.means)
+        return replace(
+            self,
+            means=self.means @ linear.mT.to(self.means) + matrix[:3, 3].to(self.means),
+            quaternions=quaternion_multiply(matrix_to_quaternion(rotation), self.quaternions),
+            scales=self.scales * scale,
+            harmonics=rotate_harmonics(self.harmonics, rotation),
+        )
+
     def covariances(self) -> Float[Tensor, "*batch gaussian 3 3"]:
         r"""Covariance matrices $\Sigma = R \, \mathrm{diag}(s)^2 R^\top$ in world axes.
 
@@ -240,3 +264,22 @@ def check_nonzero_quaternions(name: str, quaternions: Tensor) -> None:
     squared = quaternions.detach().double().square().sum(dim=-1)
     if (squared < 1e-16).any():
         raise ValueError(f"{name} must have non-zero length, got a zero quaternion.")
+
+
+def split_similarity(matrix: Tensor) -> tuple[Tensor, float]:
+    """Linear part and scale of a similarity transform; ValueError for any other matrix."""
+    linear = matrix[:3, :3]
+    exact = linear.detach().double()
+    determinant = torch.linalg.det(exact).item()
+    if not (torch.isfinite(matrix).all() and determinant > 0):
+        raise ValueError(f"matrix must be finite with determinant > 0, got determinant {determinant:.6g}.")
+    scale = determinant ** (1 / 3)
+    identity = torch.eye(3, dtype=exact.dtype, device=exact.device)
+    error = (exact.mT @ exact / scale**2 - identity).abs().max().item()
+    last_row = matrix[3].tolist()
+    if error > 1e-3 or last_row != [0, 0, 0, 1]:
+        raise ValueError(
+            "matrix must be a rotation times a scale with last row [0, 0, 0, 1], "
+            f"got a deviation of {error:.3g} and last row {last_row}."
+        )
+    return linear, scale

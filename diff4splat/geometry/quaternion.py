@@ -137,9 +137,10 @@ def quaternion_slerp(
     half_cosine = torch.linalg.vector_norm(total, dim=-1, keepdim=True)
     angle = 2 * torch.atan2(half_sine, half_cosine)  # accurate for small angles, unlike the arc cosine
 
-    arc = torch.sin((1 - fraction) * angle) * start + torch.sin(fraction * angle) * end
+    start_weight = torch.sin((1 - fraction) * angle) / torch.sin(angle)
+    end_weight = torch.sin(fraction * angle) / torch.sin(angle)
     chord = start + fraction * (end - start)
-    return torch.where(is_near, chord, arc / torch.sin(angle))
+    return torch.where(is_near, chord, start_weight * start + end_weight * end)
 
 
 def quaternion_to_matrix(quaternions: Float[Tensor, "*batch wxyz=4"]) -> Float[Tensor, "*batch 3 3"]:

@@ -1,0 +1,28 @@
+"""Deformation of one Gaussian in plain numpy float64 (Diff4Splat, Eq. 7)."""
+
+import numpy as np
+from reference.geometry_quaternion import multiply, slerp
+
+
+def deform(mean, quaternion, scale, delta_mean, delta_quaternion, delta_scale, scale_space):
+    product = multiply(quaternion, delta_quaternion)
+    if scale_space == "log":
+        new_scale = np.exp(np.log(scale) + delta_scale)
+    else:
+        new_scale = np.maximum(scale + delta_scale, 1e-3 * scale)
+    return mean + delta_mean, product / np.linalg.norm(product), new_scale
+
+
+def interpolate(times, delta_means, delta_quaternions, delta_scales, time):
+    """Deltas of one Gaussian at any time: [time, ...] arrays, held outside the stored times."""
+    if time <= times[0]:
+        return delta_means[0], delta_quaternions[0], delta_scales[0]
+    for index in range(len(times) - 1):
+        if times[index] <= time <= times[index + 1]:
+            share = (time - times[index]) / (times[index + 1] - times[index])
+            return (
+                (1 - share) * delta_means[index] + share * delta_means[index + 1],
+                slerp(delta_quaternions[index], delta_quaternions[index + 1], share),
+                (1 - share) * delta_scales[index] + share * delta_scales[index + 1],
+            )
+    return delta_means[-1], delta_quaternions[-1], delta_scales[-1]
