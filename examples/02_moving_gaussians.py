@@ -47,7 +47,7 @@ def main(output: Path = Path("out"), height: int = 128, width: int = 192, num_fr
     field.save(output / "ring.safetensors")
     cameras = trajectory.spiral(num_frames, height=height, width=width)
     video = field.render(cameras, torch.linspace(0, 1, num_frames)).color
-    save_video(video, output / "ring.mp4", fps=12)
+    save_video(video, output / "ring.mp4")
 
 
 if __name__ == "__main__":

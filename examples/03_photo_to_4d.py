@@ -32,7 +32,7 @@ def main(
     field.save(output / "scene.safetensors")
     cameras = trajectory.forward(num_frames, height=size, width=size)
     frozen = render(field.at(0.5), cameras)
-    save_video(frozen.color, output / "frozen.mp4", fps=12)
+    save_video(frozen.color, output / "frozen.mp4")
 
 
 if __name__ == "__main__":
