@@ -76,7 +76,6 @@ def sample_scenes(
     draws = Draws(seeds, stream=1)
     num_scenes, front = len(seeds), 5
     slots = front + _NUM_BACKGROUND
-    scene_range = torch.arange(num_scenes)
 
     # enclosure and view
     outdoors = draws.chance(0.45)
@@ -244,7 +243,7 @@ def sample_scenes(
         world, draws.uniform(0.25, 0.6, num_textures), draws.uniform(0.4, 0.9, num_textures)
     )
     tiles_per_unit[:, NUM_WORLD_TEXTURES:] /= size.amax(-1).clamp_min(0.15)
-    tiles_per_unit[:, 2] = torch.where(outdoors, draws.uniform(0.03, 0.08), tiles_per_unit[:, 2])
+    tiles_per_unit[:, 2] = torch.where(outdoors, draws.uniform(0.05, 0.12), tiles_per_unit[:, 2])
     shift = draws.uniform(0.0, 1.0, num_textures, 2)
 
     # light
@@ -282,7 +281,6 @@ def sample_scenes(
         zenith_color=zenith,
         haze=torch.where(outdoors, draws.uniform(0.0, 1.0) ** 2 * 0.06, 0.0),
         exposure=draws.uniform(0.9, 1.2),
-        vignette=draws.uniform(0.0, 0.25),
     )
 
     # words
@@ -316,7 +314,6 @@ def sample_scenes(
     if device is not None:
         keys = keys.to(device)
     atlas = make_textures(keys, recipes, size=texture_size)
-    del scene_range
     scenes = ProceduralScenes(
         level_from_world=level_from_world,
         shape=shape,

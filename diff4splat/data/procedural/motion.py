@@ -1,11 +1,12 @@
-"""Rigid motion of the objects as a closed form of time.
+r"""Rigid motion of the objects as a closed form of time.
 
-An object with centre $c_0$ and rotation $R_0$ at time 0 is, at time $t \\in [0, 1]$, at
-$c(t) = c_0 + d\\, s(t) + u\\, |\\sin(\\pi n t)| + w \\sin(2 \\pi n t)$ with rotation
-$R(t) = \\mathrm{Rot}(a, \\theta\\, t)\\, R_0$: travel $d$ with a profile $s$ from 0 to 1, hops $u$, sway $w$, and a
-spin by $\\theta$ radians about the axis $a$.
+An object with centre $c_0$ and rotation $R_0$ at time 0 is, at time $t \in [0, 1]$, at
+$c(t) = c_0 + d\, s(t) + u\, |\sin(\pi n t)| + w \sin(2 \pi n t)$ with rotation
+$R(t) = \mathrm{Rot}(a, \theta\, t)\, R_0$: travel $d$ with a profile $s$ from 0 to 1, hops $u$, sway $w$, and a
+spin by $\theta$ radians about the axis $a$.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import torch
@@ -72,7 +73,7 @@ class RigidMotion:
     spin_axis: Float[Tensor, "*batch xyz=3"]
     spin_angle: Float[Tensor, "*batch"]
 
-    def map(self, function) -> "RigidMotion":
+    def map(self, function: Callable[[Tensor], Tensor]) -> "RigidMotion":
         """Apply one function to every tensor."""
         return RigidMotion(**{field.name: function(getattr(self, field.name)) for field in fields(self)})
 

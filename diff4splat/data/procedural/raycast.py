@@ -5,13 +5,14 @@ is inside three slabs and inside one quadric whose axes may be switched off. Onl
 sphere are tested (a list of ray-object pairs), which leaves a few per cent of all pairs.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-__all__ = ["SHAPES", "Bundles", "ObjectHits", "Placement", "enclosure_hits", "object_hits"]
+__all__ = ["SHAPES", "Bundles", "ObjectHits", "Placement", "enclosure_hits", "object_hits", "surface_points"]
 
 SHAPES = ("ellipsoid", "box", "cylinder")
 _QUADRIC_AXES = ((1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (1.0, 0.0, 1.0))
@@ -65,37 +66,31 @@ class ObjectHits:
         ray: Index of the ray among all bundles, flattened.
         pair: Index of bundle x object, flattened.
         distance: Ray parameter t of the entry point.
-        position: Entry point in the object's unit space.
-        normal: Outward normal in the object's unit space (not unit length).
-        on_side: One where the point lies on the curved side, zero on a flat face.
     """
 
     ray: Int64[Tensor, " hit"]
     pair: Int64[Tensor, " hit"]
     distance: Float[Tensor, " hit"]
-    position: Float[Tensor, "xyz=3 hit"]
-    normal: Float[Tensor, "xyz=3 hit"]
-    on_side: Float[Tensor, " hit"]
 
-    def select(self, index: Tensor) -> "ObjectHits":
+    def select(self, index: Int64[Tensor, " chosen"]) -> "ObjectHits":
         """The chosen entries."""
         return ObjectHits(
-            ray=self.ray[index],
-            pair=self.pair[index],
-            distance=self.distance[index],
-            position=self.position[:, index],
-            normal=self.normal[:, index],
-            on_side=self.on_side[index],
+            ray=self.ray.index_select(0, index),
+            pair=self.pair.index_select(0, index),
+            distance=self.distance.index_select(0, index),
         )
 
 
-def object_hits(bundles: Bundles, objects: Placement, *, near: float = 1e-3) -> ObjectHits:
+def object_hits(
+    bundles: Bundles, objects: Placement, *, near: float = 1e-3, far: float = math.inf
+) -> ObjectHits:
     """All entries of rays into objects, before sorting out which is first.
 
     Args:
         bundles: Rays.
         objects: One set per bundle, in the frame of the rays.
         near: Smallest ray parameter that counts.
+        far: Largest ray parameter that counts.
 
     Returns:
         The hits; a ray may occur once per object.
@@ -124,24 +119,46 @@ def object_hits(bundles: Bundles, objects: Placement, *, near: float = 1e-3) -> 
     heading = torch.where(heading.abs() < 1e-9, 1e-9, heading)
     inverse = heading.reciprocal()
     middle, half = start * inverse, inverse.abs()
-    slab_near, entry_axis = (-middle - half).max(0)
-    slab_far = (half - middle).amin(0)
+    slab_near, slab_far = (-middle - half).amax(0), (half - middle).amin(0)
     masked = heading * axes
-    square = (masked * heading).sum(0) + 1e-12
-    closest = (masked * start).sum(0) / square
-    miss = 1.0 - (axes * (start - closest * heading) ** 2).sum(0)
-    chord = (miss.clamp_min(0.0) / square).sqrt()
-    quadric_near, quadric_far = -closest - chord, chord - closest
-    distance = torch.maximum(slab_near, quadric_near)
-    hit = (miss >= 0) & (distance <= torch.minimum(slab_far, quadric_far)) & (distance > near)
+    square = (masked * heading).sum(0).add_(1e-12)
+    closest = (masked * start).sum(0).div_(square)
+    room = 1.0 - (axes * (start - closest * heading).square_()).sum(0)
+    chord = (room.clamp_min(0.0) / square).sqrt_()
+    distance = torch.maximum(slab_near, -closest - chord)
+    leave = torch.minimum(slab_far, chord - closest).clamp_max_(far)
+    hit = (room >= 0) & (distance <= leave) & (distance > near)
+    return ObjectHits(ray=ray, pair=pair, distance=distance).select(hit.nonzero().squeeze(-1))
 
-    hit = hit.nonzero().squeeze(-1)
-    distance, heading = distance[hit], heading[:, hit]
-    position = start[:, hit] + distance * heading
-    on_side = quadric_near[hit] >= slab_near[hit] - 1e-5
-    face = torch.zeros_like(position).scatter_(0, entry_axis[hit][None], 1.0) * -torch.sign(heading)
-    normal = torch.where(on_side, axes[:, hit] * position, face)
-    return ObjectHits(ray[hit], pair[hit], distance, position, normal, on_side.to(distance.dtype))
+
+def surface_points(
+    hits: ObjectHits, points: Float[Tensor, "xyz=3 hit"], objects: Placement
+) -> tuple[Float[Tensor, "xyz=3 hit"], Float[Tensor, "xyz=3 hit"], Bool[Tensor, " hit"]]:
+    """Where hits are on their objects.
+
+    Args:
+        hits: One entry per point.
+        points: Hit points in the frame of the objects.
+        objects: The objects, one axis of bundles.
+
+    Returns:
+        Position in the object's unit space; outward unit normal in the frame; whether the point lies on a curved side.
+    """
+    kinds = torch.tensor(_QUADRIC_AXES, device=points.device, dtype=points.dtype)[objects.shape]
+    table = (
+        torch.cat([objects.to_unit().flatten(-2), objects.center, kinds], dim=-1).flatten(0, 1).T.contiguous()
+    )
+    rows = table.index_select(1, hits.pair)
+    to_unit, axes = rows[:9].unflatten(0, (3, 3)), rows[12:15]
+    position = (to_unit * (points - rows[9:12])).sum(1)
+    size = position.abs()
+    radius = (axes * position.square()).sum(0).sqrt()
+    flat = size * (1.0 - axes)
+    across = flat.amax(0)
+    on_side = radius >= across
+    normal = torch.where(on_side, axes * position, torch.sign(position) * (flat == across))
+    normal = (to_unit * normal[:, None]).sum(0)
+    return position, normal * normal.square().sum(0).rsqrt(), on_side
 
 
 def enclosure_hits(

@@ -202,15 +202,15 @@ class ProceduralScenes:
             )
             color = rearrange(
                 color,
-                "(b f) (h s w r) c -> b f c h w s r",
+                "(b f) c (h s w r) -> b f c h w s r",
                 f=shape["f"],
                 h=height,
                 s=supersample,
                 r=supersample,
             ).mean((-2, -1))
         else:
-            color = shade(hits, bundles, objects, self, pixel_size)
-            color = rearrange(color, "(b f) (h w) c -> b f c h w", **shape).contiguous()
+            color = shade(hits, bundles, objects, self.surfaces, self.lighting, pixel_size)
+            color = rearrange(color, "(b f) c (h w) -> b f c h w", **shape)
         numbers = torch.cat([torch.zeros_like(self.object_index[:, :1]), self.object_index], dim=1)
         index = numbers.gather(1, rearrange(hits.slot, "(b f) r -> b (f r)", f=shape["f"]) + 1)
         return color, depth, rearrange(index, "b (f h w) -> b f h w", **shape)

@@ -1,17 +1,22 @@
 """Colours of ray hits: textures, one light with shadows, sky, haze and exposure."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from einops import rearrange
+from jaxtyping import Bool, Float, Int32, Int64
 from torch import Tensor
 
-from diff4splat.data.procedural.raycast import Bundles, ObjectHits, Placement, enclosure_hits, object_hits
+from diff4splat.data.procedural.raycast import (
+    Bundles,
+    ObjectHits,
+    Placement,
+    enclosure_hits,
+    object_hits,
+    surface_points,
+)
 from diff4splat.data.procedural.textures import TextureAtlas, sample_texture
-
-if TYPE_CHECKING:
-    from diff4splat.data.procedural.scenes import ProceduralScenes
 
 __all__ = ["Hits", "Lighting", "Surfaces", "cast", "shade"]
 
@@ -34,7 +39,7 @@ class Surfaces:
     tiles_per_unit: Float[Tensor, "batch texture"]
     shift: Float[Tensor, "batch texture uv=2"]
 
-    def map(self, function) -> "Surfaces":
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Surfaces":
         """Apply one function to every tensor."""
         return Surfaces(
             texels=function(self.texels),
@@ -61,7 +66,6 @@ class Lighting:
         zenith_color: Sky above.
         haze: Extinction per scene unit.
         exposure: Factor on all colours.
-        vignette: Darkening towards the image corners.
     """
 
     room_low: Float[Tensor, "batch xyz=3"]
@@ -76,9 +80,8 @@ class Lighting:
     zenith_color: Float[Tensor, "batch rgb=3"]
     haze: Float[Tensor, " batch"]
     exposure: Float[Tensor, " batch"]
-    vignette: Float[Tensor, " batch"]
 
-    def map(self, function) -> "Lighting":
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Lighting":
         """Apply one function to every tensor."""
         return Lighting(**{field.name: function(getattr(self, field.name)) for field in fields(self)})
 
@@ -130,7 +133,7 @@ def cast(bundles: Bundles, objects: Placement, lighting: Lighting) -> Hits:
     hits = object_hits(bundles, _flat(objects))
     shape = depth.shape
     depth = depth.flatten().scatter_reduce(0, hits.ray, hits.distance, "amin")
-    winners = hits.select((hits.distance <= depth[hits.ray]).nonzero().squeeze(-1))
+    winners = hits.select((hits.distance <= depth.index_select(0, hits.ray)).nonzero().squeeze(-1))
     slot = torch.full(depth.shape, -1, dtype=torch.int64, device=depth.device)
     slot[winners.ray] = winners.pair % num_objects
     return Hits(depth=depth.view(shape), slot=slot.view(shape), face=face, winners=winners)
@@ -140,114 +143,172 @@ def shade(
     hits: Hits,
     bundles: Bundles,
     objects: Placement,
-    scenes: "ProceduralScenes",
+    surfaces: Surfaces,
+    lighting: Lighting,
     pixel_size: Float[Tensor, "batch frame"],
-) -> Float[Tensor, "bundle ray rgb=3"]:
+) -> Float[Tensor, "bundle rgb=3 ray"]:
     """Colours of first hits.
 
     Args:
         hits: From `cast`.
         bundles: The same rays.
-        objects: The same objects.
-        scenes: Surfaces and lighting.
+        objects: The same objects, leading axes batch and frame.
+        surfaces: Textures.
+        lighting: Light, sky and air.
         pixel_size: Width of a pixel at depth one.
 
     Returns:
         Colours in [0, 1].
     """
-    surfaces, lighting = scenes.surfaces, scenes.lighting
-    num_scenes, num_frames, num_objects = objects.shape.shape
-    num_bundles, num_rays = hits.depth.shape
-    num_textures = surfaces.texels.shape[1]
+    num_frames = pixel_size.shape[1]
+    lighting = lighting.map(lambda tensor: tensor.repeat_interleave(num_frames, 0))
+    points = bundles.origin[..., None] + hits.depth[:, None] * bundles.directions
+    footprint = hits.depth * pixel_size.flatten()[:, None]
+    slant = bundles.directions.square().sum(1).rsqrt()
+    from_light = points - lighting.light_position[..., None]
+    light_distance = from_light.square().sum(1).sqrt()
 
-    def per_bundle(values: Tensor) -> Tensor:
-        return values.repeat_interleave(num_frames, 0)
-
-    def per_ray(values: Tensor) -> Tensor:
-        return values.repeat_interleave(num_frames, 0)[:, None]
-
-    depth, face = hits.depth, hits.face
-    position = bundles.origin[..., None] + depth[:, None] * bundles.directions
-    x, y, z = position.unbind(1)
-    toward_x, toward_y, toward_z = bundles.directions.unbind(1)
-
-    # the enclosure: texture by face, planar coordinates
-    on_sky = face == 3
-    across_x, across_y = face == 0, face == 1
-    texture = torch.where(across_y, torch.where(toward_y > 0, 0, 2), 1).to(torch.int32)
-    texture = torch.where(on_sky, 2, texture).to(torch.int32)
-    lift = (0.25 - y / per_ray(lighting.dome_radius)).clamp_min(0.05)
-    stretch = torch.where(on_sky, 8.0 / (lift * per_ray(lighting.dome_radius)), 1.0)
-    u = torch.where(across_x, z, x) * stretch
-    v = torch.where(across_y | on_sky, z, y) * stretch
-    normal = torch.zeros_like(position)
-    normal.scatter_(1, face.clamp_max(2)[:, None], 1.0)
-    normal = -torch.sign(bundles.directions) * normal
-
-    scene_texture = torch.arange(num_scenes, device=depth.device, dtype=torch.int32)[:, None] * num_textures
-    texture = texture + scene_texture.repeat_interleave(num_frames, 0)
-
-    # the objects: overwrite where an object is first
-    won = hits.winners
-    flat_objects = _flat(objects)
-    sizes = flat_objects.size.flatten(0, 1)[won.pair].T
-    to_unit = flat_objects.to_unit().flatten(0, 1)[won.pair]
-    object_normal = (to_unit.permute(1, 2, 0) * won.normal[:, None]).sum(0)
-    object_normal = object_normal * object_normal.square().sum(0).rsqrt()
-    local = won.position * sizes
-    scene = torch.div(won.pair, num_objects * num_frames, rounding_mode="floor")
-    object_texture = scene * num_textures + NUM_WORLD_TEXTURES + won.pair % num_objects
-    tiles = surfaces.tiles_per_unit.flatten()[object_texture]
-    girth = 2 * torch.pi * torch.maximum(sizes[0], sizes[2])
-    wraps = (girth * tiles).round().clamp_min(1.0)
-    around = torch.atan2(won.position[0], won.position[2]) / (2 * torch.pi) * wraps / tiles
-    face_x, face_y = won.normal[0].abs() > 0.5, won.normal[1].abs() > 0.5
-    side = won.on_side > 0.5
-    object_u = torch.where(side, around, torch.where(face_x, local[2], local[0]))
-    object_v = torch.where(face_y & ~side, local[2], local[1])
-    texture.view(-1)[won.ray] = object_texture.to(torch.int32)
-    u.view(-1)[won.ray] = object_u
-    v.view(-1)[won.ray] = object_v
-    normal.transpose(0, 1).reshape(3, -1)
-    normal = normal.transpose(0, 1).contiguous()
-    normal.view(3, -1)[:, won.ray] = object_normal
-
-    # texture lookup, band-limited by the footprint of a pixel
-    on_sky = on_sky & (hits.slot < 0)
-    facing = (normal * bundles.directions.transpose(0, 1)).sum(0).abs()
-    slant = (facing * bundles.directions.square().sum(1).rsqrt()).clamp_min(0.05).sqrt()
-    tiles = surfaces.tiles_per_unit.flatten()[texture]
-    footprint = depth * pixel_size.flatten()[:, None] * tiles / slant
-    footprint = torch.where(on_sky, footprint * stretch, footprint)
-    shift = surfaces.shift.flatten(0, 1)[texture]
+    spots = _enclosure_spots(hits, bundles, points, from_light, surfaces, lighting)
+    _put_object_spots(spots, hits.winners, bundles, points, from_light, objects, surfaces)
+    facing = (spots.facing * slant).clamp_min(0.05).sqrt()
+    footprint = footprint * spots.tiles / facing
     atlas = TextureAtlas(texels=surfaces.texels, size=surfaces.size)
-    albedo = sample_texture(atlas, texture, u * tiles + shift[..., 0], v * tiles + shift[..., 1], footprint)
+    albedo = sample_texture(atlas, spots.texture, spots.u, spots.v, footprint)
+    color = rearrange(albedo, "b r c -> b c r").contiguous()
 
-    # light: ambient from above and below, one lamp or sun with shadows
-    light = per_bundle(lighting.light_position)
-    from_light = position - light[..., None]
-    distance = from_light.square().sum(1).sqrt()
-    lambert = (-(normal * from_light.transpose(0, 1)).sum(0) / distance).clamp_min(0.0)
-    lit = lambert * (1.0 - _shadow(from_light, light, flat_objects, hits.slot, num_objects))
-    up = (0.5 - 0.5 * normal[1])[..., None]
-    ambient = torch.lerp(per_ray(lighting.ambient_down), per_ray(lighting.ambient_up), up)
-    color = albedo * (ambient + lit[..., None] * per_ray(lighting.light_color))
+    lit = (spots.lambert / light_distance).clamp_min_(0.0)
+    lit *= _unshadowed(from_light, lighting.light_position, _flat(objects), hits.slot)
+    exposure = lighting.exposure[:, None]
+    ambient, contrast = lighting.ambient_down, lighting.ambient_up - lighting.ambient_down
+    light = torch.addcmul(
+        (ambient * exposure)[..., None], spots.up[:, None], (contrast * exposure)[..., None]
+    )
+    light = torch.addcmul(light, lit[:, None], (lighting.light_color * exposure)[..., None])
+    color *= light
 
-    # sky and haze
-    height = (-y / per_ray(lighting.dome_radius)).clamp(0.0, 1.0).sqrt()[..., None]
-    sky = torch.lerp(per_ray(lighting.horizon_color), per_ray(lighting.zenith_color), height)
-    clouds = albedo[..., :1] * (2.0 * height).clamp_max(1.0)
-    color = torch.where(on_sky[..., None], torch.lerp(sky, torch.full_like(sky, 0.95), clouds), color)
-    clear = torch.exp(-per_ray(lighting.haze) * depth)
-    clear = torch.where(on_sky, 1.0, clear)[..., None]
-    color = torch.lerp(per_ray(lighting.horizon_color), color, clear)
-    return (color * per_ray(lighting.exposure)[..., None]).clamp(0.0, 1.0)
+    haze_color = lighting.horizon_color * exposure
+    murk = -torch.expm1(-lighting.haze[:, None] * hits.depth)
+    color = torch.lerp(color, haze_color[..., None].expand_as(color), murk[:, None])
+    _put_sky(color, hits, points, albedo, lighting)
+    return color.clamp_(0.0, 1.0)
 
 
-def _shadow(from_light: Tensor, light: Tensor, objects: Placement, slot: Tensor, num_objects: int) -> Tensor:
-    """One where an object other than the point's own stands between the light and the point, else zero."""
-    hits = object_hits(Bundles(origin=light, directions=from_light), objects)
-    other = (hits.pair % num_objects) != slot.flatten()[hits.ray]
-    shadow = torch.zeros(slot.numel(), device=slot.device, dtype=from_light.dtype)
-    shadow[hits.ray[(other & (hits.distance < 0.999)).nonzero().squeeze(-1)]] = 1.0
-    return shadow.view(slot.shape)
+@dataclass(frozen=True)
+class _Spots:
+    r"""What the shading needs to know of each hit point; the unit normal $n$ points to the viewer's side.
+
+    Args:
+        texture: Scene number x textures per scene + texture number.
+        u: Texture coordinate, tiles.
+        v: Texture coordinate, tiles.
+        tiles: Tiles per scene unit.
+        facing: $|n \cdot d|$ with the ray direction $d$ as given.
+        lambert: $-n \cdot l$ with $l$ from the light to the point.
+        up: 1 where the surface faces up, 0 where it faces down.
+    """
+
+    texture: Int32[Tensor, "bundle ray"]
+    u: Float[Tensor, "bundle ray"]
+    v: Float[Tensor, "bundle ray"]
+    tiles: Float[Tensor, "bundle ray"]
+    facing: Float[Tensor, "bundle ray"]
+    lambert: Float[Tensor, "bundle ray"]
+    up: Float[Tensor, "bundle ray"]
+
+
+def _enclosure_spots(
+    hits: Hits, bundles: Bundles, points: Tensor, from_light: Tensor, surfaces: Surfaces, lighting: Lighting
+) -> _Spots:
+    """Floor, walls, ceiling and sky, mapped by their plane; classes 0 wall, 1 floor, 2 wall, 3 sky, 4 ceiling."""
+    num_textures = surfaces.texels.shape[1]
+    num_frames = len(points) // len(surfaces.texels)
+    x, y, z = points.unbind(1)
+    face = hits.face
+    axis = face.clamp_max(2)[:, None]
+    level = (face & 1) == 1  # floor, ceiling and sky are mapped from above
+    kind = face + 3 * ((face == 1) & (bundles.directions[:, 1] < 0))
+    which = torch.tensor([1, 0, 1, 2, 2], device=face.device)
+    first = torch.arange(len(surfaces.texels), device=face.device) * num_textures
+    texture = (first[:, None] + which).to(torch.int32).repeat_interleave(num_frames, 0).gather(1, kind)
+    tiles = surfaces.tiles_per_unit[:, which].repeat_interleave(num_frames, 0).gather(1, kind)
+    radius = 0.25 * lighting.dome_radius[:, None]
+    tiles = torch.where(face == 3, tiles / (1.0 - y / radius).clamp_min_(0.2), tiles)  # clouds lie in a plane
+    up = torch.tensor([0.5, 1.0, 0.5, 0.0, 0.0], device=face.device, dtype=x.dtype)
+    shift = surfaces.shift[:, 0].repeat_interleave(num_frames, 0)[..., None]
+    return _Spots(
+        texture=texture,
+        u=torch.addcmul(shift[:, 0], torch.where(face == 0, z, x), tiles),
+        v=torch.addcmul(shift[:, 1], torch.where(level, z, y), tiles),
+        tiles=tiles,
+        facing=bundles.directions.gather(1, axis).squeeze(1).abs_(),
+        lambert=from_light.gather(1, axis).squeeze(1).abs_(),
+        up=up[kind],
+    )
+
+
+def _put_object_spots(
+    spots: _Spots,
+    won: ObjectHits,
+    bundles: Bundles,
+    points: Tensor,
+    from_light: Tensor,
+    objects: Placement,
+    surfaces: Surfaces,
+) -> None:
+    """Overwrite the spots where an object is first: round sides are wrapped, flat faces mapped by their plane."""
+    num_frames, num_objects = objects.shape.shape[1:]
+    num_rays = spots.u.shape[1]
+    flat, ray = _flat(objects), won.ray
+    start = ray + 2 * num_rays * torch.div(ray, num_rays, rounding_mode="floor")
+    index = torch.cat([start, start + num_rays, start + 2 * num_rays])
+
+    def at_hits(values: Tensor) -> Tensor:
+        return values.flatten().index_select(0, index).view(3, -1)
+
+    position, normal, side = surface_points(won, at_hits(points), flat)
+    size = flat.size.flatten(0, 1).T.contiguous().index_select(1, won.pair)
+    local = position * size
+    scene = torch.div(won.pair, num_objects * num_frames, rounding_mode="floor")
+    texture = scene * surfaces.texels.shape[1] + NUM_WORLD_TEXTURES + won.pair % num_objects
+    tiles = surfaces.tiles_per_unit.flatten().index_select(0, texture)
+    shift = surfaces.shift.flatten(0, 1).T.contiguous().index_select(1, texture)
+
+    wraps = (2 * torch.pi * torch.maximum(size[0], size[2]) * tiles).round_().clamp_min_(1.0)
+    around = torch.atan2(position[0], position[2]) / (2 * torch.pi) * wraps
+    width, height, length = position.abs()
+    across_x = (width >= height) & (width >= length)
+    across_y = (height >= length) & ~across_x & ~side
+    u = torch.where(side, around, torch.where(across_x, local[2], local[0]) * tiles)
+    v = torch.where(across_y, local[2], local[1]) * tiles
+
+    ray = won.ray
+    spots.texture.view(-1)[ray] = texture.to(torch.int32)
+    spots.u.view(-1)[ray] = u + shift[0]
+    spots.v.view(-1)[ray] = v + shift[1]
+    spots.tiles.view(-1)[ray] = tiles
+    spots.facing.view(-1)[ray] = (normal * at_hits(bundles.directions)).sum(0).abs_()
+    spots.lambert.view(-1)[ray] = -(normal * at_hits(from_light)).sum(0)
+    spots.up.view(-1)[ray] = 0.5 - 0.5 * normal[1]
+
+
+def _unshadowed(from_light: Tensor, light: Tensor, objects: Placement, slot: Tensor) -> Tensor:
+    """Zero where an object other than the point's own stands between the light and the point, else one."""
+    hits = object_hits(Bundles(origin=light, directions=from_light), objects, far=0.999)
+    other = (hits.pair % objects.shape.shape[-1]) != slot.flatten().index_select(0, hits.ray)
+    clear = torch.ones_like(from_light[:, 0])
+    clear.view(-1)[hits.ray.index_select(0, other.nonzero().squeeze(-1))] = 0.0
+    return clear
+
+
+def _put_sky(color: Tensor, hits: Hits, points: Tensor, albedo: Tensor, lighting: Lighting) -> None:
+    """Overwrite the colours of rays that reach the sky: a gradient, with clouds from the third texture."""
+    sky = ((hits.face == 3) & (hits.slot < 0)).flatten().nonzero().squeeze(-1)
+    num_rays = hits.face.shape[1]
+    bundle = torch.div(sky, num_rays, rounding_mode="floor")
+    start = sky + 2 * num_rays * bundle
+    height = (-points.flatten()[start + num_rays] / lighting.dome_radius[bundle]).clamp(0.0, 1.0).sqrt_()
+    clouds = albedo[..., 0].flatten()[sky] * (2.0 * height).clamp_max_(1.0)
+    blue = torch.lerp(lighting.horizon_color[bundle], lighting.zenith_color[bundle], height[:, None])
+    shown = torch.lerp(blue, torch.full_like(blue, 0.95), clouds[:, None]) * lighting.exposure[bundle, None]
+    for channel in range(3):
+        color.view(-1)[start + channel * num_rays] = shown[:, channel]

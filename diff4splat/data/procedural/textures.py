@@ -185,33 +185,28 @@ def sample_texture(
     """
     size = atlas.size
     num_texels = atlas.texels.shape[2]
-    level = (
-        torch.log2((footprint * size).clamp_min(1.0))
-        .round_()
-        .clamp_max_(atlas.num_levels - 1)
-        .to(torch.int32)
+    last_level = atlas.num_levels - 1
+    sizes = torch.tensor(
+        [size >> index for index in range(last_level + 1)], device=u.device, dtype=torch.int32
     )
-    sizes = [size >> index for index in range(atlas.num_levels)]
-    starts = [sum(s * s for s in sizes[:index]) for index in range(atlas.num_levels)]
-    side = torch.tensor(sizes, dtype=torch.int32, device=u.device)[level]
-    base = texture * num_texels + torch.tensor(starts, dtype=torch.int32, device=u.device)[level]
+    starts = (sizes**2).cumsum(0, dtype=torch.int32) - sizes**2
+    level = torch.log2(footprint * size).round_().clamp_(0, last_level).to(torch.int32).flatten()
+    side = sizes.index_select(0, level).view(u.shape)
+    base = texture * atlas.texels.shape[2] + starts.index_select(0, level).view(u.shape)
     x, y = u * side - 0.5, v * side - 0.5
     left, top = torch.floor(x), torch.floor(y)
-    weight_x, weight_y = (x - left)[..., None], (y - top)[..., None]
+    weight_x, weight_y = x - left, y - top
     left, top = left.to(torch.int32), top.to(torch.int32)
     last = side - 1
-    row_top, row_bottom = base + (top & last) * side, base + ((top + 1) & last) * side
-    column_left, column_right = left & last, (left + 1) & last
-    table = atlas.texels.flatten(0, 2)
-    shape = (*u.shape, 3)
-    upper = torch.lerp(
-        table.index_select(0, (row_top + column_left).flatten()).view(shape),
-        table.index_select(0, (row_top + column_right).flatten()).view(shape),
-        weight_x,
+    upper, lower = base + (top & last) * side, base + ((top + 1) & last) * side
+    left, right = left & last, (left + 1) & last
+    corners = torch.stack([upper + left, upper + right, lower + left, lower + right], dim=-1)
+    share, above = 1 - weight_x, 1 - weight_y
+    weights = torch.stack([share * above, weight_x * above, share * weight_y, weight_x * weight_y], dim=-1)
+    colors = functional.embedding_bag(
+        corners.flatten(0, -2),
+        atlas.texels.flatten(0, 2),
+        per_sample_weights=weights.flatten(0, -2),
+        mode="sum",
     )
-    lower = torch.lerp(
-        table.index_select(0, (row_bottom + column_left).flatten()).view(shape),
-        table.index_select(0, (row_bottom + column_right).flatten()).view(shape),
-        weight_x,
-    )
-    return torch.lerp(upper, lower, weight_y)
+    return colors.view(*u.shape, 3)
