@@ -168,8 +168,7 @@ def save_module(
     folder.mkdir(parents=True, exist_ok=True)
     _replace(folder / WEIGHTS_NAME, lambda path: save_file(stored, path, metadata={"format": "pt"}))
     header = {} if class_name is None else {_CLASS_KEY: class_name}
-    content = {**header, **config, _HASH_KEY: _sha256(folder / WEIGHTS_NAME)}
-    text = json.dumps(content, indent=2) + "\n"
+    text = json.dumps({**header, **config, _HASH_KEY: _sha256(folder / WEIGHTS_NAME)}, indent=2) + "\n"
     _replace(folder / CONFIG_NAME, lambda path: path.write_text(text, encoding="utf-8"))
 
 
@@ -189,9 +188,7 @@ def load_state(
     own = module.state_dict()
     problems = [f"missing: {name}" for name in own if name not in state]
     problems += [f"unexpected: {name}" for name in state if name not in own]
-    for name in own:
-        if name not in state:
-            continue
+    for name in sorted(own.keys() & state.keys()):
         expected, got = own[name], state[name]
         if expected.shape != got.shape:
             problems.append(f"shape of {name}: expected {tuple(expected.shape)}, got {tuple(got.shape)}")
@@ -310,11 +307,7 @@ def resolve_pretrained(
 
 
 def list_bundled() -> list[str]:
-    """Names of the models that come with the package.
-
-    Returns:
-        Sorted names; empty if this copy of the package has none.
-    """
+    """Sorted names of the models that come with the package."""
     return sorted(path.name for path in _BUNDLED.glob("[!_.]*") if path.is_dir())
 
 
@@ -341,9 +334,8 @@ def weights_hash(folder: str | os.PathLike[str]) -> str:
 def _recording(init: Callable[..., None]) -> Callable[..., None]:
     """`init` that first records its arguments, unless a subclass's constructor already did."""
     signature = inspect.signature(init)
-    open_ended = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     for parameter in signature.parameters.values():
-        if parameter.kind in open_ended:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise TypeError(
                 f"{init.__qualname__} must name its arguments to be saved, got *{parameter.name}."
             )
@@ -377,7 +369,10 @@ def _build(cls: type[_Module], config: Mapping[str, Any], source: Path) -> _Modu
         )
     # The draws for the initial weights, all replaced right after, leave the caller's random state as it was.
     with torch.random.fork_rng(devices=[]):
-        return cls(**config)
+        try:
+            return cls(**config)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"{source} does not build a {cls.__name__}: {error}") from error
 
 
 def _replace(path: Path, write: Callable[[Path], Any]) -> None:

@@ -175,6 +175,12 @@ def test_class_and_arguments_must_fit(saved: Path) -> None:
         Affine.from_pretrained(saved)
 
 
+def test_config_that_builds_nothing(saved: Path) -> None:
+    (saved / "config.json").write_text('{"width": -1}')
+    with pytest.raises(ValueError, match="config.json does not build a Affine"):
+        Affine.from_pretrained(saved)
+
+
 def test_every_misfit_of_the_weights_is_listed(saved: Path) -> None:
     state = load_file(saved / "model.safetensors")
     state["first.bias"] = torch.zeros(4)

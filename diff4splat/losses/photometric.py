@@ -135,7 +135,7 @@ class LpipsDistance(nn.Module):
         super().__init__()
         try:
             import lpips
-            from torchvision import models  # type: ignore[import-untyped]
+            from torchvision import models
         except ImportError as error:
             raise ModuleNotFoundError(
                 "The perceptual distance needs lpips and torchvision: pip install lpips torchvision. "
@@ -185,6 +185,7 @@ class LpipsDistance(nn.Module):
             target: In [0, 1].
 
         Returns:
-            Values >= 0, one per image.
+            Values >= 0, one per image, in the type of the network's weights.
         """
-        return self.model(image, target, normalize=True).flatten()
+        weight = next(self.model.parameters())
+        return self.model(image.to(weight.dtype), target.to(weight.dtype), normalize=True).flatten()

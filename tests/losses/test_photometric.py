@@ -172,6 +172,13 @@ def test_lpips_receives_images_from_minus_one_to_one(lpips_distance: LpipsDistan
     torch.testing.assert_close(lpips_distance(image, target), expected, atol=1e-7, rtol=1e-5)
 
 
+def test_lpips_takes_half_precision(lpips_distance: LpipsDistance) -> None:
+    image, target = torch.rand(2, 2, 3, 37, 41, generator=torch.Generator().manual_seed(0)).bfloat16()
+    loss = PhotometricLoss(network=lpips_distance)(image, target)
+    assert loss.dtype == torch.bfloat16
+    assert loss.isfinite().all()
+
+
 def test_lpips_has_no_dropout_in_training(lpips_distance: LpipsDistance) -> None:
     loss = PhotometricLoss(network=lpips_distance).train()
     assert not any(module.training for module in lpips_distance.modules())
