@@ -90,7 +90,7 @@ class Draws:
         """Booleans that hold with the given probability."""
         return self.uniform(0.0, 1.0, *shape) < probability
 
-    def choose(self, weights: Sequence[float], *shape: int) -> Tensor:
+    def choose(self, weights: Sequence[float | int], *shape: int) -> Tensor:
         """Indices 0 .. len(weights) - 1 drawn in proportion to `weights`."""
         edges = torch.tensor(list(weights), dtype=torch.float64).cumsum(0)
         edges = (edges / edges[-1]).to(torch.float32)[:-1].contiguous()

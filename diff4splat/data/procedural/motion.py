@@ -78,8 +78,8 @@ class RigidMotion:
         return RigidMotion(**{field.name: function(getattr(self, field.name)) for field in fields(self)})
 
     def at(
-        self, times: Float[Tensor, "*batch"]
-    ) -> tuple[Float[Tensor, "*batch 3 3"], Float[Tensor, "*batch xyz=3"]]:
+        self, times: Float[Tensor, "*#moment"]
+    ) -> tuple[Float[Tensor, "*#moment 3 3"], Float[Tensor, "*#moment xyz=3"]]:
         """Rotation and centre of each object at a time.
 
         Args:
