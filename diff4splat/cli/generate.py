@@ -137,11 +137,11 @@ class Generate:
             raise ValueError(f"--seed must be in [0, 2**63), got {self.seed}.")
 
     def _write_videos(self, folder: Path, film: "Rendering") -> None:
-        from diff4splat.assets import depth_to_color, save_video
+        from diff4splat.assets import save_video
+        from diff4splat.pipelines import depth_video
 
         save_video(film.color, folder / "video.mp4", fps=self.fps)
-        depth = depth_to_color(film.depth[:, 0], mask=film.alpha[:, 0] > 0.5)
-        save_video(depth, folder / "depth.mp4", fps=self.fps)
+        save_video(depth_video(film), folder / "depth.mp4", fps=self.fps)
 
     def _write_scene(self, folder: Path, field: "DeformableGaussianField", path: "Cameras") -> None:
         from diff4splat.assets import save_field, save_ply

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Inspect"]
 
+_Facts = dict[str, list[tuple[str, str]]]
+
 
 @dataclass(frozen=True)
 class Inspect:
@@ -33,18 +35,21 @@ class Inspect:
     file: Positional[Path]
 
     def run(self, console: Console) -> None:
-        """Print one line per fact."""
-        facts = self._ply() if self.file.suffix.lower() == ".ply" else self._scene()
-        width = max(len(name) for name, _ in facts)
-        for name, value in [("file", f"{self.file}  {file_size(self.file)}"), *facts]:
-            console.print(f"{name:<{width}}  {value}")
+        """Print one line per fact, in groups."""
+        groups = self._ply() if self.file.suffix.lower() == ".ply" else self._scene()
+        width = max(len(name) for group in groups.values() for name, _ in group)
+        console.print(f"{self.file}, {file_size(self.file)}")
+        for title, facts in groups.items():
+            console.print(f"\n{title}")
+            for name, value in facts:
+                console.print(f"  {name:<{width}}  {value}")
 
-    def _ply(self) -> list[tuple[str, str]]:
+    def _ply(self) -> _Facts:
         from diff4splat.assets import load_ply
 
-        return _gaussian_facts(load_ply(self.file))
+        return {"Gaussians": _gaussian_facts(load_ply(self.file))}
 
-    def _scene(self) -> list[tuple[str, str]]:
+    def _scene(self) -> _Facts:
         from diff4splat.assets import load_field, load_field_cameras, read_field_header
 
         header = read_field_header(self.file)
@@ -53,27 +58,29 @@ class Inspect:
         times = [f"{time:.3f}" for time in field.times.tolist()]
         shown = times if len(times) <= 5 else [*times[:2], "...", times[-1]]
         moved = field.delta_means.norm(dim=-1).amax(dim=-2)
-        facts = [
-            *_gaussian_facts(field.canonical),
-            ("times", f"{len(times)}: {' '.join(shown)}"),
-            ("motion", f"median {moved.median():.3g}, largest {moved.max():.3g} scene units"),
-            (
-                "cameras",
-                "none"
-                if cameras is None
-                else f"{cameras.num_frames} of {cameras.width}x{cameras.height} pixels",
-            ),
-        ]
-        provenance = header.pop("provenance", {})
-        facts += [(key, _text(value)) for key, value in header.items() if key not in ("cameras", "sh_degree")]
-        return facts + [(f"from {key}", _text(value)) for key, value in provenance.items()]
+        size = (
+            "none" if cameras is None else f"{cameras.num_frames} of {cameras.width}x{cameras.height} pixels"
+        )
+        return {
+            "Gaussians": _gaussian_facts(field.canonical),
+            "motion": [
+                ("times", f"{len(times)}: {' '.join(shown)}"),
+                ("largest per time", f"median {moved.median():.3g}, largest {moved.max():.3g} scene units"),
+                ("cameras", size),
+            ],
+            "provenance": [(key, _text(value)) for key, value in field.metadata.items()] or [("", "none")],
+            "file": [
+                (key, _text(header[key])) for key in sorted(header) if key not in ("cameras", "provenance")
+            ],
+        }
 
 
 def _gaussian_facts(gaussians: "Gaussians") -> list[tuple[str, str]]:
     low, high = gaussians.means.amin(dim=0).tolist(), gaussians.means.amax(dim=0).tolist()
     bounds = "  ".join(f"{axis} {a:.2f} to {b:.2f}" for axis, a, b in zip("xyz", low, high, strict=True))
     return [
-        ("Gaussians", f"{gaussians.num_gaussians}, spherical harmonics of degree {gaussians.sh_degree}"),
+        ("count", str(gaussians.num_gaussians)),
+        ("colors", f"spherical harmonics of degree {gaussians.sh_degree}"),
         ("bounds", bounds),
         ("opacity", f"median {gaussians.opacities.median():.3f}"),
         ("scale", f"median {gaussians.scales.median():.3g} scene units"),

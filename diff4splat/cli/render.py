@@ -67,8 +67,8 @@ class Render:
         with console.stage("load scene"):
             import torch
 
-            from diff4splat.assets import depth_to_color, load_field, load_field_cameras, save_video
-            from diff4splat.pipelines import fit_cameras, focus_depth, render_path
+            from diff4splat.assets import load_field, load_field_cameras, save_video
+            from diff4splat.pipelines import depth_video, fit_cameras, focus_depth, render_path
 
             device = check_device(self.device)
             field = load_field(self.scene).to(device)
@@ -96,8 +96,7 @@ class Render:
         with console.stage("film the path", self.frames) as progress:
             film = render_path(field, path, times, callback=progress)
         with console.stage("write video"):
-            depth = self.show == "depth"
-            video = depth_to_color(film.depth[:, 0], mask=film.alpha[:, 0] > 0.5) if depth else film.color
+            video = depth_video(film) if self.show == "depth" else film.color
             save_video(video, self.output, fps=self.fps)
         console.print(f"\n{console.stage_table()}\n")
         console.print(table(("file", "size"), [(str(self.output), file_size(self.output))], right=(1,)))

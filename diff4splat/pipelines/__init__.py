@@ -2,7 +2,7 @@
 
 from diff4splat.pipelines.image_to_4d import STAGES, Diff4SplatPipeline, ProgressCallback, Reconstructor
 from diff4splat.pipelines.images import ImageSource, PreparedImage, centre_crop_box, image_size, prepare_image
-from diff4splat.pipelines.paths import fit_cameras, focus_depth, render_path, sway_cameras
+from diff4splat.pipelines.paths import depth_video, fit_cameras, focus_depth, render_path, sway_cameras
 
 __all__ = [
     "STAGES",
@@ -12,6 +12,7 @@ __all__ = [
     "ProgressCallback",
     "Reconstructor",
     "centre_crop_box",
+    "depth_video",
     "fit_cameras",
     "focus_depth",
     "image_size",

@@ -3,10 +3,10 @@
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -17,7 +17,7 @@ from diff4splat.backbones import VideoBackbone, get_backbone
 from diff4splat.cameras import Cameras, trajectory
 from diff4splat.diffusion import ConstantGuidance, Guidance, SampleStep
 from diff4splat.gaussians import DeformableGaussianField
-from diff4splat.hub import resolve_pretrained
+from diff4splat.hub import list_bundled, resolve_pretrained, weights_hash
 from diff4splat.pipelines.config import CONFIG_NAME, FORMAT_VERSION, guidance_to_config, read_pipeline_config
 from diff4splat.pipelines.images import ImageSource, prepare_image
 from diff4splat.pipelines.paths import fit_cameras
@@ -74,7 +74,8 @@ class Diff4SplatPipeline:
             copy of the image, so that the photograph itself fits. None keeps all.
         min_opacity: Gaussians fainter than this are dropped (tau in the paper).
         detail_size: Longest side of the copy of the image that `ldrm` takes fine detail from, pixels.
-        name: What the provenance calls this model.
+        provenance: JSON values about the model, copied to the metadata of every field; the names of the two
+            classes when omitted.
 
     Example:
         >>> pipe = Diff4SplatPipeline.from_pretrained("compact")  # doctest: +SKIP
@@ -95,7 +96,7 @@ class Diff4SplatPipeline:
         num_gaussians: int | None = 50_000,
         min_opacity: float = 0.005,
         detail_size: int = 512,
-        name: str | None = None,
+        provenance: Mapping[str, Any] | None = None,
     ) -> None:
         _check_count("num_steps", num_steps)
         if num_gaussians is not None:
@@ -114,7 +115,7 @@ class Diff4SplatPipeline:
         self.num_gaussians = num_gaussians
         self.min_opacity = min_opacity
         self.detail_size = detail_size
-        self.name = name or f"{type(backbone).__name__} + {type(ldrm).__name__}"
+        self.provenance = dict(provenance or {"model": f"{type(backbone).__name__} + {type(ldrm).__name__}"})
 
     @torch.no_grad()
     def __call__(
@@ -212,7 +213,7 @@ class Diff4SplatPipeline:
             field,
             metadata={
                 **field.metadata,
-                "model": self.name,
+                **self.provenance,
                 "prompt": prompt or "",
                 "trajectory": cameras if isinstance(cameras, str) else "custom",
                 "seed": None if generator is None else generator.initial_seed(),
@@ -254,7 +255,11 @@ class Diff4SplatPipeline:
         config = read_pipeline_config(folder / CONFIG_NAME)
         backbone = get_backbone(config.pop("backbone"), folder=folder / "backbone")
         ldrm = LDRM.from_pretrained(folder / "ldrm")
-        pipeline = cls(backbone, ldrm, name=os.fspath(name_or_path), **config)
+        given = os.fspath(name_or_path)
+        # The name of a folder is enough: the path to it is the user's own business.
+        name = folder.resolve().name if Path(given).is_dir() and given not in list_bundled() else given
+        provenance = {"model": name, "weights_sha256": weights_hash(folder)}
+        pipeline = cls(backbone, ldrm, provenance=provenance, **config)
         return pipeline if device is None else pipeline.to(device)
 
     def save_pretrained(

@@ -8,12 +8,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from diff4splat.assets import depth_to_color
 from diff4splat.cameras import Cameras, trajectory
 from diff4splat.gaussians import DeformableGaussianField
 from diff4splat.pipelines.images import centre_crop_box
 from diff4splat.rendering import Rendering
 
-__all__ = ["fit_cameras", "focus_depth", "render_path", "sway_cameras"]
+__all__ = ["depth_video", "fit_cameras", "focus_depth", "render_path", "sway_cameras"]
 
 _SWAY_RANGE = (0.04, 0.12)  # least and largest sway, as a fraction of the focus depth
 
@@ -81,25 +82,26 @@ def sway_cameras(cameras: Cameras, *, focus_depth: float, num_frames: int | None
 
     $$(a \sin\phi, \; \tfrac{a}{2} \sin 2\phi, \; 0)$$
 
-    and looks at $(0, 0, f)$, where $f$ = `focus_depth` and $a$ is half of the farthest that `cameras` goes
-    from their start, but at least 4 % and at most 12 % of $f$.
+    and looks at $(0, 0, f)$, where $f$ = `focus_depth` and $a$ is half of the farthest that `cameras` goes from
+    their start, but at least 4 % and at most 12 % of $f$.
 
     Args:
-        cameras: The commanded path, two or more frames; gives the amplitude, the lens and the size.
-        focus_depth: Distance of the point that stays in the middle, scene units, > 0.
-        num_frames: Number of frames; as many as `cameras` has when omitted.
+            cameras: The commanded path, two or more frames; gives the amplitude, the lens and the size.
+            focus_depth: Distance of the point that stays in the middle, scene units, > 0.
+            num_frames: Number of frames; as many as `cameras` has when omitted.
 
     Returns:
-        The path in the frame of the first camera; it starts and ends there.
+            The path in the frame of the first camera; it starts and ends there.
 
     Raises:
-        ValueError: If `focus_depth` is not a positive finite number.
+            ValueError: If `focus_depth` is not a positive finite number.
 
     Example:
-        >>> from diff4splat.cameras import trajectory
-        >>> sway = sway_cameras(trajectory.forward(9, height=64, width=64), focus_depth=3.0)
-        >>> bool((sway.camera_to_world[..., :3, 3].norm(dim=-1) < 0.5).all())
-        True
+            >>> from diff4splat.assets import depth_to_color
+    from diff4splat.cameras import trajectory
+            >>> sway = sway_cameras(trajectory.forward(9, height=64, width=64), focus_depth=3.0)
+            >>> bool((sway.camera_to_world[..., :3, 3].norm(dim=-1) < 0.5).all())
+            True
     """
     if not (math.isfinite(focus_depth) and focus_depth > 0):
         raise ValueError(f"focus_depth must be a positive number, got {focus_depth}.")
@@ -161,3 +163,28 @@ def render_path(
     return Rendering(
         **{part.name: torch.cat([getattr(p, part.name) for p in parts]) for part in fields(Rendering)}
     )
+
+
+def depth_video(
+    film: Rendering, *, min_alpha: float = 0.5, frames_per_call: int = 4
+) -> Float[Tensor, "frame rgb=3 height width"]:
+    """Depth of a rendered path as colours that mean the same in every frame: near is bright.
+
+    Args:
+        film: One rendered path without batch axes.
+        min_alpha: Pixels covered less than this are black.
+        frames_per_call: Frames coloured at once; fewer take less memory.
+
+    Returns:
+        sRGB in [0, 1], not differentiable.
+    """
+    depth, solid = film.depth[:, 0], film.alpha[:, 0] > min_alpha
+    visible = depth[solid & (depth > 0)]
+    if visible.numel() == 0:
+        return torch.zeros_like(film.color)
+    sample = visible[:: max(1, visible.numel() // 1_000_000)].float()
+    near, far = (float(value) for value in torch.quantile(sample, sample.new_tensor([0.01, 0.99])))
+    if not near < far:
+        near, far = 0.99 * near, 1.01 * far
+    groups = zip(depth.split(frames_per_call), solid.split(frames_per_call), strict=True)
+    return torch.cat([depth_to_color(part, near=near, far=far, mask=mask) for part, mask in groups])
