@@ -82,26 +82,25 @@ def sway_cameras(cameras: Cameras, *, focus_depth: float, num_frames: int | None
 
     $$(a \sin\phi, \; \tfrac{a}{2} \sin 2\phi, \; 0)$$
 
-    and looks at $(0, 0, f)$, where $f$ = `focus_depth` and $a$ is half of the farthest that `cameras` goes from
-    their start, but at least 4 % and at most 12 % of $f$.
+    and looks at $(0, 0, f)$, where $f$ = `focus_depth` and $a$ is half of the farthest that `cameras` go
+    from their start, but at least 4 % and at most 12 % of $f$.
 
     Args:
-            cameras: The commanded path, two or more frames; gives the amplitude, the lens and the size.
-            focus_depth: Distance of the point that stays in the middle, scene units, > 0.
-            num_frames: Number of frames; as many as `cameras` has when omitted.
+        cameras: The commanded path, two or more frames; gives the amplitude, the lens and the size.
+        focus_depth: Distance of the point that stays in the middle, scene units, > 0.
+        num_frames: Number of frames; as many as `cameras` has when omitted.
 
     Returns:
-            The path in the frame of the first camera; it starts and ends there.
+        The path in the frame of the first camera; it starts and ends there.
 
     Raises:
-            ValueError: If `focus_depth` is not a positive finite number.
+        ValueError: If `focus_depth` is not a positive finite number.
 
     Example:
-            >>> from diff4splat.assets import depth_to_color
-    from diff4splat.cameras import trajectory
-            >>> sway = sway_cameras(trajectory.forward(9, height=64, width=64), focus_depth=3.0)
-            >>> bool((sway.camera_to_world[..., :3, 3].norm(dim=-1) < 0.5).all())
-            True
+        >>> from diff4splat.cameras import trajectory
+        >>> sway = sway_cameras(trajectory.forward(9, height=64, width=64), focus_depth=3.0)
+        >>> bool((sway.camera_to_world[..., :3, 3].norm(dim=-1) < 0.5).all())
+        True
     """
     if not (math.isfinite(focus_depth) and focus_depth > 0):
         raise ValueError(f"focus_depth must be a positive number, got {focus_depth}.")
