@@ -64,8 +64,8 @@ def load_cameras(path: str | Path, *, height: int | None = None, width: int | No
         if len(camera_to_world) == 0:
             raise ValueError("file must hold at least one camera, got none.")
         cameras = Cameras(
-            torch.from_numpy(np.asarray(camera_to_world, dtype=np.float64)),
-            torch.from_numpy(np.asarray(intrinsics, dtype=np.float64)),
+            torch.tensor(camera_to_world, dtype=torch.float64),
+            torch.tensor(intrinsics, dtype=torch.float64),
             stored_height,
             stored_width,
         )

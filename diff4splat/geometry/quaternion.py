@@ -2,10 +2,9 @@ r"""Rotations as quaternions in wxyz order, the order of the whole library.
 
 A unit quaternion $q = (w, x, y, z) = (\cos\frac\theta2, \sin\frac\theta2\, a)$ turns by the angle $\theta$
 about the unit axis $a$; $q$ and $-q$ are the same rotation. roma orders xyzw: the swap happens here and
-nowhere else.
+nowhere else. roma is imported inside the functions, because it loads torch's compiler, which takes seconds.
 """
 
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -42,6 +41,8 @@ def quaternion_multiply(
         >>> quaternion_multiply(i, j).tolist()  # i j = k
         [0.0, 0.0, 0.0, 1.0]
     """
+    import roma
+
     left, right = torch.broadcast_tensors(left, right)
     return _to_wxyz(roma.quat_product(_to_xyzw(left), _to_xyzw(right)))
 
@@ -152,6 +153,8 @@ def quaternion_to_matrix(quaternions: Float[Tensor, "*batch wxyz=4"]) -> Float[T
     Returns:
         Orthonormal matrices with determinant +1.
     """
+    import roma
+
     return roma.unitquat_to_rotmat(_to_xyzw(quaternion_normalize(quaternions)))
 
 
@@ -164,6 +167,8 @@ def matrix_to_quaternion(matrices: Float[Tensor, "*batch 3 3"]) -> Float[Tensor,
     Returns:
         Unit quaternions; of the two signs, the one with a non-negative real part.
     """
+    import roma
+
     quaternions = _to_wxyz(roma.rotmat_to_unitquat(matrices))
     return torch.where(quaternions[..., :1] < 0, -quaternions, quaternions)
 
