@@ -183,8 +183,9 @@ class DeformableGaussianField:
         Raises:
             ValueError: If `time` lies outside [0, 1] or is NaN.
         """
-        if not 0 <= float(time) <= 1:
-            raise ValueError(f"time must lie in [0, 1], got {float(time):.6g}.")
+        value = time.detach().item() if isinstance(time, Tensor) else time
+        if not 0 <= value <= 1:
+            raise ValueError(f"time must lie in [0, 1], got {value:.6g}.")
         if isinstance(time, Tensor):
             time = time.to(self.times)
         else:

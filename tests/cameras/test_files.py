@@ -89,7 +89,7 @@ def test_transforms_json_values_of_a_frame_win(tmp_path):
 
 
 def test_realestate10k_is_normalised_and_world_to_camera(tmp_path):
-    # The camera is turned by 90 degrees about y and stands at (2, 0, 0): world-to-camera is R^T, -R^T (2, 0, 0).
+    # A camera turned by 90 degrees about y that stands at c = (2, 0, 0) has world-to-camera R^T, -R^T c.
     row = "33333 0.5 0.8 0.5 0.25 0 0 0 0 -1 0 0 1 0 0 1 0 0 -2"
     (tmp_path / "path.txt").write_text(f"https://example.org/watch\n{row}\n{row}\n")
     cameras = load_cameras(tmp_path / "path.txt", height=20, width=40)

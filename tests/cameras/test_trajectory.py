@@ -31,8 +31,8 @@ def test_every_trajectory_starts_at_the_input_camera(name, num_frames):
 @pytest.mark.parametrize("name", trajectory.NAMES)
 def test_speed_is_constant(name):
     steps = distances(trajectory.by_name(name, FRAMES, height=HEIGHT, width=WIDTH))
-    # Chords of a tight spiral are shorter than its arcs near the centre.
-    assert steps.max() - steps.min() <= 0.05 * steps.max() + 1e-6
+    # Arcs are equal; near the centre of a spiral, where it curves most, chords are up to 11 % shorter.
+    assert steps.max() - steps.min() <= (0.11 if name == "spiral" else 1e-5) * steps.max() + 1e-6
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_keyframes_are_reached_and_relative_to_the_first():
 def test_keyframes_have_no_kinks():
     cameras = trajectory.keyframes(random_keys(4), 3 * 200 + 1, height=HEIGHT, width=WIDTH)
     matrices = cameras.camera_to_world.double()
-    # A kink would show as a jump of the velocity (a difference over one frame) that does not shrink with the step.
+    # A kink is a jump of the velocity (the difference over one frame) that does not shrink with the step.
     velocity = matrices.diff(dim=0) * 200
     jumps = velocity.diff(dim=0).abs().amax(dim=(1, 2))
     assert jumps.max() < 0.05 * velocity.abs().max()

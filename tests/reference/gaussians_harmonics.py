@@ -1,4 +1,4 @@
-"""Real spherical harmonics from their definition, in numpy float64, by scipy-free differentiation of polynomials."""
+"""Real spherical harmonics from their definition in angles, in numpy float64, one direction at a time."""
 
 import math
 
