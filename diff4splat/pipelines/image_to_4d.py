@@ -33,6 +33,7 @@ ProgressCallback = Callable[[str, int, int], None]
 _FIRST_FRAME_SHARE = 0.75
 
 
+@runtime_checkable
 class Reconstructor(Protocol):
     """What turns video latents into a scene: `LDRM`, or anything with the same call."""
 
