@@ -13,6 +13,17 @@ TILE = 16
 NUM_BLOCKS = 64
 """Blocks into which per-Gaussian work is cut: a constant, so that sums do not depend on the number of threads."""
 
+# prange alone: numba would also split plain array statements, which costs compile time and gains nothing here
+_PARALLEL = {
+    "prange": True,
+    "reduction": False,
+    "setitem": False,
+    "numpy": False,
+    "inplace_binop": False,
+    "comprehension": False,
+    "stencil": False,
+    "fusion": False,
+}
 _FAST_FLAGS = {
     "contract",
     "reassoc",
@@ -24,7 +35,7 @@ _FAST_FLAGS = {
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a parallel kernel, kept on disk between processes where some folder can be written."""
     plain = inspect.unwrap(function)  # runtime type checkers wrap functions; numba needs the bare one
-    options: dict[str, Any] = {"parallel": True, "fastmath": _FAST_FLAGS, "error_model": "numpy"}
+    options: dict[str, Any] = {"parallel": _PARALLEL, "fastmath": _FAST_FLAGS, "error_model": "numpy"}
     try:
         return numba.njit(cache=True, **options)(plain)
     except RuntimeError:  # neither the package folder nor a home folder is writable

@@ -13,14 +13,18 @@ from diff4splat.rendering.cpu_jit import TILE, inlined, kernel
 __all__ = ["rasterize_backward", "rasterize_forward"]
 
 _PIXELS = TILE * TILE
+# unsigned indices: for signed ones numba adds Python's wrap-around of negative values, which vector code cannot hold
+_LANES, _PLANE = np.uint64(TILE), np.uint64(TILE * TILE)
+_P2, _P3, _P4, _P5, _P6 = (np.uint64(i * TILE * TILE) for i in range(2, 7))
+_L2, _L3, _L4, _L5, _L6 = (np.uint64(i * TILE) for i in range(2, 7))
 _ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 _ALPHA_THRESHOLD = np.float32(reference.ALPHA_THRESHOLD)
 _MAX_ALPHA = np.float32(reference.MAX_ALPHA)
 _STOP = np.float32(reference.TRANSMITTANCE_STOP)
 _LOWEST = np.float32(-126.0)
 # minimax polynomial of 2^f on [-1/2, 1/2] with value 1 at 0; relative error 2e-7 in float32
-_P1, _P2 = np.float32(0.693147182), np.float32(0.240226462)
-_P3, _P4, _P5 = np.float32(0.0555032969), np.float32(0.00961833448), np.float32(0.00133999332)
+_E1, _E2 = np.float32(0.693147182), np.float32(0.240226462)
+_E3, _E4, _E5 = np.float32(0.0555032969), np.float32(0.00961833448), np.float32(0.00133999332)
 _CHECK_EVERY = 32  # Gaussians between two looks at whether a tile is finished
 _STRIDE, _OTHER_STRIDE = (
     7919,
@@ -34,7 +38,7 @@ def _exp2(power):
     clamped = power if power > _LOWEST else _LOWEST
     whole = np.int32(clamped - _HALF)
     f = clamped - np.float32(whole)
-    series = ((((_P5 * f + _P4) * f + _P3) * f + _P2) * f + _P1) * f + _ONE
+    series = ((((_E5 * f + _E4) * f + _E3) * f + _E2) * f + _E1) * f + _ONE
     return series * np.int32((whole + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
@@ -54,10 +58,10 @@ def _forward_tile(rows, boxes, pairs, start, end, left, top, height, width, colo
             for y in range(max(boxes[g, 1], top) - top, min(boxes[g, 3], bottom) - top):
                 dy = np.float32(y) + _HALF - center_y
                 b_dy, c_dy = b * dy, c * dy * dy
-                base = y * TILE
-                for lane in range(TILE):
+                base = np.uint64(y) * _LANES
+                for lane in range(_LANES):
                     p = base + lane
-                    dx = np.float32(lane) + _HALF - center_x
+                    dx = np.float32(np.int32(lane)) + _HALF - center_x
                     power = (a * dx + b_dy) * dx + c_dy
                     raw = opacity * _exp2(power)
                     cover = raw if raw < _MAX_ALPHA else _MAX_ALPHA
@@ -67,11 +71,11 @@ def _forward_tile(rows, boxes, pairs, start, end, left, top, height, width, colo
                     alive = after > _STOP
                     weight = before * cover if alive else _ZERO
                     planes[p] = after if alive else _ZERO
-                    planes[p + _PIXELS] += weight * red
-                    planes[p + 2 * _PIXELS] += weight * green
-                    planes[p + 3 * _PIXELS] += weight * blue
-                    planes[p + 4 * _PIXELS] += weight
-                    planes[p + 5 * _PIXELS] += weight * z
+                    planes[p + _PLANE] += weight * red
+                    planes[p + _P2] += weight * green
+                    planes[p + _P3] += weight * blue
+                    planes[p + _P4] += weight
+                    planes[p + _P5] += weight * z
         most = _ZERO
         for p in range(_PIXELS):
             most = max(most, planes[p])
@@ -135,10 +139,10 @@ def _backward_tile(
             for y in range(max(boxes[g, 1], top) - top, min(boxes[g, 3], bottom) - top):
                 dy = np.float32(y) + _HALF - center_y
                 b_dy, c_dy = b * dy, c * dy * dy
-                base = y * TILE
-                for lane in range(TILE):
+                base = np.uint64(y) * _LANES
+                for lane in range(_LANES):
                     p = base + lane
-                    dx = np.float32(lane) + _HALF - center_x
+                    dx = np.float32(np.int32(lane)) + _HALF - center_x
                     power = (a * dx + b_dy) * dx + c_dy
                     raw = opacity * _exp2(power)
                     capped = raw if raw < _MAX_ALPHA else _MAX_ALPHA
@@ -150,23 +154,23 @@ def _backward_tile(
                     weight = before * cover if alive else _ZERO
                     planes[p] = after if alive else _ZERO
                     d_red, d_green, d_blue = (
-                        planes[p + 2 * _PIXELS],
-                        planes[p + 3 * _PIXELS],
-                        planes[p + 4 * _PIXELS],
+                        planes[p + _P2],
+                        planes[p + _P3],
+                        planes[p + _P4],
                     )
-                    d_alpha, d_depth = planes[p + 5 * _PIXELS], planes[p + 6 * _PIXELS]
+                    d_alpha, d_depth = planes[p + _P5], planes[p + _P6]
                     value = d_red * red + d_green * green + d_blue * blue + d_depth * z + d_alpha
-                    rest = planes[p + _PIXELS] - weight * value
-                    planes[p + _PIXELS] = rest
+                    rest = planes[p + _PLANE] - weight * value
+                    planes[p + _PLANE] = rest
                     d_cover = before * value - rest / (_ONE - cover)
                     moment = raw * d_cover if alive & hit & (raw <= _MAX_ALPHA) else _ZERO
                     lanes[lane] += weight * d_red
-                    lanes[lane + TILE] += weight * d_green
-                    lanes[lane + 2 * TILE] += weight * d_blue
-                    lanes[lane + 3 * TILE] += weight * d_depth
-                    lanes[lane + 4 * TILE] += moment
-                    lanes[lane + 5 * TILE] += moment * dy
-                    lanes[lane + 6 * TILE] += moment * dy * dy
+                    lanes[lane + _LANES] += weight * d_green
+                    lanes[lane + _L2] += weight * d_blue
+                    lanes[lane + _L3] += weight * d_depth
+                    lanes[lane + _L4] += moment
+                    lanes[lane + _L5] += moment * dy
+                    lanes[lane + _L6] += moment * dy * dy
             m_r, m_g, m_b, m_z, m_0, m_x, m_y = _ZERO, _ZERO, _ZERO, _ZERO, _ZERO, _ZERO, _ZERO
             m_xx, m_xy, m_yy = _ZERO, _ZERO, _ZERO
             for lane in range(TILE):
