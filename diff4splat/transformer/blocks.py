@@ -47,7 +47,9 @@ class Modulation(nn.Module):
 
     def forward(self, shared: Float[Tensor, "batch token six_dim"]) -> tuple[Tensor, ...]:
         """Shift, scale and gate of attention, then of the feed-forward layer, each `batch token dim`."""
-        return tuple((rearrange(shared, "b n (six d) -> six b n d", six=6) + self.table[:, None, None]).unbind(0))
+        return tuple(
+            (rearrange(shared, "b n (six d) -> six b n d", six=6) + self.table[:, None, None]).unbind(0)
+        )
 
 
 class TransformerBlock(nn.Module):
@@ -122,4 +124,6 @@ class TransformerBlock(nn.Module):
             tokens = tokens + self.context_attention(self.context_norm(tokens), context, context_mask)
         if self.modulation is None:
             return tokens + self.feed_forward(self.feed_forward_norm(tokens))
-        return tokens + gate_ff * self.feed_forward(self.feed_forward_norm(tokens) * (1 + scale_ff) + shift_ff)
+        return tokens + gate_ff * self.feed_forward(
+            self.feed_forward_norm(tokens) * (1 + scale_ff) + shift_ff
+        )

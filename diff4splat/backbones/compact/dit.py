@@ -1,0 +1,121 @@
+"""The velocity field of the compact video model: first frame, cameras, prompt and noise in, velocity out."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange, repeat
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from diff4splat.backbones.compact.text import ByteTextEncoder
+from diff4splat.hub import HubModule
+from diff4splat.transformer import TransformerBlock, rotary_positions, sinusoidal_embedding
+
+__all__ = ["CompactDiT"]
+
+
+class CompactDiT(HubModule):
+    r"""Diffusion transformer $v_\theta(z_t, t, P, C)$ over video latents (paper, Eq. 2).
+
+    A token is a square of latents with, beside the noisy values, the latent of the first frame at the same place
+    and the Plücker rays of the pixel frames it stands for. The first latent frame is given clean with time zero and
+    is not predicted. The prompt enters by cross-attention, the time by modulation.
+
+    Args:
+        latent_channels: Channels of a latent.
+        dim: Token width.
+        num_layers: Transformer blocks.
+        num_heads: Query heads.
+        num_key_value_heads: Key-value heads.
+        patch_size: Latents per token side.
+        temporal_stride: Pixel frames per latent frame; their rays are stacked.
+        text_dim: Width of the prompt encoder.
+        text_layers: Blocks of the prompt encoder.
+    """
+
+    def __init__(
+        self,
+        latent_channels: int = 8,
+        dim: int = 256,
+        num_layers: int = 8,
+        num_heads: int = 8,
+        num_key_value_heads: int = 4,
+        patch_size: int = 2,
+        temporal_stride: int = 4,
+        text_dim: int = 128,
+        text_layers: int = 2,
+    ) -> None:
+        super().__init__()
+        self.patch_size = patch_size
+        self.dim = dim
+        self.head_dim = dim // num_heads
+        self.text = ByteTextEncoder(text_dim, text_layers)
+        self.latent_tokens = nn.Linear(2 * latent_channels * patch_size**2, dim)
+        self.pose_tokens = nn.Linear(6 * temporal_stride * patch_size**2, dim)
+        self.time = nn.Sequential(nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, dim), nn.SiLU())
+        self.shared_modulation = nn.Linear(dim, 6 * dim)
+        self.blocks = nn.ModuleList(
+            [
+                TransformerBlock(
+                    dim,
+                    num_heads=num_heads,
+                    num_key_value_heads=num_key_value_heads,
+                    context_dim=text_dim,
+                    modulated=True,
+                )
+                for _ in range(num_layers)
+            ]
+        )
+        self.output_norm = nn.RMSNorm(dim, eps=1e-6)
+        self.output = nn.Linear(dim, latent_channels * patch_size**2)
+        for layer in (self.shared_modulation, self.output, self.pose_tokens):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        for block in self.blocks:
+            nn.init.zeros_(block.context_attention.output.weight)
+
+    def forward(
+        self,
+        latents: Float[Tensor, "batch latent_frame channel latent_height latent_width"],
+        time: Float[Tensor, " batch"],
+        rays: Float[Tensor, "batch latent_frame packed latent_height latent_width"],
+        prompts: Sequence[str],
+    ) -> Float[Tensor, "batch latent_frame channel latent_height latent_width"]:
+        """Velocity from data to noise at every latent; zero at the first frame, which is known.
+
+        Args:
+            latents: Noisy latents at `time`, the first latent frame clean.
+            time: Noise level in [0, 1], 1 is pure noise.
+            rays: Plücker rays at the latent grid, the rays of a latent's pixel frames stacked on channels.
+            prompts: One text per sample; "" is no prompt.
+        """
+        num_frames, _, height, width = latents.shape[1:]
+        grid = (num_frames, height // self.patch_size, width // self.patch_size)
+        known = latents[:, :1].expand_as(latents)
+        tokens = self.latent_tokens(self._patchify(torch.cat((latents, known), dim=2)))
+        tokens = tokens + self.pose_tokens(self._patchify(rays).to(tokens.dtype))
+        condition = self._condition(time, num_frames, grid[1] * grid[2])
+        words, mask = self.text(prompts)
+        angles = rotary_positions(*grid, self.head_dim, device=latents.device)
+        for block in self.blocks:
+            tokens = block(tokens, angles=angles, condition=condition, context=words, context_mask=mask)
+        velocity = rearrange(
+            self.output(self.output_norm(tokens)),
+            "b (f h w) (c p q) -> b f c (h p) (w q)",
+            f=grid[0],
+            h=grid[1],
+            p=self.patch_size,
+            q=self.patch_size,
+        ).float()
+        return F.pad(velocity[:, 1:], (0, 0, 0, 0, 0, 0, 1, 0))
+
+    def _patchify(self, maps: Tensor) -> Tensor:
+        return rearrange(maps, "b f c (h p) (w q) -> b (f h w) (c p q)", p=self.patch_size, q=self.patch_size)
+
+    def _condition(self, time: Tensor, num_frames: int, tokens_per_frame: int) -> Tensor:
+        levels = torch.stack((torch.zeros_like(time), time), dim=1)
+        codes = self.shared_modulation(self.time(sinusoidal_embedding(levels, self.dim)))
+        first = repeat(codes[:, 0], "b d -> b n d", n=tokens_per_frame)
+        others = repeat(codes[:, 1], "b d -> b n d", n=(num_frames - 1) * tokens_per_frame)
+        return torch.cat((first, others), dim=1)

@@ -1,0 +1,225 @@
+"""Raw maps to physical values: depth, displacement, and the deformable field they make up."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from diff4splat.cameras import Cameras
+from diff4splat.gaussians import DeformableGaussianField, Gaussians, rgb_to_harmonics
+from diff4splat.geometry import (
+    matrix_to_quaternion,
+    project,
+    quaternion_conjugate,
+    quaternion_multiply,
+    quaternion_normalize,
+    quaternion_rotate,
+    unproject,
+)
+
+__all__ = ["assemble_field", "map_depth", "map_displacement", "seen_before"]
+
+_TYPICAL_DEPTH = 4.0
+_MAX_LOG_SCALE = 3.0
+
+
+def map_depth(
+    gaussian_map: Float[Tensor, "*batch channel=12 height width"],
+) -> Float[Tensor, "*batch height width"]:
+    r"""Z-depth of each pixel, $d = 4 e^{r}$ with $r$ the first channel, scene units, > 0."""
+    return _TYPICAL_DEPTH * gaussian_map[..., 0, :, :].clamp(-5, 5).exp()
+
+
+def map_displacement(
+    deformation: Float[Tensor, "batch time map_frame channel=10 height width"],
+    depth: Float[Tensor, "batch map_frame height width"],
+    cameras: Cameras,
+) -> Float[Tensor, "batch time map_frame height width xyz=3"]:
+    r"""World displacement of each pixel's point, $\Delta\mu = R_k\,(d\, v)$.
+
+    $v$ are the first three channels: displacement in units of depth along the axes of the frame's camera $R_k$, so that
+    one image motion is one number wherever it happens.
+
+    Args:
+        deformation: Raw deformation maps.
+        depth: Z-depth of the frames, scene units.
+        cameras: Cameras of the frames that carry Gaussians.
+
+    Returns:
+        Displacement from a pixel's own time to the target times, scene units.
+    """
+    local = rearrange(deformation[:, :, :, :3], "b t f c h w -> b t f h w c") * depth[:, None, ..., None]
+    rotation = cameras.camera_to_world[..., :3, :3].to(local.dtype)
+    return torch.einsum("bfij,btfhwj->btfhwi", rotation, local)
+
+
+def assemble_field(
+    gaussian_map: Float[Tensor, "batch map_frame channel=12 height width"],
+    deformation: Float[Tensor, "batch time map_frame channel2=10 height width"],
+    start: Float[Tensor, "batch one=1 map_frame channel2=10 height width"],
+    *,
+    cameras: Cameras,
+    frame_times: Float[Tensor, "batch map_frame"],
+    times: Float[Tensor, " time"],
+    image: Float[Tensor, "batch rgb=3 image_height image_width"] | None = None,
+    origin: Float[Tensor, "batch 4 4"] | None = None,
+) -> DeformableGaussianField:
+    """Gaussians of all frames at time 0, and their deltas to the target times.
+
+    A pixel of frame k is placed at its depth, which is where it is at its own time; its deformation to time 0 is
+    applied to give the canonical set, and subtracted from every delta.
+
+    Args:
+        gaussian_map: Raw Gaussian map.
+        deformation: Raw deformation from each pixel's own time to `times`.
+        start: The same to time 0.
+        cameras: Cameras of the frames that carry Gaussians, relative to the first.
+        frame_times: Times of these frames.
+        times: Target times, ascending.
+        image: Colours of the first frame, which is then laid out on this grid.
+        origin: Pose of the first camera in the world of the result; identity when omitted.
+
+    Returns:
+        Field with the Gaussians of frame 0 first, rows before columns; those already seen in an earlier frame have
+        opacity zero.
+    """
+    batch, num_frames, _, height, width = gaussian_map.shape
+    parts = []
+    for index in range(num_frames):
+        colors = image if index == 0 else None
+        size = (height, width) if colors is None else (colors.shape[-2], colors.shape[-1])
+        maps = _resample(gaussian_map[:, index], size)
+        moved = _resample(deformation[:, :, index], size)
+        moved_start = _resample(start[:, :, index], size)
+        camera = cameras.select(slice(index, index + 1)).resize(*size)
+        parts.append(_frame_gaussians(maps, moved, moved_start, camera, colors))
+    observed = {name: torch.cat([part[name] for part in parts], dim=-2) for name in parts[0]}
+    counts = [part["means"].shape[-2] for part in parts]
+    canonical_means = observed["means"] + observed["start_means"][:, 0]
+    start_rotation = observed["start_quaternions"][:, 0]
+    delta_means = observed["delta_means"] - observed["start_means"]
+    delta_quaternions = quaternion_multiply(
+        quaternion_conjugate(start_rotation)[:, None].expand_as(observed["delta_quaternions"]),
+        observed["delta_quaternions"],
+    )
+    delta_scales = observed["delta_scales"] - observed["start_scales"]
+    opacities = observed["opacities"][..., 0]
+    seen = seen_before(observed["means"], delta_means, times, frame_times, cameras, counts, canonical_means)
+    opacities = torch.where(seen, torch.zeros_like(opacities), opacities)
+    quaternions = quaternion_multiply(observed["quaternions"], start_rotation)
+    scales = observed["scales"] * observed["start_scales"][:, 0].exp()
+    if origin is not None:
+        rotation = matrix_to_quaternion(origin[:, :3, :3]).to(canonical_means.dtype)
+        canonical_means = quaternion_rotate(rotation[:, None].expand_as(quaternions), canonical_means)
+        canonical_means = canonical_means + origin[:, None, :3, 3]
+        quaternions = quaternion_multiply(rotation[:, None].expand_as(quaternions), quaternions)
+        delta_means = torch.einsum("bij,btnj->btni", origin[:, :3, :3].to(delta_means.dtype), delta_means)
+    canonical = Gaussians(
+        means=canonical_means,
+        quaternions=quaternion_normalize(quaternions),
+        scales=scales,
+        opacities=opacities,
+        harmonics=rgb_to_harmonics(observed["colors"])[..., None, :],
+    )
+    return DeformableGaussianField(
+        canonical=canonical,
+        times=times,
+        delta_means=delta_means,
+        delta_quaternions=delta_quaternions,
+        delta_scales=delta_scales,
+    )
+
+
+@torch.no_grad()
+def seen_before(
+    observed_means: Float[Tensor, "batch gaussian xyz=3"],
+    delta_means: Float[Tensor, "batch time gaussian xyz=3"],
+    times: Float[Tensor, " time"],
+    frame_times: Float[Tensor, "batch map_frame"],
+    cameras: Cameras,
+    counts: list[int],
+    canonical_means: Float[Tensor, "batch gaussian xyz=3"],
+    *,
+    tolerance: float = 0.1,
+) -> Bool[Tensor, "batch gaussian"]:
+    """Gaussians of later frames whose place an earlier frame already shows.
+
+    A Gaussian of frame k is moved to the time of an earlier frame j and projected there. Where it falls into the image
+    and not behind what frame j shows by more than `tolerance` of its depth, frame j knows that place: the Gaussian would only
+    blur it. What was hidden from, or outside, every earlier frame is new and stays.
+
+    Args:
+        observed_means: Means at the time each Gaussian was seen.
+        delta_means: Displacement from time 0 to `times`.
+        times: Times of the deltas.
+        frame_times: Times of the frames.
+        cameras: Cameras of the frames.
+        counts: Gaussians per frame, row-major grids with the aspect of the cameras.
+        canonical_means: Means at time 0.
+        tolerance: Relative depth difference that counts as the same surface.
+
+    Returns:
+        True where a Gaussian is redundant; always False in the first frame. Not differentiable.
+    """
+    seen = torch.zeros(observed_means.shape[:2], dtype=torch.bool, device=observed_means.device)
+    aspect = cameras.width / cameras.height
+    offsets = [0, *torch.tensor(counts).cumsum(0).tolist()]
+    for earlier in range(len(counts) - 1):
+        rows = round(math.sqrt(counts[earlier] / aspect))
+        columns = counts[earlier] // rows
+        camera = cameras.select(slice(earlier, earlier + 1)).resize(rows, columns)
+        pose, intrinsics = camera.camera_to_world[:, 0], camera.intrinsics[:, 0]
+        grid = observed_means[:, offsets[earlier] : offsets[earlier + 1]]
+        shown = rearrange(project(grid, pose, intrinsics)[1], "b (h w) -> b h w", h=rows)
+        nearest = int((times - frame_times[0, earlier]).abs().argmin())
+        later = slice(offsets[earlier + 1], None)
+        points = canonical_means[:, later] + delta_means[:, nearest, later]
+        pixels, depth = project(points, pose, intrinsics)
+        inside = (pixels >= 0).all(-1) & (pixels[..., 0] < columns) & (pixels[..., 1] < rows) & (depth > 0)
+        column = pixels[..., 0].nan_to_num().long().clamp(0, columns - 1)
+        row = pixels[..., 1].nan_to_num().long().clamp(0, rows - 1)
+        # The farthest depth of the neighbourhood, so that a rim of a foreground object does not claim the background.
+        reach = F.max_pool2d(shown[:, None], 3, stride=1, padding=1)[:, 0]
+        surface = torch.gather(reach.flatten(1), 1, row * columns + column)
+        seen[:, later] |= inside & (depth < surface * (1 + tolerance))
+    return seen
+
+
+def _frame_gaussians(
+    maps: Tensor, deformation: Tensor, start: Tensor, camera: Cameras, colors: Tensor | None
+) -> dict[str, Tensor]:
+    """Attributes of one frame's pixels at their own time, and raw deformations, flattened to `batch gaussian`."""
+    depth = map_depth(maps)
+    pose, intrinsics = camera.camera_to_world[:, 0], camera.intrinsics[:, 0]
+    footprint = depth / intrinsics[:, 0, 0, None, None]
+    scales = footprint[:, None] * 0.5 * maps[:, 4:7].clamp(-_MAX_LOG_SCALE, _MAX_LOG_SCALE).exp()
+    offset = torch.tensor([1.0, 0.0, 0.0, 0.0], device=maps.device)
+    local = quaternion_normalize(rearrange(maps[:, 7:11], "b c h w -> b (h w) c") + offset)
+    facing = matrix_to_quaternion(pose[:, :3, :3]).to(local.dtype)
+    quaternions = quaternion_multiply(facing[:, None].expand_as(local), local)
+    flat = "b c h w -> b (h w) c"
+    result = {
+        "means": rearrange(unproject(depth, pose, intrinsics), "b h w c -> b (h w) c"),
+        "quaternions": quaternions,
+        "scales": rearrange(scales, flat),
+        "opacities": rearrange(torch.sigmoid(maps[:, 11:12] + 3.0), flat),
+        "colors": rearrange(maps[:, 1:4] + 0.5 if colors is None else colors, flat),
+    }
+    for name, raw in (("delta", deformation), ("start", start)):
+        moved = map_displacement(raw[:, :, None], depth[:, None], camera)
+        turned = rearrange(raw[:, :, 3:7], "b t c h w -> b t (h w) c") + offset
+        result[f"{name}_means"] = rearrange(moved, "b t 1 h w c -> b t (h w) c")
+        result[f"{name}_quaternions"] = quaternion_normalize(turned)
+        result[f"{name}_scales"] = rearrange(raw[:, :, 7:10], "b t c h w -> b t (h w) c")
+    return result
+
+
+def _resample(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    if maps.shape[-2:] == size:
+        return maps
+    flat = maps.flatten(0, -4)
+    resized = F.interpolate(flat, size=size, mode="bilinear", align_corners=False)
+    return resized.unflatten(0, maps.shape[:-3])

@@ -1,0 +1,221 @@
+"""Latent Dynamic Reconstruction Model: video latents and cameras to a deformable Gaussian field."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange, repeat
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from diff4splat.cameras import Cameras
+from diff4splat.cameras.latent_rays import latent_rays
+from diff4splat.gaussians import DeformableGaussianField
+from diff4splat.hub import HubModule
+from diff4splat.models.assembly import assemble_field
+from diff4splat.models.heads import DeformationHead, GaussianHead
+from diff4splat.models.tokens import LatentPoseTokens
+from diff4splat.transformer import TransformerBlock, rotary_positions
+
+__all__ = ["LDRM", "LDRMFeatures"]
+
+
+@dataclass(frozen=True)
+class LDRMFeatures:
+    """What the Transformer makes of latents and cameras; every target time is decoded from it.
+
+    Args:
+        gaussian_map: Raw Gaussian map, channels as in `GaussianHead`.
+        pixels: Pixel features shared by the two heads.
+        levels: Token grids of several depths.
+        frame_times: Times of the frames that carry Gaussians.
+        cameras: Cameras of these frames, relative to the first.
+        origin: Pose of the first camera in the user's world.
+    """
+
+    gaussian_map: Float[Tensor, "batch map_frame channel=12 height width"]
+    pixels: Float[Tensor, "batch map_frame pixel_width height width"]
+    levels: tuple[Tensor, ...]
+    frame_times: Float[Tensor, "batch map_frame"]
+    cameras: Cameras
+    origin: Float[Tensor, "batch 4 4"]
+
+
+class LDRM(HubModule):
+    """Latent and pose tokens, Transformer blocks, a deconvolving Gaussian head and a deformation head (paper, Sec. 3.2).
+
+    It reads the latents of any video model: channels and strides are configuration. Cameras are taken relative to
+    the first one, so moving the world moves the field and changes nothing else.
+
+    Args:
+        latent_channels: Channels of a latent.
+        temporal_stride: Pixel frames per latent frame.
+        spatial_stride: Pixels per latent side.
+        patch_size: Latents per token side.
+        embed_dim: Embedding of a latent before tokens are formed (paper: 64).
+        dim: Token width.
+        num_layers: Transformer blocks (paper: 16).
+        num_heads: Query heads.
+        num_key_value_heads: Key-value heads.
+        head_width: Channels of the Gaussian head.
+        pixel_width: Channels at pixel resolution.
+        motion_width: Channels of the deformation head.
+        pixel_stride: Pixels of the clip per side of a Gaussian (paper: 1); the first frame may be laid out finer.
+        every_frame: Whether all pixel frames carry Gaussians (paper) or only the last of each latent frame.
+    """
+
+    def __init__(
+        self,
+        latent_channels: int = 8,
+        temporal_stride: int = 4,
+        spatial_stride: int = 8,
+        patch_size: int = 2,
+        embed_dim: int = 64,
+        dim: int = 256,
+        num_layers: int = 8,
+        num_heads: int = 8,
+        num_key_value_heads: int = 4,
+        head_width: int = 64,
+        pixel_width: int = 24,
+        motion_width: int = 48,
+        pixel_stride: int = 2,
+        every_frame: bool = False,
+    ) -> None:
+        super().__init__()
+        self.latent_channels = latent_channels
+        self.temporal_stride = temporal_stride
+        self.spatial_stride = spatial_stride
+        self.patch_size = patch_size
+        self.head_dim = dim // num_heads
+        self.pixel_stride = pixel_stride
+        self.every_frame = every_frame
+        if spatial_stride % pixel_stride:
+            raise ValueError(f"pixel_stride must divide spatial_stride={spatial_stride}, got {pixel_stride}.")
+        upsampling = spatial_stride * patch_size // pixel_stride
+        self.tokens = LatentPoseTokens(latent_channels, 6 * temporal_stride, embed_dim, patch_size, dim)
+        self.blocks = nn.ModuleList(
+            [
+                TransformerBlock(dim, num_heads=num_heads, num_key_value_heads=num_key_value_heads)
+                for _ in range(num_layers)
+            ]
+        )
+        quarter = num_layers / 4
+        self.level_layers = tuple(max(round(quarter * (i + 1)) - 1, 0) for i in range(4))
+        self.gaussian_head = GaussianHead(
+            dim,
+            upsampling=upsampling,
+            temporal_upsampling=temporal_stride if every_frame else 1,
+            width=head_width,
+            pixel_width=pixel_width,
+        )
+        self.deformation_head = DeformationHead(dim, width=motion_width, pixel_width=pixel_width)
+        # Gaussians blur what they carry; this small filter learns to undo it on the photograph's own pixels.
+        self.sharpen = nn.Conv2d(3, 3, 5, padding=2, padding_mode="replicate")
+        nn.init.zeros_(self.sharpen.weight)
+        nn.init.zeros_(self.sharpen.bias)
+
+    def forward(
+        self,
+        latents: Float[Tensor, "batch latent_frame channel latent_height latent_width"],
+        cameras: Cameras,
+        *,
+        image: Float[Tensor, "batch rgb=3 image_height image_width"] | None = None,
+        times: Float[Tensor, " time"] | None = None,
+    ) -> DeformableGaussianField:
+        """The deformable Gaussian field of a clip, in the world of `cameras`.
+
+        Args:
+            latents: Normalised latents of the clip.
+            cameras: One camera per pixel frame, batch axis as in `latents`.
+            image: First frame in [0, 1]; the first frame's Gaussians are laid out on its pixels, so a larger image
+                gives more and finer ones. Colours come from the latents when omitted.
+            times: Ascending times in [0, 1] to store deltas at; the pixel frames when omitted.
+
+        Returns:
+            One Gaussian per pixel of every frame that carries them; Gaussians of later frames that an earlier frame already
+            shows have opacity zero, `prune` removes them.
+
+        Raises:
+            ValueError: If channels, frames or sizes do not fit the configuration.
+        """
+        features = self.encode(latents, cameras, image=image)
+        if times is None:
+            times = torch.linspace(0, 1, cameras.num_frames, device=latents.device)
+        every = repeat(times, "t -> b t", b=latents.shape[0])
+        colors = None if image is None else image + self.sharpen(image)
+        return assemble_field(
+            features.gaussian_map,
+            self.deform(features, every),
+            self.deform(features, torch.zeros_like(every[:, :1])),
+            cameras=features.cameras,
+            frame_times=features.frame_times,
+            times=times,
+            image=colors,
+            origin=features.origin,
+        )
+
+    def encode(
+        self,
+        latents: Float[Tensor, "batch latent_frame channel latent_height latent_width"],
+        cameras: Cameras,
+        *,
+        image: Float[Tensor, "batch rgb=3 image_height image_width"] | None = None,
+    ) -> LDRMFeatures:
+        """Run the Transformer and the Gaussian head once; see `forward` for the arguments."""
+        self._check(latents, cameras)
+        batch, num_latents, _, latent_height, latent_width = latents.shape
+        origin = cameras.camera_to_world[:, 0]
+        relative = cameras.relative_to(None)
+        rays = latent_rays(
+            relative, height=latent_height, width=latent_width, temporal_stride=self.temporal_stride
+        )
+        tokens = self.tokens(latents, rays.to(latents.dtype))
+        grid = (num_latents, latent_height // self.patch_size, latent_width // self.patch_size)
+        angles = rotary_positions(*grid, self.head_dim, device=latents.device)
+        levels = []
+        for index, block in enumerate(self.blocks):
+            tokens = block(tokens, angles=angles)
+            levels += [tokens] * self.level_layers.count(index)
+        f, h, w = grid
+        grids = [rearrange(level, "b (f h w) d -> b f h w d", f=f, h=h, w=w) for level in levels]
+        if image is not None:
+            scale = self.spatial_stride // self.pixel_stride
+            size = (latent_height * scale, latent_width * scale)
+            image = F.interpolate(image, size=size, mode="bilinear", antialias=True, align_corners=False)
+        gaussian_map, pixels = self.gaussian_head(grids[-1], image)
+        stride = 1 if self.every_frame else self.temporal_stride
+        frame_times = torch.linspace(0, 1, cameras.num_frames, device=latents.device)[::stride]
+        if self.every_frame:
+            grids = [self._spread(level) for level in grids]
+        return LDRMFeatures(
+            gaussian_map=gaussian_map,
+            pixels=pixels,
+            levels=tuple(grids),
+            frame_times=repeat(frame_times, "f -> b f", b=batch),
+            cameras=relative.select(slice(None, None, stride)),
+            origin=origin,
+        )
+
+    def deform(
+        self, features: LDRMFeatures, times: Float[Tensor, "batch time"]
+    ) -> Float[Tensor, "batch time map_frame channel=10 height width"]:
+        """Raw deformation maps at target times, without running the Transformer again."""
+        return self.deformation_head(features.levels, features.pixels, times, features.frame_times)
+
+    def _spread(self, grid: Tensor) -> Tensor:
+        repeated = grid.repeat_interleave(self.temporal_stride, dim=1)
+        return repeated[:, self.temporal_stride - 1 :]
+
+    def _check(self, latents: Tensor, cameras: Cameras) -> None:
+        if latents.shape[2] != self.latent_channels:
+            raise ValueError(f"latents must have {self.latent_channels} channels, got {latents.shape[2]}.")
+        expected = (latents.shape[1] - 1) * self.temporal_stride + 1
+        if cameras.num_frames != expected:
+            raise ValueError(
+                f"cameras must have {expected} frames for {latents.shape[1]} latent frames "
+                f"(temporal_stride={self.temporal_stride}), got {cameras.num_frames}."
+            )
+        if tuple(cameras.batch_shape) != (latents.shape[0],):
+            raise ValueError(
+                f"cameras must have the batch axis of latents ({latents.shape[0]},), got {tuple(cameras.batch_shape)}."
+            )

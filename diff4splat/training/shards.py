@@ -1,0 +1,149 @@
+"""Clips on disk: procedural scenes rendered once, in files that training reads many times."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from einops import rearrange
+from jaxtyping import Float, Int
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from diff4splat.data import ProceduralScenes, sample_cameras, sample_scenes
+from diff4splat.data.novel_views import beside_path
+
+__all__ = ["ClipShards", "make_clips", "object_motion", "read_shard", "write_shard"]
+
+_KEY_STRIDE = 4
+
+
+def make_clips(
+    seeds: Sequence[int],
+    *,
+    num_frames: int = 9,
+    height: int = 128,
+    width: int = 128,
+    num_novel: int = 2,
+    static: bool = False,
+    still_camera: float = 0.3,
+    supersample: int = 1,
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Render clips of procedural scenes with everything that training needs, in compact types.
+
+    Args:
+        seeds: One scene per seed.
+        num_frames: Pixel frames, 4k + 1.
+        height: Image rows.
+        width: Image columns.
+        num_novel: Views beside the path per clip.
+        static: Leave all objects at rest.
+        still_camera: Share of clips whose camera rests, so that all change is motion.
+        supersample: Rays per pixel side.
+
+    Returns:
+        Tensors by name, and the captions: `video` uint8, `depth` and `object_index` of every fourth frame,
+        `object_motion` (rigid motion of each object from time 0 to each frame), cameras, and `novel_*`.
+    """
+    scenes = sample_scenes(seeds, static=static)
+    cameras = sample_cameras(seeds, num_frames, height=height, width=width, static_probability=still_camera)
+    generator = torch.Generator().manual_seed(seeds[0])
+    times = torch.linspace(0, 1, num_frames)
+    frames = scenes.render(cameras, times, supersample=supersample)
+    clips = {
+        "video": _to_bytes(frames.color),
+        "depth": frames.depth[:, ::_KEY_STRIDE].half(),
+        "object_index": frames.object_index[:, ::_KEY_STRIDE].to(torch.uint8),
+        "object_motion": object_motion(scenes, times),
+        "camera_to_world": cameras.camera_to_world.contiguous(),
+        "intrinsics": cameras.intrinsics.contiguous(),
+    }
+    if num_novel:
+        picks = torch.randint(0, num_frames, (len(seeds), num_novel), generator=generator)
+        novel = beside_path(cameras, times[picks], generator=generator)
+        seen = scenes.render(novel, times[picks], supersample=supersample)
+        clips["novel_video"] = _to_bytes(seen.color)
+        clips["novel_depth"] = seen.depth.half()
+        clips["novel_frame"] = picks
+        clips["novel_camera_to_world"] = novel.camera_to_world.contiguous()
+    return clips, list(scenes.captions)
+
+
+def object_motion(
+    scenes: ProceduralScenes, times: Float[Tensor, " time"]
+) -> Float[Tensor, "batch object time 3 4"]:
+    """Rigid motion of every object from time 0 to `times`; object 0 is the world, which rests."""
+    poses = scenes.poses(times.expand(scenes.num_scenes, -1))
+    motion = poses @ torch.linalg.inv(scenes.poses(torch.zeros(scenes.num_scenes, 1)))
+    return rearrange(motion[..., :3, :], "b t o i j -> b o t i j").contiguous()
+
+
+def write_shard(path: str | Path, clips: dict[str, Tensor], captions: Sequence[str]) -> None:
+    """Write clips to a safetensors file; it appears whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    tensors = {name: tensor.contiguous() for name, tensor in clips.items()}
+    save_file(tensors, temporary, metadata={"captions": json.dumps(list(captions))})
+    os.replace(temporary, path)
+
+
+class ClipShards:
+    """Endless shuffled batches from a folder of shards, which may still be filling.
+
+    Args:
+        folder: Where the shards are.
+        batch_size: Clips per batch; a shard is used whole, in batches of this size.
+        names: Tensors to read; all when omitted.
+        seed: Order of the shards.
+
+    Raises:
+        ValueError: If the folder has no shard.
+    """
+
+    def __init__(
+        self, folder: str | Path, *, batch_size: int, names: Sequence[str] | None = None, seed: int = 0
+    ) -> None:
+        self.folder = Path(folder)
+        self.batch_size = batch_size
+        self.names = names
+        self.generator = torch.Generator().manual_seed(seed)
+        if not self.paths():
+            raise ValueError(f"folder must hold shards (*.safetensors), got {self.folder} without any.")
+
+    def paths(self) -> list[Path]:
+        """The finished shards."""
+        return sorted(self.folder.glob("*.safetensors"))
+
+    def __iter__(self) -> Iterator[tuple[dict[str, Tensor], list[str]]]:
+        pool: list[tuple[dict[str, Tensor], list[str]]] = []
+        while True:
+            paths = self.paths()
+            order = torch.randperm(len(paths), generator=self.generator).tolist()
+            for index in order:
+                pool.append(read_shard(paths[index], self.names))
+                if len(pool) >= min(4, len(paths)):
+                    yield from self._batches(pool)
+                    pool = []
+
+    def _batches(self, pool: list) -> Iterator[tuple[dict[str, Tensor], list[str]]]:
+        names = pool[0][0].keys()
+        merged = {name: torch.cat([part[0][name] for part in pool]) for name in names}
+        captions = [caption for part in pool for caption in part[1]]
+        order: Int[Tensor, " clip"] = torch.randperm(len(captions), generator=self.generator)
+        for start in range(0, len(captions) - self.batch_size + 1, self.batch_size):
+            pick = order[start : start + self.batch_size]
+            yield {name: value[pick] for name, value in merged.items()}, [captions[i] for i in pick.tolist()]
+
+
+def read_shard(path: str | Path, names: Sequence[str] | None = None) -> tuple[dict[str, Tensor], list[str]]:
+    """Tensors, all or those named, and captions of a shard."""
+    with safe_open(path, framework="pt") as file:
+        wanted = file.keys() if names is None else names
+        return {name: file.get_tensor(name) for name in wanted}, json.loads(file.metadata()["captions"])
+
+
+def _to_bytes(color: Tensor) -> Tensor:
+    return (color.clamp(0, 1) * 255 + 0.5).to(torch.uint8)
