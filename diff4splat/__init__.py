@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from diff4splat.gaussians import DeformableGaussianField, Gaussians
     from diff4splat.models import LDRM
     from diff4splat.pipelines import Diff4SplatPipeline
-    from diff4splat.rendering import render
+    from diff4splat.rendering.render import render
 
 __all__ = [
     "LDRM",
@@ -29,7 +29,7 @@ _HOMES = {
     "Diff4SplatPipeline": "diff4splat.pipelines",
     "Gaussians": "diff4splat.gaussians",
     "LDRM": "diff4splat.models",
-    "render": "diff4splat.rendering",
+    "render": "diff4splat.rendering.render",
 }
 
 
