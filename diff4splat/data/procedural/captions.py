@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["MOTIONS", "SceneWords", "write_caption"]
-
-MOTIONS = ("left", "right", "up", "down", "closer", "away", "spin", "bounce", "sway", "still")
+__all__ = ["SceneWords", "write_caption"]
 
 _VERBS = {
     "left": ("moves left", "slides to the left", "drifts left", "travels to the left"),
@@ -43,8 +41,7 @@ class SceneWords:
         proportions: Half extents.
         color: Colour name.
         pattern: Name of the surface pattern.
-        motion: One of `MOTIONS`.
-        large: Whether to call it large.
+        motion: One of `props.MOTIONS`.
     """
 
     shape: int
@@ -53,7 +50,6 @@ class SceneWords:
     color: str
     pattern: str
     motion: str
-    large: bool
 
 
 def _pick(options: Sequence[str], number: float) -> str:
@@ -74,7 +70,7 @@ def _object(words: SceneWords, numbers: Sequence[float], *, short: bool) -> str:
     if short:
         return noun
     adjectives = []
-    if words.large and numbers[1] < 0.5:
+    if max(words.proportions) > 0.6 and numbers[1] < 0.5:
         adjectives.append(_pick(("large", "big"), numbers[1] * 2))
     if words.pattern in _PATTERN_WORDS and numbers[2] < 0.5:
         adjectives.append(_PATTERN_WORDS[words.pattern])

@@ -1,9 +1,9 @@
 r"""Rigid motion of the objects as a closed form of time.
 
-An object with centre $c_0$ and rotation $R_0$ at time 0 is, at time $t \in [0, 1]$, at
-$c(t) = c_0 + d\, s(t) + u\, |\sin(\pi n t)| + w \sin(2 \pi n t)$ with rotation
-$R(t) = \mathrm{Rot}(a, \theta\, t)\, R_0$: travel $d$ with a profile $s$ from 0 to 1, hops $u$, sway $w$, and a
-spin by $\theta$ radians about the axis $a$.
+An object with pivot $c_0$ and rotation $R_0$ at time 0 has, at time $t \in [0, 1]$, its pivot at
+$c(t) = c_0 + d\, s(t) + u\, |\sin(\pi n t)| + w \sin(2 \pi n t)$ and the rotation
+$R(t) = \mathrm{Rot}(a, \theta\, t)\, R_0$: travel $d$ with a profile $s$ from 0 to 1, hops $u$, sway $w$, and
+a spin by $\theta$ radians about the axis $a$. Its centre is $c(t) + R(t)\, b$ with the arm $b$.
 """
 
 from collections.abc import Callable
@@ -52,8 +52,9 @@ class RigidMotion:
     """The motion of every object; lengths in scene units, in one common frame.
 
     Args:
-        center: Object centres at time 0.
+        center: Pivots at time 0: what travels, and what the object turns about.
         rotation: Object-to-frame rotations at time 0.
+        arm: From the pivot to the object's centre, along the object's axes.
         travel: Displacement from time 0 to time 1.
         profile: Index into `PROFILES`: how the travel is spread over time.
         hop: Highest point of a hop above the path.
@@ -65,6 +66,7 @@ class RigidMotion:
 
     center: Float[Tensor, "*batch xyz=3"]
     rotation: Float[Tensor, "*batch 3 3"]
+    arm: Float[Tensor, "*batch xyz=3"]
     travel: Float[Tensor, "*batch xyz=3"]
     profile: Int64[Tensor, "*batch"]
     hop: Float[Tensor, "*batch xyz=3"]
@@ -97,4 +99,4 @@ class RigidMotion:
         center = center + self.hop * torch.sin(phase).abs() + self.sway * torch.sin(2 * phase)
         angle = self.spin_angle * times
         rotation = axis_angle_matrix(self.spin_axis.expand(*angle.shape, 3), angle) @ self.rotation
-        return rotation, center
+        return rotation, center + (rotation @ self.arm[..., None]).squeeze(-1)

@@ -198,7 +198,12 @@ class ProceduralScenes:
         if supersample > 1:
             bundles = rays(supersample)
             color = shade(
-                cast(bundles, objects, self.lighting), bundles, objects, self.surfaces, self.lighting, pixel_size / supersample
+                cast(bundles, objects, self.lighting),
+                bundles,
+                objects,
+                self.surfaces,
+                self.lighting,
+                pixel_size / supersample,
             )
             color = rearrange(
                 color,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float, Int32, Int64
+from jaxtyping import Float, Int32, Int64
 from torch import Tensor
 
 from diff4splat.data.procedural.raycast import (
@@ -57,7 +57,6 @@ class Lighting:
         room_low: Lower corner of the room; far away where there is no wall.
         room_high: Upper corner; its y is the floor.
         dome_radius: Distance of the sky.
-        outdoors: Whether there is a sky.
         light_position: Where the light is; far away for the sun.
         light_color: Colour and strength of the direct light.
         ambient_up: Light from above.
@@ -71,7 +70,6 @@ class Lighting:
     room_low: Float[Tensor, "batch xyz=3"]
     room_high: Float[Tensor, "batch xyz=3"]
     dome_radius: Float[Tensor, " batch"]
-    outdoors: Bool[Tensor, " batch"]
     light_position: Float[Tensor, "batch xyz=3"]
     light_color: Float[Tensor, "batch rgb=3"]
     ambient_up: Float[Tensor, "batch rgb=3"]

@@ -1,5 +1,6 @@
-"""Tileable textures made of filtered noise and simple patterns, with their mip levels, in one table per batch."""
+"""Tileable textures of filtered noise and simple patterns, with their mip levels, in one table per batch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,14 @@ from torch import Tensor
 
 from diff4splat.data.procedural.draws import Draws, white_noise
 
-__all__ = ["PATTERNS", "TextureAtlas", "TextureRecipes", "make_textures", "sample_texture"]
+__all__ = [
+    "PATTERNS",
+    "TextureAtlas",
+    "TextureRecipes",
+    "hang_photographs",
+    "make_textures",
+    "sample_texture",
+]
 
 PATTERNS = ("plain", "mottled", "marbled", "striped", "checked", "brick", "wooden", "patchy", "spotted")
 _NUM_FIELDS = 4
@@ -25,7 +33,7 @@ class TextureRecipes:
         repeats: Periods of the pattern per tile, along u and v.
         warp: How far noise bends the pattern, in tiles.
         grain: Strength of the fine noise laid over it.
-        colors: First, second and accent colour in [0, 1].
+        colors: First and second colour in [0, 1].
         field: Which two of the scene's noise fields are used.
         slopes: Fall-off of the spectrum of each noise field (amplitude ~ frequency ** -slope).
     """
@@ -34,13 +42,13 @@ class TextureRecipes:
     repeats: Float[Tensor, "batch texture uv=2"]
     warp: Float[Tensor, "batch texture"]
     grain: Float[Tensor, "batch texture"]
-    colors: Float[Tensor, "batch texture 3 rgb=3"]
+    colors: Float[Tensor, "batch texture 2 rgb=3"]
     field: Int64[Tensor, "batch texture 2"]
     slopes: Float[Tensor, "batch field"]
 
     @staticmethod
     def draw(
-        draws: Draws, pattern: Int64[Tensor, "batch texture"], colors: Float[Tensor, "batch texture 3 rgb=3"]
+        draws: Draws, pattern: Int64[Tensor, "batch texture"], colors: Float[Tensor, "batch texture 2 rgb=3"]
     ) -> "TextureRecipes":
         """Random recipes for given patterns and colours."""
         num_textures = pattern.shape[1]
@@ -157,11 +165,63 @@ def make_textures(keys: Int64[Tensor, " batch"], recipes: TextureRecipes, *, siz
     grain = recipes.grain.flatten()[:, None, None].to(device) * fields[second.to(device)]
     image = torch.lerp(colors[:, 0], colors[:, 1], blend[:, None])
     image = (image * (1.0 + grain[:, None])).clamp_(0.02, 1.0)
+    return TextureAtlas(texels=_mip_levels(image).unflatten(0, (num_scenes, num_textures)), size=size)
+
+
+def _mip_levels(image: Tensor) -> Tensor:
+    """Texels of all levels of images (number rgb size size): number texel rgb."""
     levels = [image]
     while levels[-1].shape[-1] > _SMALLEST_LEVEL:
         levels.append(functional.avg_pool2d(levels[-1], 2))
-    texels = torch.cat([level.flatten(-2) for level in levels], dim=-1).transpose(-1, -2).contiguous()
-    return TextureAtlas(texels=texels.unflatten(0, (num_scenes, num_textures)), size=size)
+    return torch.cat([level.flatten(-2) for level in levels], dim=-1).transpose(-1, -2).contiguous()
+
+
+def hang_photographs(
+    atlas: TextureAtlas,
+    draws: Draws,
+    photographs: Sequence[Float[Tensor, "rgb=3 _ _"]],
+    *,
+    share: float = 0.35,
+) -> None:
+    """Overwrite some textures, never the clouds, with mirrored crops of photographs (mirrored, so that they tile).
+
+    Args:
+        atlas: Textures, changed in place.
+        draws: Random numbers, one stream per scene.
+        photographs: Images in [0, 1], at least 64 pixels on a side.
+        share: Part of the textures to overwrite.
+    """
+    num_scenes, num_textures = atlas.texels.shape[:2]
+    chosen = draws.chance(share, num_textures)
+    chosen[:, 2] = False
+    which = draws.choose([1] * len(photographs), num_textures)
+    extent, place = draws.uniform(0.35, 1.0, num_textures), draws.uniform(0.0, 1.0, num_textures, 2)
+    half = atlas.size // 2
+    axis = torch.linspace(-1.0, 1.0, half)
+    scenes, textures = chosen.nonzero(as_tuple=True)
+    for number, photograph in enumerate(photographs):
+        here = (which[scenes, textures] == number).nonzero().flatten()
+        if len(here) == 0:
+            continue
+        scene, texture = scenes[here], textures[here]
+        shorter = min(photograph.shape[-2:])
+        side = extent[scene, texture][:, None] * torch.tensor(
+            [shorter / photograph.shape[2], shorter / photograph.shape[1]]
+        )
+        middle = (1 - side) * (2 * place[scene, texture] - 1)
+        x = middle[:, 0, None] + side[:, 0, None] * axis
+        y = middle[:, 1, None] + side[:, 1, None] * axis
+        grid = torch.stack([x[:, None, :].expand(-1, half, -1), y[:, :, None].expand(-1, -1, half)], dim=-1)
+        smaller = functional.interpolate(
+            photograph[None], scale_factor=min(1.0, 1.6 * half / shorter), mode="bilinear", antialias=True
+        )
+        crops = functional.grid_sample(
+            smaller.expand(len(here), -1, -1, -1), grid, align_corners=False, padding_mode="reflection"
+        )
+        crops = torch.cat([crops, crops.flip(-1)], dim=-1)
+        crops = torch.cat([crops, crops.flip(-2)], dim=-2).clamp(0.02, 1.0)
+        device = atlas.texels.device
+        atlas.texels[scene.to(device), texture.to(device)] = _mip_levels(crops).to(device)
 
 
 def sample_texture(
@@ -184,7 +244,6 @@ def sample_texture(
         Colours in [0, 1].
     """
     size = atlas.size
-    num_texels = atlas.texels.shape[2]
     last_level = atlas.num_levels - 1
     sizes = torch.tensor(
         [size >> index for index in range(last_level + 1)], device=u.device, dtype=torch.int32
