@@ -28,6 +28,12 @@ class Cameras:
 
     Raises:
         ValueError: If the shapes do not agree or the image is empty.
+
+    Example:
+        >>> intrinsics = field_of_view_to_intrinsics(60.0, height=64, width=96)
+        >>> cameras = Cameras(torch.eye(4)[None], intrinsics[None], height=64, width=96)
+        >>> cameras.crop(0, 16, 64, 64).intrinsics[0, :2, 2].tolist()
+        [32.0, 32.0]
     """
 
     camera_to_world: Float[Tensor, "*batch frame 4 4"]

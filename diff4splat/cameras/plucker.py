@@ -22,6 +22,11 @@ def plucker_rays(cameras: Cameras) -> Float[Tensor, "*batch frame plucker=6 heig
 
     Returns:
         Moment (channels 0 to 2) and direction (channels 3 to 5) per pixel.
+
+    Example:
+        >>> from diff4splat.cameras import trajectory
+        >>> plucker_rays(trajectory.forward(5, height=8, width=16)).shape
+        torch.Size([5, 6, 8, 16])
     """
     rays = pixel_rays(cameras.intrinsics, height=cameras.height, width=cameras.width)
     directions = einsum(cameras.camera_to_world[..., :3, :3], rays, "... i j, ... h w j -> ... h w i")

@@ -14,13 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diff4splat.cameras.cameras import Cameras, field_of_view_to_intrinsics
-from diff4splat.geometry import (
-    matrix_to_quaternion,
-    quaternion_conjugate,
-    quaternion_multiply,
-    quaternion_slerp,
-    quaternion_to_matrix,
-)
+from diff4splat.cameras.curves import at_constant_speed, catmull_rom, squad
+from diff4splat.geometry import matrix_to_quaternion, quaternion_to_matrix
 
 __all__ = [
     "NAMES",
@@ -78,7 +73,7 @@ def spiral(
     angle = 2 * math.pi * turns * parameter
     radius = amplitude * parameter
     curve = torch.stack((radius * angle.cos(), radius * angle.sin(), torch.zeros_like(radius)), dim=-1)
-    eyes = _at_constant_speed(curve, _fractions(num_frames))
+    eyes = at_constant_speed(curve, _fractions(num_frames))
     target = eyes.new_tensor([0.0, 0.0, focus_depth])
     return _cameras(look_at(eyes, target), height, width, field_of_view_deg)
 
@@ -240,8 +235,8 @@ def keyframes(
     segment = position.floor().long().clamp(max=max(len(keys) - 2, 0))
     fraction = position - segment
     path = torch.eye(4, dtype=keys.dtype).repeat(num_frames, 1, 1)
-    path[:, :3, 3] = _catmull_rom(keys[:, :3, 3], segment, fraction)
-    path[:, :3, :3] = quaternion_to_matrix(_squad(matrix_to_quaternion(keys[:, :3, :3]), segment, fraction))
+    path[:, :3, 3] = catmull_rom(keys[:, :3, 3], segment, fraction)
+    path[:, :3, :3] = quaternion_to_matrix(squad(matrix_to_quaternion(keys[:, :3, :3]), segment, fraction))
     return _cameras(path, height, width, field_of_view_deg)
 
 
@@ -355,57 +350,3 @@ def _cameras(camera_to_world: Tensor, height: int, width: int, field_of_view_deg
     camera_to_world = camera_to_world.to(torch.get_default_dtype())
     intrinsics = field_of_view_to_intrinsics(field_of_view_deg, height=height, width=width)
     return Cameras(camera_to_world, intrinsics.repeat(len(camera_to_world), 1, 1), height, width)
-
-
-def _at_constant_speed(curve: Tensor, fractions: Tensor) -> Tensor:
-    """Points at fractions of the length of a finely sampled curve."""
-    steps = torch.linalg.vector_norm(curve.diff(dim=0), dim=-1)
-    length = torch.cat((steps.new_zeros(1), steps.cumsum(dim=0)))
-    wanted = fractions * length[-1]
-    upper = torch.searchsorted(length, wanted).clamp(1, len(curve) - 1)
-    step = steps[upper - 1]
-    within = (wanted - length[upper - 1]) / torch.where(step > 0, step, torch.ones_like(step))
-    return torch.lerp(curve[upper - 1], curve[upper], within[:, None])
-
-
-def _catmull_rom(points: Tensor, segment: Tensor, fraction: Tensor) -> Tensor:
-    """Cubic curve through points with central differences as tangents (one-sided at the ends)."""
-    following = (segment + 1).clamp(max=len(points) - 1)
-    tangents = torch.gradient(points, dim=0)[0] if len(points) > 1 else torch.zeros_like(points)
-    f = fraction[:, None]
-    start_weight, end_weight = (1 + 2 * f) * (1 - f) ** 2, f**2 * (3 - 2 * f)
-    return (
-        start_weight * points[segment]
-        + end_weight * points[following]
-        + f * (1 - f) ** 2 * tangents[segment]
-        - f**2 * (1 - f) * tangents[following]
-    )
-
-
-def _squad(keys: Tensor, segment: Tensor, fraction: Tensor) -> Tensor:
-    """Spherical cubic through unit quaternions (Shoemake 1987): a slerp between two slerps."""
-    keys = keys.clone()
-    for index in range(1, len(keys)):  # neighbours on the same half of the sphere
-        if (keys[index] * keys[index - 1]).sum() < 0:
-            keys[index] = -keys[index]
-    controls = keys.clone()
-    for index in range(1, len(keys) - 1):
-        inverse = quaternion_conjugate(keys[index])
-        bend = _logarithm(quaternion_multiply(inverse, keys[index + 1])) + _logarithm(
-            quaternion_multiply(inverse, keys[index - 1])
-        )
-        controls[index] = quaternion_multiply(keys[index], _exponential(-bend / 4))
-    following = (segment + 1).clamp(max=len(keys) - 1)
-    outer = quaternion_slerp(keys[segment], keys[following], fraction)
-    inner = quaternion_slerp(controls[segment], controls[following], fraction)
-    return quaternion_slerp(outer, inner, 2 * fraction * (1 - fraction))
-
-
-def _logarithm(quaternion: Tensor) -> Tensor:
-    sine = torch.linalg.vector_norm(quaternion[1:])
-    return quaternion[1:] * (torch.atan2(sine, quaternion[0]) / sine if sine > 0 else 1.0)
-
-
-def _exponential(vector: Tensor) -> Tensor:
-    angle = torch.linalg.vector_norm(vector)
-    return torch.cat((angle.cos()[None], vector * torch.sinc(angle / math.pi)))

@@ -135,6 +135,14 @@ class DeformableGaussianField:
 
         Returns:
             Field whose Gaussians are the same at every time.
+
+        Example:
+            >>> gaussians = Gaussians(
+            ...     torch.zeros(5, 3), torch.ones(5, 4), torch.ones(5, 3), torch.ones(5), torch.zeros(5, 1, 3)
+            ... )
+            >>> field = DeformableGaussianField.from_gaussians(gaussians, torch.tensor([0.0, 1.0]))
+            >>> field.at(0.5).means.shape
+            torch.Size([5, 3])
         """
         batch, count = gaussians.batch_shape, gaussians.num_gaussians
         zeros = gaussians.means.new_zeros(*batch, times.shape[0], count, 3)

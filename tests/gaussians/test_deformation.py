@@ -8,6 +8,7 @@ from jaxtyping import config
 from reference import gaussians_deformation as reference
 from reference.geometry_quaternion import to_matrix
 
+from diff4splat.cameras import trajectory
 from diff4splat.gaussians import DeformableGaussianField, Gaussians, deform_gaussians
 from diff4splat.geometry import quaternion_normalize
 
@@ -306,3 +307,13 @@ def test_validate_looks_at_the_canonical_gaussians():
     field.canonical.scales[0] = -1.0
     with pytest.raises(ValueError, match="scales must be > 0"):
         field.validate()
+
+
+def test_save_load_and_render_are_those_of_the_other_parts(tmp_path):
+    field = random_field(dtype=torch.float32)
+    field.save(tmp_path / "field.safetensors")
+    loaded = DeformableGaussianField.load(tmp_path / "field.safetensors")
+    assert torch.allclose(loaded.at(0.5).means, field.at(0.5).means, atol=1e-2)
+    cameras = trajectory.backward(2, height=11, width=13, amplitude=4.0)
+    rendering = field.render(cameras, torch.tensor([0.2, 0.8]), backend="reference")
+    assert rendering.color.shape == (2, 3, 11, 13)

@@ -1,0 +1,103 @@
+"""Smooth curves through points and rotations, for camera paths."""
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from diff4splat.geometry import quaternion_conjugate, quaternion_multiply, quaternion_slerp
+
+__all__ = ["at_constant_speed", "catmull_rom", "squad"]
+
+
+def at_constant_speed(
+    curve: Float[Tensor, "sample xyz=3"], fractions: Float[Tensor, " frame"]
+) -> Float[Tensor, "frame xyz=3"]:
+    """Points at given fractions of the length of a curve.
+
+    Args:
+        curve: At least two points along the curve, close enough that straight lines join them well.
+        fractions: Shares of the length, 0 to 1.
+
+    Returns:
+        Points on the curve; all the first point where the curve has no length.
+    """
+    steps = torch.linalg.vector_norm(curve.diff(dim=0), dim=-1)
+    length = torch.cat((steps.new_zeros(1), steps.cumsum(dim=0)))
+    wanted = fractions * length[-1]
+    upper = torch.searchsorted(length, wanted).clamp(1, len(curve) - 1)
+    step = steps[upper - 1]
+    within = (wanted - length[upper - 1]) / torch.where(step > 0, step, torch.ones_like(step))
+    return torch.lerp(curve[upper - 1], curve[upper], within[:, None])
+
+
+def catmull_rom(
+    points: Float[Tensor, "key xyz=3"], segment: Int[Tensor, " frame"], fraction: Float[Tensor, " frame"]
+) -> Float[Tensor, "frame xyz=3"]:
+    """Cubic curve through points; its tangents are central differences, one-sided at the ends.
+
+    Args:
+        points: Points that the curve passes.
+        segment: Index of the point before each frame.
+        fraction: Position of each frame between that point and the next, 0 to 1.
+
+    Returns:
+        Points on the curve; exact at the keys.
+    """
+    following = (segment + 1).clamp(max=len(points) - 1)
+    tangents = torch.gradient(points, dim=0)[0] if len(points) > 1 else torch.zeros_like(points)
+    f = fraction[:, None]
+    start_weight, end_weight = (1 + 2 * f) * (1 - f) ** 2, f**2 * (3 - 2 * f)
+    return (
+        start_weight * points[segment]
+        + end_weight * points[following]
+        + f * (1 - f) ** 2 * tangents[segment]
+        - f**2 * (1 - f) * tangents[following]
+    )
+
+
+def squad(
+    keys: Float[Tensor, "key wxyz=4"], segment: Int[Tensor, " frame"], fraction: Float[Tensor, " frame"]
+) -> Float[Tensor, "frame wxyz=4"]:
+    r"""Smooth curve of rotations through given ones, the spherical counterpart of a cubic.
+
+    $$q(f) = \mathrm{slerp}(\mathrm{slerp}(q_i, q_{i+1}; f), \mathrm{slerp}(s_i, s_{i+1}; f); 2f(1-f))$$
+
+    with $s_i = q_i \exp(-\frac14 (\log q_i^{-1} q_{i+1} + \log q_i^{-1} q_{i-1}))$, and $s_i = q_i$ at the
+    ends.
+    Source: Shoemake, Quaternion Calculus and Fast Animation, 1987.
+
+    Args:
+        keys: Unit quaternions $q_i$ that the curve passes.
+        segment: Index $i$ of the key before each frame.
+        fraction: Position $f$ of each frame between that key and the next, 0 to 1.
+
+    Returns:
+        Unit quaternions; exact at the keys, up to sign.
+    """
+    keys = keys.clone()
+    for index in range(1, len(keys)):  # neighbours on the same half of the sphere
+        if (keys[index] * keys[index - 1]).sum() < 0:
+            keys[index] = -keys[index]
+    controls = keys.clone()
+    for index in range(1, len(keys) - 1):
+        inverse = quaternion_conjugate(keys[index])
+        bend = _logarithm(quaternion_multiply(inverse, keys[index + 1])) + _logarithm(
+            quaternion_multiply(inverse, keys[index - 1])
+        )
+        controls[index] = quaternion_multiply(keys[index], _exponential(-bend / 4))
+    following = (segment + 1).clamp(max=len(keys) - 1)
+    outer = quaternion_slerp(keys[segment], keys[following], fraction)
+    inner = quaternion_slerp(controls[segment], controls[following], fraction)
+    return quaternion_slerp(outer, inner, 2 * fraction * (1 - fraction))
+
+
+def _logarithm(quaternion: Tensor) -> Tensor:
+    sine = torch.linalg.vector_norm(quaternion[1:])
+    return quaternion[1:] * (torch.atan2(sine, quaternion[0]) / sine if sine > 0 else 1.0)
+
+
+def _exponential(vector: Tensor) -> Tensor:
+    angle = torch.linalg.vector_norm(vector)
+    return torch.cat((angle.cos()[None], vector * torch.sinc(angle / math.pi)))
