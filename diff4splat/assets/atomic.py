@@ -43,8 +43,10 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     # The start of the name is cut so that the longer temporary name stays within what file systems allow.
     temporary = target.with_name(f".{target.stem[:64]}.{secrets.token_hex(6)}{target.suffix[:32]}")
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    mode = temporary.stat().st_mode
     try:
         yield temporary
+        temporary.chmod(mode)  # some writers put a file of their own there, readable by its owner only
         _flush(temporary)
         os.replace(temporary, target)
     except BaseException:

@@ -24,8 +24,8 @@ CONE_TO_RGB = (
 def depth_to_color(
     depth: Float[Tensor, "*batch height width"],
     *,
-    near: float | None = None,
-    far: float | None = None,
+    near: int | float | None = None,
+    far: int | float | None = None,
     mask: Bool[Tensor, "*batch height width"] | None = None,
 ) -> Float[Tensor, "*batch rgb=3 height width"]:
     r"""Colours of depth maps: near is bright and warm, far is dark and cool, nothing is black.

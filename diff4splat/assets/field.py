@@ -236,13 +236,10 @@ def _checked_shapes(
     path: str | os.PathLike[str], file: Any, header: dict[str, Any]
 ) -> dict[str, tuple[int, ...]]:
     """Shapes of the field's tensors, once they agree with each other; no tensor is read for it."""
-    count, num_times, degree = (
-        _length(path, file, "canonical.means"),
-        _length(path, file, "times"),
-        header.get("sh_degree"),
-    )
-    if not _is_count(degree) or degree > 8:
-        raise ValueError(f"{path} is damaged: sh_degree must be a count of at most 8, got {degree!r}.")
+    count, num_times = _length(path, file, "canonical.means"), _length(path, file, "times")
+    degree = header.get("sh_degree", -1)
+    if not _is_count(degree) or degree > 4:
+        raise ValueError(f"{path} is damaged: sh_degree must be 0 to 4, got {degree!r}.")
     expected: dict[str, tuple[int, ...]] = {
         **{f"canonical.{name}": (count, *width) for name, width in GAUSSIAN_WIDTHS.items()},
         "canonical.harmonics": (count, (degree + 1) ** 2, 3),

@@ -170,7 +170,8 @@ def _read_header(path: str | os.PathLike[str], file: Any) -> tuple[str, Elements
     """Byte order and the elements (name, count, property lines), leaving the file at its first data byte."""
     if file.readline(16).strip() != b"ply":
         raise ValueError(f"{path} is not a PLY file.")
-    byte_order, elements = "", []
+    byte_order = ""
+    elements: Elements = []
     while True:
         line = file.readline(HEADER_LIMIT)
         if not line.endswith(b"\n") or file.tell() > HEADER_LIMIT:

@@ -20,7 +20,7 @@ def save_video(
     video: Float[Tensor, "frame rgb=3 height width"],
     path: str | os.PathLike[str],
     *,
-    fps: float = 12,
+    fps: int | float = 12,
 ) -> None:
     """Write a clip as an H.264 mp4 that browsers and phones play.
 

@@ -1,8 +1,8 @@
 """A field as the compact bytes that the HTML player reads.
 
 Everything is relative to the field at its first stored time. Gaussians that never leave that state by more
-than half a step of the stored precision are written without motion; the others come first, so that no index is
-needed. Numbers are stored as planes (all first bytes of a channel, then all second bytes), motion as
+than half a step of the stored precision are written without motion; the others come first, so that no index
+is needed. Numbers are stored as planes (all first bytes of a channel, then all second bytes), motion as
 differences of consecutive times, and the whole is deflated: what is smooth or small shrinks.
 """
 
@@ -27,8 +27,8 @@ def pack_field(field: DeformableGaussianField) -> tuple[dict[str, Any], bytes]:
 
     Means keep 32 bits. The rest gets 16: opacities, quaternions, log-scales and harmonics over the range that
     occurs; motion in steps of 2% of a small Gaussian's scale (displacement), 1/8192 (quaternion) and 1/1024
-    (log-scale), or coarser where the largest value needs it. Gaussians of opacity below 1/255 are left out, and
-    so are harmonics above degree 3.
+    (log-scale; in linear space, 1/8192 of a small scale), or coarser where the largest value needs it.
+    Gaussians of opacity below 1/255 are left out, and so are harmonics above degree 3.
 
     Args:
         field: One field without batch axes.
@@ -120,7 +120,7 @@ def _at_index(field: DeformableGaussianField, index: int) -> Gaussians:
 def _motion_steps(base: Gaussians, motion: list[np.ndarray], scale_space: str) -> list[float]:
     """Smallest stored change of displacement, quaternion and scale; 16 bits must reach the largest value."""
     small_scale = float(np.quantile(base.scales.amax(-1).numpy(), 0.1))
-    wanted = (0.02 * small_scale, 1 / 8192, 1 / 1024 if scale_space == "log" else small_scale / 1024)
+    wanted = (0.02 * small_scale, 1 / 8192, 1 / 1024 if scale_space == "log" else small_scale / 8192)
     return [
         max(step, float(np.abs(part).max(initial=0.0)) / LARGEST)
         for step, part in zip(wanted, motion, strict=True)

@@ -31,20 +31,20 @@ def save_player(
     *,
     cameras: Cameras | None = None,
     title: str = "diff4splat",
-    seconds: float = 4.0,
+    seconds: int | float = 4,
     background: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> None:
     """Write a page that plays a field in any browser with WebGL 2, also from a local file.
 
     The page holds the scene, its program and its looks; it loads nothing. It opens at the first camera,
-    playing, and lets the viewer orbit, fly, scrub, follow the camera path and look at depth. Gaussians deform on
-    the graphics card, between stored times too. See `pack_field` for what precision is kept.
+    playing, and lets the viewer orbit, fly, scrub, follow the camera path and look at depth. Gaussians deform
+    on the graphics card, between stored times too. See `pack_field` for what precision is kept.
 
     Args:
         field: One field without batch axes.
         path: File to write, by habit ending in `.html`.
-        cameras: Camera path, without batch axes, which runs from time 0 to 1; a still camera that sees the scene
-            when omitted. Intrinsics are taken as free of skew.
+        cameras: Camera path, without batch axes, which runs from time 0 to 1; a still camera that sees the
+            scene when omitted. Intrinsics are taken as free of skew.
         title: Heading of the page; any text is shown as it is.
         seconds: Duration of the clip at normal speed, > 0.
         background: sRGB in [0, 1] behind the Gaussians.
@@ -64,7 +64,7 @@ def player_html(
     *,
     cameras: Cameras | None = None,
     title: str = "diff4splat",
-    seconds: float = 4.0,
+    seconds: int | float = 4,
     background: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> str:
     """The page of `save_player` as text, for an `iframe` in a notebook or an app.
@@ -118,7 +118,7 @@ def player_html(
 
 
 def _overview(gaussians: Gaussians) -> Cameras:
-    """A still 16:9 camera: at the origin looking forward if that sees most of the scene, else further back."""
+    """A still 16:9 camera: at the origin looking forward if that sees the scene, else further back."""
     focal = 640 / math.tan(math.radians(30))
     intrinsics = torch.tensor([[focal, 0, 640], [0, focal, 360], [0, 0, 1]], dtype=torch.float64)
     pose = torch.eye(4, dtype=torch.float64)

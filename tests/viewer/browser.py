@@ -41,7 +41,7 @@ class Browser:
 
     def __init__(self, binary: str) -> None:
         self.profile = tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True)
-        # The browser reads commands from descriptor 3 and answers on 4; numbers from 20 on cannot collide with them.
+        # The browser reads commands from descriptor 3 and answers on 4; numbers from 20 on do not collide.
         ends = []
         for end in (*os.pipe(), *os.pipe()):
             ends.append(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 20))
@@ -92,7 +92,7 @@ class Browser:
         message, _, self.received = self.received.partition(b"\0")
         return json.loads(message)
 
-    def open(self, path: Path, *, width: int = 960, height: int = 640, before: str = "") -> "Page":
+    def open(self, path: Path, *, width: int = 480, height: int = 360, before: str = "") -> "Page":
         return Page(self, path, width, height, before)
 
     def close(self) -> None:
@@ -154,7 +154,9 @@ class Page:
             ("mouseMoved", end, 1),
             ("mouseReleased", end, 0),
         ):
-            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=buttons, clickCount=1)
+            self.call(
+                "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=buttons, clickCount=1
+            )
 
     def wheel(self, x: float, y: float, amount: float) -> None:
         self.call("Input.dispatchMouseEvent", type="mouseWheel", x=x, y=y, deltaX=0, deltaY=amount)

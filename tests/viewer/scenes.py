@@ -8,7 +8,9 @@ from diff4splat.cameras import Cameras
 from diff4splat.gaussians import DeformableGaussianField, Gaussians, rgb_to_harmonics
 
 
-def rolling_ball(*, num_ground: int = 4000, num_ball: int = 2500, num_times: int = 5) -> DeformableGaussianField:
+def rolling_ball(
+    *, num_ground: int = 4000, num_ball: int = 2500, num_times: int = 5
+) -> DeformableGaussianField:
     """A patterned ball that rolls from left to right over a tiled floor before a wall."""
     generator = torch.Generator().manual_seed(7)
 
@@ -16,13 +18,17 @@ def rolling_ball(*, num_ground: int = 4000, num_ball: int = 2500, num_times: int
         return torch.rand(*size, generator=generator)
 
     side = math.isqrt(num_ground)
-    grid = torch.stack(torch.meshgrid(torch.linspace(-3.4, 3.4, side), torch.linspace(0, 1, side), indexing="ij"), -1)
+    grid = torch.stack(
+        torch.meshgrid(torch.linspace(-3.4, 3.4, side), torch.linspace(0, 1, side), indexing="ij"), -1
+    )
     grid = grid.reshape(-1, 2)
     floor = grid[:, 1] < 0.62
     depth = 1.6 + grid[:, 1] / 0.62 * 4.4
     up = (grid[:, 1] - 0.62) / 0.38 * 3.4
     means = torch.stack([grid[:, 0], torch.where(floor, 1.0, 1.0 - up), torch.where(floor, depth, 6.0)], -1)
-    tiles = ((means[:, 0] * 1.5).floor() + torch.where(floor, means[:, 2] * 1.5, means[:, 1] * 1.5).floor()) % 2
+    tiles = (
+        (means[:, 0] * 1.5).floor() + torch.where(floor, means[:, 2] * 1.5, means[:, 1] * 1.5).floor()
+    ) % 2
     wall = torch.tensor([0.20, 0.25, 0.34]) + 0.10 * ((means[:, :1] + means[:, 1:2]) * 2).sin().abs()
     rgb = torch.where(floor[:, None], torch.tensor([0.62, 0.58, 0.52]) - 0.28 * tiles[:, None], wall)
     rgb = rgb + 0.03 * draw(len(means), 1)
@@ -41,7 +47,9 @@ def rolling_ball(*, num_ground: int = 4000, num_ball: int = 2500, num_times: int
         [latitude.sin() * longitude.cos(), latitude.cos(), latitude.sin() * longitude.sin()], dim=-1
     )
     band = (torch.atan2(normal[:, 2], normal[:, 0]) * 3 / math.pi + normal[:, 1] * 1.5).floor() % 2
-    ball_rgb = torch.where(band[:, None] > 0, torch.tensor([0.95, 0.46, 0.20]), torch.tensor([0.96, 0.90, 0.78]))
+    ball_rgb = torch.where(
+        band[:, None] > 0, torch.tensor([0.95, 0.46, 0.20]), torch.tensor([0.96, 0.90, 0.78])
+    )
     ball_rgb = ball_rgb * (0.72 - 0.28 * normal[:, 1:2] - 0.1 * normal[:, 2:])
     ball = Gaussians(
         0.6 * normal,
@@ -56,7 +64,9 @@ def rolling_ball(*, num_ground: int = 4000, num_ball: int = 2500, num_times: int
     roll = -(travel + 1.5) / 0.6  # about the axis away from the viewer, as if without slipping
     cosine, sine = roll.cos()[:, None], roll.sin()[:, None]
     x, y = ball.means[:, 0], ball.means[:, 1]
-    place = torch.stack([cosine * x + sine * y, -sine * x + cosine * y, ball.means[:, 2].expand(num_times, -1)], -1)
+    place = torch.stack(
+        [cosine * x + sine * y, -sine * x + cosine * y, ball.means[:, 2].expand(num_times, -1)], -1
+    )
     bounce = 0.25 * (3 * math.pi * times).sin().abs()
     center = torch.stack([travel, 0.4 - bounce, torch.full_like(times, 3.2)], -1)
     moved = place + center[:, None]
@@ -64,7 +74,9 @@ def rolling_ball(*, num_ground: int = 4000, num_ball: int = 2500, num_times: int
     from diff4splat.geometry import quaternion_conjugate, quaternion_multiply
 
     own = ball.quaternions.expand(num_times, -1, -1)
-    delta = quaternion_multiply(quaternion_multiply(quaternion_conjugate(own), turn[:, None].expand_as(own)), own)
+    delta = quaternion_multiply(
+        quaternion_multiply(quaternion_conjugate(own), turn[:, None].expand_as(own)), own
+    )
     count = world.num_gaussians
 
     def padded(values: torch.Tensor, rest: float = 0.0) -> torch.Tensor:
@@ -73,8 +85,10 @@ def rolling_ball(*, num_ground: int = 4000, num_ball: int = 2500, num_times: int
         return torch.cat([still, values], dim=1)
 
     canonical = Gaussians(
-        *(torch.cat([getattr(world, name), getattr(ball, name)]) for name in
-          ("means", "quaternions", "scales", "opacities", "harmonics"))
+        *(
+            torch.cat([getattr(world, name), getattr(ball, name)])
+            for name in ("means", "quaternions", "scales", "opacities", "harmonics")
+        )
     )
     return DeformableGaussianField(
         canonical,

@@ -49,7 +49,8 @@ class Sorter {
     const [a, b] = [(1 - fraction) * step, fraction * step];
     const [from, to] = [lower * motionLayer, upper * motionLayer];
     let visible = 0;
-    for (let i = 0; i < count; i++) {
+    // From the last to the first, so that of two at the same depth the first is drawn last, in front.
+    for (let i = count - 1; i >= 0; i--) {
       const at = 12 * i;
       let depth = x * base[at] + y * base[at + 1] + z * base[at + 2] - behind;
       if (i < moving) {

@@ -1,0 +1,44 @@
+import pytest
+
+from diff4splat.assets import atomic_path
+
+
+def test_failure_leaves_the_old_file_and_nothing_else(tmp_path):
+    target = tmp_path / "file.bin"
+    target.write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt), atomic_path(target) as temporary:
+        temporary.write_bytes(b"half")
+        assert target.read_bytes() == b"old"
+        raise KeyboardInterrupt
+    assert target.read_bytes() == b"old"
+    assert [*tmp_path.iterdir()] == [target]
+
+
+def test_success_replaces_the_file(tmp_path):
+    target = tmp_path / "file.bin"
+    target.write_bytes(b"old")
+    with atomic_path(str(target)) as temporary:
+        assert (temporary.parent, temporary.suffix) == (tmp_path, ".bin")
+        temporary.write_bytes(b"new")
+    assert target.read_bytes() == b"new"
+    assert [*tmp_path.iterdir()] == [target]
+
+
+def test_link_stays_a_link_and_long_names_fit(tmp_path):
+    (tmp_path / "shelf").mkdir()
+    target, link = tmp_path / "shelf" / ("n" * 250), tmp_path / "link"
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    with atomic_path(link) as temporary:
+        temporary.write_bytes(b"new")
+    assert link.is_symlink() and target.read_bytes() == b"new"
+
+
+def test_missing_folder_and_folder_as_target(tmp_path):
+    with (
+        pytest.raises(FileNotFoundError, match="folder .*none does not exist"),
+        atomic_path(tmp_path / "none" / "f"),
+    ):
+        pass
+    with pytest.raises(IsADirectoryError, match="folder"), atomic_path(tmp_path):
+        pass
