@@ -12,8 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from typing_extensions import Self
-
 __all__ = ["Console", "StageRecord", "file_size", "table"]
 
 _NAME_WIDTH = 18
@@ -57,7 +55,7 @@ class Console:
         self._logger = logging.getLogger("diff4splat")
         self._level = self._logger.level
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Console":
         self._memory.start()
         self._logger.addHandler(self._handler)
         self._logger.setLevel(logging.WARNING if self.quiet else logging.INFO)

@@ -94,7 +94,7 @@ class UprightPicture:
 
 
 def upright_size(picture: Image.Image, name: str) -> tuple[int, int]:
-    """Height and width of a picture once it is upright, without decoding it.
+    """Height and width of a picture once it is upright, from its header where that is enough.
 
     Args:
         picture: As `opened` gives it.
@@ -104,10 +104,13 @@ def upright_size(picture: Image.Image, name: str) -> tuple[int, int]:
         Height and width, pixels.
 
     Raises:
-        ValueError: If a side is under 16 pixels.
+        ValueError: If a side is under 16 pixels, or a TIFF is damaged.
     """
+    _check_sides(*picture.size, name)
+    if picture.format == "TIFF":  # newer versions of Pillow turn a TIFF on loading, older ones do not
+        with _decoding(name):
+            picture.load()
     width, height = picture.size
-    _check_sides(width, height, name)
     return (width, height) if _orientation(picture) in _SIDEWAYS else (height, width)
 
 

@@ -11,7 +11,6 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from typing_extensions import Self
 
 from diff4splat.backbones import VideoBackbone, get_backbone
 from diff4splat.cameras import Cameras, trajectory
@@ -235,7 +234,7 @@ class Diff4SplatPipeline:
         *,
         revision: str | None = None,
         device: str | torch.device | None = None,
-    ) -> Self:
+    ) -> "Diff4SplatPipeline":
         """Load a pipeline: a bundled one by name, a folder, or a repository of the Hugging Face Hub.
 
         Args:
@@ -300,7 +299,7 @@ class Diff4SplatPipeline:
         }
         (target / CONFIG_NAME).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
-    def to(self, device: str | torch.device) -> Self:
+    def to(self, device: str | torch.device) -> "Diff4SplatPipeline":
         """Move the parts that hold weights to a device.
 
         Args:
