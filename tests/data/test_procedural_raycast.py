@@ -3,6 +3,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from reference.data_raycast import first_hit, is_inside
+
 from diff4splat.data.procedural.motion import axis_angle_matrix
 from diff4splat.data.procedural.raycast import (
     SHAPES,
@@ -12,7 +14,6 @@ from diff4splat.data.procedural.raycast import (
     object_hits,
     surface_points,
 )
-from reference.data_raycast import first_hit, is_inside
 
 
 def one_object(shape, size, rotation, center):
@@ -63,7 +64,9 @@ def test_normals_point_out_of_the_solid(shape):
     torch.testing.assert_close(normals.norm(dim=0), torch.ones_like(normals[0]))
     for point, normal in zip(points.T.numpy(), normals.T.numpy(), strict=True):
         for step, expected in ((1e-5, False), (-1e-5, True)):
-            assert is_inside(shape, (rotation.numpy().T @ (point + step * normal - center)) / size) is expected
+            assert (
+                is_inside(shape, (rotation.numpy().T @ (point + step * normal - center)) / size) is expected
+            )
 
 
 def test_rays_inside_a_room_meet_the_nearest_face():

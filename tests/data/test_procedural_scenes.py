@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 import torch
+
 from diff4splat.cameras import Cameras
 from diff4splat.data import HELD_OUT_SEEDS, procedural_sample, sample_cameras, sample_scenes
 from diff4splat.geometry import project, unproject
@@ -59,7 +60,9 @@ def test_held_out_seeds_lie_beyond_training():
 
 def test_first_camera_is_the_identity_and_paths_are_rigid():
     cameras = sample_cameras(range(50), 7, height=31, width=47)
-    torch.testing.assert_close(cameras.camera_to_world[:, 0], torch.eye(4).expand(50, 4, 4), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        cameras.camera_to_world[:, 0], torch.eye(4).expand(50, 4, 4), atol=1e-6, rtol=0
+    )
     cameras.validate()
     distance = cameras.camera_to_world[..., :3, 3].norm(dim=-1)
     assert distance.max() < 1.2 and (distance[:, -1] > 0.05).float().mean() > 0.5
@@ -114,7 +117,7 @@ def test_depth_of_a_ball_in_closed_form():
 
 @pytest.mark.parametrize("pair", [(0, 2), (2, 0), (1, 2)])
 def test_points_carried_by_their_objects_are_found_in_other_views(rendered, pair):
-    """Unproject in one frame, move to the time of another, project there: depth and object agree where visible."""
+    """Unproject in one frame, move to the time of another, project there: depth and object agree."""
     scenes, cameras, times, frames = rendered
     start, end = pair
     points = unproject(
@@ -163,7 +166,9 @@ def test_colour_travels_with_a_spinning_object():
     )
     scenes = dataclasses.replace(scenes, lighting=lighting)
     frames = scenes.render(cameras, torch.tensor([0.0, 1.0]))
-    points = unproject(frames.depth[:, 0], cameras.camera_to_world[:, 0], cameras.intrinsics[:, 0]).flatten(1, 2)
+    points = unproject(frames.depth[:, 0], cameras.camera_to_world[:, 0], cameras.intrinsics[:, 0]).flatten(
+        1, 2
+    )
     index = frames.object_index[:, 0].flatten(1)
     moved = scenes.move(points, index, torch.zeros(index.shape), torch.ones(index.shape))
     pixels, depth = project(moved, cameras.camera_to_world[:, 1], cameras.intrinsics[:, 1])
@@ -272,3 +277,37 @@ def test_cameras_and_times_must_fit(rendered):
         scenes.render(cameras, times[:2])
     with pytest.raises(ValueError, match="times must lie in"):
         scenes.render(cameras, times + 0.5)
+
+
+def test_tops_share_the_motion_of_what_they_sit_on():
+    """The distance between the centres of a mover and its top stays the same while both move."""
+    scenes = sample_scenes(range(40), texture_size=8)
+    placement = scenes.placement(torch.tensor([[0.0, 0.37, 1.0]]).expand(40, 3))
+    apart = (placement.center[:, :, 0] - placement.center[:, :, 8]).norm(dim=-1)
+    topped = (scenes.size[:, 8] > 0).all(-1) & (scenes.object_index[:, 0] == 1)
+    assert topped.sum() > 5
+    torch.testing.assert_close(apart[topped, 1:], apart[topped, :1].expand(-1, 2), rtol=1e-4, atol=0)
+    turned = placement.center[topped, 2, 8] - placement.center[topped, 0, 8]
+    assert (turned.norm(dim=-1) > 0.05).any()
+    assert (scenes.object_index[topped, 8] == 1).all()
+
+
+def test_first_place_does_not_give_the_direction_away():
+    scenes = sample_scenes(range(1500), texture_size=8)
+    place = (scenes.motion.center[:, :1] @ scenes.level_from_world).squeeze(1)  # in the world frame
+    sideways = place[:, 0] / place[:, 2]
+    right, left = scenes.main_direction[:, 0] > 0.8, scenes.main_direction[:, 0] < -0.8
+    assert right.sum() > 150 and left.sum() > 150
+    assert (sideways[right].mean() - sideways[left].mean()).abs() < 0.06  # standard error 0.015
+
+
+def test_photographs_change_looks_only():
+    pytest.importorskip("skimage")
+    plain = sample_scenes(SEEDS, texture_size=16)
+    painted = sample_scenes(SEEDS, texture_size=16, photographs=True)
+    assert plain.captions == painted.captions
+    torch.testing.assert_close(plain.motion.travel, painted.motion.travel)
+    changed = (plain.surfaces.texels != painted.surfaces.texels).any(-1).any(-1)
+    assert changed.any(dim=0).sum() > 5 and not changed[:, [2, 3, 4]].any()  # clouds and named objects stay
+    tile = painted.surfaces.texels[changed][:, : 16 * 16].unflatten(1, (16, 16))
+    torch.testing.assert_close(tile, tile.flip(2))  # mirrored, hence without a seam

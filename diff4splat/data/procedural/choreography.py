@@ -71,7 +71,7 @@ def draw_motion(draws: Draws, enclosure: Enclosure, props: Props, *, speed: floa
     )
     sway = enclosure.view[:, None, :, 0] * torch.where(doing("sway"), amplitude, 0.0)[..., None]
 
-    # spin: balls on the floor roll, other things on the floor turn about the vertical, floating ones about any axis
+    # spin: balls on the floor roll, other things there turn about the vertical, floating ones about any axis
     length = travel.norm(dim=-1)
     ball = (props.shape == 0)[:, :slots] & props.regular[:, :slots]
     floating = props.floating[:, :slots]

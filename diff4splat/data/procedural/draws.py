@@ -1,7 +1,7 @@
 """Counter-based random numbers: every scene has its own stream, and a batch is drawn at once.
 
-Number ``i`` of a stream is a hash of (seed, stream, i), so that a scene never depends on the batch it is drawn in,
-nor on the device. Torch's own CPU generator keeps only 32 bits of a seed, which would let distant seeds coincide.
+Number ``i`` of a stream is a hash of (seed, stream, i), so that a scene depends neither on the batch it is
+drawn in nor on the device. Torch's own CPU generator keeps 32 bits of a seed: distant seeds would coincide.
 """
 
 from collections.abc import Sequence

@@ -9,12 +9,12 @@ from torch import Tensor
 from diff4splat.data.procedural.captions import SceneWords, write_caption
 from diff4splat.data.procedural.choreography import draw_motion
 from diff4splat.data.procedural.draws import Draws, seed_keys
-from diff4splat.data.procedural.looks import COLORS, Looks, draw_looks
+from diff4splat.data.procedural.looks import CLOUDS, COLORS, Looks, draw_looks
 from diff4splat.data.procedural.motion import RigidMotion
 from diff4splat.data.procedural.photographs import load_photographs
 from diff4splat.data.procedural.props import BEHIND, FRONT, MOTIONS, PARENTS, Props, draw_props
 from diff4splat.data.procedural.scenes import ProceduralScenes
-from diff4splat.data.procedural.shading import Surfaces
+from diff4splat.data.procedural.shading import NUM_WORLD_TEXTURES, Surfaces
 from diff4splat.data.procedural.textures import PATTERNS, hang_photographs, make_textures
 from diff4splat.data.procedural.world import draw_enclosure, draw_lighting
 
@@ -34,18 +34,19 @@ def sample_scenes(
     motion_scale: float = 1.0,
     photographs: bool = False,
 ) -> ProceduralScenes:
-    """Random dynamic scenes; scene i depends on `seeds[i]` and the options only, not on the rest of the batch.
+    """Random dynamic scenes; scene i depends on `seeds[i]` and the options, not on its batch.
 
     Args:
         seeds: Whole numbers in [0, 2**62). Training stays below 2**40; see `HELD_OUT_SEEDS`.
         device: Where the tensors go; the CPU when omitted.
         texture_size: Side of the textures in texels, a power of two of at least 8.
-        num_objects: Fewest and most objects in front, at most three of which move; 1 <= fewest <= most <= 5. There
-            may be furniture, buildings and trees behind them besides.
+        num_objects: Fewest and most objects in front, at most three of which move;
+            1 <= fewest <= most <= 5. There may be furniture, buildings and trees behind them besides.
         static: Whether to let everything stand still.
         motion_scale: Factor on the speed of all motion.
-        photographs: Whether to paint about a third of the surfaces with crops of the photographs that come with
-            scikit-image (it must be installed; nothing is downloaded). Geometry, motion and captions stay the same.
+        photographs: Whether to paint a third of the surfaces that captions do not speak of with crops of the
+            photographs that come with scikit-image (an extra: data; nothing is downloaded). Off, so that
+            seeds mean the same everywhere; geometry, motion and captions do not depend on it.
 
     Returns:
         The scenes.
@@ -77,7 +78,8 @@ def sample_scenes(
     keys = seed_keys(seeds, stream=2)
     atlas = make_textures(keys if device is None else keys.to(device), looks.recipes, size=texture_size)
     if photographs:
-        hang_photographs(atlas, Draws(seeds, stream=5), load_photographs())
+        kept = (CLOUDS, NUM_WORLD_TEXTURES, NUM_WORLD_TEXTURES + 1)
+        hang_photographs(atlas, Draws(seeds, stream=5), load_photographs(), kept=kept)
     scenes = ProceduralScenes(
         level_from_world=enclosure.level_from_world,
         shape=props.shape,
@@ -85,7 +87,11 @@ def sample_scenes(
         motion=motion,
         object_index=torch.where(props.moves, number, 0),
         surfaces=Surfaces(
-            texels=atlas.texels, size=atlas.size, tiles_per_unit=looks.tiles_per_unit, shift=looks.shift
+            texels=atlas.texels,
+            size=atlas.size,
+            tiles_per_unit=looks.tiles_per_unit,
+            shift=looks.shift,
+            of_object=(NUM_WORLD_TEXTURES + torch.arange(len(number))).repeat(len(seeds), 1),
         ),
         lighting=lighting,
         main_direction=torch.where(length > 1e-3, travel / length.clamp_min(1e-6), 0.0),
@@ -101,12 +107,8 @@ def _captions(
     still = MOTIONS.index("still")
     spoken = torch.where(props.moves & (speed > 0), props.motion, still).tolist()
     pattern = looks.recipes.pattern[:, -props.size.shape[1] :].tolist()
-    shape, regular, size, color = (
-        props.shape.tolist(),
-        props.regular.tolist(),
-        props.size.tolist(),
-        looks.color.tolist(),
-    )
+    shape, regular, size = props.shape.tolist(), props.regular.tolist(), props.size.tolist()
+    color = looks.color.tolist()
     captions = []
     for scene, (count, numbers) in enumerate(zip(props.count.tolist(), phrasing.tolist(), strict=True)):
         words = [

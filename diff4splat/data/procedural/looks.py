@@ -12,7 +12,7 @@ from diff4splat.data.procedural.shading import NUM_WORLD_TEXTURES
 from diff4splat.data.procedural.textures import PATTERNS, TextureRecipes
 from diff4splat.data.procedural.world import Enclosure
 
-__all__ = ["COLORS", "Looks", "draw_looks"]
+__all__ = ["CLOUDS", "COLORS", "Looks", "draw_looks"]
 
 COLORS = (
     ("red", (0.78, 0.16, 0.13)),
@@ -30,7 +30,8 @@ COLORS = (
 )
 """What a caption calls a colour is what the object is painted with."""
 
-_CLOUDS = 2  # the third texture of the world
+CLOUDS = 2
+"""The texture that paints the clouds, or the ceiling."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def draw_looks(draws: Draws, enclosure: Enclosure, props: Props) -> Looks:
     num = NUM_WORLD_TEXTURES + num_objects
     outdoors = enclosure.outdoors[:, None]
     world = torch.arange(num) < NUM_WORLD_TEXTURES
-    clouds = outdoors & (torch.arange(num) == _CLOUDS)
+    clouds = outdoors & (torch.arange(num) == CLOUDS)
     trunk = torch.zeros(len(outdoors), num, dtype=torch.bool)
     trunk[:, NUM_WORLD_TEXTURES : NUM_WORLD_TEXTURES + FRONT + BEHIND] = props.tree[:, : FRONT + BEHIND]
     crown = torch.zeros_like(trunk)

@@ -38,9 +38,7 @@ def load_photographs() -> tuple[Float[Tensor, "rgb=3 height width"], ...]:
     folder = Path(package.origin).parent / "data" if package is not None and package.origin else None
     found = [folder / name for name in _FILES if (folder / name).is_file()] if folder else []
     if not found:
-        raise ModuleNotFoundError(
-            "photographs=True needs the images of scikit-image: pip install scikit-image"
-        )
+        raise ModuleNotFoundError("photographs=True needs scikit-image: pip install 'diff4splat[data]'")
     from skimage.io import imread
 
     images = []

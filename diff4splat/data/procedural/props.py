@@ -1,4 +1,4 @@
-"""Things in a scene: movers and clutter in front, furniture, buildings and trees behind, and tops that sit on them."""
+"""Things in a scene: movers and clutter in front, furniture and trees behind, and tops that sit on them."""
 
 import math
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _MOTION_WEIGHTS = (0.18, 0.18, 0.11, 0.11, 0.1, 0.1, 0.1, 0.05, 0.04, 0.03)
 
 @dataclass(frozen=True)
 class Props:
-    """Objects at time 0, in the level frame; the slots of `PARENTS` hold the tops and share their parents' poses.
+    """Objects at time 0, level frame; the last slots hold tops, which share the poses of their `PARENTS`.
 
     Args:
         count: Objects in front.

@@ -1,8 +1,8 @@
 """First hits of rays: the room or the ground and sky around them, and the objects in it, all in closed form.
 
-Every object is the unit cube, the unit ball or the unit cylinder under an affine map, so one test serves all: the ray
-is inside three slabs and inside one quadric whose axes may be switched off. Only rays that pass an object's bounding
-sphere are tested (a list of ray-object pairs), which leaves a few per cent of all pairs.
+Every object is the unit cube, the unit ball or the unit cylinder under an affine map, so one test serves all:
+the ray is inside three slabs and inside one quadric whose axes may be switched off. Only rays that pass an
+object's bounding sphere are tested (a list of ray-object pairs), which leaves a few per cent of all pairs.
 """
 
 import math
@@ -142,7 +142,8 @@ def surface_points(
         objects: The objects, one axis of bundles.
 
     Returns:
-        Position in the object's unit space; outward unit normal in the frame; whether the point lies on a curved side.
+        Position in the object's unit space; outward unit normal in the frame; whether the point lies on a
+        curved side.
     """
     kinds = torch.tensor(_QUADRIC_AXES, device=points.device, dtype=points.dtype)[objects.shape]
     table = (

@@ -1,4 +1,4 @@
-"""Training samples from procedural scenes: video, cameras, depth, objects, tracks and captions in one call."""
+"""Training samples from procedural scenes: video, cameras, depth, objects, tracks and captions at once."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -72,8 +72,8 @@ def procedural_sample(
         `video` [batch frame 3 height width] in [0, 1]; `camera_to_world` [batch frame 4 4] and `intrinsics`
         [batch frame 3 3]; `times` [batch frame]; `depth` [batch frame height width], z-depth; `object_index`
         [batch frame height width]; `tracks` [batch frame track 3], world positions of points seen in frame 0;
-        `track_object` [batch track]; `track_visibility` [batch frame track]; `main_direction` [batch 3]; `caption`, a
-        tuple of strings; and the `scenes` and `cameras` objects themselves.
+        `track_object` [batch track]; `track_visibility` [batch frame track]; `main_direction` [batch 3];
+        `caption`, a tuple of strings; and the `scenes` and `cameras` objects themselves.
     """
     seeds = [seeds] if isinstance(seeds, int) else list(seeds)
     scenes = sample_scenes(seeds, device=device, **(scene_options or {}))
@@ -84,7 +84,7 @@ def procedural_sample(
     times = time.to(scenes.device).expand(len(seeds), -1)
     frames = scenes.render(cameras, times, supersample=supersample)
 
-    # pick the pixels of frame 0 with the largest random keys; pixels of movers get a head start for half of the picks
+    # pick the pixels of frame 0 with the largest random keys; for half of the picks, movers get a head start
     keys = white_noise(seed_keys(seeds, stream=4).to(scenes.device), height * width)
     index = frames.object_index[:, 0].flatten(1)
     moving = (keys + (index > 0)).topk(min(num_tracks // 2, height * width), dim=1).indices

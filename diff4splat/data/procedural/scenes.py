@@ -1,7 +1,8 @@
-"""A batch of small dynamic worlds with exact geometry: rendered from any camera at any time by ray casting."""
+"""Batches of small dynamic worlds with exact geometry: any camera, any time, by ray casting."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -23,7 +24,7 @@ class ProceduralFrames:
     Args:
         color: In [0, 1].
         depth: z-depth in scene units, finite everywhere (the sky is a far dome).
-        object_index: 0 for the static world (room, ground, sky, furniture), i >= 1 for the i-th moving object.
+        object_index: 0 for the static world (room, ground, sky, furniture), i >= 1 for the i-th mover.
     """
 
     color: Float[Tensor, "batch frame rgb=3 height width"]
@@ -35,7 +36,7 @@ class ProceduralFrames:
 class ProceduralScenes:
     """Dynamic scenes in the axes of their first camera (+x right, +y down, +z forward).
 
-    Inside, geometry lives in a level frame with the same origin, +y along gravity and the walls along the axes.
+    Inside, geometry lives in a level frame with the same origin, +y along gravity and walls along the axes.
 
     Args:
         level_from_world: Rotation from the world to the level frame.
@@ -45,8 +46,8 @@ class ProceduralScenes:
         object_index: Number of each object in the object maps; 0 for furniture.
         surfaces: Textures and where they go.
         lighting: Light, sky and air.
-        main_direction: Unit direction of the main object's travel from time 0 to time 1, in the world frame; zero when
-            it does not travel.
+        main_direction: Unit direction of the main object's travel over the clip, world frame; zero when it
+            does not travel.
         captions: One sentence per scene.
     """
 
@@ -71,7 +72,7 @@ class ProceduralScenes:
         return self.size.device
 
     def _map(self, function: Callable[[Tensor], Tensor], captions: tuple[str, ...]) -> "ProceduralScenes":
-        values: dict = {}
+        values: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, Tensor):
@@ -89,6 +90,19 @@ class ProceduralScenes:
     def select(self, scenes: slice) -> "ProceduralScenes":
         """Some of the scenes (views of the tensors)."""
         return self._map(lambda tensor: tensor[scenes], self.captions[scenes])
+
+    def _without_empty_slots(self) -> "ProceduralScenes":
+        used = self.size.amax((0, 2)) > 0
+        used[0] = True
+        used = used.nonzero().squeeze(-1)
+        return replace(
+            self,
+            shape=self.shape[:, used],
+            size=self.size[:, used],
+            motion=self.motion.map(lambda tensor: tensor[:, used]),
+            object_index=self.object_index[:, used],
+            surfaces=replace(self.surfaces, of_object=self.surfaces.of_object[:, used]),
+        )
 
     def placement(self, times: Float[Tensor, "batch frame"]) -> Placement:
         """Where every object is, in the level frame, one set per scene and frame.
@@ -129,7 +143,8 @@ class ProceduralScenes:
             The frames; depth and object numbers are those of the ray through the pixel centre.
 
         Raises:
-            ValueError: If batch or frame counts differ, a time is outside [0, 1], or `supersample` is below 1.
+            ValueError: If batch or frame counts differ, a time is outside [0, 1] (checked on the CPU
+                only), or `supersample` is below 1.
         """
         if cameras.batch_shape != (self.num_scenes,):
             raise ValueError(
@@ -154,7 +169,9 @@ class ProceduralScenes:
         for start in range(0, self.num_scenes, step):
             chosen = slice(start, start + step)
             parts.append(
-                self.select(chosen)._render(
+                self.select(chosen)
+                ._without_empty_slots()
+                ._render(
                     cameras.camera_to_world[chosen].to(self.size),
                     cameras.intrinsics[chosen].to(self.size),
                     cameras.height,
@@ -193,18 +210,13 @@ class ProceduralScenes:
 
         bundles = rays(1)
         hits = cast(bundles, objects, self.lighting)
+        slot = hits.slot
         shape = {"f": times.shape[1], "h": height, "w": width}
         depth = rearrange(hits.depth, "(b f) (h w) -> b f h w", **shape)
         if supersample > 1:
             bundles = rays(supersample)
-            color = shade(
-                cast(bundles, objects, self.lighting),
-                bundles,
-                objects,
-                self.surfaces,
-                self.lighting,
-                pixel_size / supersample,
-            )
+            hits = cast(bundles, objects, self.lighting)
+            color = shade(hits, bundles, objects, self.surfaces, self.lighting, pixel_size / supersample)
             color = rearrange(
                 color,
                 "(b f) c (h s w r) -> b f c h w s r",
@@ -217,7 +229,7 @@ class ProceduralScenes:
             color = shade(hits, bundles, objects, self.surfaces, self.lighting, pixel_size)
             color = rearrange(color, "(b f) c (h w) -> b f c h w", **shape)
         numbers = torch.cat([torch.zeros_like(self.object_index[:, :1]), self.object_index], dim=1)
-        index = numbers.gather(1, rearrange(hits.slot, "(b f) r -> b (f r)", f=shape["f"]) + 1)
+        index = numbers.gather(1, rearrange(slot, "(b f) r -> b (f r)", f=shape["f"]) + 1)
         return color, depth, rearrange(index, "b (f h w) -> b f h w", **shape)
 
     def poses(self, times: Float[Tensor, "batch time"]) -> Float[Tensor, "batch time index 4 4"]:

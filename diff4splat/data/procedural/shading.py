@@ -32,12 +32,14 @@ class Surfaces:
         size: See `TextureAtlas`.
         tiles_per_unit: Texture tiles per scene unit.
         shift: Offset of the texture in tiles.
+        of_object: Texture of each object.
     """
 
     texels: Float[Tensor, "batch texture texel rgb=3"]
     size: int
     tiles_per_unit: Float[Tensor, "batch texture"]
     shift: Float[Tensor, "batch texture uv=2"]
+    of_object: Int64[Tensor, "batch object"]
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Surfaces":
         """Apply one function to every tensor."""
@@ -46,6 +48,7 @@ class Surfaces:
             size=self.size,
             tiles_per_unit=function(self.tiles_per_unit),
             shift=function(self.shift),
+            of_object=function(self.of_object),
         )
 
 
@@ -217,13 +220,14 @@ class _Spots:
 def _enclosure_spots(
     hits: Hits, bundles: Bundles, points: Tensor, from_light: Tensor, surfaces: Surfaces, lighting: Lighting
 ) -> _Spots:
-    """Floor, walls, ceiling and sky, mapped by their plane; classes 0 wall, 1 floor, 2 wall, 3 sky, 4 ceiling."""
+    """Floor, walls, ceiling and sky, mapped by their plane."""
     num_textures = surfaces.texels.shape[1]
     num_frames = len(points) // len(surfaces.texels)
     x, y, z = points.unbind(1)
     face = hits.face
     axis = face.clamp_max(2)[:, None]
     level = (face & 1) == 1  # floor, ceiling and sky are mapped from above
+    # 0 and 2 wall, 1 floor, 3 sky, 4 ceiling
     kind = face + 3 * ((face == 1) & (bundles.directions[:, 1] < 0))
     which = torch.tensor([1, 0, 1, 2, 2], device=face.device)
     first = torch.arange(len(surfaces.texels), device=face.device) * num_textures
@@ -253,8 +257,8 @@ def _put_object_spots(
     objects: Placement,
     surfaces: Surfaces,
 ) -> None:
-    """Overwrite the spots where an object is first: round sides are wrapped, flat faces mapped by their plane."""
-    num_frames, num_objects = objects.shape.shape[1:]
+    """Overwrite the spots where an object is first: round sides are wrapped, faces mapped by their plane."""
+    num_frames = objects.shape.shape[1]
     num_rays = spots.u.shape[1]
     flat, ray = _flat(objects), won.ray
     start = ray + 2 * num_rays * torch.div(ray, num_rays, rounding_mode="floor")
@@ -266,8 +270,10 @@ def _put_object_spots(
     position, normal, side = surface_points(won, at_hits(points), flat)
     size = flat.size.flatten(0, 1).T.contiguous().index_select(1, won.pair)
     local = position * size
-    scene = torch.div(won.pair, num_objects * num_frames, rounding_mode="floor")
-    texture = scene * surfaces.texels.shape[1] + NUM_WORLD_TEXTURES + won.pair % num_objects
+    scene = torch.arange(len(surfaces.texels), device=ray.device)[:, None] * surfaces.texels.shape[1]
+    texture = (
+        (scene + surfaces.of_object).repeat_interleave(num_frames, 0).flatten().index_select(0, won.pair)
+    )
     tiles = surfaces.tiles_per_unit.flatten().index_select(0, texture)
     shift = surfaces.shift.flatten(0, 1).T.contiguous().index_select(1, texture)
 

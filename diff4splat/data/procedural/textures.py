@@ -181,19 +181,21 @@ def hang_photographs(
     draws: Draws,
     photographs: Sequence[Float[Tensor, "rgb=3 _ _"]],
     *,
+    kept: Sequence[int],
     share: float = 0.35,
 ) -> None:
-    """Overwrite some textures, never the clouds, with mirrored crops of photographs (mirrored, so that they tile).
+    """Overwrite some textures with mirrored crops of photographs (mirrored, so that they tile).
 
     Args:
         atlas: Textures, changed in place.
         draws: Random numbers, one stream per scene.
         photographs: Images in [0, 1], at least 64 pixels on a side.
+        kept: Textures to leave alone.
         share: Part of the textures to overwrite.
     """
     num_scenes, num_textures = atlas.texels.shape[:2]
     chosen = draws.chance(share, num_textures)
-    chosen[:, 2] = False
+    chosen[:, kept] = False
     which = draws.choose([1] * len(photographs), num_textures)
     extent, place = draws.uniform(0.35, 1.0, num_textures), draws.uniform(0.0, 1.0, num_textures, 2)
     half = atlas.size // 2

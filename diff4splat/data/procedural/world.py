@@ -18,7 +18,7 @@ _FAR = 200.0
 
 @dataclass(frozen=True)
 class Enclosure:
-    """The room or the open ground around the first camera, in the level frame (origin at the camera, +y down).
+    """The room or open ground around the first camera, level frame (origin at the camera, +y down).
 
     Args:
         outdoors: Whether there is a sky.
