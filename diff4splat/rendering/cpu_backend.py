@@ -54,7 +54,7 @@ def rasterize(
         quaternions: Rotations, wxyz, any nonzero length.
         scales: Standard deviations along the axes, world units.
         opacities: In [0, 1].
-        colors: Non-negative colours, one set per camera, or one for all.
+        colors: Colours, negative values count as 0; one set per camera, or one for all.
         world_to_camera: Rigid transforms into OpenCV camera frames.
         intrinsics: Pixels, no skew.
         height: Image height, pixels.
@@ -120,7 +120,7 @@ class _Rasterize(torch.autograd.Function):
                     height, width, near, far, eps2d, radius_clip, antialiased, rows, boxes, keys, num_tiles,
                 )  # fmt: skip
                 if broken:
-                    _name_broken_input(*tensors[:5])
+                    reference.check_values(*tensors[:5])
                 pairs, tile_starts, slot_starts = kernels.bin_gaussians(
                     keys, num_tiles, boxes, tiles_x, tiles_y
                 )
@@ -158,7 +158,8 @@ class _Rasterize(torch.autograd.Function):
                     grad_color[frame], grad_alpha[frame, 0], grad_depth[frame, 0], slots,
                 )  # fmt: skip
                 kernels.project_backward(
-                    means, quaternions, scales, opacities, *_camera(poses, intrinsics, frame), height, width, eps2d,
+                    means, quaternions, scales, opacities, colors[min(frame, len(colors) - 1)],
+                    *_camera(poses, intrinsics, frame), height, width, eps2d,
                     antialiased, num_tiles, slot_starts, slots, *results[:4], results[4][min(frame, len(colors) - 1)], blocks,
                 )  # fmt: skip
                 totals = blocks.sum(axis=0)
@@ -232,22 +233,3 @@ def _refuse_forked_process() -> None:
             "not survive that. Start the process with 'spawn' or 'forkserver' (for a DataLoader: "
             "multiprocessing_context='spawn'), or render only in the child."
         )
-
-
-def _name_broken_input(
-    means: Tensor, quaternions: Tensor, scales: Tensor, opacities: Tensor, colors: Tensor
-) -> None:
-    named = {
-        "means": means,
-        "quaternions": quaternions,
-        "scales": scales,
-        "opacities": opacities,
-        "harmonics": colors,
-    }
-    for name, value in named.items():
-        bad = int((~torch.isfinite(value)).sum())
-        if bad:
-            raise ValueError(
-                f"{name} must be finite, got {bad} of {value.numel()} values that are NaN or infinite."
-            )
-    raise ValueError("quaternions must not have length zero.")

@@ -1,7 +1,8 @@
 """Numba kernels: Gaussians onto the image plane of one camera, and the gradient of that.
 
-Arithmetic is in float64: it costs nothing measurable beside the rasterizer, and keeps the depth order and thin footprints exact.
-The notation follows `reference.project_gaussians`: N = J W R S is the 2x3 square root of the covariance on the image.
+Arithmetic is in float64: beside the rasterizer it costs nothing that could be measured, and it keeps the depth
+order and thin footprints exact. Notation as in `reference.project_gaussians`: N = J W R S is the 2x3 square root
+of the covariance on the image. Matrices are flat tuples, row by row, which numba keeps in registers.
 """
 
 import math
@@ -16,113 +17,131 @@ __all__ = ["project_backward", "project_forward"]
 
 _LOG2_E = 1.4426950408889634
 _BOX_MARGIN = 1.0005  # float32 rounding near the alpha threshold must not meet the edge of the box
-_FLOAT32_MAX = 3.0e38
+_FLOAT32_MAX = 3.4028235e38
 
 
 @inlined
-def _camera_half(
-    mean, quaternion, scale, camera, intrinsics, height, width, rotation, factor, jacobian, half
-):
-    """Fill R, W R S (`factor`), J and J W R S (`half`); return centre in the camera frame, x/z, y/z and |q|."""
-    length = math.sqrt(quaternion[0] ** 2 + quaternion[1] ** 2 + quaternion[2] ** 2 + quaternion[3] ** 2)
-    w, x, y, z = (
-        quaternion[0] / length,
-        quaternion[1] / length,
-        quaternion[2] / length,
-        quaternion[3] / length,
+def _product(a, b):
+    """3x3 times 3x3."""
+    return (
+        a[0] * b[0] + a[1] * b[3] + a[2] * b[6],
+        a[0] * b[1] + a[1] * b[4] + a[2] * b[7],
+        a[0] * b[2] + a[1] * b[5] + a[2] * b[8],
+        a[3] * b[0] + a[4] * b[3] + a[5] * b[6],
+        a[3] * b[1] + a[4] * b[4] + a[5] * b[7],
+        a[3] * b[2] + a[4] * b[5] + a[5] * b[8],
+        a[6] * b[0] + a[7] * b[3] + a[8] * b[6],
+        a[6] * b[1] + a[7] * b[4] + a[8] * b[7],
+        a[6] * b[2] + a[7] * b[5] + a[8] * b[8],
     )
-    rotation[0, 0] = 1.0 - 2.0 * (y * y + z * z)
-    rotation[0, 1] = 2.0 * (x * y - w * z)
-    rotation[0, 2] = 2.0 * (x * z + w * y)
-    rotation[1, 0] = 2.0 * (x * y + w * z)
-    rotation[1, 1] = 1.0 - 2.0 * (x * x + z * z)
-    rotation[1, 2] = 2.0 * (y * z - w * x)
-    rotation[2, 0] = 2.0 * (x * z - w * y)
-    rotation[2, 1] = 2.0 * (y * z + w * x)
-    rotation[2, 2] = 1.0 - 2.0 * (x * x + y * y)
-    for i in range(3):
-        for k in range(3):
-            total = 0.0
-            for j in range(3):
-                total += camera[i, j] * rotation[j, k]
-            factor[i, k] = total * scale[k]
-    px = camera[0, 0] * mean[0] + camera[0, 1] * mean[1] + camera[0, 2] * mean[2] + camera[0, 3]
-    py = camera[1, 0] * mean[0] + camera[1, 1] * mean[1] + camera[1, 2] * mean[2] + camera[1, 3]
-    pz = camera[2, 0] * mean[0] + camera[2, 1] * mean[1] + camera[2, 2] * mean[2] + camera[2, 3]
-    u, v = px / pz, py / pz
-    fx, fy, cx, cy = intrinsics[0], intrinsics[1], intrinsics[2], intrinsics[3]
-    clamped_u = min(max(u, -(cx + 0.15 * width) / fx), (1.15 * width - cx) / fx)
-    clamped_v = min(max(v, -(cy + 0.15 * height) / fy), (1.15 * height - cy) / fy)
-    jacobian[0, 0] = fx / pz
-    jacobian[0, 1] = 0.0
-    jacobian[0, 2] = -fx * clamped_u / pz
-    jacobian[1, 0] = 0.0
-    jacobian[1, 1] = fy / pz
-    jacobian[1, 2] = -fy * clamped_v / pz
-    for k in range(3):
-        half[0, k] = jacobian[0, 0] * factor[0, k] + jacobian[0, 2] * factor[2, k]
-        half[1, k] = jacobian[1, 1] * factor[1, k] + jacobian[1, 2] * factor[2, k]
-    return pz, u, v, length
+
+
+@inlined
+def _transposed(a):
+    return a[0], a[3], a[6], a[1], a[4], a[7], a[2], a[5], a[8]
+
+
+@inlined
+def _dot(ax, ay, az, bx, by, bz):
+    return ax * bx + ay * by + az * bz
+
+
+@inlined
+def _rotation(w, x, y, z):
+    """Rotation matrix of a unit quaternion."""
+    return (
+        1.0 - 2.0 * (y * y + z * z),
+        2.0 * (x * y - w * z),
+        2.0 * (x * z + w * y),
+        2.0 * (x * y + w * z),
+        1.0 - 2.0 * (x * x + z * z),
+        2.0 * (y * z - w * x),
+        2.0 * (x * z - w * y),
+        2.0 * (y * z + w * x),
+        1.0 - 2.0 * (x * x + y * y),
+    )
+
+
+@inlined
+def _stretched(a, sx, sy, sz):
+    """A 3x3 matrix with its columns scaled."""
+    return a[0] * sx, a[1] * sy, a[2] * sz, a[3] * sx, a[4] * sy, a[5] * sz, a[6] * sx, a[7] * sy, a[8] * sz
+
+
+@inlined
+def _half(f, jx, jxz, jy, jyz):
+    """N = J F for the Jacobian [[jx, 0, jxz], [0, jy, jyz]], and the entries xx, xy, yy of N N^T."""
+    ax, ay, az = jx * f[0] + jxz * f[6], jx * f[1] + jxz * f[7], jx * f[2] + jxz * f[8]
+    bx, by, bz = jy * f[3] + jyz * f[6], jy * f[4] + jyz * f[7], jy * f[5] + jyz * f[8]
+    covariance = (ax * ax + ay * ay + az * az, ax * bx + ay * by + az * bz, bx * bx + by * by + bz * bz)
+    return (ax, ay, az, bx, by, bz), covariance
+
+
+@inlined
+def _limits(size, focal, center):
+    """Range of x/z (y/z) outside which the Jacobian is taken at its end: the field of view and 15 % more."""
+    return -(center + 0.15 * size) / focal, (1.15 * size - center) / focal
+
+
+@inlined
+def _is_finite(a, b, c):
+    return (abs(a) <= _FLOAT32_MAX) & (abs(b) <= _FLOAT32_MAX) & (abs(c) <= _FLOAT32_MAX)
+
+
+@inlined
+def _pose(camera):
+    """The rotation of a 3x4 camera matrix."""
+    return (
+        camera[0, 0],
+        camera[0, 1],
+        camera[0, 2],
+        camera[1, 0],
+        camera[1, 1],
+        camera[1, 2],
+        camera[2, 0],
+        camera[2, 1],
+        camera[2, 2],
+    )
 
 
 @kernel
 def project_forward(
-    means,
-    quaternions,
-    scales,
-    opacities,
-    colors,
-    camera,
-    intrinsics,
-    height,
-    width,
-    near,
-    far,
-    eps2d,
-    radius_clip,
-    antialiased,
-    rows,
-    boxes,
-    keys,
-    num_tiles,
-):
-    """Fill one row per Gaussian and count the tiles it touches (0 = not visible); return how many are not finite.
+    means, quaternions, scales, opacities, colors, camera, intrinsics, height, width,
+    near, far, eps2d, radius_clip, antialiased, rows, boxes, keys, num_tiles,
+):  # fmt: skip
+    """Fill one row per Gaussian and count the tiles it touches (0 = not visible); return how many are no Gaussian.
 
     A row is (x, y, A, B, C, opacity, r, g, b, z) with the footprint 2^(A dx^2 + B dx dy + C dy^2); a box is
-    (left, top, right, bottom) in pixels, ends excluded; a key is z as an ordered integer.
+    (left, top, right, bottom) in pixels, ends excluded; a key is z as an integer of the same order.
     """
     count = means.shape[0]
     broken = np.zeros(NUM_BLOCKS, np.int64)
     for block in numba.prange(NUM_BLOCKS):
-        rotation, factor = np.empty((3, 3)), np.empty((3, 3))
-        jacobian, half = np.empty((2, 3)), np.empty((2, 3))
-        mean, quaternion, scale = np.empty(3), np.empty(4), np.empty(3)
+        w = _pose(camera)
+        fx, fy, cx, cy = intrinsics[0], intrinsics[1], intrinsics[2], intrinsics[3]
+        low_u, high_u = _limits(width, fx, cx)
+        low_v, high_v = _limits(height, fy, cy)
         for g in range(count * block // NUM_BLOCKS, count * (block + 1) // NUM_BLOCKS):
             num_tiles[g] = 0
-            size = 0.0
-            for k in range(3):
-                mean[k], scale[k] = means[g, k], scales[g, k]
-                size = max(size, abs(mean[k]), abs(scale[k]))
-                finite = abs(mean[k]) <= _FLOAT32_MAX and abs(scale[k]) <= _FLOAT32_MAX
-                if not finite or not abs(colors[g, k]) <= _FLOAT32_MAX:
-                    size = np.inf
-            squared = 0.0
-            for k in range(4):
-                quaternion[k] = quaternions[g, k]
-                squared += quaternion[k] * quaternion[k]
-            if not (size <= _FLOAT32_MAX and 0.0 < squared < np.inf and abs(opacities[g]) <= _FLOAT32_MAX):
+            mx, my, mz = np.float64(means[g, 0]), np.float64(means[g, 1]), np.float64(means[g, 2])
+            sx, sy, sz = np.float64(scales[g, 0]), np.float64(scales[g, 1]), np.float64(scales[g, 2])
+            qw, qx = np.float64(quaternions[g, 0]), np.float64(quaternions[g, 1])
+            qy, qz = np.float64(quaternions[g, 2]), np.float64(quaternions[g, 3])
+            opacity = np.float64(opacities[g])
+            length = math.sqrt(qw * qw + qx * qx + qy * qy + qz * qz)
+            finite = _is_finite(mx, my, mz) & _is_finite(sx, sy, sz) & _is_finite(opacity, length, 0.0)
+            if not (finite & _is_finite(colors[g, 0], colors[g, 1], colors[g, 2]) & (length > 0.0)):
                 broken[block] += 1
                 continue
-            pz = camera[2, 0] * mean[0] + camera[2, 1] * mean[1] + camera[2, 2] * mean[2] + camera[2, 3]
-            opacity = np.float64(opacities[g])
-            if pz < near or pz > far or opacity < ALPHA_THRESHOLD:
+            z = _dot(w[6], w[7], w[8], mx, my, mz) + camera[2, 3]
+            if z < near or z > far or opacity < ALPHA_THRESHOLD:
                 continue
-            pz, u, v, _ = _camera_half(
-                mean, quaternion, scale, camera, intrinsics, height, width, rotation, factor, jacobian, half
-            )
-            xx = half[0, 0] * half[0, 0] + half[0, 1] * half[0, 1] + half[0, 2] * half[0, 2]
-            xy = half[0, 0] * half[1, 0] + half[0, 1] * half[1, 1] + half[0, 2] * half[1, 2]
-            yy = half[1, 0] * half[1, 0] + half[1, 1] * half[1, 1] + half[1, 2] * half[1, 2]
+            u = (_dot(w[0], w[1], w[2], mx, my, mz) + camera[0, 3]) / z
+            v = (_dot(w[3], w[4], w[5], mx, my, mz) + camera[1, 3]) / z
+            rotation = _rotation(qw / length, qx / length, qy / length, qz / length)
+            factor = _stretched(_product(w, rotation), sx, sy, sz)
+            jxz, jyz = -fx * min(max(u, low_u), high_u) / z, -fy * min(max(v, low_v), high_v) / z
+            _, (xx, xy, yy) = _half(factor, fx / z, jxz, fy / z, jyz)
             before = xx * yy - xy * xy
             xx += eps2d
             yy += eps2d
@@ -137,8 +156,7 @@ def project_forward(
             reach_x, reach_y = reach * math.sqrt(xx), reach * math.sqrt(yy)
             if math.ceil(reach_x) <= radius_clip and math.ceil(reach_y) <= radius_clip:
                 continue
-            x = intrinsics[0] * u + intrinsics[2]
-            y = intrinsics[1] * v + intrinsics[3]
+            x, y = fx * u + cx, fy * v + cy
             reach_x, reach_y = reach_x * _BOX_MARGIN, reach_y * _BOX_MARGIN
             # clamped before the conversion: a float beyond the integers has no defined integer
             left = int(math.ceil(min(max(x - reach_x - 0.5, 0.0), float(width))))
@@ -152,8 +170,9 @@ def project_forward(
             rows[g, 3] = np.float32(_LOG2_E * xy / determinant)
             rows[g, 4] = np.float32(-0.5 * _LOG2_E * xx / determinant)
             rows[g, 5] = np.float32(opacity)
-            rows[g, 6], rows[g, 7], rows[g, 8] = colors[g, 0], colors[g, 1], colors[g, 2]
-            depth = np.float32(pz)
+            for k in range(3):
+                rows[g, 6 + k] = max(colors[g, k], np.float32(0.0))
+            depth = np.float32(z)
             rows[g, 9] = depth
             keys[g] = depth.view(np.uint32)
             boxes[g, 0], boxes[g, 1], boxes[g, 2], boxes[g, 3] = left, top, right, bottom
@@ -164,194 +183,147 @@ def project_forward(
 
 @kernel
 def project_backward(
-    means,
-    quaternions,
-    scales,
-    opacities,
-    camera,
-    intrinsics,
-    height,
-    width,
-    eps2d,
-    antialiased,
-    num_tiles,
-    slot_starts,
-    slots,
-    grad_means,
-    grad_quaternions,
-    grad_scales,
-    grad_opacities,
-    grad_colors,
-    grad_camera,
-):
+    means, quaternions, scales, opacities, colors, camera, intrinsics, height, width, eps2d, antialiased,
+    num_tiles, slot_starts, slots,
+    grad_means, grad_quaternions, grad_scales, grad_opacities, grad_colors, grad_camera,
+):  # fmt: skip
     """Add the gradients of one frame, from those of its (Gaussian, tile) pairs.
 
-    A slot holds sums over the pixels of one pair: gradients of r, g, b and z, then the moments 1, dx, dy, dx^2, dx dy, dy^2 of
-    -dL/dsigma, where sigma is half the squared Mahalanobis distance. `grad_camera` gets, per block of Gaussians, the
-    gradients of the 3x4 `camera` and of (fx, fy, cx, cy).
+    A slot holds sums over the pixels of one pair: gradients of r, g, b and z, then the moments 1, dx, dy, dx^2,
+    dx dy, dy^2 of -dL/dsigma, where sigma is half the squared Mahalanobis distance. `grad_camera` gets, per block
+    of Gaussians, the gradients of the 3x4 `camera` and of (fx, fy, cx, cy).
     """
     count = means.shape[0]
     for block in numba.prange(NUM_BLOCKS):
-        rotation, factor = np.empty((3, 3)), np.empty((3, 3))
-        jacobian, half = np.empty((2, 3)), np.empty((2, 3))
-        mean, quaternion, scale = np.empty(3), np.empty(4), np.empty(3)
-        sums, d_half, d_jacobian = np.empty(10), np.empty((2, 3)), np.empty((2, 3))
-        d_factor, d_shape, d_center = np.empty((3, 3)), np.empty((3, 3)), np.empty(3)
+        w = _pose(camera)
+        fx, fy, cx, cy = intrinsics[0], intrinsics[1], intrinsics[2], intrinsics[3]
+        low_u, high_u = _limits(width, fx, cx)
+        low_v, high_v = _limits(height, fy, cy)
         pose = np.zeros((3, 4))
         d_fx, d_fy, d_cx, d_cy = 0.0, 0.0, 0.0, 0.0
-        fx, fy, cx, cy = intrinsics[0], intrinsics[1], intrinsics[2], intrinsics[3]
         for g in range(count * block // NUM_BLOCKS, count * (block + 1) // NUM_BLOCKS):
             if num_tiles[g] == 0:
                 continue
-            sums[:] = 0.0
+            d_r, d_g, d_b, d_z = 0.0, 0.0, 0.0, 0.0
+            m_0, m_x, m_y, m_xx, m_xy, m_yy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
             for slot in range(slot_starts[g], slot_starts[g] + num_tiles[g]):
-                for k in range(10):
-                    sums[k] += slots[slot, k]
-            for k in range(3):
-                mean[k], scale[k] = means[g, k], scales[g, k]
-                grad_colors[g, k] += np.float32(sums[k])
-            for k in range(4):
-                quaternion[k] = quaternions[g, k]
-            pz, u, v, length = _camera_half(
-                mean, quaternion, scale, camera, intrinsics, height, width, rotation, factor, jacobian, half
-            )
-            xx = half[0, 0] * half[0, 0] + half[0, 1] * half[0, 1] + half[0, 2] * half[0, 2]
-            xy = half[0, 0] * half[1, 0] + half[0, 1] * half[1, 1] + half[0, 2] * half[1, 2]
-            yy = half[1, 0] * half[1, 0] + half[1, 1] * half[1, 1] + half[1, 2] * half[1, 2]
+                d_r += slots[slot, 0]
+                d_g += slots[slot, 1]
+                d_b += slots[slot, 2]
+                d_z += slots[slot, 3]
+                m_0 += slots[slot, 4]
+                m_x += slots[slot, 5]
+                m_y += slots[slot, 6]
+                m_xx += slots[slot, 7]
+                m_xy += slots[slot, 8]
+                m_yy += slots[slot, 9]
+            if colors[g, 0] >= 0.0:
+                grad_colors[g, 0] += np.float32(d_r)
+            if colors[g, 1] >= 0.0:
+                grad_colors[g, 1] += np.float32(d_g)
+            if colors[g, 2] >= 0.0:
+                grad_colors[g, 2] += np.float32(d_b)
+            mx, my, mz = np.float64(means[g, 0]), np.float64(means[g, 1]), np.float64(means[g, 2])
+            sx, sy, sz = np.float64(scales[g, 0]), np.float64(scales[g, 1]), np.float64(scales[g, 2])
+            qw, qx = np.float64(quaternions[g, 0]), np.float64(quaternions[g, 1])
+            qy, qz = np.float64(quaternions[g, 2]), np.float64(quaternions[g, 3])
+            length = math.sqrt(qw * qw + qx * qx + qy * qy + qz * qz)
+            qw, qx, qy, qz = qw / length, qx / length, qy / length, qz / length
+            inverse = 1.0 / (_dot(w[6], w[7], w[8], mx, my, mz) + camera[2, 3])
+            u = (_dot(w[0], w[1], w[2], mx, my, mz) + camera[0, 3]) * inverse
+            v = (_dot(w[3], w[4], w[5], mx, my, mz) + camera[1, 3]) * inverse
+            rotation = _rotation(qw, qx, qy, qz)
+            factor = _stretched(_product(w, rotation), sx, sy, sz)
+            clamped_u, clamped_v = min(max(u, low_u), high_u), min(max(v, low_v), high_v)
+            jx, jxz, jy, jyz = fx * inverse, -fx * clamped_u * inverse, fy * inverse, -fy * clamped_v * inverse
+            half, (xx, xy, yy) = _half(factor, jx, jxz, jy, jyz)
             before = xx * yy - xy * xy
             determinant = (xx + eps2d) * (yy + eps2d) - xy * xy
-            conic_xx, conic_xy, conic_yy = (
-                (yy + eps2d) / determinant,
-                -xy / determinant,
-                (xx + eps2d) / determinant,
-            )
+            q_xx, q_xy, q_yy = (yy + eps2d) / determinant, -xy / determinant, (xx + eps2d) / determinant
 
-            # sigma -> conic (as a full symmetric matrix) and centre -> 2D covariance: dL/dC = -Q (dL/dQ) Q
-            q_xx, q_xy, q_yy = -0.5 * sums[7], -0.5 * sums[8], -0.5 * sums[9]
-            d_x = conic_xx * sums[5] + conic_xy * sums[6]
-            d_y = conic_xy * sums[5] + conic_yy * sums[6]
-            a_x, a_y = conic_xx * q_xx + conic_xy * q_xy, conic_xx * q_xy + conic_xy * q_yy
-            b_x, b_y = conic_xy * q_xx + conic_yy * q_xy, conic_xy * q_xy + conic_yy * q_yy
-            c_xx = -(a_x * conic_xx + a_y * conic_xy)
-            c_xy = -(a_x * conic_xy + a_y * conic_yy)
-            c_yy = -(b_x * conic_xy + b_y * conic_yy)
-            opacity = np.float64(opacities[g])
-            if antialiased:
+            # sigma -> centre, and inverse covariance Q -> covariance: dL/dC = -Q (dL/dQ) Q, all symmetric
+            d_x, d_y = q_xx * m_x + q_xy * m_y, q_xy * m_x + q_yy * m_y
+            a_xx, a_xy = q_xx * m_xx + q_xy * m_xy, q_xx * m_xy + q_xy * m_yy
+            a_yx, a_yy = q_xy * m_xx + q_yy * m_xy, q_xy * m_xy + q_yy * m_yy
+            c_xx = 0.5 * (a_xx * q_xx + a_xy * q_xy)
+            c_xy = 0.5 * (a_xx * q_xy + a_xy * q_yy)
+            c_yy = 0.5 * (a_yx * q_xy + a_yy * q_yy)
+            grad_opacities[g] += np.float32(m_0 / opacities[g])
+            if antialiased:  # the opacity was multiplied by sqrt(ratio)
                 ratio = before / determinant
-                root = math.sqrt(ratio)
-                grad_opacities[g] += np.float32(sums[4] / opacity)
-                d_ratio = (
-                    0.5 * sums[4] / ratio
-                )  # opacity' = opacity root, so dL/dratio = opacity dL/dopacity' / (2 root)
+                d_ratio = 0.5 * m_0 / ratio
                 c_xx += d_ratio * (yy - ratio * (yy + eps2d)) / determinant
                 c_yy += d_ratio * (xx - ratio * (xx + eps2d)) / determinant
                 c_xy -= d_ratio * (1.0 - ratio) * xy / determinant
-            else:
-                grad_opacities[g] += np.float32(sums[4] / opacity)
 
-            # 2D covariance -> N = J (W R S)
-            for k in range(3):
-                d_half[0, k] = 2.0 * (c_xx * half[0, k] + c_xy * half[1, k])
-                d_half[1, k] = 2.0 * (c_xy * half[0, k] + c_yy * half[1, k])
-            for i in range(2):
-                for j in range(3):
-                    total = 0.0
-                    for k in range(3):
-                        total += d_half[i, k] * factor[j, k]
-                    d_jacobian[i, j] = total
-            for j in range(3):
-                for k in range(3):
-                    d_factor[j, k] = jacobian[0, j] * d_half[0, k] + jacobian[1, j] * d_half[1, k]
+            # covariance -> N -> J and F = W R S
+            c_xx, c_xy, c_yy = 2.0 * c_xx, 2.0 * c_xy, 2.0 * c_yy
+            ax, bx = c_xx * half[0] + c_xy * half[3], c_xy * half[0] + c_yy * half[3]
+            ay, by = c_xx * half[1] + c_xy * half[4], c_xy * half[1] + c_yy * half[4]
+            az, bz = c_xx * half[2] + c_xy * half[5], c_xy * half[2] + c_yy * half[5]
+            d_jx, d_jxz = _dot(ax, ay, az, factor[0], factor[1], factor[2]), _dot(ax, ay, az, factor[6], factor[7], factor[8])
+            d_jy, d_jyz = _dot(bx, by, bz, factor[3], factor[4], factor[5]), _dot(bx, by, bz, factor[6], factor[7], factor[8])
+            d_factor = (
+                jx * ax, jx * ay, jx * az, jy * bx, jy * by, jy * bz,
+                jxz * ax + jyz * bx, jxz * ay + jyz * by, jxz * az + jyz * bz,
+            )  # fmt: skip
 
-            # centre and Jacobian -> x/z, y/z, 1/z and intrinsics
-            right, left = (1.15 * width - cx) / fx, (cx + 0.15 * width) / fx
-            lower, upper = (1.15 * height - cy) / fy, (cy + 0.15 * height) / fy
-            clamped_u, clamped_v = min(max(u, -left), right), min(max(v, -upper), lower)
-            inverse = 1.0 / pz
+            # J and centre -> x/z, y/z, 1/z and intrinsics
             d_u, d_v = fx * d_x, fy * d_y
-            d_fx += u * d_x + inverse * (d_jacobian[0, 0] - clamped_u * d_jacobian[0, 2])
-            d_fy += v * d_y + inverse * (d_jacobian[1, 1] - clamped_v * d_jacobian[1, 2])
+            d_fx += u * d_x + inverse * (d_jx - clamped_u * d_jxz)
+            d_fy += v * d_y + inverse * (d_jy - clamped_v * d_jyz)
             d_cx += d_x
             d_cy += d_y
-            d_clamped_u, d_clamped_v = -fx * inverse * d_jacobian[0, 2], -fy * inverse * d_jacobian[1, 2]
-            if u > right:
-                d_fx -= d_clamped_u * right / fx
-                d_cx -= d_clamped_u / fx
-            elif u < -left:
-                d_fx += d_clamped_u * left / fx
-                d_cx -= d_clamped_u / fx
-            else:
+            d_clamped_u, d_clamped_v = -jx * d_jxz, -jy * d_jyz
+            if low_u <= u <= high_u:
                 d_u += d_clamped_u
-            if v > lower:
-                d_fy -= d_clamped_v * lower / fy
-                d_cy -= d_clamped_v / fy
-            elif v < -upper:
-                d_fy += d_clamped_v * upper / fy
-                d_cy -= d_clamped_v / fy
-            else:
+            else:  # both ends are (constant - centre) / focal
+                d_fx -= d_clamped_u * clamped_u / fx
+                d_cx -= d_clamped_u / fx
+            if low_v <= v <= high_v:
                 d_v += d_clamped_v
-            d_inverse = fx * (d_jacobian[0, 0] - clamped_u * d_jacobian[0, 2])
-            d_inverse += fy * (d_jacobian[1, 1] - clamped_v * d_jacobian[1, 2])
-            d_inverse += d_u * u * pz + d_v * v * pz
-            d_center[0], d_center[1] = d_u * inverse, d_v * inverse
-            d_center[2] = sums[3] - inverse * inverse * d_inverse
+            else:
+                d_fy -= d_clamped_v * clamped_v / fy
+                d_cy -= d_clamped_v / fy
+            d_inverse = fx * (d_jx - clamped_u * d_jxz) + fy * (d_jy - clamped_v * d_jyz)
+            px, py = d_u * inverse, d_v * inverse
+            pz = d_z - inverse * (d_u * u + d_v * v + inverse * d_inverse)
 
-            # camera frame -> world frame, and the pose
-            for j in range(3):
-                total = 0.0
-                for i in range(3):
-                    total += camera[i, j] * d_center[i]
-                    pose[i, j] += d_center[i] * mean[j]
-                    for k in range(3):
-                        pose[i, j] += d_factor[i, k] * rotation[j, k] * scale[k]
-                grad_means[g, j] += np.float32(total)
-                for k in range(3):
-                    d_shape[j, k] = (
-                        camera[0, j] * d_factor[0, k]
-                        + camera[1, j] * d_factor[1, k]
-                        + camera[2, j] * d_factor[2, k]
-                    )
-            for i in range(3):
-                pose[i, 3] += d_center[i]
+            # camera frame -> world frame and pose
+            grad_means[g, 0] += np.float32(_dot(w[0], w[3], w[6], px, py, pz))
+            grad_means[g, 1] += np.float32(_dot(w[1], w[4], w[7], px, py, pz))
+            grad_means[g, 2] += np.float32(_dot(w[2], w[5], w[8], px, py, pz))
+            turned = _product(d_factor, _transposed(_stretched(rotation, sx, sy, sz)))
+            pose[0, 0] += px * mx + turned[0]
+            pose[0, 1] += px * my + turned[1]
+            pose[0, 2] += px * mz + turned[2]
+            pose[0, 3] += px
+            pose[1, 0] += py * mx + turned[3]
+            pose[1, 1] += py * my + turned[4]
+            pose[1, 2] += py * mz + turned[5]
+            pose[1, 3] += py
+            pose[2, 0] += pz * mx + turned[6]
+            pose[2, 1] += pz * my + turned[7]
+            pose[2, 2] += pz * mz + turned[8]
+            pose[2, 3] += pz
 
-            # R S -> scales and unit quaternion -> quaternion
-            for k in range(3):
-                total = 0.0
-                for j in range(3):
-                    total += rotation[j, k] * d_shape[j, k]
-                    d_shape[j, k] *= scale[k]
-                grad_scales[g, k] += np.float32(total)
-            w, x, y, z = (
-                quaternion[0] / length,
-                quaternion[1] / length,
-                quaternion[2] / length,
-                quaternion[3] / length,
-            )
-            d = d_shape
-            d_w = 2.0 * (x * (d[2, 1] - d[1, 2]) + y * (d[0, 2] - d[2, 0]) + z * (d[1, 0] - d[0, 1]))
-            d_qx = 2.0 * (
-                y * (d[0, 1] + d[1, 0])
-                + z * (d[0, 2] + d[2, 0])
-                + w * (d[2, 1] - d[1, 2])
-                - 2.0 * x * (d[1, 1] + d[2, 2])
-            )
-            d_qy = 2.0 * (
-                x * (d[0, 1] + d[1, 0])
-                + z * (d[1, 2] + d[2, 1])
-                + w * (d[0, 2] - d[2, 0])
-                - 2.0 * y * (d[0, 0] + d[2, 2])
-            )
-            d_qz = 2.0 * (
-                x * (d[0, 2] + d[2, 0])
-                + y * (d[1, 2] + d[2, 1])
-                + w * (d[1, 0] - d[0, 1])
-                - 2.0 * z * (d[0, 0] + d[1, 1])
-            )
-            along = d_w * w + d_qx * x + d_qy * y + d_qz * z
-            grad_quaternions[g, 0] += np.float32((d_w - along * w) / length)
-            grad_quaternions[g, 1] += np.float32((d_qx - along * x) / length)
-            grad_quaternions[g, 2] += np.float32((d_qy - along * y) / length)
-            grad_quaternions[g, 3] += np.float32((d_qz - along * z) / length)
+            # R S -> scales, R -> unit quaternion -> quaternion
+            d = _product(_transposed(w), d_factor)
+            grad_scales[g, 0] += np.float32(_dot(rotation[0], rotation[3], rotation[6], d[0], d[3], d[6]))
+            grad_scales[g, 1] += np.float32(_dot(rotation[1], rotation[4], rotation[7], d[1], d[4], d[7]))
+            grad_scales[g, 2] += np.float32(_dot(rotation[2], rotation[5], rotation[8], d[2], d[5], d[8]))
+            d = _stretched(d, sx, sy, sz)
+            skew_x, skew_y, skew_z = d[7] - d[5], d[2] - d[6], d[3] - d[1]
+            even_x, even_y, even_z = d[7] + d[5], d[2] + d[6], d[3] + d[1]
+            d_qw = 2.0 * (qx * skew_x + qy * skew_y + qz * skew_z)
+            d_qx = 2.0 * (qw * skew_x + qy * even_z + qz * even_y) - 4.0 * qx * (d[4] + d[8])
+            d_qy = 2.0 * (qw * skew_y + qx * even_z + qz * even_x) - 4.0 * qy * (d[0] + d[8])
+            d_qz = 2.0 * (qw * skew_z + qx * even_y + qy * even_x) - 4.0 * qz * (d[0] + d[4])
+            along = d_qw * qw + d_qx * qx + d_qy * qy + d_qz * qz
+            grad_quaternions[g, 0] += np.float32((d_qw - along * qw) / length)
+            grad_quaternions[g, 1] += np.float32((d_qx - along * qx) / length)
+            grad_quaternions[g, 2] += np.float32((d_qy - along * qy) / length)
+            grad_quaternions[g, 3] += np.float32((d_qz - along * qz) / length)
         for i in range(3):
             for j in range(4):
                 grad_camera[block, 4 * i + j] = pose[i, j]

@@ -17,6 +17,7 @@ __all__ = [
     "MAX_ALPHA",
     "TRANSMITTANCE_STOP",
     "ProjectedGaussians",
+    "check_values",
     "composite",
     "project_gaussians",
     "rasterize",
@@ -81,7 +82,7 @@ def rasterize(
         quaternions: Rotations, wxyz, any nonzero length.
         scales: Standard deviations along the axes, world units.
         opacities: In [0, 1].
-        colors: Non-negative colours, one set per camera, or one for all.
+        colors: Colours, negative values count as 0; one set per camera, or one for all.
         world_to_camera: Rigid transforms into OpenCV camera frames.
         intrinsics: Pixels, no skew.
         height: Image height, pixels.
@@ -96,7 +97,12 @@ def rasterize(
 
     Returns:
         Colour, alpha and depth times alpha.
+
+    Raises:
+        ValueError: If an input holds a value that is not finite, or a quaternion of length zero.
     """
+    check_values(means, quaternions, scales, opacities, colors)
+    colors = colors.clamp_min(0.0)
     block = max(height, width) if block_px is None else block_px
     corners = [(top, left) for top in range(0, height, block) for left in range(0, width, block)]
     images = []
@@ -268,6 +274,34 @@ def composite(
     depths = gaussians.depths[index]
     values = torch.cat([colors[index], torch.ones_like(depths)[:, None], depths[:, None]], dim=-1)
     return weights.T @ values
+
+
+def check_values(
+    means: Float[Tensor, "gaussian xyz=3"],
+    quaternions: Float[Tensor, "gaussian wxyz=4"],
+    scales: Float[Tensor, "gaussian xyz=3"],
+    opacities: Float[Tensor, " gaussian"],
+    colors: Float[Tensor, "frame gaussian rgb=3"],
+) -> None:
+    """Refuse values that are no Gaussians.
+
+    Args:
+        means: Centres.
+        quaternions: Rotations.
+        scales: Standard deviations.
+        opacities: Opacities.
+        colors: Colours, as computed from `harmonics`, which is the name used in the message.
+
+    Raises:
+        ValueError: If a value is not finite, or a quaternion is zero.
+    """
+    named = {"means": means, "quaternions": quaternions, "scales": scales, "opacities": opacities}
+    for name, value in {**named, "harmonics": colors}.items():
+        bad = int((~torch.isfinite(value)).sum())
+        if bad:
+            raise ValueError(f"{name} must be finite, got {bad} values that are NaN or infinite.")
+    if not (quaternions != 0).any(dim=-1).all():
+        raise ValueError("quaternions must not have length zero.")
 
 
 def _rotation_matrices(quaternions: Float[Tensor, "gaussian wxyz=4"]) -> Float[Tensor, "gaussian 3 3"]:

@@ -231,7 +231,7 @@ def _rasterize_sets(
         gaussians.scales.reshape(sets, count, 3),
     )
     opacities = gaussians.opacities.reshape(sets, count)
-    harmonics = gaussians.harmonics.reshape(sets, count, -1, 3)
+    harmonics = gaussians.harmonics.reshape(sets, *gaussians.harmonics.shape[-3:])
     poses = world_to_camera.reshape(sets, cameras.num_frames, 4, 4)
     intrinsics = cameras.intrinsics.reshape(sets, cameras.num_frames, 3, 3)
     centers = cameras.camera_to_world.reshape(sets, cameras.num_frames, 4, 4)[..., :3, 3]
@@ -262,12 +262,10 @@ def _rasterize_sets(
 
 
 def _colors(harmonics: Tensor, means: Tensor, centers: Tensor) -> Tensor:
-    """Colours per Gaussian (1, n, 3), or per camera and Gaussian (f, n, 3) where they depend on the direction."""
+    """Colours per Gaussian (1, n, 3), or per camera and Gaussian (f, n, 3) where the direction counts."""
     if harmonics.shape[-2] == 1:
-        series = (harmonics[None, :, 0] * _DC).add(0.5)
-    else:
-        series = torch.stack([evaluate_harmonics(harmonics, means - center) for center in centers])
-    return series.clamp_min(0.0)
+        return (harmonics[None, :, 0] * _DC).add(0.5)
+    return harmonics.new_zeros(0, *means.shape) if not len(centers) else torch.stack([evaluate_harmonics(harmonics, means - center) for center in centers])
 
 
 def _rigid_inverse(camera_to_world: Tensor) -> Tensor:

@@ -1,0 +1,221 @@
+import os
+import subprocess
+import sys
+import textwrap
+import types
+import warnings
+
+import pytest
+import torch
+from rendering.scenes import random_cameras, random_gaussians
+
+from diff4splat.cameras import Cameras
+from diff4splat.gaussians import Gaussians
+from diff4splat.rendering import cpu_backend, render
+
+NAMES = ("means", "quaternions", "scales", "opacities", "harmonics", "camera_to_world", "intrinsics", "background")
+
+
+def images_and_gradients(gaussians, cameras, *, backend, mode="classic"):
+    fields = (gaussians.means, gaussians.quaternions, gaussians.scales, gaussians.opacities, gaussians.harmonics)
+    dtype = gaussians.dtype
+    background = torch.tensor([0.2, 0.5, 0.7], dtype=dtype)
+    leaves = [v.clone().requires_grad_() for v in (*fields, cameras.camera_to_world, cameras.intrinsics, background)]
+    seen = Cameras(leaves[5], leaves[6], cameras.height, cameras.width)
+    rendering = render(Gaussians(*leaves[:5]), seen, backend=backend, background=leaves[7], mode=mode)
+    generator = torch.Generator().manual_seed(5)
+    images = (rendering.color, rendering.alpha, rendering.depth)
+    weights = [torch.randn(v.shape, generator=generator, dtype=torch.float64).to(dtype) for v in images]
+    sum((w * v).sum() for w, v in zip(weights, images, strict=True)).backward()
+    return torch.cat(images, dim=-3).detach(), [v.grad for v in leaves]
+
+
+@pytest.mark.parametrize(("coefficients", "mode"), [(1, "classic"), (4, "antialiased")])
+def test_equals_the_oracle(coefficients, mode):
+    gaussians, cameras = random_gaussians(coefficients=coefficients), random_cameras()
+    expected, expected_grads = images_and_gradients(gaussians, cameras, backend="reference", mode=mode)
+    image, grads = images_and_gradients(gaussians, cameras, backend="cpu", mode=mode)
+    # a float32 value that falls on the other side of a threshold (1/255, 1e-4) than its float64 twin shows in a pixel
+    assert ((image - expected).abs() > 1e-5).sum() <= 5
+    assert (image - expected).abs().max() < 5e-3
+    for name, actual, grad in zip(NAMES, grads, expected_grads, strict=True):
+        assert grad.norm() > 0
+        assert (actual - grad).norm() <= 1e-4 * grad.norm(), name
+
+
+def test_needles_and_ends_of_the_image_equal_the_oracle():
+    gaussians = random_gaussians(61, seed=9)
+    long = Gaussians(
+        gaussians.means, gaussians.quaternions, gaussians.scales * torch.tensor([40.0, 0.02, 0.02]),
+        gaussians.opacities, gaussians.harmonics,
+    )  # fmt: skip
+    for height, width in ((1, 1), (16, 16), (17, 33), (5, 47)):
+        cameras = random_cameras(1, height, width)
+        expected, _ = images_and_gradients(long, cameras, backend="reference")
+        image, _ = images_and_gradients(long, cameras, backend="cpu")
+        assert ((image - expected).abs() > 1e-4).sum() <= 2
+
+
+def test_same_bits_on_every_run_and_for_every_number_of_threads():
+    gaussians, cameras = random_gaussians(1009, dtype=torch.float32), random_cameras(dtype=torch.float32)
+    before = torch.get_num_threads()
+    try:
+        results = []
+        for threads in (1, 1, 2, 3):
+            torch.set_num_threads(threads)
+            results.append(images_and_gradients(gaussians, cameras, backend="cpu"))
+    finally:
+        torch.set_num_threads(before)
+    for image, grads in results[1:]:
+        assert torch.equal(image, results[0][0])
+        assert all(torch.equal(one, other) for one, other in zip(grads, results[0][1], strict=True))
+
+
+def test_number_of_threads_follows_torch(monkeypatch):
+    numba = pytest.importorskip("numba")
+    gaussians, cameras = random_gaussians(11), random_cameras()
+    render(gaussians, cameras, backend="cpu")
+    asked = []
+    monkeypatch.setattr(numba, "set_num_threads", asked.append)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    render(gaussians, cameras, backend="cpu")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 10**6)
+    render(gaussians, cameras, backend="cpu")
+    assert asked == [1, numba.config.NUMBA_NUM_THREADS]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_returns_the_dtype_of_the_inputs(dtype):
+    image, grads = images_and_gradients(
+        random_gaussians(41, dtype=dtype), random_cameras(1, 11, 13, dtype=dtype), backend="cpu"
+    )
+    assert image.dtype == dtype
+    assert all(v.dtype == dtype and v.isfinite().all() for v in grads)
+
+
+def test_gradients_of_expanded_and_single_outputs():
+    gaussians, cameras = random_gaussians(41), random_cameras(1, 11, 13)
+    for name in ("color", "alpha", "depth"):
+        grads = []
+        for backend in ("cpu", "reference"):
+            means = gaussians.means.clone().requires_grad_()
+            moved = Gaussians(
+                means, gaussians.quaternions, gaussians.scales, gaussians.opacities, gaussians.harmonics
+            )
+            getattr(render(moved, cameras, backend=backend), name).sum().backward()
+            grads.append(means.grad)
+        torch.testing.assert_close(grads[0], grads[1], rtol=1e-4, atol=1e-4)
+
+
+@pytest.fixture
+def without_kernels(monkeypatch):
+    monkeypatch.setattr(
+        cpu_backend, "_state", types.SimpleNamespace(kernels=None, failure=None, first_process=None)
+    )
+
+
+def test_without_numba_plain_torch_takes_over_with_one_warning(without_kernels, monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    gaussians, cameras = random_gaussians(101), random_cameras(1, 29, 23)
+    with pytest.warns(RuntimeWarning, match="pip install --upgrade numba") as record:
+        image, grads = images_and_gradients(gaussians, cameras, backend="cpu")
+    assert len(record) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again, _ = images_and_gradients(gaussians, cameras, backend="cpu")
+    expected, expected_grads = images_and_gradients(gaussians, cameras, backend="reference")
+    torch.testing.assert_close(image, expected, rtol=0, atol=1e-12)
+    assert torch.equal(image, again)
+    for actual, grad in zip(grads, expected_grads, strict=True):
+        torch.testing.assert_close(actual, grad)
+
+
+def test_a_kernel_that_does_not_compile_hands_over_to_plain_torch(without_kernels):
+    errors = pytest.importorskip("numba.core.errors")
+    kernels = cpu_backend._load_kernels()
+
+    def fails(*_):
+        raise errors.LoweringError("no code for this machine")
+
+    kernels.project_forward = fails
+    gaussians, cameras = random_gaussians(41), random_cameras(1, 11, 13)
+    with pytest.warns(RuntimeWarning, match="no code for this machine"):
+        rendering = render(gaussians, cameras, backend="cpu")
+    torch.testing.assert_close(rendering.color, render(gaussians, cameras, backend="reference").color)
+
+
+SMALL = """
+    import sys
+    import torch
+    from diff4splat.cameras import trajectory
+    from diff4splat.gaussians import Gaussians
+    from diff4splat.rendering import render
+
+    def alpha():
+        v = torch.tensor([[0.0, 0, 3]]), torch.tensor([[1.0, 0, 0, 0]]), torch.ones(1, 3), torch.ones(1), torch.ones(1, 1, 3)
+        return render(Gaussians(*v), trajectory.static(1, height=8, width=8), backend="cpu").alpha.max().item()
+"""
+
+
+def run(code, **environment):
+    script = textwrap.dedent(SMALL) + textwrap.dedent(code)
+    return subprocess.run(
+        [sys.executable, "-W", "error::RuntimeWarning", "-c", script],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        timeout=120,
+    )
+
+
+def test_numba_is_imported_by_the_first_frame_only():
+    pytest.importorskip("numba")
+    done = run("""
+        assert "numba" not in sys.modules
+        alpha()
+        assert "numba" in sys.modules
+    """)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_forked_child_is_told_what_to_do():
+    pytest.importorskip("numba")
+    done = run("""
+        import os
+        alpha()
+        child = os.fork()
+        if child == 0:
+            try:
+                alpha()
+            except RuntimeError as error:
+                os._exit(7 if "spawn" in str(error) else 8)
+            os._exit(9)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        import numba
+        assert code == (9 if numba.threading_layer() == "workqueue" else 7), code
+        alpha()
+    """)
+    assert done.returncode == 0, done.stderr
+
+
+def test_kernels_compile_where_no_folder_can_be_written(monkeypatch):
+    numba = pytest.importorskip("numba")
+    from diff4splat.rendering import cpu_jit
+
+    real, asked = numba.njit, []
+
+    def njit(*, cache=False, **options):
+        asked.append(cache)
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return real(cache=cache, **options)
+
+    monkeypatch.setattr(numba, "njit", njit)
+    compiled = cpu_jit.kernel(_twice)
+    assert asked == [True, False]
+    assert compiled(4) == 8
+
+
+def _twice(value):
+    return 2 * value

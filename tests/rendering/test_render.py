@@ -1,0 +1,322 @@
+import math
+
+import pytest
+import torch
+from rendering.scenes import random_cameras, random_gaussians
+
+from diff4splat.cameras import Cameras
+from diff4splat.gaussians import DeformableGaussianField, Gaussians, concatenate_gaussians, rgb_to_harmonics
+from diff4splat.geometry import matrix_to_quaternion, quaternion_multiply
+from diff4splat.rendering import render, render_field
+
+BACKENDS = ("cpu", "reference")
+
+
+def camera(height=31, width=37, focal=40.0, dtype=torch.float64):
+    """One camera at the origin whose axis passes through the centre of a pixel."""
+    intrinsics = torch.tensor(
+        [[focal, 0, width // 2 + 0.5], [0, focal, height // 2 + 0.5], [0, 0, 1]], dtype=dtype
+    )
+    return Cameras(torch.eye(4, dtype=dtype)[None], intrinsics[None], height, width)
+
+
+def blob(z=4.0, sigma=0.3, opacity=0.7, rgb=(0.9, 0.4, 0.1), dtype=torch.float64):
+    return Gaussians(
+        torch.tensor([[0.0, 0.0, z]], dtype=dtype),
+        torch.tensor([[1.0, 0.0, 0.0, 0.0]], dtype=dtype),
+        torch.full((1, 3), sigma, dtype=dtype),
+        torch.tensor([opacity], dtype=dtype),
+        rgb_to_harmonics(torch.tensor([[rgb]], dtype=dtype)),
+    )
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("mode", ["classic", "antialiased"])
+def test_one_gaussian_on_the_axis(backend, mode):
+    variance = (40.0 * 0.3 / 4.0) ** 2
+    rendering = render(blob(), camera(), backend=backend, mode=mode)
+    opacity = 0.7 * (variance / (variance + 0.3) if mode == "antialiased" else 1.0)
+    row = torch.arange(37, dtype=torch.float64) - 18.0
+    expected = opacity * torch.exp(-0.5 * row**2 / (variance + 0.3))
+    expected[expected < 1 / 255] = 0
+    torch.testing.assert_close(rendering.alpha[0, 0, 15], expected, rtol=0, atol=2e-6)  # float32 rasterizer
+    colors = expected * torch.tensor([0.9, 0.4, 0.1], dtype=torch.float64)[:, None]
+    torch.testing.assert_close(rendering.color[0, :, 15], colors, rtol=0, atol=2e-6)
+    torch.testing.assert_close(rendering.depth[0, 0, 15], 4.0 * (expected > 0).double(), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_two_gaussians_over_a_background(backend):
+    near, far = blob(2.0, opacity=0.6, rgb=(1.0, 0.0, 0.0)), blob(5.0, opacity=0.5, rgb=(0.0, 1.0, 0.0))
+    for order in ([near, far], [far, near]):
+        both = concatenate_gaussians(order)
+        options = {"backend": backend, "background": [0.0, 0.0, 1.0]}
+        expected = render(both, camera(), **options)
+        torch.testing.assert_close(
+            expected.color[0, :, 15, 18], torch.tensor([0.6, 0.4 * 0.5, 0.4 * 0.5], dtype=torch.float64)
+        )
+        assert expected.alpha[0, 0, 15, 18].item() == pytest.approx(0.8, abs=1e-6)
+        assert expected.depth[0, 0, 15, 18].item() == pytest.approx((0.6 * 2 + 0.2 * 5) / 0.8, rel=1e-6)
+        accumulated = render(both, camera(), depth_mode="accumulated", **options)
+        assert accumulated.depth[0, 0, 15, 18].item() == pytest.approx(0.6 * 2 + 0.2 * 5, rel=1e-6)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_opacity_is_capped_and_a_finished_pixel_takes_no_more(backend):
+    stack = [blob(z, opacity=1.0, rgb=(1.0, 1.0, 1.0)) for z in (2.0, 3.0, 4.0)]
+    assert render(stack[0], camera(), backend=backend).alpha[0, 0, 15, 18].item() == pytest.approx(0.999, abs=1e-7)
+    # the second would leave 1e-6 of the light, less than 1e-4: it is dropped, and so is all behind it
+    alpha = render(concatenate_gaussians(stack), camera(), backend=backend).alpha[0, 0, 15, 18].item()
+    assert alpha == pytest.approx(0.999, abs=1e-7)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_depth_of_a_plane(backend):
+    y, x = torch.meshgrid(torch.linspace(-2, 2, 23), torch.linspace(-2, 2, 23), indexing="ij")
+    means = torch.stack([x, y, torch.full_like(x, 3.0)], dim=-1).reshape(-1, 3).double()
+    count = len(means)
+    plane = Gaussians(
+        means,
+        torch.tensor([[1.0, 0, 0, 0]]).repeat(count, 1).double(),
+        torch.tensor([[0.15, 0.15, 1e-6]]).repeat(count, 1).double(),
+        torch.full((count,), 0.9).double(),
+        torch.zeros(count, 1, 3).double(),
+    )
+    rendering = render(plane, camera(), backend=backend)
+    assert rendering.alpha.min() > 0.9
+    torch.testing.assert_close(rendering.depth, torch.full_like(rendering.depth, 3.0), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_colour_depends_on_the_direction_and_is_never_negative(backend):
+    one = blob(opacity=0.9)
+    coefficients = torch.zeros(1, 4, 3, dtype=torch.float64)
+    coefficients[0, 2] = torch.tensor([1.0, -1.0, -3.0])  # the basis function along z
+    seen = render(Gaussians(one.means, one.quaternions, one.scales, one.opacities, coefficients), camera(), backend=backend)
+    slope = math.sqrt(3 / (4 * math.pi))
+    expected = 0.9 * torch.tensor([0.5 + slope, 0.5 - slope, 0.0], dtype=torch.float64)
+    torch.testing.assert_close(seen.color[0, :, 15, 18], expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_gaussians_out_of_range_or_too_small_are_dropped(backend):
+    def total(**options):
+        return render(blob(), camera(), backend=backend, **options).alpha.sum().item()
+
+    assert total() > 1
+    assert total(near=4.1) == total(far=3.9) == total(radius_clip=10.0) == 0
+    assert total(near=4.0) == total(far=4.0) == total(radius_clip=9.0) == total()
+    assert total(eps2d=2.0) > total()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("frames", [0, 2])
+def test_nothing_to_see(backend, frames):
+    nothing = blob().select(slice(0, 0))
+    cameras = random_cameras(frames, 11, 13)
+    rendering = render(nothing, cameras, backend=backend, background=[0.1, 0.2, 0.3])
+    expected = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)[:, None, None].expand(frames, 3, 11, 13)
+    torch.testing.assert_close(rendering.color, expected)
+    assert rendering.alpha.shape == rendering.depth.shape == (frames, 1, 11, 13)
+    assert rendering.alpha.abs().sum() + rendering.depth.abs().sum() == 0
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_leading_axes_are_kept(backend):
+    gaussians, cameras = random_gaussians(29, batch=(2, 3)), random_cameras(2, 11, 13, batch=(2, 3))
+    rendering = render(gaussians, cameras, backend=backend)
+    assert rendering.color.shape == (2, 3, 2, 3, 11, 13)
+    assert rendering.alpha.shape == rendering.depth.shape == (2, 3, 2, 1, 11, 13)
+    fields = (gaussians.means, gaussians.quaternions, gaussians.scales, gaussians.opacities, gaussians.harmonics)
+    single = Gaussians(*(v[1, 2] for v in fields))
+    one = Cameras(cameras.camera_to_world[1, 2, 1:], cameras.intrinsics[1, 2, 1:], 11, 13)
+    assert torch.equal(render(single, one, backend=backend).color[0], rendering.color[1, 2, 1])
+
+
+def test_joint_rigid_motion_changes_nothing():
+    gaussians, cameras = random_gaussians(), random_cameras()
+    motion = torch.eye(4, dtype=torch.float64)
+    motion[:3, :3] = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(1)).double())[0]
+    motion[:3, :3] *= torch.linalg.det(motion[:3, :3])
+    motion[:3, 3] = torch.tensor([3.0, -1.0, 2.0])
+    turn = matrix_to_quaternion(motion[:3, :3])
+    moved = Gaussians(
+        gaussians.means @ motion[:3, :3].T + motion[:3, 3],
+        quaternion_multiply(turn.expand(gaussians.num_gaussians, 4), gaussians.quaternions),
+        gaussians.scales,
+        gaussians.opacities,
+        gaussians.harmonics,
+    )
+    moved_cameras = Cameras(motion @ cameras.camera_to_world, cameras.intrinsics, cameras.height, cameras.width)
+    one, other = render(gaussians, cameras, backend="reference"), render(moved, moved_cameras, backend="reference")
+    torch.testing.assert_close(one.color, other.color, rtol=0, atol=1e-9)
+    one, other = render(gaussians, cameras, backend="cpu"), render(moved, moved_cameras, backend="cpu")
+    assert ((one.color - other.color).abs() > 1e-5).sum() <= 5
+
+
+def test_order_sign_and_length_of_quaternions_change_nothing():
+    gaussians, cameras = random_gaussians(), random_cameras()
+    expected = render(gaussians, cameras).color
+    shuffled = torch.randperm(gaussians.num_gaussians, generator=torch.Generator().manual_seed(2))
+    assert torch.equal(render(gaussians.select(shuffled), cameras).color, expected)
+    for factor in (-1.0, 4.0):
+        turned = Gaussians(
+            gaussians.means, factor * gaussians.quaternions, gaussians.scales, gaussians.opacities, gaussians.harmonics
+        )
+        assert torch.equal(render(turned, cameras).color, expected)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_cropped_camera_sees_the_cropped_image(backend):
+    # narrow enough that no Gaussian lies where the Jacobian is clamped, which depends on the image size
+    gaussians = random_gaussians().select(slice(43, None))
+    far = Gaussians(
+        gaussians.means * torch.tensor([0.5, 0.5, 1.0]) + torch.tensor([0.0, 0.0, 3.0]), gaussians.quaternions,
+        gaussians.scales, gaussians.opacities, gaussians.harmonics,
+    )  # fmt: skip
+    cameras = random_cameras(1)
+    whole, part = render(far, cameras, backend=backend), render(far, cameras.crop(16, 19, 29, 31), backend=backend)
+    difference = (whole.color[..., 16 : 16 + 29, 19 : 19 + 31] - part.color).abs()
+    assert part.alpha.mean() > 0.3
+    assert (difference > 1e-5).sum() <= 3
+
+
+def field(times=(0.0, 0.5, 1.0), batch=()):
+    generator = torch.Generator().manual_seed(4)
+    canonical = random_gaussians(47, batch=batch)
+    shape = (*batch, len(times), 47)
+
+    def normal(size):
+        return torch.randn(*shape, size, generator=generator, dtype=torch.float64)
+
+    turns = normal(4) * 0.2 + torch.tensor([1.0, 0, 0, 0])
+    turns = turns / turns.norm(dim=-1, keepdim=True)
+    return DeformableGaussianField(
+        canonical, torch.tensor(times, dtype=torch.float64), 0.2 * normal(3), turns, 0.1 * normal(3)
+    )
+
+
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_field_is_rendered_at_the_time_of_each_camera(batch):
+    dynamic, cameras = field(batch=batch), random_cameras(5, 11, 13, batch=batch)
+    times = torch.tensor([0.5, 0.2, 0.0, 1.0, 0.77], dtype=torch.float64)
+    video = render_field(dynamic, cameras, times, background=[0.3, 0.2, 0.1], depth_mode="accumulated")
+    assert video.color.shape == (*batch, 5, 3, 11, 13)
+    for i, time in enumerate(times):
+        frame = render(
+            dynamic.at(time), cameras.select(i), background=[0.3, 0.2, 0.1], depth_mode="accumulated"
+        )
+        torch.testing.assert_close(video.color[..., i, :, :, :], frame.color[..., 0, :, :, :], rtol=0, atol=1e-5)
+        torch.testing.assert_close(video.depth[..., i, :, :, :], frame.depth[..., 0, :, :, :], rtol=0, atol=1e-4)
+
+
+def test_gradients_of_a_field_equal_those_of_its_moments():
+    cameras, times = random_cameras(3, 11, 13), [0.5, 0.2, 1.0]
+    grads = []
+    for direct in (True, False):
+        dynamic = field()
+        deltas = (dynamic.delta_means, dynamic.delta_quaternions, dynamic.delta_scales)
+        for v in deltas:
+            v.requires_grad_()
+        if direct:
+            images = render_field(dynamic, cameras, times, backend="reference").color
+        else:
+            images = torch.cat(
+                [render(dynamic.at(t), cameras.select(i), backend="reference").color for i, t in enumerate(times)]
+            )
+        images.square().sum().backward()
+        grads.append([v.grad for v in deltas])
+    for one, other in zip(*grads, strict=True):
+        assert one.norm() > 0
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("times", [[0.1], [], [0.1, 0.2, 1.5], torch.tensor([0.1, 0.2, math.nan])])
+def test_wrong_times(times):
+    with pytest.raises(ValueError, match="time"):
+        render_field(field(), random_cameras(3, 11, 13), times)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", ["means", "quaternions", "scales", "opacities", "harmonics"])
+def test_values_that_are_not_finite(backend, name, value):
+    gaussians = random_gaussians(19)
+    getattr(gaussians, name)[3] = value
+    with pytest.raises(ValueError, match=f"{name} must be finite"):
+        render(gaussians, random_cameras(1, 11, 13), backend=backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_zero_quaternion(backend):
+    gaussians = random_gaussians(19)
+    gaussians.quaternions[3] = 0
+    with pytest.raises(ValueError, match="quaternions must not have length zero"):
+        render(gaussians, random_cameras(1, 11, 13), backend=backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_huge_values_end(backend):
+    gaussians = random_gaussians(97, dtype=torch.float32)
+    gaussians.scales[60:70] = 1e18
+    gaussians.means[70:80] = 3e18
+    gaussians.means[80:90, 2] = 0.0100001
+    rendering = render(gaussians, random_cameras(1, 11, 13, dtype=torch.float32), backend=backend)
+    assert rendering.color.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda k, p: k[0, 0, 0].zero_(), "intrinsics must have focal lengths > 0"),
+        (lambda k, p: k[0, 1, 1].neg_(), "intrinsics must have focal lengths > 0"),
+        (lambda k, p: k[0, 0, 1].fill_(2.0), "intrinsics must have no skew"),
+        (lambda k, p: k[0, 0, 2].fill_(math.nan), "intrinsics must be finite"),
+        (lambda k, p: p[0, 0, 3].fill_(math.inf), "camera_to_world must be finite"),
+        (lambda k, p: p[0, :3, :3].mul_(2.0), "camera_to_world must be rigid"),
+    ],
+)
+def test_cameras_that_are_none(change, message):
+    cameras = random_cameras(1, 11, 13)
+    change(cameras.intrinsics, cameras.camera_to_world)
+    with pytest.raises(ValueError, match=message):
+        render(blob(), cameras)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"near": 0.0}, "0 < near < far"),
+        ({"near": 2.0, "far": 1.0}, "0 < near < far"),
+        ({"eps2d": -0.1}, "eps2d must be finite and at least 0"),
+        ({"radius_clip": math.nan}, "radius_clip must be finite and at least 0"),
+        ({"background": [0.1, 0.2]}, "background must have shape"),
+        ({"backend": "gsplat"}, "cannot render tensors on cpu"),
+    ],
+)
+def test_wrong_options(options, message):
+    with pytest.raises(ValueError, match=message):
+        render(blob(), camera(), **options)
+
+
+def test_shapes_and_dtypes_that_do_not_match():
+    with pytest.raises(ValueError, match="cameras must have the batch shape of gaussians"):
+        render(random_gaussians(7, batch=(2,)), random_cameras(1, batch=(3,)))
+    with pytest.raises(TypeError, match="camera_to_world must be torch.float64"):
+        render(blob(), random_cameras(1, dtype=torch.float32))
+    one = blob()
+    mixed = Gaussians(one.means, one.quaternions, one.scales.float(), one.opacities, one.harmonics)
+    with pytest.raises(TypeError, match="scales must be torch.float64"):
+        render(mixed, camera())
+    with pytest.raises(TypeError, match="background must be torch.float64"):
+        render(one, camera(), background=torch.zeros(3))
+    elsewhere = Gaussians(one.means, one.quaternions, one.scales, one.opacities.to("meta"), one.harmonics)
+    with pytest.raises(TypeError, match="opacities must be torch.float64 on cpu"):
+        render(elsewhere, camera())
+
+
+def test_autocast_changes_nothing():
+    gaussians, cameras = random_gaussians(dtype=torch.float32, coefficients=4), random_cameras(dtype=torch.float32)
+    expected = render(gaussians, cameras).color
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(render(gaussians, cameras).color, expected)
