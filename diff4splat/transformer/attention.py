@@ -21,7 +21,8 @@ class SelfAttention(nn.Module):
     Args:
         dim: Token width.
         num_heads: Query heads; divides `dim`.
-        num_key_value_heads: Key-value heads; divides `num_heads`. Equal to it is ordinary attention, 1 is multi-query.
+        num_key_value_heads: Key-value heads; divides `num_heads`. As many as `num_heads`, the default, is
+            ordinary attention; 1 is multi-query attention.
 
     Raises:
         ValueError: If the numbers do not divide.
@@ -41,9 +42,21 @@ class SelfAttention(nn.Module):
         self.output = nn.Linear(dim, dim)
 
     def forward(
-        self, tokens: Float[Tensor, "batch token dim"], angles: Float[Tensor, "token half"] | None = None
+        self,
+        tokens: Float[Tensor, "batch token dim"],
+        angles: Float[Tensor, "token half"] | None = None,
+        mask: Bool[Tensor, "batch token"] | None = None,
     ) -> Float[Tensor, "batch token dim"]:
-        """Mix the tokens of each sequence; `angles` are rotary positions in radians."""
+        """Mix the tokens of each sequence.
+
+        Args:
+            tokens: The sequences.
+            angles: Rotary positions in radians, see `rotary_positions`; no positions when omitted.
+            mask: Tokens that may be read; all when omitted. At least one per sequence.
+
+        Returns:
+            Mixed tokens, also at places that are not read.
+        """
         query = rearrange(self.query(tokens), "b n (h d) -> b h n d", h=self.num_heads)
         key, value = rearrange(
             self.key_value(tokens), "b n (two h d) -> two b h n d", two=2, h=self.num_key_value_heads
@@ -51,10 +64,7 @@ class SelfAttention(nn.Module):
         query, key = self.query_norm(query), self.key_norm(key)
         if angles is not None:
             query, key = rotate_by_position(query, angles), rotate_by_position(key, angles)
-        grouped = self.num_heads != self.num_key_value_heads
-        mixed = F.scaled_dot_product_attention(
-            query.to(value.dtype), key.to(value.dtype), value, enable_gqa=grouped
-        )
+        mixed = _attend(query, key, value, mask)
         return self.output(rearrange(mixed, "b h n d -> b n (h d)"))
 
 
@@ -92,16 +102,31 @@ class CrossAttention(nn.Module):
         context: Float[Tensor, "batch word context_dim"],
         mask: Bool[Tensor, "batch word"] | None = None,
     ) -> Float[Tensor, "batch token dim"]:
-        """Read the context where `mask` holds (everywhere when omitted); at least one word must be readable."""
+        """Let every token read the context.
+
+        Args:
+            tokens: The sequences.
+            context: What is read.
+            mask: Words that may be read; all when omitted. At least one per sequence.
+
+        Returns:
+            What each token has read.
+        """
         query = rearrange(self.query(tokens), "b n (h d) -> b h n d", h=self.num_heads)
         key, value = rearrange(
             self.key_value(context), "b n (two h d) -> two b h n d", two=2, h=self.num_key_value_heads
         )
-        query, key = self.query_norm(query).to(value.dtype), self.key_norm(key).to(value.dtype)
-        readable = None if mask is None else rearrange(mask, "b n -> b 1 1 n")
-        grouped = self.num_heads != self.num_key_value_heads
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=readable, enable_gqa=grouped)
+        mixed = _attend(self.query_norm(query), self.key_norm(key), value, mask)
         return self.output(rearrange(mixed, "b h n d -> b n (h d)"))
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    """Attention per head; queries and keys take the type of the values, which a norm may have widened."""
+    readable = None if mask is None else rearrange(mask, "b n -> b 1 1 n")
+    grouped = query.shape[1] != key.shape[1]
+    return F.scaled_dot_product_attention(
+        query.to(value.dtype), key.to(value.dtype), value, attn_mask=readable, enable_gqa=grouped
+    )
 
 
 def _check_heads(dim: int, num_heads: int, num_key_value_heads: int) -> None:

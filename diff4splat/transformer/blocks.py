@@ -1,4 +1,4 @@
-"""Transformer blocks: pre-norm, grouped-query attention, gated feed-forward, optional modulation and context."""
+"""Transformer blocks: pre-norm, grouped-query attention, gated feed-forward; modulation and context if wanted."""
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,11 @@ __all__ = ["FeedForward", "Modulation", "TransformerBlock"]
 
 
 class FeedForward(nn.Module):
-    r"""Gated feed-forward layer, $W_3(\mathrm{silu}(W_1 x) \odot W_2 x)$. Source: Shazeer 2020 (SwiGLU).
+    r"""Gated feed-forward layer of each token.
+
+    $$y = W_3 (\mathrm{silu}(W_1 x) \odot W_2 x)$$
+
+    with biases. Source: Shazeer 2020 (SwiGLU).
 
     Args:
         dim: Token width.
@@ -25,17 +29,24 @@ class FeedForward(nn.Module):
         self.output = nn.Linear(hidden_dim, dim)
 
     def forward(self, tokens: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
-        """Transform each token by itself."""
+        """Transform each token by itself.
+
+        Args:
+            tokens: Tokens of any layout.
+
+        Returns:
+            What the block adds to them.
+        """
         gate, value = self.gate_value(tokens).chunk(2, dim=-1)
         return self.output(F.silu(gate) * value)
 
 
 class Modulation(nn.Module):
-    r"""Scale, shift and gate of a block's two branches from a condition, shared over blocks but for an offset.
+    """Scale, shift and gate of a block's two branches, from a condition that all blocks share.
 
-    Each block adds a learned table to the six vectors that one linear layer, shared by all blocks, makes from the
-    condition; the gates start at zero, so a fresh block changes nothing. Source: Peebles & Xie 2023 (adaLN-zero),
-    Chen et al. 2024 (one shared layer).
+    Each block adds a table of its own, learned and zero at first, to the six vectors that one linear layer makes
+    from the condition. Where that layer starts at zero too, the gates are closed and a fresh block leaves its
+    tokens as they are. Source: Peebles & Xie 2023 (adaLN-zero), Chen et al. 2024 (one shared layer).
 
     Args:
         dim: Token width.
@@ -46,14 +57,22 @@ class Modulation(nn.Module):
         self.table = nn.Parameter(torch.zeros(6, dim))
 
     def forward(self, shared: Float[Tensor, "batch token six_dim"]) -> tuple[Tensor, ...]:
-        """Shift, scale and gate of attention, then of the feed-forward layer, each `batch token dim`."""
-        return tuple(
-            (rearrange(shared, "b n (six d) -> six b n d", six=6) + self.table[:, None, None]).unbind(0)
-        )
+        """The six vectors of this block.
+
+        Args:
+            shared: The six vectors that all blocks get, one after another.
+
+        Returns:
+            Shift, scale and gate of attention, then of the feed-forward layer, each `batch token dim`.
+        """
+        vectors = rearrange(shared, "b n (six d) -> six b n d", six=6) + self.table[:, None, None]
+        return vectors.unbind(0)
 
 
 class TransformerBlock(nn.Module):
-    """Self-attention, optional cross-attention, feed-forward; each pre-normalised and added to its input.
+    """Self-attention, cross-attention if asked for, feed-forward; each reads a norm of its input and adds to it.
+
+    Source: Diff4Splat, Sec. 3.2, whose blocks are those of Ainslie et al. 2023 (grouped-query attention).
 
     Args:
         dim: Token width.
@@ -62,6 +81,9 @@ class TransformerBlock(nn.Module):
         hidden_dim: Inner width of the feed-forward layer; 8/3 of `dim`, rounded up to 32, when omitted.
         context_dim: Width of a context to read; no cross-attention when omitted.
         modulated: Whether a condition scales, shifts and gates the branches.
+
+    Raises:
+        ValueError: If the numbers of heads do not divide.
     """
 
     def __init__(
@@ -92,6 +114,7 @@ class TransformerBlock(nn.Module):
         tokens: Float[Tensor, "batch token dim"],
         *,
         angles: Float[Tensor, "token half"] | None = None,
+        mask: Bool[Tensor, "batch token"] | None = None,
         condition: Float[Tensor, "batch token six_dim"] | None = None,
         context: Float[Tensor, "batch word context_dim"] | None = None,
         context_mask: Bool[Tensor, "batch word"] | None = None,
@@ -101,6 +124,7 @@ class TransformerBlock(nn.Module):
         Args:
             tokens: The sequence.
             angles: Rotary positions, radians.
+            mask: Tokens that self-attention may read; all when omitted.
             condition: Shared modulation, six vectors per token; needed when `modulated`.
             context: Words to read; needed when built with `context_dim`.
             context_mask: Words that may be read.
@@ -112,18 +136,18 @@ class TransformerBlock(nn.Module):
             ValueError: If a condition or context that the block was built for is missing.
         """
         if self.modulation is None:
-            tokens = tokens + self.attention(self.attention_norm(tokens), angles)
+            tokens = tokens + self.attention(self.attention_norm(tokens), angles, mask)
         else:
             if condition is None:
                 raise ValueError("condition is needed: the block was built with modulated=True.")
             shift, scale, gate, shift_ff, scale_ff, gate_ff = self.modulation(condition)
-            tokens = tokens + gate * self.attention(self.attention_norm(tokens) * (1 + scale) + shift, angles)
+            modulated = self.attention_norm(tokens) * (1 + scale) + shift
+            tokens = tokens + gate * self.attention(modulated, angles, mask)
         if self.context_attention is not None and self.context_norm is not None:
             if context is None:
                 raise ValueError("context is needed: the block was built with context_dim.")
             tokens = tokens + self.context_attention(self.context_norm(tokens), context, context_mask)
         if self.modulation is None:
             return tokens + self.feed_forward(self.feed_forward_norm(tokens))
-        return tokens + gate_ff * self.feed_forward(
-            self.feed_forward_norm(tokens) * (1 + scale_ff) + shift_ff
-        )
+        modulated = self.feed_forward_norm(tokens) * (1 + scale_ff) + shift_ff
+        return tokens + gate_ff * self.feed_forward(modulated)

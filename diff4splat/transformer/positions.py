@@ -17,7 +17,8 @@ def sinusoidal_embedding(
 
     $$e_{i} = \cos(s v\, p^{-i/h}), \quad e_{h+i} = \sin(s v\, p^{-i/h}), \quad i = 0 \dots h-1,\; h = d/2$$
 
-    with $v$ = `values`, $s$ = `scale`, $p$ = `max_period`, $d$ = `dim`. Source: Vaswani et al. 2017, Sec. 3.5.
+    with $v$ = `values`, $s$ = `scale`, $p$ = `max_period`, $d$ = `dim`.
+    Source: Vaswani et al. 2017, Sec. 3.5, cosines first.
 
     Args:
         values: Scalars, usually times in [0, 1].
@@ -50,16 +51,17 @@ def rotary_positions(
 ) -> Float[Tensor, "token half"]:
     r"""Rotary angles of the tokens of a video grid, axis by axis.
 
-    The head's channel pairs are shared out over (frame, row, column), about a quarter to the frame axis and the
-    rest halved between row and column; along an axis with $m$ pairs, pair $i$ turns by $p\, b^{-i/m}$ at position $p$.
-    Source: Su et al. 2021 (RoPE), Eq. 15, applied per axis.
+    $$\theta_i(p) = p\, b^{-i/m}, \quad i = 0 \dots m-1$$
+
+    for position $p$ along an axis to which $m$ of the head's channel pairs belong: about a quarter of them to
+    the frame axis, the rest halved between row and column. Source: Su et al. 2021 (RoPE), Eq. 15, per axis.
 
     Args:
         num_frames: Latent frames.
         height: Token rows.
         width: Token columns.
         head_dim: Channels of one attention head; even.
-        base: $b$, the ratio of wavelengths.
+        base: $b$, bound of the ratio between the slowest and the fastest turn.
         device: Where to make the angles.
 
     Returns:
@@ -88,6 +90,8 @@ def rotate_by_position(
     values: Float[Tensor, "*batch token head_dim"], angles: Float[Tensor, "token half"]
 ) -> Float[Tensor, "*batch token head_dim"]:
     """Turn the channel pairs (i, i + half) of each token by its rotary angles.
+
+    The dot product of a turned query and a turned key depends on their positions by the difference alone.
 
     Args:
         values: Queries or keys of one or more heads.

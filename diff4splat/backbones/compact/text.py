@@ -19,8 +19,8 @@ _PADDING = 257
 class ByteTextEncoder(nn.Module):
     """Transformer over the UTF-8 bytes of a prompt; any language, any length up to a cut.
 
-    The sequence opens with a start symbol, so that the empty prompt, which stands for "no prompt" in guidance, is
-    one vector long.
+    The sequence opens with a start symbol, so that the empty prompt, which stands for "no prompt" in guidance,
+    is one vector long. Case and runs of white space make no difference.
 
     Args:
         dim: Width of the vectors.
@@ -41,16 +41,22 @@ class ByteTextEncoder(nn.Module):
     def forward(
         self, prompts: Sequence[str]
     ) -> tuple[Float[Tensor, "batch word dim"], Bool[Tensor, "batch word"]]:
-        """Vectors of the prompts and the places that hold one (the rest is padding)."""
+        """Encode prompts; what a prompt becomes does not depend on the others of its batch.
+
+        Args:
+            prompts: Texts; "" is no prompt.
+
+        Returns:
+            One vector per byte, zero at padding; and the places that hold a vector.
+        """
         ids = bytes_to_ids(prompts, max_bytes=self.max_bytes, device=self.embedding.weight.device)
         mask = ids != _PADDING
         words = self.embedding(ids)
         words = words + self.neighbours(words.transpose(1, 2)).transpose(1, 2)
-        words = words * mask[..., None]
         angles = rotary_positions(1, 1, ids.shape[1], self.head_dim, device=ids.device)
         for block in self.blocks:
-            words = block(words, angles=angles) * mask[..., None]
-        return self.norm(words), mask
+            words = block(words, angles=angles, mask=mask)
+        return self.norm(words) * mask[..., None], mask
 
 
 def bytes_to_ids(
@@ -59,7 +65,7 @@ def bytes_to_ids(
     """Start symbol (256), UTF-8 bytes (0 to 255), padding (257) to the longest prompt.
 
     Args:
-        prompts: Texts; lone surrogates are replaced by a question mark.
+        prompts: Texts, put into lower case; lone surrogates are replaced by a question mark.
         max_bytes: Bytes kept of a prompt.
         device: Where to make the ids.
 
