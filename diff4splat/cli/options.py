@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["check_at_least", "check_device", "load_path"]
 
 
-def check_at_least(option: str, value: float, least: float) -> None:
+def check_at_least(option: str, value: int | float, least: int | float) -> None:
     """Refuse a number that is too small.
 
     Args:

@@ -127,7 +127,7 @@ class Diff4SplatPipeline:
         generator: torch.Generator | None = None,
         num_frames: int | None = None,
         num_steps: int | None = None,
-        guidance: Guidance | float | None = None,
+        guidance: Guidance | float | int | None = None,
         num_gaussians: int | None = None,
         detail_size: int | None = None,
         background: Literal["white", "black"] = "white",
@@ -348,7 +348,7 @@ def _clean_prompt(prompt: object) -> str | None:
     return prompt.strip() or None
 
 
-def _as_guidance(guidance: Guidance | float) -> Guidance:
+def _as_guidance(guidance: Guidance | float | int) -> Guidance:
     return ConstantGuidance(float(guidance)) if isinstance(guidance, (int, float)) else guidance
 
 
