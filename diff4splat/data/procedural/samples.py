@@ -74,6 +74,11 @@ def procedural_sample(
         [batch frame height width]; `tracks` [batch frame track 3], world positions of points seen in frame 0;
         `track_object` [batch track]; `track_visibility` [batch frame track]; `main_direction` [batch 3];
         `caption`, a tuple of strings; and the `scenes` and `cameras` objects themselves.
+
+    Example:
+        >>> sample = procedural_sample([7, 8], num_frames=2, height=16, width=24)
+        >>> sample["video"].shape
+        torch.Size([2, 2, 3, 16, 24])
     """
     seeds = [seeds] if isinstance(seeds, int) else list(seeds)
     scenes = sample_scenes(seeds, device=device, **(scene_options or {}))
