@@ -158,6 +158,14 @@ class Page:
                 "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=buttons, clickCount=1
             )
 
+    def touch(self, steps: list[list[tuple[float, float]]]) -> None:
+        """Fingers that come down, move along and lift together."""
+        for index, fingers in enumerate(steps):
+            points = [{"x": x, "y": y, "id": finger} for finger, (x, y) in enumerate(fingers)]
+            kind = "touchMove" if index else "touchStart"
+            self.call("Input.dispatchTouchEvent", type=kind, touchPoints=points)
+        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
     def wheel(self, x: float, y: float, amount: float) -> None:
         self.call("Input.dispatchMouseEvent", type="mouseWheel", x=x, y=y, deltaX=0, deltaY=amount)
 

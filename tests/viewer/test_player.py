@@ -233,6 +233,32 @@ def test_says_what_the_browser_lacks(browser, path, before, words):
 
 
 @pytest.mark.browser
+def test_draws_without_half_float_targets(browser, path, field):
+    before = """
+        const ask = WebGL2RenderingContext.prototype.getExtension;
+        WebGL2RenderingContext.prototype.getExtension = function (name) {
+            return name.includes("color_buffer") ? null : ask.call(this, name);
+        };"""
+    page, cameras = browser.open(path, before=before), sideways()
+    page.evaluate("diff4splat.ready")
+    assert psnr(show(page, cameras, 2, 0.37), rendered(field.at(0.37), cameras, 2)) > 38  # 8-bit blending
+    assert page.complaints() == []
+    page.close()
+
+
+@pytest.mark.browser
+def test_two_fingers_pinch_and_pan(page):
+    page.evaluate("diff4splat.setTime(0.5)")
+    before = page.canvas()
+    page.touch([[(200, 180), (280, 180)], [(190, 180), (290, 180)], [(170, 190), (310, 190)]])
+    assert page.evaluate("document.querySelector('#view').textContent") == "Free view"
+    page.evaluate("diff4splat.setTime(0.5)")
+    nearer = page.canvas()
+    assert psnr(before, nearer) < 30
+    assert page.complaints() == []
+
+
+@pytest.mark.browser
 def test_damaged_page_says_so(browser, path, tmp_path):
     text = path.read_text(encoding="utf-8")
     payload = re.search(r'id="payload">([^<]*)<', text)[1]

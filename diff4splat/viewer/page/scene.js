@@ -22,15 +22,15 @@ class Problem extends Error {}
 /** Description of the scene, and its numbers as arrays in the layout of the textures. */
 async function loadScene() {
   const scene = JSON.parse(document.getElementById("scene").textContent);
-  const element = document.getElementById("payload");
+  const payload = document.getElementById("payload");
   let bytes;
   try {
-    bytes = await inflate(decodeBase64(element.textContent));
+    bytes = await inflate(decodeBase64(payload.textContent));
   } catch (error) {
     if (error instanceof Problem) throw error;
     throw new Problem("The scene data in this page is damaged: was the file copied completely?");
   }
-  element.remove();
+  payload.remove();
   const reader = new PlaneReader(bytes, scene.count);
   const arrays = Object.fromEntries(scene.arrays.map((entry) => [entry.name, reader.read(entry)]));
   scene.coefficients = (scene.degree + 1) ** 2;
