@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import sys
 import threading
 import time
@@ -150,8 +151,16 @@ class Console:
         if not self.quiet and sys.stderr.isatty():
             from tqdm import tqdm
 
-            layout = "{desc} {bar:30} {n_fmt:>3}/{total_fmt:<3} {elapsed}"
-            self._bar = tqdm(total=total, desc=f"{name:<{_NAME_WIDTH}}", bar_format=layout, file=sys.stderr)
+            # tqdm shows nothing on a terminal that does not tell its size; shutil then has a guess.
+            screen = shutil.get_terminal_size()
+            self._bar = tqdm(
+                total=total,
+                desc=f"{name:<{_NAME_WIDTH}}",
+                bar_format="{desc} {bar:30} {n_fmt:>3}/{total_fmt:<3} {elapsed}",
+                ncols=min(screen.columns, 90),
+                nrows=screen.lines,
+                file=sys.stderr,
+            )
 
     def _end(self, *, finished: bool) -> None:
         if self._name is None:
