@@ -8,7 +8,6 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -157,9 +156,7 @@ def _depth_entries(gaussians: Gaussians, cameras: Cameras) -> dict[str, Any]:
 
 def _as_text(value: Any) -> str:
     """A metadata value as a reader would write it."""
-    return (
-        value if isinstance(value, str) else json.dumps(dict(value) if isinstance(value, Mapping) else value)
-    )
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _script_json(value: Any) -> str:

@@ -190,7 +190,7 @@ class Player {
     const click = (id, action) =>
       element(id).addEventListener("click", (event) => {
         action();
-        if (event.detail) this.canvas.focus({ preventScroll: true }); // by pointer: keys stay with the view
+        if (event.detail) event.currentTarget.blur(); // by pointer: the next space plays or pauses
       });
     click("play", () => this.setPlaying(!this.playing));
     click("speed", () => this.stepSpeed(1, true));
