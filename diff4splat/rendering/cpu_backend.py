@@ -1,7 +1,8 @@
 """The CPU rasterizer: numba kernels behind one autograd function.
 
-numba is imported and the kernels are compiled (about ten seconds once per machine, then read from disk) when the first frame is
-rendered. Results are the same bits on every run and for every number of threads; the number follows `torch.get_num_threads()`.
+numba is imported and the kernels are compiled (about ten seconds once per machine, then read from disk) when
+the first frame is rendered. Results are the same bits on every run and for every number of threads; the
+number follows `torch.get_num_threads()`.
 """
 
 import os
@@ -47,7 +48,7 @@ def rasterize(
 ]:
     """Colour, alpha and accumulated depth of one set of Gaussians from several cameras, over black.
 
-    The fast twin of `reference.rasterize`; rasterizes in float32 whatever the inputs, and projects in float64.
+    The fast twin of `reference.rasterize`: projects in float64 and rasterizes in float32, always.
 
     Args:
         means: Centres, world units.
@@ -116,8 +117,9 @@ class _Rasterize(torch.autograd.Function):
                 rows, boxes = np.empty((count, 10), np.float32), np.empty((count, 4), np.int32)
                 keys, num_tiles = np.empty(count, np.uint32), np.empty(count, np.int32)
                 broken = kernels.project_forward(
-                    means, quaternions, scales, opacities, colors[min(frame, len(colors) - 1)], *_camera(poses, intrinsics, frame),
-                    height, width, near, far, eps2d, radius_clip, antialiased, rows, boxes, keys, num_tiles,
+                    means, quaternions, scales, opacities, colors[min(frame, len(colors) - 1)],
+                    *_camera(poses, intrinsics, frame), height, width, near, far, eps2d, radius_clip,
+                    antialiased, rows, boxes, keys, num_tiles,
                 )  # fmt: skip
                 if broken:
                     reference.check_values(*tensors[:5])
@@ -154,13 +156,15 @@ class _Rasterize(torch.autograd.Function):
             for frame, (rows, boxes, num_tiles, pairs, tile_starts, slot_starts) in enumerate(ctx.frames):
                 slots = np.empty((len(pairs), 10), np.float32)
                 kernels.rasterize_backward(
-                    rows, boxes, pairs, tile_starts, slot_starts, -(-width // 16), color[frame], alpha[frame, 0], depth[frame, 0],
-                    grad_color[frame], grad_alpha[frame, 0], grad_depth[frame, 0], slots,
+                    rows, boxes, pairs, tile_starts, slot_starts, -(-width // 16), color[frame],
+                    alpha[frame, 0], depth[frame, 0], grad_color[frame], grad_alpha[frame, 0],
+                    grad_depth[frame, 0], slots,
                 )  # fmt: skip
                 kernels.project_backward(
                     means, quaternions, scales, opacities, colors[min(frame, len(colors) - 1)],
                     *_camera(poses, intrinsics, frame), height, width, eps2d,
-                    antialiased, num_tiles, slot_starts, slots, *results[:4], results[4][min(frame, len(colors) - 1)], blocks,
+                    antialiased, num_tiles, slot_starts, slots, *results[:4],
+                    results[4][min(frame, len(colors) - 1)], blocks,
                 )  # fmt: skip
                 totals = blocks.sum(axis=0)
                 results[5][frame, :3] = totals[:12].reshape(3, 4)
@@ -216,8 +220,9 @@ def _import_kernels() -> SimpleNamespace:
 def _give_up(error: Exception) -> None:
     _state.kernels, _state.failure = None, error
     warnings.warn(
-        f"The fast CPU rasterizer is off, because numba does not work here ({type(error).__name__}: {error}). Rendering goes on "
-        "in plain torch, correct but 10 to 30 times slower. To cure it: pip install --upgrade numba",
+        f"The fast CPU rasterizer is off, because numba does not work ({type(error).__name__}: {error}). "
+        "Rendering goes on in plain torch, correct but 10 to 30 times slower. To cure it: "
+        "pip install --upgrade numba",
         RuntimeWarning,
         stacklevel=4,
     )
@@ -229,7 +234,7 @@ def _refuse_forked_process() -> None:
         return
     if _state.kernels.threading_layer() != "workqueue":
         raise RuntimeError(
-            "render cannot run in this process: it was forked after its parent had rendered on the CPU, and the thread pool does "
-            "not survive that. Start the process with 'spawn' or 'forkserver' (for a DataLoader: "
-            "multiprocessing_context='spawn'), or render only in the child."
+            "render cannot run in this process: it was forked after its parent had rendered, and the "
+            "thread pool does not survive that. Start the process with 'spawn' or 'forkserver' (for a "
+            "DataLoader: multiprocessing_context='spawn'), or render only in the child."
         )

@@ -1,7 +1,7 @@
 """Numba kernel: Gaussians into image tiles, front to back.
 
-Sorting is by counting only (no comparisons), cut into chunks whose number does not depend on the threads; ties in depth keep the
-order of the Gaussians.
+Sorting is by counting only (no comparisons), cut into chunks whose number does not depend on the threads;
+ties in depth keep the order of the Gaussians.
 """
 
 import numba
@@ -18,10 +18,10 @@ _DIGITS = 1 << _DIGIT_BITS
 
 @kernel
 def bin_gaussians(keys, num_tiles, boxes, tiles_x, tiles_y):
-    """Return, for each tile, the Gaussians that touch it in depth order; and where each Gaussian's slots start.
+    """Return, for each tile, the Gaussians that touch it in depth order, and where their slots start.
 
-    Outputs: `pairs` (Gaussian indices, tile after tile), `tile_starts` (one more entry than tiles) and `slot_starts` (a
-    Gaussian's pairs are numbered from there, along the rows of the tiles it touches).
+    Outputs: `pairs` (Gaussian indices, tile after tile), `tile_starts` (one more entry than tiles) and
+    `slot_starts` (a Gaussian's pairs are numbered from there, along the rows of the tiles it touches).
     """
     count = keys.size
     slot_starts = np.empty(count, np.int64)

@@ -11,7 +11,7 @@ __all__ = ["NUM_BLOCKS", "TILE", "inlined", "kernel"]
 TILE = 16
 """Side of a tile, pixels; also the fixed length of the innermost loops, one 512-bit vector of float32."""
 NUM_BLOCKS = 64
-"""Blocks into which per-Gaussian work is cut: a constant, so that sums do not depend on the number of threads."""
+"""Blocks into which per-Gaussian work is cut: a constant, so that no sum depends on the number of threads."""
 
 # prange alone: numba would also split plain array statements, which costs compile time and gains nothing here
 _PARALLEL = {

@@ -1,8 +1,9 @@
 """Numba kernels: Gaussians onto the image plane of one camera, and the gradient of that.
 
-Arithmetic is in float64: beside the rasterizer it costs nothing that could be measured, and it keeps the depth
-order and thin footprints exact. Notation as in `reference.project_gaussians`: N = J W R S is the 2x3 square root
-of the covariance on the image. Matrices are flat tuples, row by row, which numba keeps in registers.
+Arithmetic is in float64: beside the rasterizer it costs nothing that could be measured, and it keeps the
+depth order and thin footprints exact. Notation as in `reference.project_gaussians`: N = J W R S is the 2x3
+square root of the covariance on the image. Matrices are flat tuples, row by row, which numba keeps in
+registers.
 """
 
 import math
@@ -109,10 +110,11 @@ def project_forward(
     means, quaternions, scales, opacities, colors, camera, intrinsics, height, width,
     near, far, eps2d, radius_clip, antialiased, rows, boxes, keys, num_tiles,
 ):  # fmt: skip
-    """Fill one row per Gaussian and count the tiles it touches (0 = not visible); return how many are no Gaussian.
+    """Fill one row per Gaussian and count the tiles it touches; return how many are no Gaussians.
 
     A row is (x, y, A, B, C, opacity, r, g, b, z) with the footprint 2^(A dx^2 + B dx dy + C dy^2); a box is
-    (left, top, right, bottom) in pixels, ends excluded; a key is z as an integer of the same order.
+    (left, top, right, bottom) in pixels, ends excluded; a key is z as an integer of the same order. Gaussians
+    that are not visible touch 0 tiles and have nothing else filled in.
     """
     count = means.shape[0]
     broken = np.zeros(NUM_BLOCKS, np.int64)
@@ -189,9 +191,9 @@ def project_backward(
 ):  # fmt: skip
     """Add the gradients of one frame, from those of its (Gaussian, tile) pairs.
 
-    A slot holds sums over the pixels of one pair: gradients of r, g, b and z, then the moments 1, dx, dy, dx^2,
-    dx dy, dy^2 of -dL/dsigma, where sigma is half the squared Mahalanobis distance. `grad_camera` gets, per block
-    of Gaussians, the gradients of the 3x4 `camera` and of (fx, fy, cx, cy).
+    A slot holds sums over the pixels of one pair: gradients of r, g, b and z, then the moments 1, dx, dy,
+    dx^2, dx dy, dy^2 of -dL/dsigma, where sigma is half the squared Mahalanobis distance. `grad_camera` gets,
+    per block of Gaussians, the gradients of the 3x4 `camera` and of (fx, fy, cx, cy).
     """
     count = means.shape[0]
     for block in numba.prange(NUM_BLOCKS):
@@ -235,7 +237,12 @@ def project_backward(
             rotation = _rotation(qw, qx, qy, qz)
             factor = _stretched(_product(w, rotation), sx, sy, sz)
             clamped_u, clamped_v = min(max(u, low_u), high_u), min(max(v, low_v), high_v)
-            jx, jxz, jy, jyz = fx * inverse, -fx * clamped_u * inverse, fy * inverse, -fy * clamped_v * inverse
+            jx, jxz, jy, jyz = (
+                fx * inverse,
+                -fx * clamped_u * inverse,
+                fy * inverse,
+                -fy * clamped_v * inverse,
+            )
             half, (xx, xy, yy) = _half(factor, jx, jxz, jy, jyz)
             before = xx * yy - xy * xy
             determinant = (xx + eps2d) * (yy + eps2d) - xy * xy
@@ -261,8 +268,14 @@ def project_backward(
             ax, bx = c_xx * half[0] + c_xy * half[3], c_xy * half[0] + c_yy * half[3]
             ay, by = c_xx * half[1] + c_xy * half[4], c_xy * half[1] + c_yy * half[4]
             az, bz = c_xx * half[2] + c_xy * half[5], c_xy * half[2] + c_yy * half[5]
-            d_jx, d_jxz = _dot(ax, ay, az, factor[0], factor[1], factor[2]), _dot(ax, ay, az, factor[6], factor[7], factor[8])
-            d_jy, d_jyz = _dot(bx, by, bz, factor[3], factor[4], factor[5]), _dot(bx, by, bz, factor[6], factor[7], factor[8])
+            d_jx, d_jxz = (
+                _dot(ax, ay, az, factor[0], factor[1], factor[2]),
+                _dot(ax, ay, az, factor[6], factor[7], factor[8]),
+            )
+            d_jy, d_jyz = (
+                _dot(bx, by, bz, factor[3], factor[4], factor[5]),
+                _dot(bx, by, bz, factor[6], factor[7], factor[8]),
+            )
             d_factor = (
                 jx * ax, jx * ay, jx * az, jy * bx, jy * by, jy * bz,
                 jxz * ax + jyz * bx, jxz * ay + jyz * by, jxz * az + jyz * bz,

@@ -1,7 +1,8 @@
 """Numba kernels: tiles of 16x16 pixels from their depth-sorted Gaussians, and the gradient of that.
 
-The innermost loops have a fixed length of 16, hold no branches and touch float32 alone, so that they compile to vector code; one
-float64 scalar in them, or another loop shape, costs a factor of several. `benchmarks/rendering.py` guards that.
+The innermost loops have a fixed length of 16, hold no branches and touch float32 alone, so that they compile
+to vector code; one float64 scalar in them, or a signed index, costs a factor of several. A test looks for the
+vector instructions.
 """
 
 import numba
@@ -13,7 +14,7 @@ from diff4splat.rendering.cpu_jit import TILE, inlined, kernel
 __all__ = ["rasterize_backward", "rasterize_forward"]
 
 _PIXELS = TILE * TILE
-# unsigned indices: for signed ones numba adds Python's wrap-around of negative values, which vector code cannot hold
+# unsigned: to signed indices numba adds Python's wrap-around of negative values, which stops vector code
 _LANES, _PLANE = np.uint64(TILE), np.uint64(TILE * TILE)
 _P2, _P3, _P4, _P5, _P6 = (np.uint64(i * TILE * TILE) for i in range(2, 7))
 _L2, _L3, _L4, _L5, _L6 = (np.uint64(i * TILE) for i in range(2, 7))
@@ -26,10 +27,8 @@ _LOWEST = np.float32(-126.0)
 _E1, _E2 = np.float32(0.693147182), np.float32(0.240226462)
 _E3, _E4, _E5 = np.float32(0.0555032969), np.float32(0.00961833448), np.float32(0.00133999332)
 _CHECK_EVERY = 32  # Gaussians between two looks at whether a tile is finished
-_STRIDE, _OTHER_STRIDE = (
-    7919,
-    7907,
-)  # primes: neighbouring jobs take far tiles, so equal shares of jobs mean equal work
+# primes: neighbouring jobs take tiles far from each other, so that equal shares of jobs mean equal work
+_STRIDE, _OTHER_STRIDE = 7919, 7907
 
 
 @inlined
@@ -77,18 +76,18 @@ def _forward_tile(rows, boxes, pairs, start, end, left, top, height, width, colo
                     planes[p + _P4] += weight
                     planes[p + _P5] += weight * z
         most = _ZERO
-        for p in range(_PIXELS):
-            most = max(most, planes[p])
+        for i in range(_PIXELS):
+            most = max(most, planes[i])
         if most == _ZERO:
             break
     for y in range(bottom - top):
         for x in range(right - left):
-            p = y * TILE + x
-            color[0, top + y, left + x] = planes[p + _PIXELS]
-            color[1, top + y, left + x] = planes[p + 2 * _PIXELS]
-            color[2, top + y, left + x] = planes[p + 3 * _PIXELS]
-            alpha[top + y, left + x] = planes[p + 4 * _PIXELS]
-            depth[top + y, left + x] = planes[p + 5 * _PIXELS]
+            i = y * TILE + x
+            color[0, top + y, left + x] = planes[i + _PIXELS]
+            color[1, top + y, left + x] = planes[i + 2 * _PIXELS]
+            color[2, top + y, left + x] = planes[i + 3 * _PIXELS]
+            alpha[top + y, left + x] = planes[i + 4 * _PIXELS]
+            depth[top + y, left + x] = planes[i + 5 * _PIXELS]
 
 
 @kernel
@@ -109,23 +108,23 @@ def _backward_tile(
     rows, boxes, pairs, slot_starts, start, end, left, top, height, width,
     color, alpha, depth, grad_color, grad_alpha, grad_depth, slots,
 ):  # fmt: skip
-    """Walk front to back as forward did, with what is still behind a pixel kept as total minus what was passed."""
+    """Walk front to back as forward did; what lies behind is the total minus what was passed."""
     # transmittance, gradient-weighted rest behind, gradients of red, green, blue, alpha, depth
     planes = np.zeros(7 * _PIXELS, np.float32)
     lanes = np.empty(7 * TILE, np.float32)
     bottom, right = min(top + TILE, height), min(left + TILE, width)
     for y in range(bottom - top):
         for x in range(right - left):
-            p, v, u = y * TILE + x, top + y, left + x
+            i, v, u = y * TILE + x, top + y, left + x
             rest = _ZERO
             for channel in range(3):
                 grad = grad_color[channel, v, u]
-                planes[p + (2 + channel) * _PIXELS] = grad
+                planes[i + (2 + channel) * _PIXELS] = grad
                 rest += grad * color[channel, v, u]
-            planes[p] = _ONE
-            planes[p + 5 * _PIXELS] = grad_alpha[v, u]
-            planes[p + 6 * _PIXELS] = grad_depth[v, u]
-            planes[p + _PIXELS] = rest + grad_alpha[v, u] * alpha[v, u] + grad_depth[v, u] * depth[v, u]
+            planes[i] = _ONE
+            planes[i + 5 * _PIXELS] = grad_alpha[v, u]
+            planes[i + 6 * _PIXELS] = grad_depth[v, u]
+            planes[i + _PIXELS] = rest + grad_alpha[v, u] * alpha[v, u] + grad_depth[v, u] * depth[v, u]
     k = start
     while k < end:
         for _ in range(min(_CHECK_EVERY, end - k)):
@@ -190,8 +189,8 @@ def _backward_tile(
             slots[slot, 4], slots[slot, 5], slots[slot, 6] = m_0, m_x, m_y
             slots[slot, 7], slots[slot, 8], slots[slot, 9] = m_xx, m_xy, m_yy
         most = _ZERO
-        for p in range(_PIXELS):
-            most = max(most, planes[p])
+        for i in range(_PIXELS):
+            most = max(most, planes[i])
         if most == _ZERO:
             break
     while k < end:
@@ -221,7 +220,8 @@ def rasterize_backward(
     for job in numba.prange(tiles):
         tile = (job * stride) % tiles
         left, top = (tile % tiles_x) * TILE, (tile // tiles_x) * TILE
+        start, end = tile_starts[tile], tile_starts[tile + 1]
         _backward_tile(
-            rows, boxes, pairs, slot_starts, tile_starts[tile], tile_starts[tile + 1], left, top, height, width,
+            rows, boxes, pairs, slot_starts, start, end, left, top, height, width,
             color, alpha, depth, grad_color, grad_alpha, grad_depth, slots,
         )  # fmt: skip

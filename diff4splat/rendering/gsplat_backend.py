@@ -77,7 +77,7 @@ def rasterize(
 
 
 def max_alpha() -> float:
-    """Largest opacity of one Gaussian at one pixel in the installed gsplat: 0.999 up to 1.5, 0.99 from 1.6 on."""
+    """Largest opacity of one Gaussian at a pixel in the installed gsplat: 0.999, and 0.99 from 1.6 on."""
     import gsplat
 
     major, minor = (int(v) for v in gsplat.__version__.split(".")[:2])
@@ -94,14 +94,14 @@ def _load_rasterization() -> Callable[..., Any]:
         ) from error
     if _C is None:
         raise RuntimeError(
-            f"render needs gsplat for CUDA tensors, but its CUDA code is not built and no nvcc was found.\n{_CURE}"
+            f"render needs gsplat for CUDA tensors, but its CUDA code is not built (no nvcc found).\n{_CURE}"
         )
     return rasterization
 
 
 _CURE = (
     "Install it with: pip install gsplat packaging\n"
-    "The PyPI release builds its CUDA code at first use and needs the CUDA toolkit (nvcc) of the version in torch.version.cuda; "
-    "to watch the build: python -c 'from gsplat.cuda._backend import _C'\n"
+    "The PyPI release builds its CUDA code at first use and needs the CUDA toolkit (nvcc) of the version in "
+    "torch.version.cuda; to watch the build: python -c 'from gsplat.cuda._backend import _C'\n"
     "Without a toolkit, move the tensors to the CPU: gaussians.to('cpu') and cameras.to('cpu')."
 )

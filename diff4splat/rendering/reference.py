@@ -1,7 +1,8 @@
-"""Slow, plain torch rasterizer: the oracle that proves the fast backends, and the fallback where numba is missing.
+"""Slow, plain torch rasterizer: the oracle of the fast backends, and the fallback where numba is missing.
 
-Any floating dtype, any device, differentiable by autograd alone. Every formula is written once, over dense tensors; nothing is
-binned or approximated. The semantics are those of `gsplat.rasterization` (EWA splatting of 3D Gaussians with 2D dilation).
+Any floating dtype, any device, differentiable by autograd alone. Every formula is written once, over dense
+tensors; nothing is binned or approximated. The semantics are those of `gsplat.rasterization` (EWA splatting
+of 3D Gaussians with 2D dilation).
 """
 
 import math
@@ -26,11 +27,11 @@ __all__ = [
 ALPHA_THRESHOLD = 1.0 / 255.0
 """Contributions below this opacity are skipped."""
 MAX_ALPHA = 0.999
-"""No Gaussian covers a pixel more than this. gsplat 1.6 lowers its own constant to 0.99; 1.5 uses this value."""
+"""No Gaussian covers a pixel more than this; the value of gsplat 1.5 (1.6 has 0.99, see `gsplat_backend`)."""
 TRANSMITTANCE_STOP = 1e-4
 """A pixel is finished, without the Gaussian that would do it, once its transmittance would fall to this."""
 CUTOFF_SIGMAS = 3.33
-"""Half-width of the footprint in standard deviations; just outside the alpha threshold of an opaque Gaussian."""
+"""Half-width of the footprint in standard deviations: just outside the threshold of an opaque Gaussian."""
 
 
 class ProjectedGaussians(NamedTuple):
@@ -92,8 +93,8 @@ def rasterize(
         eps2d: Added to both variances of the 2D covariance, pixels squared.
         radius_clip: Gaussians whose footprint is no wider than this on both axes are dropped, pixels.
         mode: "antialiased" lowers opacities so that the dilation adds no energy.
-        block_px: Work through square blocks of this size with the Gaussians that reach each; the same image with
-            far less work and memory. One dense pass when omitted.
+        block_px: Work through square blocks of this size with the Gaussians that reach each; the same image
+            with far less work and memory. One dense pass when omitted.
 
     Returns:
         Colour, alpha and depth times alpha.
@@ -169,9 +170,10 @@ def project_gaussians(
 
     $$\Sigma' = J W \Sigma W^\top J^\top + \epsilon I, \qquad \Sigma = R S S^\top R^\top$$
 
-    with $W$ the rotation of `world_to_camera`, $J$ the Jacobian of the pinhole projection at the centre, whose x/z and y/z are
-    clamped to the field of view widened by 15 % of the image size on each side, and $\epsilon$ = `eps2d`.
-    Source: Zwicker et al., EWA Splatting, Eq. 29; Kerbl et al., 3D Gaussian Splatting, Eq. 5.
+    with $W$ the rotation of `world_to_camera`, $J$ the Jacobian of the pinhole projection at the centre,
+    whose x/z and y/z are clamped to the field of view widened by 15 % of the image size on each side, and
+    $\epsilon$ = `eps2d`. Source: Zwicker et al., EWA Splatting, Eq. 29 and 31; Kerbl et al., 3D Gaussian
+    Splatting, Eq. 5.
 
     Args:
         means: Centres, world units.
@@ -186,7 +188,8 @@ def project_gaussians(
         far: Gaussians with larger z are not visible.
         eps2d: Added to both variances of the 2D covariance, pixels squared.
         radius_clip: Gaussians whose footprint is no wider than this on both axes are not visible, pixels.
-        mode: "antialiased" multiplies opacities by the square root of the ratio of the determinants before and after dilation.
+        mode: "antialiased" multiplies opacities by the square root of the ratio of the determinants before
+            and after dilation.
 
     Returns:
         One entry per Gaussian.

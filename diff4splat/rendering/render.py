@@ -4,7 +4,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, TypedDict, get_args
 
 import torch
 from jaxtyping import Float
@@ -19,6 +19,15 @@ __all__ = ["Backend", "DepthMode", "Mode", "Rendering", "render", "render_field"
 Backend = Literal["auto", "cpu", "gsplat", "reference"]
 Mode = Literal["classic", "antialiased"]
 DepthMode = Literal["expected", "accumulated"]
+
+
+class _Options(TypedDict):
+    near: float
+    far: float
+    eps2d: float
+    radius_clip: float
+    mode: Mode
+
 
 _DC = 0.28209479177387814  # the constant basis function, 1 / (2 sqrt(pi))
 _RIGID_TOLERANCE = (
@@ -58,19 +67,21 @@ def render(
 
     $$C = \sum_i c_i \alpha_i T_i + c_{bg} \prod_i (1 - \alpha_i), \qquad T_i = \prod_{j<i} (1 - \alpha_j)$$
 
-    over Gaussians in depth order, with $c_i$ the harmonics seen from the camera plus 0.5, at least 0, $\alpha_i$ the opacity times
-    the projected Gaussian, and $c_{bg}$ = `background`. Source: Kerbl et al., 3D Gaussian Splatting, Eq. 3.
+    over Gaussians in depth order, with $c_i$ the harmonics seen from the camera plus 0.5, at least 0,
+    $\alpha_i$ the opacity times the projected Gaussian, and $c_{bg}$ = `background`.
+    Source: Kerbl et al., 3D Gaussian Splatting, Eq. 3.
 
-    Gradients flow to every tensor of `gaussians` and `cameras` and to `background` ("gsplat" has none for intrinsics). The CPU
-    backend computes in float32, gives the same bits on every run and for every number of threads, and returns the dtype of
-    the inputs. `world_to_camera` is the rigid inverse of `camera_to_world`; gradients follow that formula.
+    Gradients flow to every tensor of `gaussians` and `cameras` and to `background` ("gsplat" has none for
+    intrinsics). The CPU backend computes in float32, gives the same bits on every run and for every number of
+    threads, and returns the dtype of the inputs. `world_to_camera` is the rigid inverse of `camera_to_world`;
+    gradients follow that formula.
 
     Args:
         gaussians: One set, or one per leading batch index.
         cameras: Cameras with the same batch axes as `gaussians`.
-        backend: "cpu" needs numba, and falls back to plain torch, with a warning, without it; "gsplat" needs CUDA tensors;
-            "reference" is the slow oracle, in the dtype of the inputs on any device. "auto" is "gsplat" for CUDA tensors, "cpu" for
-            CPU tensors, "reference" elsewhere.
+        backend: "cpu" needs numba, and falls back to plain torch, with a warning, without it; "gsplat" needs
+            CUDA tensors; "reference" is the slow oracle, in the dtype of the inputs on any device. "auto" is
+            "gsplat" for CUDA tensors, "cpu" for CPU tensors, "reference" elsewhere.
         background: Colour behind everything, black when omitted.
         near: Gaussians whose centre has smaller z are dropped, scene units, > 0.
         far: Gaussians whose centre has larger z are dropped, scene units.
@@ -80,29 +91,31 @@ def render(
         depth_mode: "expected" divides depth by alpha; "accumulated" does not.
 
     Returns:
-        Colour, alpha and depth per frame; leading axes are kept. No Gaussians give background, alpha 0 and depth 0.
+        Colour, alpha and depth per frame; leading axes are kept. No Gaussians give background, alpha 0 and
+        depth 0.
 
     Raises:
-        ValueError: If an option or a shape is wrong; on the CPU also if a value is not finite, a quaternion is zero,
-            intrinsics are singular or skewed, or a pose is not rigid.
+        ValueError: If an option or a shape is wrong; on the CPU also if a value is not finite, a quaternion
+            is zero, intrinsics are singular or skewed, or a pose is not rigid.
         TypeError: If dtypes or devices differ, or are not floating point.
         RuntimeError: If the backend cannot run here; the message says how to cure it.
 
     Example:
         >>> import torch
         >>> from diff4splat.cameras import trajectory
-        >>> one = Gaussians(*(torch.tensor(v)[None] for v in ([0.0, 0, 3], [1.0, 0, 0, 0], [0.1] * 3, 0.9, [[1.0, 0, 0]])))
+        >>> values = [0.0, 0, 3], [1.0, 0, 0, 0], [0.1] * 3, 0.9, [[1.0, 0, 0]]
+        >>> one = Gaussians(*(torch.tensor(v)[None] for v in values))
         >>> render(one, trajectory.static(2, height=8, width=8)).color.shape
         torch.Size([2, 3, 8, 8])
     """
     _check_options(backend, near, far, eps2d, radius_clip, mode, depth_mode)
-    backend = _choose_backend(backend, gaussians.means.device)
+    chosen = _choose_backend(backend, gaussians.means.device)
     _check_inputs(gaussians, cameras)
     behind = _background(background, gaussians.means)
-    options = {"near": near, "far": far, "eps2d": eps2d, "radius_clip": radius_clip, "mode": mode}
+    options = _Options(near=near, far=far, eps2d=eps2d, radius_clip=radius_clip, mode=mode)
     with torch.autocast(gaussians.means.device.type, enabled=False):
         world_to_camera = _rigid_inverse(cameras.camera_to_world)
-        if backend == "gsplat":
+        if chosen == "gsplat":
             color, alpha, depth = gsplat_backend.rasterize(
                 *(
                     gaussians.means,
@@ -118,7 +131,7 @@ def render(
                 **options,
             )
         else:
-            color, alpha, depth = _rasterize_sets(backend, gaussians, cameras, world_to_camera, options)
+            color, alpha, depth = _rasterize_sets(chosen, gaussians, cameras, world_to_camera, options)
         if behind is not None:
             color = color + (1 - alpha) * behind[:, None, None]
         if depth_mode == "expected":
@@ -171,7 +184,7 @@ def render_field(
     moments = [float(time) for time in times]
     if len(moments) != cameras.num_frames or not moments:
         raise ValueError(
-            f"times must hold one time per frame of cameras, {cameras.num_frames} in all and not 0, got {len(moments)}."
+            f"times must hold one time per frame ({cameras.num_frames}, not 0), got {len(moments)}."
         )
     frames = [
         render(
@@ -196,8 +209,8 @@ def render_field(
 def _deformed(field: DeformableGaussianField, times: Tensor | Sequence[float]) -> Iterator[Gaussians]:
     """Gaussians per time, one after another.
 
-    Deltas are taken apart once, because the gradient of indexing them per frame would be as large as all of them each
-    time. At stored times the stored values are used as they are.
+    Deltas are taken apart once, because the gradient of indexing them per frame would be as large as all of
+    them each time. At stored times the stored values are used as they are.
     """
     deltas = [v.unbind(-3) for v in (field.delta_means, field.delta_quaternions, field.delta_scales)]
     stored = field.times.tolist()
@@ -210,19 +223,19 @@ def _deformed(field: DeformableGaussianField, times: Tensor | Sequence[float]) -
             )
             continue
         bracket = range(max(index, 0), min(index + 1, len(stored) - 1) + 1)
-        around = (torch.stack([v[i] for i in bracket], dim=-3) for v in deltas)
+        means, turns, scales = (torch.stack([v[i] for i in bracket], dim=-3) for v in deltas)
+        nearby_times = field.times[list(bracket)]
         nearby = DeformableGaussianField(
-            field.canonical, field.times[list(bracket)], *around, scale_space=field.scale_space
+            field.canonical, nearby_times, means, turns, scales, scale_space=field.scale_space
         )
         yield nearby.at(time)
 
 
 def _rasterize_sets(
-    backend: str, gaussians: Gaussians, cameras: Cameras, world_to_camera: Tensor, options: dict[str, Any]
+    backend: str, gaussians: Gaussians, cameras: Cameras, world_to_camera: Tensor, options: _Options
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Set after set on the CPU or by the reference."""
     rasterize = cpu_backend.rasterize if backend == "cpu" else reference.rasterize
-    size = {"height": cameras.height, "width": cameras.width}
     batch, count = gaussians.batch_shape, gaussians.num_gaussians
     sets = math.prod(batch)
     means = gaussians.means.reshape(sets, count, 3)
@@ -244,7 +257,8 @@ def _rasterize_sets(
             _colors(harmonics[i], means[i], centers[i]),
             poses[i],
             intrinsics[i],
-            **size,
+            height=cameras.height,
+            width=cameras.width,
             **options,
         )
         for i in range(sets)
@@ -265,7 +279,8 @@ def _colors(harmonics: Tensor, means: Tensor, centers: Tensor) -> Tensor:
     """Colours per Gaussian (1, n, 3), or per camera and Gaussian (f, n, 3) where the direction counts."""
     if harmonics.shape[-2] == 1:
         return (harmonics[None, :, 0] * _DC).add(0.5)
-    return harmonics.new_zeros(0, *means.shape) if not len(centers) else torch.stack([evaluate_harmonics(harmonics, means - center) for center in centers])
+    series = [evaluate_harmonics(harmonics, means - center) for center in centers]
+    return torch.stack(series) if series else means.new_zeros(0, *means.shape)
 
 
 def _rigid_inverse(camera_to_world: Tensor) -> Tensor:
@@ -286,7 +301,8 @@ def _background(background: Tensor | Sequence[float] | None, like: Tensor) -> Te
         raise ValueError(f"background must have shape [3], got {list(color.shape)}.")
     if color.dtype != like.dtype or color.device != like.device:
         raise TypeError(
-            f"background must be {like.dtype} on {like.device} like means, got {color.dtype} on {color.device}."
+            f"background must be {like.dtype} on {like.device} like means, "
+            f"got {color.dtype} on {color.device}."
         )
     return color
 
@@ -335,11 +351,13 @@ def _check_inputs(gaussians: Gaussians, cameras: Cameras) -> None:
     for name, value in tensors.items():
         if value.dtype != means.dtype or value.device != means.device:
             raise TypeError(
-                f"{name} must be {means.dtype} on {means.device} like means, got {value.dtype} on {value.device}."
+                f"{name} must be {means.dtype} on {means.device} like means, "
+                f"got {value.dtype} on {value.device}."
             )
     if gaussians.batch_shape != cameras.batch_shape:
         raise ValueError(
-            f"cameras must have the batch shape of gaussians, {list(gaussians.batch_shape)}, got {list(cameras.batch_shape)}."
+            f"cameras must have the batch shape of gaussians, {list(gaussians.batch_shape)}, "
+            f"got {list(cameras.batch_shape)}."
         )
     if means.device.type == "cpu":
         _check_camera_values(cameras)

@@ -1,4 +1,4 @@
-"""Splatting written as loops over pixels and Gaussians, float64 numpy: Kerbl et al., 3D Gaussian Splatting, Eq. 3 to 5.
+"""Splatting as loops over pixels and Gaussians, float64: Kerbl et al., 3D Gaussian Splatting, Eq. 3 to 5.
 
 Jacobian clamping, dilation, opacity cap, skip and stop are those of gsplat 1.5 `rasterization`, classic mode.
 """
@@ -28,7 +28,9 @@ def footprint(mean, quaternion, scale, world_to_camera, intrinsics, height, widt
     return np.array([fx * x / z + cx, fy * y / z + cy]), covariance, z
 
 
-def splat(means, quaternions, scales, opacities, colors, world_to_camera, intrinsics, height, width, near=0.01):
+def splat(
+    means, quaternions, scales, opacities, colors, world_to_camera, intrinsics, height, width, near=0.01
+):
     """Colour, alpha and depth times alpha of one camera, (5, height, width), over black."""
     image = np.zeros((5, height, width))
     depths = means @ world_to_camera[2, :3] + world_to_camera[2, 3]

@@ -9,7 +9,7 @@ from diff4splat.gaussians import Gaussians
 
 
 def random_gaussians(count=293, *, coefficients=1, dtype=torch.float64, seed=0, batch=()):
-    """A cloud around (0, 0, 4): some opaque, behind the camera, far off the image, tiny, flat or needle-shaped."""
+    """A cloud around (0, 0, 4): some opaque, behind the camera, far off the image, tiny, flat or needles."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape):
@@ -30,7 +30,7 @@ def random_gaussians(count=293, *, coefficients=1, dtype=torch.float64, seed=0, 
 
 
 def random_cameras(frames=2, height=61, width=67, *, dtype=torch.float64, batch=()):
-    """Cameras near the origin that look along z, slightly turned, with different focal lengths and no centred axis."""
+    """Cameras near the origin that look along z, slightly turned, their axes off centre."""
     angle = 0.1 * torch.arange(math.prod(batch) * frames, dtype=torch.float64)
     poses = torch.eye(4, dtype=torch.float64).repeat(len(angle), 1, 1)
     poses[:, 0, 0] = poses[:, 2, 2] = angle.cos()

@@ -1,4 +1,6 @@
 import os
+import platform
+import re
 import subprocess
 import sys
 import textwrap
@@ -13,14 +15,31 @@ from diff4splat.cameras import Cameras
 from diff4splat.gaussians import Gaussians
 from diff4splat.rendering import cpu_backend, render
 
-NAMES = ("means", "quaternions", "scales", "opacities", "harmonics", "camera_to_world", "intrinsics", "background")
+NAMES = (
+    "means",
+    "quaternions",
+    "scales",
+    "opacities",
+    "harmonics",
+    "camera_to_world",
+    "intrinsics",
+    "background",
+)
 
 
 def images_and_gradients(gaussians, cameras, *, backend, mode="classic"):
-    fields = (gaussians.means, gaussians.quaternions, gaussians.scales, gaussians.opacities, gaussians.harmonics)
+    fields = (
+        gaussians.means,
+        gaussians.quaternions,
+        gaussians.scales,
+        gaussians.opacities,
+        gaussians.harmonics,
+    )
     dtype = gaussians.dtype
     background = torch.tensor([0.2, 0.5, 0.7], dtype=dtype)
-    leaves = [v.clone().requires_grad_() for v in (*fields, cameras.camera_to_world, cameras.intrinsics, background)]
+    leaves = [
+        v.clone().requires_grad_() for v in (*fields, cameras.camera_to_world, cameras.intrinsics, background)
+    ]
     seen = Cameras(leaves[5], leaves[6], cameras.height, cameras.width)
     rendering = render(Gaussians(*leaves[:5]), seen, backend=backend, background=leaves[7], mode=mode)
     generator = torch.Generator().manual_seed(5)
@@ -35,7 +54,7 @@ def test_equals_the_oracle(coefficients, mode):
     gaussians, cameras = random_gaussians(coefficients=coefficients), random_cameras()
     expected, expected_grads = images_and_gradients(gaussians, cameras, backend="reference", mode=mode)
     image, grads = images_and_gradients(gaussians, cameras, backend="cpu", mode=mode)
-    # a float32 value that falls on the other side of a threshold (1/255, 1e-4) than its float64 twin shows in a pixel
+    # a float32 value on the other side of a threshold (1/255, 1e-4) than its float64 twin shows in a pixel
     assert ((image - expected).abs() > 1e-5).sum() <= 5
     assert (image - expected).abs().max() < 5e-3
     for name, actual, grad in zip(NAMES, grads, expected_grads, strict=True):
@@ -152,8 +171,9 @@ SMALL = """
     from diff4splat.rendering import render
 
     def alpha():
-        v = torch.tensor([[0.0, 0, 3]]), torch.tensor([[1.0, 0, 0, 0]]), torch.ones(1, 3), torch.ones(1), torch.ones(1, 1, 3)
-        return render(Gaussians(*v), trajectory.static(1, height=8, width=8), backend="cpu").alpha.max().item()
+        values = [0.0, 0, 3], [1.0, 0, 0, 0], [1.0, 1, 1], 1.0, [[1.0, 1, 1]]
+        one = Gaussians(*(torch.tensor(v)[None] for v in values))
+        return render(one, trajectory.static(1, height=8, width=8), backend="cpu").alpha.max().item()
 """
 
 
@@ -168,22 +188,14 @@ def run(code, **environment):
     )
 
 
-def test_numba_is_imported_by_the_first_frame_only():
-    pytest.importorskip("numba")
-    done = run("""
-        assert "numba" not in sys.modules
-        alpha()
-        assert "numba" in sys.modules
-    """)
-    assert done.returncode == 0, done.stderr
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_forked_child_is_told_what_to_do():
+def test_numba_waits_for_the_first_frame_and_a_forked_child_is_told_what_to_do():
     pytest.importorskip("numba")
     done = run("""
         import os
-        alpha()
+        assert "numba" not in sys.modules
+        expected = alpha()
+        import numba
         child = os.fork()
         if child == 0:
             try:
@@ -192,9 +204,8 @@ def test_forked_child_is_told_what_to_do():
                 os._exit(7 if "spawn" in str(error) else 8)
             os._exit(9)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        import numba
         assert code == (9 if numba.threading_layer() == "workqueue" else 7), code
-        alpha()
+        assert alpha() == expected
     """)
     assert done.returncode == 0, done.stderr
 
@@ -214,8 +225,35 @@ def test_kernels_compile_where_no_folder_can_be_written(monkeypatch):
     monkeypatch.setattr(numba, "njit", njit)
     compiled = cpu_jit.kernel(_twice)
     assert asked == [True, False]
-    assert compiled(4) == 8
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", numba.NumbaPerformanceWarning
+        )  # nothing to share between threads here
+        assert compiled(4) == 8
 
 
 def _twice(value):
     return 2 * value
+
+
+def test_kernels_are_vector_code():
+    """Losing it costs a factor of five or more, and shows in nothing but time."""
+    numba = pytest.importorskip("numba")
+    if "x86" not in platform.machine().lower() and "amd64" not in platform.machine().lower():
+        pytest.skip("looks at x86 instructions")
+    from diff4splat.rendering import cpu_rasterization
+
+    # the cached kernels keep no assembly, so the loop bodies are compiled again, alone and without threads
+    row = numba.types.Array(numba.float32, 2, "C")
+    integers = numba.types.Array(numba.int32, 2, "C"), numba.types.Array(numba.int32, 1, "C")
+    number = numba.int64
+    image = numba.types.Array(numba.float32, 3, "C")
+    signature = (row, *integers, *(number,) * 6, image, row, row)
+    tile = cpu_rasterization._forward_tile
+    tile.compile(signature)
+    code = tile.inspect_asm(signature)
+    vectors, scalars = (
+        re.findall(r"v?mul(ps|ss)\b", code).count("ps"),
+        re.findall(r"v?mul(ps|ss)\b", code).count("ss"),
+    )
+    assert vectors > 3 * scalars, (vectors, scalars)

@@ -96,4 +96,6 @@ def test_harmonics_equal_gsplat(degree):
     implementation = pytest.importorskip("gsplat.cuda._torch_impl")
     gaussians = random_gaussians(53, coefficients=(degree + 1) ** 2)
     expected = implementation._spherical_harmonics(degree, gaussians.means, gaussians.harmonics) + 0.5
-    torch.testing.assert_close(evaluate_harmonics(gaussians.harmonics, gaussians.means), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        evaluate_harmonics(gaussians.harmonics, gaussians.means), expected, rtol=0, atol=1e-6
+    )
