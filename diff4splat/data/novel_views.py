@@ -1,7 +1,6 @@
 """Cameras beside a path: the views that a reconstruction is judged by and was not given."""
 
 import torch
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
@@ -25,30 +24,41 @@ def beside_path(
         cameras: Paths with one batch axis.
         times: Times on the path in [0, 1].
         generator: Source of the offsets.
-        shift: Standard deviation of the sideways and vertical offset, scene units; half as much along the view.
+        shift: Standard deviation of the sideways offset, scene units; 0.6 of it vertically, half of it along
+            the view.
         focus_depth: Distance of the point that stays in the middle, scene units.
 
     Returns:
-        One camera per time.
+        One camera per time, with the intrinsics of its path's first frame.
+
+    Raises:
+        ValueError: If the cameras do not have one batch axis as long as that of `times`, or a time is out of
+            range.
     """
-    on_path = torch.stack([path_pose for path_pose in _poses_at(cameras, times)])  # batch view 4 4
+    if cameras.batch_shape != times.shape[:1]:
+        raise ValueError(
+            f"cameras must have the batch axis of times {tuple(times.shape[:1])}, got {cameras.batch_shape}."
+        )
     batch, views = times.shape
-    offset = torch.randn(batch, views, 3, generator=generator) * torch.tensor(
-        [shift, 0.6 * shift, 0.5 * shift]
-    )
-    # Turning by the angle under which the offset is seen from the focus keeps the focus in the middle (small angles).
+    deviation = torch.tensor([shift, 0.6 * shift, 0.5 * shift])
+    offset = torch.randn(batch, views, 3, generator=generator) * deviation
+    # Turning by the angle under which the focus sees the offset keeps the focus in the middle (small angles).
     yaw, pitch = -offset[..., 0] / focus_depth, offset[..., 1] / focus_depth
     half = torch.stack((torch.ones_like(yaw), pitch / 2, yaw / 2, torch.zeros_like(yaw)), dim=-1)
     local = torch.eye(4).repeat(batch, views, 1, 1)
     local[..., :3, :3] = quaternion_to_matrix(half / half.norm(dim=-1, keepdim=True))
     local[..., :3, 3] = offset
-    intrinsics = rearrange(cameras.intrinsics[:, :1], "b 1 i j -> b 1 i j").expand(batch, views, 3, 3)
+    on_path = _poses_at(cameras, times)
+    intrinsics = cameras.intrinsics[:, :1].expand(batch, views, 3, 3)
     return Cameras(on_path @ local.to(on_path), intrinsics, cameras.height, cameras.width)
 
 
-def _poses_at(cameras: Cameras, times: Tensor) -> list[Tensor]:
+def _poses_at(cameras: Cameras, times: Tensor) -> Tensor:
+    """Poses on each path at its own times; `Cameras.interpolate` takes the same times for the whole batch."""
     paths = zip(cameras.camera_to_world, cameras.intrinsics, times, strict=True)
-    return [
-        Cameras(pose, intrinsics, cameras.height, cameras.width).interpolate(time).camera_to_world
-        for pose, intrinsics, time in paths
-    ]
+    return torch.stack(
+        [
+            Cameras(pose, intrinsics, cameras.height, cameras.width).interpolate(time).camera_to_world
+            for pose, intrinsics, time in paths
+        ]
+    )

@@ -1,6 +1,7 @@
 """Raw maps to physical values: depth, displacement, and the deformable field they make up."""
 
-import math
+from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +30,14 @@ _MAX_LOG_SCALE = 3.0
 def map_depth(
     gaussian_map: Float[Tensor, "*batch channel=12 height width"],
 ) -> Float[Tensor, "*batch height width"]:
-    r"""Z-depth of each pixel, $d = 4 e^{r}$ with $r$ the first channel, scene units, > 0."""
+    r"""Z-depth of each pixel, $d = 4 e^{r}$ with $r$ the first channel, limited to [-5, 5].
+
+    Args:
+        gaussian_map: Raw Gaussian map.
+
+    Returns:
+        Depth in scene units, > 0.
+    """
     return _TYPICAL_DEPTH * gaussian_map[..., 0, :, :].clamp(-5, 5).exp()
 
 
@@ -40,8 +48,8 @@ def map_displacement(
 ) -> Float[Tensor, "batch time map_frame height width xyz=3"]:
     r"""World displacement of each pixel's point, $\Delta\mu = R_k\,(d\, v)$.
 
-    $v$ are the first three channels: displacement in units of depth along the axes of the frame's camera $R_k$, so that
-    one image motion is one number wherever it happens.
+    $v$ are the first three channels: displacement in units of depth along the axes of the frame's camera
+    $R_k$, so that one image motion is one number wherever it happens.
 
     Args:
         deformation: Raw deformation maps.
@@ -67,10 +75,17 @@ def assemble_field(
     image: Float[Tensor, "batch rgb=3 image_height image_width"] | None = None,
     origin: Float[Tensor, "batch 4 4"] | None = None,
 ) -> DeformableGaussianField:
-    """Gaussians of all frames at time 0, and their deltas to the target times.
+    r"""Gaussians of all frames at time 0, and their deltas to the target times.
 
-    A pixel of frame k is placed at its depth, which is where it is at its own time; its deformation to time 0 is
-    applied to give the canonical set, and subtracted from every delta.
+    $$\mu_0 = X_k + \Delta_k(0), \quad \Delta\mu_t = \Delta_k(t) - \Delta_k(0), \quad
+      q_0 = q_k \otimes r_k(0), \quad \Delta q_t = r_k(0)^{-1} \otimes r_k(t)$$
+
+    with $X_k, q_k$ where and how a pixel of frame k is seen, $\Delta_k, r_k$ its raw displacement and
+    rotation; scales as means, in log space. Deformed by Eq. 7, these are at $X_k + \Delta_k(t)$, turned by
+    $q_k \otimes r_k(t)$.
+
+    A pixel of frame k is placed at its depth, which is where it is at its own time; its deformation to time 0
+    is applied to give the canonical set, and subtracted from every delta.
 
     Args:
         gaussian_map: Raw Gaussian map.
@@ -83,11 +98,11 @@ def assemble_field(
         origin: Pose of the first camera in the world of the result; identity when omitted.
 
     Returns:
-        Field with the Gaussians of frame 0 first, rows before columns; those already seen in an earlier frame have
-        opacity zero.
+        Field with the Gaussians of frame 0 first, rows before columns; those already seen in an earlier frame
+        have opacity zero. Opacities of zero carry no gradient.
     """
     batch, num_frames, _, height, width = gaussian_map.shape
-    parts = []
+    parts, sizes = [], []
     for index in range(num_frames):
         colors = image if index == 0 else None
         size = (height, width) if colors is None else (colors.shape[-2], colors.shape[-1])
@@ -96,8 +111,8 @@ def assemble_field(
         moved_start = _resample(start[:, :, index], size)
         camera = cameras.select(slice(index, index + 1)).resize(*size)
         parts.append(_frame_gaussians(maps, moved, moved_start, camera, colors))
+        sizes.append(size)
     observed = {name: torch.cat([part[name] for part in parts], dim=-2) for name in parts[0]}
-    counts = [part["means"].shape[-2] for part in parts]
     canonical_means = observed["means"] + observed["start_means"][:, 0]
     start_rotation = observed["start_quaternions"][:, 0]
     delta_means = observed["delta_means"] - observed["start_means"]
@@ -107,7 +122,15 @@ def assemble_field(
     )
     delta_scales = observed["delta_scales"] - observed["start_scales"]
     opacities = observed["opacities"][..., 0]
-    seen = seen_before(observed["means"], delta_means, times, frame_times, cameras, counts, canonical_means)
+    seen = seen_before(
+        observed["means"],
+        delta_means,
+        canonical_means,
+        times=times,
+        frame_times=frame_times,
+        cameras=cameras,
+        sizes=sizes,
+    )
     opacities = torch.where(seen, torch.zeros_like(opacities), opacities)
     quaternions = quaternion_multiply(observed["quaternions"], start_rotation)
     scales = observed["scales"] * observed["start_scales"][:, 0].exp()
@@ -137,39 +160,37 @@ def assemble_field(
 def seen_before(
     observed_means: Float[Tensor, "batch gaussian xyz=3"],
     delta_means: Float[Tensor, "batch time gaussian xyz=3"],
+    canonical_means: Float[Tensor, "batch gaussian xyz=3"],
+    *,
     times: Float[Tensor, " time"],
     frame_times: Float[Tensor, "batch map_frame"],
     cameras: Cameras,
-    counts: list[int],
-    canonical_means: Float[Tensor, "batch gaussian xyz=3"],
-    *,
+    sizes: Sequence[tuple[int, int]],
     tolerance: float = 0.1,
 ) -> Bool[Tensor, "batch gaussian"]:
     """Gaussians of later frames whose place an earlier frame already shows.
 
-    A Gaussian of frame k is moved to the time of an earlier frame j and projected there. Where it falls into the image
-    and not behind what frame j shows by more than `tolerance` of its depth, frame j knows that place: the Gaussian would only
-    blur it. What was hidden from, or outside, every earlier frame is new and stays.
+    A Gaussian of frame k is moved to the time of an earlier frame j and projected there. Where it falls into
+    the image and not behind what frame j shows by more than `tolerance` of its depth, frame j knows that
+    place: the Gaussian would only blur it. What was hidden from, or outside, every earlier frame is new and
+    stays.
 
     Args:
         observed_means: Means at the time each Gaussian was seen.
         delta_means: Displacement from time 0 to `times`.
-        times: Times of the deltas.
-        frame_times: Times of the frames.
-        cameras: Cameras of the frames.
-        counts: Gaussians per frame, row-major grids with the aspect of the cameras.
         canonical_means: Means at time 0.
+        times: Times of the deltas; the nearest one stands for the time of a frame.
+        frame_times: Times of the frames, the same for the whole batch.
+        cameras: Cameras of the frames.
+        sizes: Rows and columns of each frame's grid of Gaussians.
         tolerance: Relative depth difference that counts as the same surface.
 
     Returns:
         True where a Gaussian is redundant; always False in the first frame. Not differentiable.
     """
     seen = torch.zeros(observed_means.shape[:2], dtype=torch.bool, device=observed_means.device)
-    aspect = cameras.width / cameras.height
-    offsets = [0, *torch.tensor(counts).cumsum(0).tolist()]
-    for earlier in range(len(counts) - 1):
-        rows = round(math.sqrt(counts[earlier] / aspect))
-        columns = counts[earlier] // rows
+    offsets = [0, *accumulate(rows * columns for rows, columns in sizes)]
+    for earlier, (rows, columns) in enumerate(sizes[:-1]):
         camera = cameras.select(slice(earlier, earlier + 1)).resize(rows, columns)
         pose, intrinsics = camera.camera_to_world[:, 0], camera.intrinsics[:, 0]
         grid = observed_means[:, offsets[earlier] : offsets[earlier + 1]]
@@ -181,7 +202,7 @@ def seen_before(
         inside = (pixels >= 0).all(-1) & (pixels[..., 0] < columns) & (pixels[..., 1] < rows) & (depth > 0)
         column = pixels[..., 0].nan_to_num().long().clamp(0, columns - 1)
         row = pixels[..., 1].nan_to_num().long().clamp(0, rows - 1)
-        # The farthest depth of the neighbourhood, so that a rim of a foreground object does not claim the background.
+        # The farthest depth nearby, so that the rim of a foreground object does not claim the background.
         reach = F.max_pool2d(shown[:, None], 3, stride=1, padding=1)[:, 0]
         surface = torch.gather(reach.flatten(1), 1, row * columns + column)
         seen[:, later] |= inside & (depth < surface * (1 + tolerance))
@@ -191,7 +212,7 @@ def seen_before(
 def _frame_gaussians(
     maps: Tensor, deformation: Tensor, start: Tensor, camera: Cameras, colors: Tensor | None
 ) -> dict[str, Tensor]:
-    """Attributes of one frame's pixels at their own time, and raw deformations, flattened to `batch gaussian`."""
+    """Attributes of one frame's pixels at their own time, and raw deformations, as `batch gaussian`."""
     depth = map_depth(maps)
     pose, intrinsics = camera.camera_to_world[:, 0], camera.intrinsics[:, 0]
     footprint = depth / intrinsics[:, 0, 0, None, None]

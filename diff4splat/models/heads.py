@@ -1,4 +1,4 @@
-"""From tokens to the Gaussian map G and the deformation map D, one Gaussian per pixel of the frames they stand for."""
+"""From tokens to the Gaussian map G and the deformation map D, one entry per pixel of their frames."""
 
 from collections.abc import Sequence
 
@@ -14,10 +14,11 @@ __all__ = ["DeformationHead", "GaussianHead"]
 
 
 class GaussianHead(nn.Module):
-    """Lightweight decoder: 3D deconvolutions from tokens to the pixels of their frames, then K = 12 channels.
+    """Gaussian map: 3D deconvolutions from tokens to the pixels of their frames, then 12 channels.
 
-    Channels: log-depth 1, colour 3, log-scale 3, quaternion 4, opacity logit 1; raw, their activations are applied
-    where Gaussians are made. The pixels of the first frame, which are known, enter at full resolution.
+    The channels are log-depth 1, colour 3, log-scale 3, quaternion 4, opacity logit 1. They are raw:
+    activations are applied where Gaussians are made. The pixels of the first frame, which are known, enter at
+    the map's resolution. Source: Diff4Splat, Sec. 3.2 (lightweight decoding module) and Sec. 3.3 (map G).
 
     Args:
         dim: Token width.
@@ -25,6 +26,9 @@ class GaussianHead(nn.Module):
         temporal_upsampling: Frames with Gaussians per latent frame: 1, or the temporal stride for all frames.
         width: Channels at a quarter of the resolution.
         pixel_width: Channels at full resolution.
+
+    Raises:
+        ValueError: If `upsampling` is not a multiple of 4.
     """
 
     num_channels = 12
@@ -52,7 +56,7 @@ class GaussianHead(nn.Module):
         self.pixel = nn.Sequential(nn.SiLU(), nn.Conv2d(pixel_width, pixel_width, 3, padding=1), nn.SiLU())
         self.output = nn.Conv2d(pixel_width, self.num_channels, 3, padding=1)
         nn.init.normal_(self.output.weight, std=1e-3)
-        nn.init.zeros_(self.output.bias)
+        nn.init.zeros_(self.output.get_parameter("bias"))
 
     def forward(
         self,
@@ -67,6 +71,9 @@ class GaussianHead(nn.Module):
         Args:
             tokens: Output of the Transformer on its grid.
             image: The first frame at the map's resolution, values in [0, 1]; unknown when omitted.
+
+        Returns:
+            The map, float32, and the features; frame 0 first, which latent frame 0 stands for alone.
         """
         volume = self.coarse(rearrange(self.token_norm(tokens), "b f h w d -> b d f h w"))
         volume = volume[:, :, self.temporal_upsampling - 1 :]
@@ -92,14 +99,15 @@ class GaussianHead(nn.Module):
 
 
 class DeformationHead(nn.Module):
-    r"""Deformation map at any target time, multi-resolution, K_d = 10 channels. Source: paper, Appendix C.2.
+    r"""Deformation map at any target time: multi-resolution, with $K_d = 10$ channels.
 
-    Features of several Transformer depths are brought to several resolutions, scaled and shifted by codes of the
-    target time $t$ and of the time $t_k$ at which a pixel was seen, fused from coarse to fine, and projected by a
-    1x1 convolution without activation. The result is multiplied by $t - t_k$, so that a pixel does not
-    move at its own time and steady motion is a constant output.
+    Features of several Transformer depths are brought to several resolutions, scaled and shifted by codes of
+    the target time $t$ and of the time $t_k$ at which a pixel was seen, fused from coarse to fine, and
+    projected by a 1x1 convolution without activation. The result is multiplied by $t - t_k$, so that a pixel
+    does not move at its own time and steady motion is a constant output.
 
-    Differs: the factor $t - t_k$ is ours; the last layer starts at zero, so a fresh head gives a static scene.
+    Source: Diff4Splat, Sec. 3.3 and Appendix C.2. Differs: the factor $t - t_k$ is ours, and the last layer
+    starts at zero, so that a fresh head gives a static scene.
 
     Args:
         dim: Token width.
@@ -132,9 +140,9 @@ class DeformationHead(nn.Module):
         self.fused_features = nn.Conv2d(width, width // 2, 1)
         self.output = nn.Conv2d(width // 2, self.num_channels, 1)
         for layer in self.modulations:
-            nn.init.zeros_(layer.bias)
-        nn.init.zeros_(self.output.weight)
-        nn.init.zeros_(self.output.bias)
+            nn.init.zeros_(layer.get_parameter("bias"))
+        for parameter in self.output.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(
         self,
@@ -152,8 +160,14 @@ class DeformationHead(nn.Module):
             frame_times: Times of the frames that carry Gaussians, in [0, 1].
 
         Returns:
-            Channels: displacement 3 (in units of depth, camera axes of the frame), quaternion offset 4, log-scale 3.
+            Displacement 3 (in units of depth, camera axes of the frame), quaternion offset 4 (added to the
+            identity), change of log-scale 3; float32.
+
+        Raises:
+            ValueError: If there are not as many levels as the head was built for.
         """
+        if len(levels) != len(self.scales):
+            raise ValueError(f"levels must have {len(self.scales)} grids, got {len(levels)}.")
         batch, num_times = times.shape
         frames = frame_times.shape[1]
         target = repeat(times, "b t -> b t f", f=frames)
@@ -189,8 +203,9 @@ class DeformationHead(nn.Module):
     def _resize(grid: Tensor, scale: float) -> Tensor:
         batch = grid.shape[0]
         flat = rearrange(grid, "b f h w c -> (b f) c h w")
+        size = [max(int(side * scale), 1) for side in flat.shape[-2:]]
         if scale != 1.0:
-            flat = F.interpolate(flat, scale_factor=scale, mode="bilinear", align_corners=False)
+            flat = F.interpolate(flat, size=size, mode="bilinear", align_corners=False)
         return rearrange(flat, "(b f) c h w -> b f c h w", b=batch)
 
 

@@ -42,10 +42,11 @@ class LDRMFeatures:
 
 
 class LDRM(HubModule):
-    """Latent and pose tokens, Transformer blocks, a deconvolving Gaussian head and a deformation head (paper, Sec. 3.2).
+    """Latent and pose tokens, Transformer blocks, a Gaussian head and a deformation head.
 
-    It reads the latents of any video model: channels and strides are configuration. Cameras are taken relative to
-    the first one, so moving the world moves the field and changes nothing else.
+    It reads the latents of any video model: channels and strides are configuration. Cameras are taken
+    relative to the first one, so moving the world moves the field and changes nothing else. Source:
+    Diff4Splat, Sec. 3.2.
 
     Args:
         latent_channels: Channels of a latent.
@@ -60,8 +61,12 @@ class LDRM(HubModule):
         head_width: Channels of the Gaussian head.
         pixel_width: Channels at pixel resolution.
         motion_width: Channels of the deformation head.
-        pixel_stride: Pixels of the clip per side of a Gaussian (paper: 1); the first frame may be laid out finer.
+        pixel_stride: Pixels of the clip per side of a Gaussian (paper: 1); the first frame may be laid out
+            finer.
         every_frame: Whether all pixel frames carry Gaussians (paper) or only the last of each latent frame.
+
+    Raises:
+        ValueError: If the strides, the patch size or the numbers of heads do not divide.
     """
 
     def __init__(
@@ -92,6 +97,11 @@ class LDRM(HubModule):
         if spatial_stride % pixel_stride:
             raise ValueError(f"pixel_stride must divide spatial_stride={spatial_stride}, got {pixel_stride}.")
         upsampling = spatial_stride * patch_size // pixel_stride
+        if upsampling % 4:
+            raise ValueError(
+                "spatial_stride * patch_size / pixel_stride must be a multiple of 4, "
+                f"got {spatial_stride} * {patch_size} / {pixel_stride}."
+            )
         self.tokens = LatentPoseTokens(latent_channels, 6 * temporal_stride, embed_dim, patch_size, dim)
         self.blocks = nn.ModuleList(
             [
@@ -111,8 +121,8 @@ class LDRM(HubModule):
         self.deformation_head = DeformationHead(dim, width=motion_width, pixel_width=pixel_width)
         # Gaussians blur what they carry; this small filter learns to undo it on the photograph's own pixels.
         self.sharpen = nn.Conv2d(3, 3, 5, padding=2, padding_mode="replicate")
-        nn.init.zeros_(self.sharpen.weight)
-        nn.init.zeros_(self.sharpen.bias)
+        for parameter in self.sharpen.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(
         self,
@@ -127,13 +137,13 @@ class LDRM(HubModule):
         Args:
             latents: Normalised latents of the clip.
             cameras: One camera per pixel frame, batch axis as in `latents`.
-            image: First frame in [0, 1]; the first frame's Gaussians are laid out on its pixels, so a larger image
-                gives more and finer ones. Colours come from the latents when omitted.
+            image: First frame in [0, 1]; the first frame's Gaussians are laid out on its pixels, so a larger
+                image gives more and finer ones. Colours come from the latents when omitted.
             times: Ascending times in [0, 1] to store deltas at; the pixel frames when omitted.
 
         Returns:
-            One Gaussian per pixel of every frame that carries them; Gaussians of later frames that an earlier frame already
-            shows have opacity zero, `prune` removes them.
+            One Gaussian per pixel of every frame that carries them; Gaussians of later frames that an earlier
+            frame already shows have opacity zero, `prune` removes them.
 
         Raises:
             ValueError: If channels, frames or sizes do not fit the configuration.
@@ -161,7 +171,19 @@ class LDRM(HubModule):
         *,
         image: Float[Tensor, "batch rgb=3 image_height image_width"] | None = None,
     ) -> LDRMFeatures:
-        """Run the Transformer and the Gaussian head once; see `forward` for the arguments."""
+        """Run the Transformer and the Gaussian head, from which any number of target times is decoded.
+
+        Args:
+            latents: Normalised latents of the clip.
+            cameras: One camera per pixel frame, batch axis as in `latents`.
+            image: First frame in [0, 1], at any resolution.
+
+        Returns:
+            Maps and features.
+
+        Raises:
+            ValueError: If channels, frames or sizes do not fit the configuration.
+        """
         self._check(latents, cameras)
         batch, num_latents, _, latent_height, latent_width = latents.shape
         origin = cameras.camera_to_world[:, 0]
@@ -199,10 +221,19 @@ class LDRM(HubModule):
     def deform(
         self, features: LDRMFeatures, times: Float[Tensor, "batch time"]
     ) -> Float[Tensor, "batch time map_frame channel=10 height width"]:
-        """Raw deformation maps at target times, without running the Transformer again."""
+        """Raw deformation maps at target times, without running the Transformer again.
+
+        Args:
+            features: From `encode`.
+            times: Target times in [0, 1].
+
+        Returns:
+            Channels as in `DeformationHead`.
+        """
         return self.deformation_head(features.levels, features.pixels, times, features.frame_times)
 
     def _spread(self, grid: Tensor) -> Tensor:
+        """Tokens of every pixel frame: those of its latent frame."""
         repeated = grid.repeat_interleave(self.temporal_stride, dim=1)
         return repeated[:, self.temporal_stride - 1 :]
 
@@ -217,5 +248,6 @@ class LDRM(HubModule):
             )
         if tuple(cameras.batch_shape) != (latents.shape[0],):
             raise ValueError(
-                f"cameras must have the batch axis of latents ({latents.shape[0]},), got {tuple(cameras.batch_shape)}."
+                f"cameras must have the batch axis of latents ({latents.shape[0]},), "
+                f"got {tuple(cameras.batch_shape)}."
             )

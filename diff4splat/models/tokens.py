@@ -27,7 +27,13 @@ class PatchTokens(nn.Module):
     def forward(
         self, maps: Float[Tensor, "batch latent_frame channel latent_height latent_width"]
     ) -> Float[Tensor, "batch token dim"]:
-        """Tokens in frame-major, then row-major order.
+        """One token per square.
+
+        Args:
+            maps: Any map on the latent grid.
+
+        Returns:
+            Tokens in frame-major, then row-major order.
 
         Raises:
             ValueError: If the map's sides are not multiples of the patch size.
@@ -43,7 +49,10 @@ class PatchTokens(nn.Module):
 
 
 class LatentPoseTokens(nn.Module):
-    """Latent tokens and pose tokens of the same squares, concatenated channel-wise. Source: paper, Sec. 3.2.
+    """Latent tokens and pose tokens of the same squares, concatenated channel-wise.
+
+    Both come from the same grid, so the two sequences have the same length and order. Source: Diff4Splat,
+    Sec. 3.2.
 
     Args:
         latent_channels: Channels of a latent.
@@ -65,5 +74,16 @@ class LatentPoseTokens(nn.Module):
         latents: Float[Tensor, "batch latent_frame channel latent_height latent_width"],
         rays: Float[Tensor, "batch latent_frame packed latent_height latent_width"],
     ) -> Float[Tensor, "batch token dim"]:
-        """Joint tokens."""
+        """Joint tokens.
+
+        Args:
+            latents: Normalised latents.
+            rays: Plücker rays on the latent grid, see `diff4splat.cameras.latent_rays`.
+
+        Returns:
+            Tokens, the first half of the channels from the latents.
+
+        Raises:
+            ValueError: If the sides are not multiples of the patch size.
+        """
         return torch.cat((self.latent(latents), self.pose(rays)), dim=-1)

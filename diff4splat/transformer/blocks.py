@@ -1,4 +1,4 @@
-"""Transformer blocks: pre-norm, grouped-query attention, gated feed-forward; modulation and context if wanted."""
+"""Pre-norm Transformer blocks with grouped-query attention; modulation and context where asked for."""
 
 import torch
 import torch.nn.functional as F
@@ -44,9 +44,10 @@ class FeedForward(nn.Module):
 class Modulation(nn.Module):
     """Scale, shift and gate of a block's two branches, from a condition that all blocks share.
 
-    Each block adds a table of its own, learned and zero at first, to the six vectors that one linear layer makes
-    from the condition. Where that layer starts at zero too, the gates are closed and a fresh block leaves its
-    tokens as they are. Source: Peebles & Xie 2023 (adaLN-zero), Chen et al. 2024 (one shared layer).
+    Each block adds a table of its own, learned and zero at first, to the six vectors that one linear layer
+    makes from the condition. Where that layer starts at zero too, the gates are closed and a fresh block
+    leaves its tokens as they are. Source: Peebles & Xie 2023 (adaLN-zero), Chen et al. 2024 (one shared
+    layer).
 
     Args:
         dim: Token width.
@@ -70,7 +71,7 @@ class Modulation(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Self-attention, cross-attention if asked for, feed-forward; each reads a norm of its input and adds to it.
+    """Self-attention, cross-attention if asked for, feed-forward; each adds its output to the tokens.
 
     Source: Diff4Splat, Sec. 3.2, whose blocks are those of Ainslie et al. 2023 (grouped-query attention).
 

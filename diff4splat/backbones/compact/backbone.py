@@ -1,4 +1,4 @@
-"""The bundled video model: causal autoencoder and camera-conditioned diffusion transformer as one backbone."""
+"""The bundled video model: causal autoencoder and camera-conditioned diffusion transformer, one backbone."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,8 +12,8 @@ from diff4splat.backbones.compact.dit import CompactDiT
 from diff4splat.backbones.compact.vae import CausalVideoVAE
 from diff4splat.cameras import Cameras
 from diff4splat.cameras.latent_rays import latent_rays
-from diff4splat.diffusion import CosineGuidance, euler_sample
-from diff4splat.diffusion.guidance import Guidance
+from diff4splat.diffusion import CosineGuidance, Guidance, SampleStep, euler_sample
+from diff4splat.hub import resolve_pretrained
 
 __all__ = ["CompactBackbone"]
 
@@ -39,7 +39,13 @@ class CompactBackbone(nn.Module):
     def encode(
         self, video: Float[Tensor, "batch frame rgb=3 height width"]
     ) -> Float[Tensor, "batch latent_frame channel latent_height latent_width"]:
-        """Normalised latents of a clip with values in [0, 1].
+        """Normalised latents of a clip.
+
+        Args:
+            video: Values in [0, 1].
+
+        Returns:
+            Latents; the first one is that of the first frame alone.
 
         Raises:
             ValueError: If the number of frames or the size does not fit `spec`.
@@ -51,7 +57,14 @@ class CompactBackbone(nn.Module):
     def decode(
         self, latents: Float[Tensor, "batch latent_frame channel latent_height latent_width"]
     ) -> Float[Tensor, "batch frame rgb=3 height width"]:
-        """The clip of normalised latents, values in [0, 1]."""
+        """The clip of normalised latents.
+
+        Args:
+            latents: As `encode` and `generate` give them.
+
+        Returns:
+            Video in [0, 1].
+        """
         return self.vae.decode(latents).clamp(0, 1)
 
     def velocity(
@@ -61,7 +74,20 @@ class CompactBackbone(nn.Module):
         cameras: Cameras,
         prompts: Sequence[str],
     ) -> Float[Tensor, "batch latent_frame channel latent_height latent_width"]:
-        """Velocity from data to noise; the first latent frame is the known image and stays."""
+        """Velocity from data to noise; zero at the first latent frame, which is the known image.
+
+        Args:
+            latents: Noisy latents at `time`, the first latent frame clean.
+            time: Noise level in [0, 1].
+            cameras: One camera per pixel frame, batch axis as in `latents`.
+            prompts: One text per sample; "" is no prompt.
+
+        Returns:
+            Velocity at every latent.
+
+        Raises:
+            ValueError: If sizes, frames or the number of prompts do not fit.
+        """
         rays = self._rays(cameras, *latents.shape[-2:])
         return self.dit(latents, time, rays, prompts)
 
@@ -75,7 +101,7 @@ class CompactBackbone(nn.Module):
         num_steps: int = 30,
         guidance: Guidance | None = None,
         generator: torch.Generator | None = None,
-        callback: Callable[..., None] | None = None,
+        callback: Callable[[SampleStep], Tensor | None] | None = None,
     ) -> Float[Tensor, "batch latent_frame channel latent_height latent_width"]:
         """Latents of a clip that starts at `image` and follows `cameras`.
 
@@ -84,10 +110,10 @@ class CompactBackbone(nn.Module):
             cameras: One camera per pixel frame, batch axis as in `image`; relative to the first.
             prompt: One text per image; none is the empty prompt.
             num_steps: Euler steps.
-            guidance: Schedule of classifier-free guidance; the paper's cosine when omitted. Without a prompt nothing
-                is guided, because both passes would agree.
+            guidance: Schedule of classifier-free guidance; the paper's cosine when omitted. Without a prompt
+                nothing is guided, because both passes would agree.
             generator: Source of the noise.
-            callback: Told after each step.
+            callback: Called after each step, see `diff4splat.diffusion.euler_sample`.
 
         Returns:
             Normalised latents; the first frame is the latent of `image` exactly.
@@ -98,38 +124,56 @@ class CompactBackbone(nn.Module):
         batch, _, height, width = image.shape
         self.spec.check_frames(cameras.num_frames)
         self.spec.check_size(height, width)
+        if cameras.batch_shape != (batch,):
+            raise ValueError(
+                f"cameras must have the batch axis of image ({batch},), got {cameras.batch_shape}."
+            )
         if prompt is not None and len(prompt) != batch:
             raise ValueError(f"prompt must have one text per image ({batch}), got {len(prompt)}.")
         prompts = [""] * batch if prompt is None else list(prompt)
         known = self.vae.encode(image[:, None])
         shape = (batch, self.spec.num_latents(cameras.num_frames), *known.shape[2:])
-        noise = torch.randn(shape, generator=generator, dtype=known.dtype, device="cpu").to(known.device)
+        device = "cpu" if generator is None else generator.device
+        noise = torch.randn(shape, generator=generator, dtype=known.dtype, device=device).to(known.device)
         start = torch.cat((known, noise[:, 1:]), dim=1)
         rays = self._rays(cameras, *known.shape[-2:])
+        guided = any(text.strip() for text in prompts)
+        schedule = (CosineGuidance() if guidance is None else guidance) if guided else None
+        words = {True: self.dit.text(prompts), False: self.dit.text([""] * batch)}
 
         def velocity(latents: Tensor, time: Tensor, conditional: bool) -> Tensor:
-            return self.dit(latents, time, rays, prompts if conditional else [""] * batch)
+            return self.dit.predict(latents, time, rays, *words[conditional])
 
-        if not any(text.strip() for text in prompts):
-            schedule = None
-        else:
-            schedule = CosineGuidance() if guidance is None else guidance
         return euler_sample(
             velocity, start, num_steps=num_steps, shift=self.shift, guidance=schedule, callback=callback
         )
 
     def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
-        """Write `vae/` and `dit/` below `folder`; `dtype` stores the weights at that precision."""
+        """Write the two parts as `vae/` and `dit/`.
+
+        Args:
+            folder: Made if needed.
+            dtype: Storage type of the weights; the one they have when omitted.
+        """
         self.vae.save_pretrained(Path(folder) / "vae", dtype=dtype)
         self.dit.save_pretrained(Path(folder) / "dit", dtype=dtype)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> "CompactBackbone":
+    def from_pretrained(cls, folder: str | Path | None = None) -> "CompactBackbone":
         """Load what `save_pretrained` wrote.
 
+        Args:
+            folder: Folder with `vae/` and `dit/`; the weights that come with the package when omitted.
+
+        Returns:
+            The backbone in evaluation mode.
+
         Raises:
-            ValueError: If a file is missing, damaged or does not fit its configuration.
+            FileNotFoundError: If a file is missing, or no weights come with this copy of the package.
+            ValueError: If a file is damaged or does not fit its configuration.
         """
+        if folder is None:
+            folder = resolve_pretrained("compact", subfolder="backbone")
         vae = CausalVideoVAE.from_pretrained(Path(folder) / "vae")
         return cls(vae, CompactDiT.from_pretrained(Path(folder) / "dit")).eval()
 

@@ -19,8 +19,8 @@ _PADDING = 257
 class ByteTextEncoder(nn.Module):
     """Transformer over the UTF-8 bytes of a prompt; any language, any length up to a cut.
 
-    The sequence opens with a start symbol, so that the empty prompt, which stands for "no prompt" in guidance,
-    is one vector long. Case and runs of white space make no difference.
+    The sequence opens with a start symbol, so that the empty prompt, which stands for "no prompt" in
+    guidance, is one vector long. Case and runs of white space make no difference.
 
     Args:
         dim: Width of the vectors.

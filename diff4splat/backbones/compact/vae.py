@@ -1,5 +1,7 @@
 """A small causal video autoencoder: 4 x 8 x 8 compression, the first frame alone in the first latent."""
 
+from collections.abc import Callable
+
 import torch
 from einops import rearrange
 from jaxtyping import Float
@@ -13,15 +15,18 @@ __all__ = ["CausalVideoVAE"]
 class CausalVideoVAE(HubModule):
     r"""Variational autoencoder of clips with 4k + 1 frames, causal in time.
 
-    Latent frame $j$ sees pixel frames $0 \dots 4j$ only, so the latent of a still image is the first latent of every clip
-    that starts with it. Time is halved twice by $y_i = W [x_{2i-2}; x_{2i-1}; x_{2i}]$ (frames before the first repeat
-    it) and doubled by splitting channels, dropping the frame before the first.
+    Latent frame $j$ sees pixel frames $0 \dots 4j$ only, so the latent of a still image is the first latent
+    of every clip that starts with it. Time is halved twice by $y_i = W [x_{2i-2}; x_{2i-1}; x_{2i}]$ (frames
+    before the first repeat it) and doubled by splitting channels, dropping the frame before the first.
 
     Args:
         latent_channels: Channels of a latent.
         width: Channels at a quarter of the resolution; twice as many at an eighth.
         num_blocks: Residual blocks per stage.
     """
+
+    latent_mean: Tensor
+    latent_std: Tensor
 
     def __init__(self, latent_channels: int = 8, width: int = 64, num_blocks: int = 2) -> None:
         super().__init__()
@@ -37,17 +42,39 @@ class CausalVideoVAE(HubModule):
         Float[Tensor, "batch latent_frame channel latent_height latent_width"],
         Float[Tensor, "batch latent_frame channel latent_height latent_width"],
     ]:
-        """Mean and log-variance of the latents of a clip with values in [0, 1], before normalisation."""
+        """Distribution of the latents of a clip, before normalisation.
+
+        Args:
+            video: Values in [0, 1]; 4k + 1 frames, sides multiples of 8.
+
+        Returns:
+            Mean and log-variance of independent normal distributions, the latter limited to [-20, 4].
+
+        Raises:
+            ValueError: If the number of frames or a side does not fit.
+        """
+        frames, _, height, width = video.shape[1:]
+        if frames % 4 != 1 or height % 8 or width % 8:
+            raise ValueError(
+                "video must have 4k + 1 frames and sides that are multiples of 8, "
+                f"got {frames} frames of {height} x {width}."
+            )
         mean, log_variance = self.encoder(video * 2 - 1).chunk(2, dim=2)
         return mean, log_variance.float().clamp(-20, 4)
 
     def encode(
         self, video: Float[Tensor, "batch frame rgb=3 height width"]
     ) -> Float[Tensor, "batch latent_frame channel latent_height latent_width"]:
-        """Normalised latents of a clip, the mean of the posterior: deterministic, about zero mean and unit variance.
+        """Normalised latents of a clip: the mean of the posterior, without a draw.
 
         Args:
-            video: Values in [0, 1]; 4k + 1 frames, sides a multiple of 8.
+            video: Values in [0, 1]; 4k + 1 frames, sides multiples of 8.
+
+        Returns:
+            Latents with about zero mean and unit variance per channel.
+
+        Raises:
+            ValueError: If the number of frames or a side does not fit.
         """
         mean = self.posterior(video)[0].float()
         return (mean - self._per_channel(self.latent_mean)) / self._per_channel(self.latent_std)
@@ -55,13 +82,25 @@ class CausalVideoVAE(HubModule):
     def decode(
         self, latents: Float[Tensor, "batch latent_frame channel latent_height latent_width"]
     ) -> Float[Tensor, "batch frame rgb=3 height width"]:
-        """The clip of normalised latents, values in [0, 1] up to overshoot (not clamped)."""
+        """The clip of normalised latents.
+
+        Args:
+            latents: As `encode` gives them.
+
+        Returns:
+            Video in [0, 1] up to overshoot: not clamped.
+        """
         raw = latents * self._per_channel(self.latent_std) + self._per_channel(self.latent_mean)
         return (self.decoder(raw).float() + 1) / 2
 
     @torch.no_grad()
     def set_normalization(self, mean: Float[Tensor, " channel"], std: Float[Tensor, " channel"]) -> None:
-        """Fix the per-channel statistics that `encode` and `decode` apply."""
+        """Set the statistics that `encode` and `decode` apply.
+
+        Args:
+            mean: Mean of each latent channel over data.
+            std: Standard deviation of each channel, > 0.
+        """
         self.latent_mean.copy_(mean)
         self.latent_std.copy_(std)
 
@@ -79,7 +118,7 @@ class _ChannelNorm(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         scale = torch.rsqrt(frames.float().square().mean(dim=1, keepdim=True) + 1e-6)
-        return frames * (scale.to(frames.dtype)) * self.gain.to(frames.dtype)
+        return frames * scale.to(frames.dtype) * self.gain.to(frames.dtype)
 
 
 class _FrameBlock(nn.Module):
@@ -190,7 +229,7 @@ class _PerFrame(nn.Module):
         return _per_frame(self.layer, video)
 
 
-def _per_frame(layer, video: Tensor) -> Tensor:
+def _per_frame(layer: Callable[[Tensor], Tensor], video: Tensor) -> Tensor:
     batch = video.shape[0]
     frames = rearrange(video, "b f c h w -> (b f) c h w").contiguous(memory_format=torch.channels_last)
     return rearrange(layer(frames), "(b f) c h w -> b f c h w", b=batch)
