@@ -1,5 +1,6 @@
 """The stages of training as commands: clips, vae, latents, ldrm, dit, bundle."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -7,15 +8,19 @@ from typing import Annotated
 
 import torch
 import tyro
+from torch import Tensor
 from tqdm import tqdm
+from tyro.conf import subcommand
 
 from diff4splat.backbones.compact import CausalVideoVAE, CompactBackbone, CompactDiT
 from diff4splat.models import LDRM
+from diff4splat.pipelines import Diff4SplatPipeline
 from diff4splat.training.loop import LoopConfig, run_loop
+from diff4splat.training.model_card import read_run, write_model_card
 from diff4splat.training.objectives import autoencoder_losses, diffusion_losses, reconstruction_losses
 from diff4splat.training.shards import ClipShards, make_clips, read_shard, write_shard
 
-__all__ = ["main"]
+__all__ = ["Bundle", "Clips", "Dit", "Latents", "Ldrm", "Stage", "Vae", "main"]
 
 _CLIP_NAMES = ("depth", "object_index", "object_motion", "camera_to_world", "intrinsics", "latents", "video")
 
@@ -36,9 +41,15 @@ class Clips:
     """Clips rendered at once."""
     still_camera: float = 0.3
     """Share of clips whose camera rests."""
+    frames: int = 9
+    """Frames of a clip, 4k + 1."""
+    size: int = 128
+    """Height and width of a clip, pixels; a multiple of 16."""
 
     def run(self) -> None:
         """Write the shards that are missing."""
+        if self.clips % self.batch:
+            raise ValueError(f"--clips must be a multiple of --batch={self.batch}, got {self.clips}.")
         for number in tqdm(range(self.start, self.start + self.shards), desc="clips", unit="shard"):
             path = self.output / f"{number:06d}.safetensors"
             if path.exists():
@@ -46,6 +57,9 @@ class Clips:
             parts = [
                 make_clips(
                     [number * self.clips + first + i for i in range(self.batch)],
+                    num_frames=self.frames,
+                    height=self.size,
+                    width=self.size,
                     still_camera=self.still_camera,
                 )
                 for first in range(0, self.clips, self.batch)
@@ -74,10 +88,10 @@ class Vae:
         """Train and normalise."""
         torch.manual_seed(self.loop.seed)
         vae = CausalVideoVAE()
-        batches = iter(ClipShards(self.clips, batch_size=self.batch, names=("video",), seed=self.loop.seed))
+        shards = _Batches(self.clips, self.batch, ("video",), self.loop.seed)
         run_loop(
             vae,
-            batches,
+            shards,
             lambda batch, generator: autoencoder_losses(vae, batch[0], generator, crop=self.crop),
             self.output,
             self.loop,
@@ -85,7 +99,10 @@ class Vae:
         )
         with torch.no_grad():
             means = torch.cat(
-                [vae.posterior(clips["video"].float() / 255)[0] for clips, _ in islice(batches, 32)]
+                [
+                    vae.posterior(clips["video"].float() / 255)[0]
+                    for clips, _ in islice(shards(self.loop.steps), 32)
+                ]
             )
         vae.set_normalization(means.mean(dim=(0, 1, 3, 4)), means.std(dim=(0, 1, 3, 4)))
         vae.save_pretrained(self.output / "final")
@@ -102,7 +119,7 @@ class Latents:
     output: Path = Path("cache/latents")
     """Folder of the encoded shards."""
     shards: int | None = None
-    """Wait for and encode this many shards; those that exist when omitted."""
+    """Encode the first so many shards; all that exist when omitted."""
 
     def run(self) -> None:
         """Encode the shards that are not encoded yet."""
@@ -137,10 +154,9 @@ class Ldrm:
         """Train."""
         torch.manual_seed(self.loop.seed)
         ldrm = LDRM()
-        batches = iter(ClipShards(self.clips, batch_size=self.batch, names=_CLIP_NAMES, seed=self.loop.seed))
         run_loop(
             ldrm,
-            batches,
+            _Batches(self.clips, self.batch, _CLIP_NAMES, self.loop.seed),
             lambda batch, generator: reconstruction_losses(ldrm, batch[0], generator),
             self.output,
             self.loop,
@@ -167,10 +183,9 @@ class Dit:
         torch.manual_seed(self.loop.seed)
         dit = CompactDiT()
         names = ("video", "latents", "camera_to_world", "intrinsics")
-        batches = iter(ClipShards(self.clips, batch_size=self.batch, names=names, seed=self.loop.seed))
         run_loop(
             dit,
-            batches,
+            _Batches(self.clips, self.batch, names, self.loop.seed),
             lambda batch, generator: diffusion_losses(dit, batch[0], batch[1], generator),
             self.output,
             self.loop,
@@ -180,41 +195,91 @@ class Dit:
 
 @dataclass(frozen=True)
 class Bundle:
-    """Put trained parts together as a folder that the pipeline loads."""
+    """Put trained parts together as a folder that the pipeline loads, with a model card."""
 
     vae: Path = Path("runs/vae/final")
-    """Trained autoencoder."""
+    """Trained autoencoder, in the folder of its run."""
     dit: Path = Path("runs/dit/averaged")
-    """Trained diffusion transformer."""
+    """Trained diffusion transformer, in the folder of its run."""
     ldrm: Path = Path("runs/ldrm/averaged")
-    """Trained reconstruction model."""
+    """Trained reconstruction model, in the folder of its run."""
     output: Path = Path("diff4splat/weights/compact")
-    """Folder of the bundle; replaced."""
+    """Folder of the bundle; files of the same names are replaced."""
+    frames: int = 9
+    """Frames of a generated clip."""
+    size: int = 128
+    """Height and width of a generated clip, pixels."""
+    steps: int = 30
+    """Sampling steps of the video model."""
     num_gaussians: int = 100_000
     """Gaussian budget of the pipeline."""
+    commands: tuple[str, ...] = ()
+    """For the model card: the command lines of the training, in order."""
+    hardware: str = "not recorded"
+    """For the model card: what the training ran on."""
+    notes: tuple[str, ...] = ()
+    """For the model card: measured results and further limits, a sentence each."""
 
     def run(self) -> None:
-        """Write the bundle in half precision."""
-        backbone = CompactBackbone(
-            CausalVideoVAE.from_pretrained(self.vae), CompactDiT.from_pretrained(self.dit)
+        """Write the bundle, weights in half precision."""
+        vae, dit = CausalVideoVAE.from_pretrained(self.vae), CompactDiT.from_pretrained(self.dit)
+        ldrm = LDRM.from_pretrained(self.ldrm)
+        pipeline = Diff4SplatPipeline(
+            CompactBackbone(vae, dit),
+            ldrm,
+            num_frames=self.frames,
+            height=self.size,
+            width=self.size,
+            num_steps=self.steps,
+            num_gaussians=self.num_gaussians,
         )
-        backbone.save_pretrained(self.output / "backbone", dtype=torch.float16)
-        LDRM.from_pretrained(self.ldrm).save_pretrained(self.output / "ldrm", dtype=torch.float16)
+        pipeline.save_pretrained(self.output, backbone="compact", dtype=torch.float16)
+        write_model_card(
+            self.output,
+            parts={"video autoencoder": vae, "diffusion transformer": dit, "reconstruction model": ldrm},
+            runs={path.parent.name: read_run(path.parent) for path in (self.vae, self.dit, self.ldrm)},
+            clip=(self.frames, self.size, self.size),
+            commands=self.commands,
+            hardware=self.hardware,
+            notes=self.notes,
+        )
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run one stage from the command line."""
-    stage = tyro.extras.subcommand_cli_from_dict(
-        {
-            "clips": Clips,
-            "vae": Vae,
-            "latents": Latents,
-            "ldrm": Ldrm,
-            "dit": Dit,
-            "bundle": Bundle,
-        },
+Stage = (
+    Annotated[Clips, subcommand("clips", prefix_name=False)]
+    | Annotated[Vae, subcommand("vae", prefix_name=False)]
+    | Annotated[Latents, subcommand("latents", prefix_name=False)]
+    | Annotated[Ldrm, subcommand("ldrm", prefix_name=False)]
+    | Annotated[Dit, subcommand("dit", prefix_name=False)]
+    | Annotated[Bundle, subcommand("bundle", prefix_name=False)]
+)
+"""One stage of training, as a type that tyro reads as subcommands."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one stage.
+
+    Args:
+        arguments: Words of the command line after the program's name; those of this process when omitted.
+    """
+    stage: Clips | Vae | Latents | Ldrm | Dit | Bundle = tyro.cli(
+        Stage,
         args=arguments,
         prog="python -m diff4splat.training",
         description="Train the compact model, stage by stage: clips, vae, latents, ldrm, dit, bundle.",
     )
     stage.run()
+
+
+@dataclass(frozen=True)
+class _Batches:
+    """Batches from a step on; a run that is continued gets another order, not the first clips again."""
+
+    folder: Path
+    batch_size: int
+    names: tuple[str, ...]
+    seed: int
+
+    def __call__(self, step: int) -> Iterator[tuple[dict[str, Tensor], list[str]]]:
+        shards = ClipShards(self.folder, batch_size=self.batch_size, names=self.names, seed=self.seed + step)
+        return iter(shards)

@@ -1,4 +1,4 @@
-"""One training loop for every part: warm-up, steady rate, cool-down; progress, log, atomic checkpoints, resume."""
+"""One training loop for every part: rate schedule, progress, log, atomic checkpoints, resume."""
 
 import json
 import math
@@ -51,7 +51,7 @@ class LoopConfig:
 
 def run_loop(
     module: HubModule,
-    batches: Iterator[Any],
+    batches: Callable[[int], Iterator[Any]],
     losses: Callable[[Any, torch.Generator], dict[str, Tensor]],
     folder: str | Path,
     config: LoopConfig,
@@ -63,9 +63,9 @@ def run_loop(
 
     Args:
         module: What is trained, in place.
-        batches: Endless batches.
-        losses: Named losses of a batch; "loss" is minimised, the others are shown. Its generator is the only source
-            of randomness.
+        batches: Endless batches, given the step that the first one is for: 0, or where a run is continued.
+        losses: Named losses of a batch; "loss" is minimised, the others are shown. Its generator is the only
+            source of randomness.
         folder: Where `state.pt`, `log.jsonl` and the module are written.
         config: Numbers of the run.
         name: Shown beside the progress bar.
@@ -86,17 +86,26 @@ def run_loop(
     average = {n: p.detach().clone() for n, p in named}
     generator = torch.Generator().manual_seed(config.seed)
     first = _resume(folder / _STATE, module, optimizers, average, generator)
-    bar = tqdm(total=config.steps, initial=first, desc=name, smoothing=0.02, dynamic_ncols=True)
+    steps = tqdm(
+        range(first, config.steps),
+        total=config.steps,
+        initial=first,
+        desc=name,
+        smoothing=0.02,
+        dynamic_ncols=True,
+    )
+    source = batches(first) if first < config.steps else iter(())
     shown: dict[str, float] = {}
     started = time.monotonic()
     module.train()
-    for step in range(first, config.steps):
+    for step in steps:
         rate = _learning_rate(step, config)
-        batch = next(batches)
+        batch = next(source)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.bfloat16):
             values = losses(batch, generator)
         loss = values["loss"]
         if not torch.isfinite(loss):
+            steps.close()
             raise ValueError(f"loss must be finite, got {loss.item()} at step {step}; resume from {folder}.")
         loss.backward()
         norm = nn.utils.clip_grad_norm_([p for _, p in named], config.clip)
@@ -112,16 +121,15 @@ def run_loop(
         for key, value in {**values, "norm": norm}.items():
             old = shown.get(key, float(value))
             shown[key] = old + 0.02 * (float(value) - old)
-        bar.update()
         if step % 10 == 0:
-            bar.set_postfix({key: f"{value:.3g}" for key, value in shown.items()})
+            steps.set_postfix({key: f"{value:.3g}" for key, value in shown.items()})
         done = step + 1
         if done % config.save_every == 0 or done == config.steps:
             _save(folder, module, optimizers, average, generator, done)
-            record = {"step": done, "seconds": round(time.monotonic() - started, 1), "rate": rate, **shown}
+            seconds = round(time.monotonic() - started, 1)
+            record = {"step": done, "seconds": seconds, "seed": config.seed, "rate": rate, **shown}
             with open(folder / "log.jsonl", "a", encoding="utf-8") as log:
                 log.write(json.dumps(record) + "\n")
-    bar.close()
     _load_average(module, average)
     return module.eval()
 
@@ -159,7 +167,14 @@ def _learning_rate(step: int, config: LoopConfig) -> float:
     return config.learning_rate * min(warm, max(0.02, (config.steps - step) / cool_steps), 1.0)
 
 
-def _save(folder: Path, module: HubModule, optimizers, average, generator, step: int) -> None:
+def _save(
+    folder: Path,
+    module: HubModule,
+    optimizers: list[torch.optim.Optimizer],
+    average: dict[str, Tensor],
+    generator: torch.Generator,
+    step: int,
+) -> None:
     state = {
         "step": step,
         "module": module.state_dict(),
@@ -178,7 +193,13 @@ def _save(folder: Path, module: HubModule, optimizers, average, generator, step:
             parameter.copy_(weights[parameter_name])
 
 
-def _resume(path: Path, module: nn.Module, optimizers, average, generator) -> int:
+def _resume(
+    path: Path,
+    module: nn.Module,
+    optimizers: list[torch.optim.Optimizer],
+    average: dict[str, Tensor],
+    generator: torch.Generator,
+) -> int:
     if not path.is_file():
         return 0
     state = torch.load(path, weights_only=True)

@@ -1,8 +1,8 @@
-"""What each part of the compact model is trained to do: one function of a batch per part, and the losses inside it."""
+"""What each part of the compact model is trained to do: one function of a batch per part, and its losses."""
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange, repeat
+from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -10,6 +10,8 @@ from diff4splat.backbones.compact import CausalVideoVAE, CompactDiT
 from diff4splat.cameras import Cameras
 from diff4splat.cameras.latent_rays import latent_rays
 from diff4splat.diffusion import flow_matching_loss, noise_interpolate
+from diff4splat.geometry import unproject
+from diff4splat.losses import pearson_depth_loss
 from diff4splat.models import LDRM, map_depth
 
 __all__ = [
@@ -18,12 +20,20 @@ __all__ = [
     "batch_cameras",
     "diffusion_losses",
     "motion_targets",
+    "on_coarser_grid",
     "reconstruction_losses",
 ]
 
 
 def batch_cameras(clips: dict[str, Tensor]) -> Cameras:
-    """Cameras of a batch of clips."""
+    """Cameras of a batch of clips.
+
+    Args:
+        clips: Batch with `video`, `camera_to_world` and `intrinsics`.
+
+    Returns:
+        One camera per pixel frame, relative to nothing: in the clips' own world.
+    """
     height, width = clips["video"].shape[-2:]
     return Cameras(clips["camera_to_world"], clips["intrinsics"], height, width)
 
@@ -31,15 +41,28 @@ def batch_cameras(clips: dict[str, Tensor]) -> Cameras:
 def autoencoder_losses(
     vae: CausalVideoVAE, clips: dict[str, Tensor], generator: torch.Generator, *, crop: int = 64
 ) -> dict[str, Tensor]:
-    """Reconstruction of random crops (values and differences between neighbours) and the Kullback-Leibler term."""
+    r"""Reconstruction of random crops and the Kullback-Leibler term.
+
+    $$\mathcal{L} = \overline{\sqrt{e^2 + \epsilon}} + 0.3\, \overline{|\nabla e|} + 10^{-4}\, \mathrm{KL}$$
+
+    with $e$ the error of the decoded clip and $\nabla$ the differences between neighbours in time and space.
+
+    Args:
+        vae: Autoencoder; receives gradients.
+        clips: Batch with `video`, bytes.
+        generator: Source of the crops and of the posterior's noise.
+        crop: Side of the crops, pixels; a multiple of 8.
+
+    Returns:
+        "loss" and, detached, "psnr" in dB and "kl" in nats per latent value; means over the batch.
+    """
     video = clips["video"]
     top, left = (
         int(torch.randint(0, side - crop + 1, (1,), generator=generator)) for side in video.shape[-2:]
     )
     video = video[..., top : top + crop, left : left + crop].float() / 255
     mean, log_variance = vae.posterior(video)
-    noise = torch.randn(mean.shape, generator=generator)
-    sample = mean + (0.5 * log_variance).exp() * noise
+    sample = mean + (0.5 * log_variance).exp() * torch.randn(mean.shape, generator=generator)
     decoded = vae.decode(sample)
     error = decoded - video
     pixel = (error.square() + 1e-4).sqrt().mean()
@@ -53,7 +76,20 @@ def autoencoder_losses(
 def diffusion_losses(
     dit: CompactDiT, clips: dict[str, Tensor], prompts: list[str], generator: torch.Generator
 ) -> dict[str, Tensor]:
-    """Flow matching on all latent frames but the first, which is given (paper, Eq. 2); one prompt in ten is dropped."""
+    """Flow matching on all latent frames but the first, which is given.
+
+    Times are drawn from a logit-normal distribution, more of them near the noise; one prompt in ten is
+    dropped, which trains the unconditional pass. Source: Diff4Splat, Eq. 2.
+
+    Args:
+        dit: Velocity field; receives gradients.
+        clips: Batch with `latents`, `video` and cameras.
+        prompts: One text per clip.
+        generator: Source of noise, times and drops.
+
+    Returns:
+        "loss", the mean over batch and latents.
+    """
     latents = clips["latents"].float()
     batch = latents.shape[0]
     noise = torch.randn(latents.shape, generator=generator)
@@ -62,9 +98,8 @@ def diffusion_losses(
     noisy = torch.cat((latents[:, :1], noisy[:, 1:]), dim=1)
     kept = (torch.rand(batch, generator=generator) >= 0.1).tolist()
     prompts = [prompt if keep else "" for prompt, keep in zip(prompts, kept, strict=True)]
-    rays = latent_rays(
-        batch_cameras(clips), height=latents.shape[-2], width=latents.shape[-1], temporal_stride=4
-    )
+    cameras = batch_cameras(clips).relative_to(None)
+    rays = latent_rays(cameras, height=latents.shape[-2], width=latents.shape[-1], temporal_stride=4)
     velocity = dit(noisy, time, rays, prompts)
     loss = flow_matching_loss(velocity[:, 1:], latents[:, 1:], noise[:, 1:]).mean()
     return {"loss": loss}
@@ -78,32 +113,21 @@ def motion_targets(
     """True displacement of every pixel of the frames with Gaussians, in camera axes and units of depth.
 
     Args:
-        clips: Batch with `depth`, `object_index`, `object_motion` and cameras.
+        clips: Batch with `depth`, `object_index`, `object_motion` and cameras; the intrinsics are those of
+            the depth's grid.
         picks: Target frames.
         frame_stride: Pixel frames between frames with Gaussians.
 
     Returns:
-        Displacement from each pixel's own time to the target frames, and whether a pixel lies on an object that moves.
+        Displacement from each pixel's own time to the target frames, and whether a pixel lies on an object
+        that moves at any time of the clip.
     """
     depth = clips["depth"].float()
     batch, frames, height, width = depth.shape
-    intrinsics = clips["intrinsics"][:, ::frame_stride].float()
     pose = clips["camera_to_world"][:, ::frame_stride].float()
-    x = torch.arange(width) + 0.5
-    y = torch.arange(height) + 0.5
-    rays_x = (x - intrinsics[..., 0, 2, None]) / intrinsics[..., 0, 0, None]
-    rays_y = (y - intrinsics[..., 1, 2, None]) / intrinsics[..., 1, 1, None]
-    rays = torch.stack(
-        (
-            repeat(rays_x, "b f w -> b f h w", h=height),
-            repeat(rays_y, "b f h -> b f h w", w=width),
-            torch.ones_like(depth),
-        ),
-        dim=2,
-    )
     rotation = pose[..., :3, :3]
-    world = torch.einsum("bfij,bfjhw->bfihw", rotation, rays * depth[:, :, None])
-    world = world + pose[..., :3, 3, None, None]
+    points = unproject(depth, pose, clips["intrinsics"][:, ::frame_stride].float())
+    world = rearrange(points, "b f h w i -> b f i h w")
     motion = clips["object_motion"].float()
     seen_at = motion[:, :, ::frame_stride]
     # From an object's place at the pixel's own time, back to time 0, on to the target time.
@@ -136,7 +160,17 @@ def balanced_motion_loss(
     target: Float[Tensor, "batch time map_frame xyz=3 height width"],
     moving: Bool[Tensor, "batch map_frame height width"],
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """Mean end-point error where things move plus that where they rest, so that the rest does not drown the movers.
+    r"""Mean end-point error where things move plus that where they rest, so that neither drowns the other.
+
+    $$\mathcal{L} = \frac{1}{|M|} \sum_{i \in M} \lVert \hat x_i - x_i \rVert
+      + \frac{1}{|R|} \sum_{i \in R} \lVert \hat x_i - x_i \rVert$$
+
+    with $M$ the pixels where `moving` holds and $R$ the others; an empty set contributes nothing.
+
+    Args:
+        predicted: Displacement $\hat x$, units of depth; receives gradients.
+        target: True displacement $x$, units of depth.
+        moving: Pixels on objects that move.
 
     Returns:
         The loss, and the error on moving pixels over the error of no motion (below 1 is better than none).
@@ -150,6 +184,29 @@ def balanced_motion_loss(
     return on_movers + at_rest, ratio
 
 
+def on_coarser_grid(
+    clips: dict[str, Tensor], *, stride: int, top: int = 0, left: int = 0
+) -> dict[str, Tensor]:
+    """Ground truth of every so many pixels, with the intrinsics of that grid; no averages over edges.
+
+    Args:
+        clips: Batch with `depth`, `object_index` and `intrinsics`.
+        stride: Pixels between those kept, each way.
+        top: First row kept, below `stride`.
+        left: First column kept, below `stride`.
+
+    Returns:
+        Copy of the batch with these three replaced.
+    """
+    intrinsics = clips["intrinsics"].float().clone()
+    # Kept pixel i has its centre at stride * i + left + 0.5 in the image and at i + 0.5 on the coarser grid.
+    intrinsics[..., 0, 2] += 0.5 * stride - left - 0.5
+    intrinsics[..., 1, 2] += 0.5 * stride - top - 0.5
+    intrinsics[..., :2, :] /= stride
+    kept = {name: clips[name][..., top::stride, left::stride] for name in ("depth", "object_index")}
+    return {**clips, **kept, "intrinsics": intrinsics}
+
+
 def reconstruction_losses(
     ldrm: LDRM,
     clips: dict[str, Tensor],
@@ -158,36 +215,54 @@ def reconstruction_losses(
     num_times: int = 2,
     noise: float = 0.2,
 ) -> dict[str, Tensor]:
-    """Direct supervision of the maps: log-depth and its gradients, motion of every pixel, colours of later frames."""
+    r"""Direct supervision of the maps: log-depth, its slopes, motion of every pixel, colours of later frames.
+
+    $$\mathcal{L} = \overline{|\log d - \log d^*|} + 0.5\, \overline{|\nabla (\log d - \log d^*)|}
+      + 4\, \mathcal{L}_{motion} + 0.5\, \overline{|c - c^*|}$$
+
+    The latents are disturbed with noise, so that the model bears with generated ones. Where a Gaussian stands
+    for several pixels, the truth is read at one of them, the same offset for the whole batch, drawn anew each
+    time.
+
+    Args:
+        ldrm: Reconstruction model; receives gradients. Its frames are every fourth one (`every_frame=False`).
+        clips: Batch with everything that `make_clips` writes, and `latents`.
+        generator: Source of noise, target frames and offsets.
+        num_times: Target frames per clip.
+        noise: Largest standard deviation of the noise on the latents.
+
+    Returns:
+        "loss" and, detached, the errors of "depth" (log) and "color", the "pearson" correlation of log-depth,
+        and "motion", the error on moving pixels over that of no motion; means over the batch.
+    """
     latents = clips["latents"].float()
     batch, frames = latents.shape[0], clips["video"].shape[1]
     strength = noise * torch.rand(batch, 1, 1, 1, 1, generator=generator)
     latents = latents + strength * torch.randn(latents.shape, generator=generator)
-    cameras = batch_cameras(clips)
     image = clips["video"][:, 0].float() / 255
-    features = ldrm.encode(latents, cameras, image=image)
+    features = ldrm.encode(latents, batch_cameras(clips), image=image)
     picks = torch.randint(0, frames, (batch, num_times), generator=generator)
     deformation = ldrm.deform(features, picks / (frames - 1))
-    depth = map_depth(features.gaussian_map).clamp_min(1e-3).log()
-    true_depth = clips["depth"].float().clamp_min(1e-2).log()
+    top, left = torch.randint(0, ldrm.pixel_stride, (2,), generator=generator).tolist()
+    truth = on_coarser_grid(clips, stride=ldrm.pixel_stride, top=top, left=left)
+
+    depth = map_depth(features.gaussian_map).log()
+    true_depth = truth["depth"].float().clamp_min(1e-2).log()
     error = depth - true_depth
     depth_loss = error.abs().mean()
     slopes = sum(
         error[..., ::step, ::step].diff(dim=axis).abs().mean() for step in (1, 4) for axis in (-1, -2)
     )
-    target, moving = motion_targets(clips, picks)
+    target, moving = motion_targets(truth, picks)
     motion_loss, motion_ratio = balanced_motion_loss(deformation[:, :, :, :3], target, moving)
-    later = clips["video"][:, 4::4].float() / 255
+    later = F.avg_pool2d((clips["video"][:, 4::4].float() / 255).flatten(0, 1), ldrm.pixel_stride)
     colors = features.gaussian_map[:, 1:, 1:4] + 0.5
-    color_loss = (colors - later).abs().mean()
-    centred = depth.detach() - depth.detach().mean((-1, -2), keepdim=True)
-    true_centred = true_depth - true_depth.mean((-1, -2), keepdim=True)
-    pearson = F.cosine_similarity(centred.flatten(-2), true_centred.flatten(-2), dim=-1).mean()
+    color_loss = (colors.flatten(0, 1) - later).abs().mean()
     loss = depth_loss + 0.5 * slopes + 4.0 * motion_loss + 0.5 * color_loss
     return {
         "loss": loss,
         "depth": depth_loss.detach(),
-        "pearson": pearson,
+        "pearson": (1 - pearson_depth_loss(depth.detach(), true_depth)).mean(),
         "motion": motion_ratio,
         "color": color_loss.detach(),
     }

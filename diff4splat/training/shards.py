@@ -74,14 +74,29 @@ def make_clips(
 def object_motion(
     scenes: ProceduralScenes, times: Float[Tensor, " time"]
 ) -> Float[Tensor, "batch object time 3 4"]:
-    """Rigid motion of every object from time 0 to `times`; object 0 is the world, which rests."""
+    """Rigid motion of every object from time 0 to other times, in world axes.
+
+    Args:
+        scenes: The scenes.
+        times: In [0, 1].
+
+    Returns:
+        Upper rows of the transform that takes a point of the object at time 0 to where it is at each time;
+        object 0 is the world, which rests.
+    """
     poses = scenes.poses(times.expand(scenes.num_scenes, -1))
     motion = poses @ torch.linalg.inv(scenes.poses(torch.zeros(scenes.num_scenes, 1)))
     return rearrange(motion[..., :3, :], "b t o i j -> b o t i j").contiguous()
 
 
 def write_shard(path: str | Path, clips: dict[str, Tensor], captions: Sequence[str]) -> None:
-    """Write clips to a safetensors file; it appears whole or not at all."""
+    """Write clips to a safetensors file; it appears whole or not at all.
+
+    Args:
+        path: File to write; its folder is made if needed.
+        clips: Tensors by name, the clips on the first axis.
+        captions: One text per clip.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -100,12 +115,14 @@ class ClipShards:
         seed: Order of the shards.
 
     Raises:
-        ValueError: If the folder has no shard.
+        ValueError: If the folder has no shard, or `batch_size` is below 1.
     """
 
     def __init__(
         self, folder: str | Path, *, batch_size: int, names: Sequence[str] | None = None, seed: int = 0
     ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
         self.folder = Path(folder)
         self.batch_size = batch_size
         self.names = names
@@ -128,7 +145,9 @@ class ClipShards:
                     yield from self._batches(pool)
                     pool = []
 
-    def _batches(self, pool: list) -> Iterator[tuple[dict[str, Tensor], list[str]]]:
+    def _batches(
+        self, pool: list[tuple[dict[str, Tensor], list[str]]]
+    ) -> Iterator[tuple[dict[str, Tensor], list[str]]]:
         names = pool[0][0].keys()
         merged = {name: torch.cat([part[0][name] for part in pool]) for name in names}
         captions = [caption for part in pool for caption in part[1]]
@@ -139,7 +158,15 @@ class ClipShards:
 
 
 def read_shard(path: str | Path, names: Sequence[str] | None = None) -> tuple[dict[str, Tensor], list[str]]:
-    """Tensors, all or those named, and captions of a shard."""
+    """Read clips from a file that `write_shard` wrote.
+
+    Args:
+        path: The file.
+        names: Tensors to read; all when omitted.
+
+    Returns:
+        Tensors by name, and the captions.
+    """
     with safe_open(path, framework="pt") as file:
         wanted = file.keys() if names is None else names
         return {name: file.get_tensor(name) for name in wanted}, json.loads(file.metadata()["captions"])
