@@ -212,19 +212,15 @@ def test_numba_waits_for_the_first_frame_and_a_forked_child_is_told_what_to_do()
 
 def test_kernels_compile_where_no_folder_can_be_written(monkeypatch):
     numba = pytest.importorskip("numba")
+    from numba.core import caching
+
     from diff4splat.rendering import cpu_jit
 
-    real, asked = numba.njit, []
-
-    def njit(*, cache=False, **options):
-        asked.append(cache)
-        if cache:
-            raise RuntimeError("cannot cache function: no locator available")
-        return real(cache=cache, **options)
-
-    monkeypatch.setattr(numba, "njit", njit)
+    for kind in (caching.CacheImpl, *caching.CacheImpl.__subclasses__()):
+        monkeypatch.setattr(kind, "_locator_classes", [])
+    with pytest.raises(RuntimeError, match="no locator"):
+        numba.njit(cache=True)(_twice)
     compiled = cpu_jit.kernel(_twice)
-    assert asked == [True, False]
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", numba.NumbaPerformanceWarning
@@ -252,8 +248,5 @@ def test_kernels_are_vector_code():
     tile = cpu_rasterization._forward_tile
     tile.compile(signature)
     code = tile.inspect_asm(signature)
-    vectors, scalars = (
-        re.findall(r"v?mul(ps|ss)\b", code).count("ps"),
-        re.findall(r"v?mul(ps|ss)\b", code).count("ss"),
-    )
-    assert vectors > 3 * scalars, (vectors, scalars)
+    kinds = re.findall(r"(?:mul|fmadd\d*|fnmadd\d*)(ps|ss)\b", code)
+    assert kinds.count("ps") > kinds.count("ss"), kinds
