@@ -31,7 +31,7 @@ def layers() -> list[set[str]]:
     """Folders per layer, highest first."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     rows = next(contract for contract in contracts if contract["id"] == "layers")["layers"]
-    return [{name.strip(" ()") for name in row.split("|")} for row in rows]
+    return [{name.strip() for name in row.split("|")} for row in rows]
 
 
 def allowed(folder: str) -> set[str]:
