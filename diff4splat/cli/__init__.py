@@ -34,10 +34,14 @@ USER_ERROR, BUG, INTERRUPTED, TERMINATED = 2, 1, 130, 143
 
 
 class Command(NamedTuple):
-    """Where a command lives and what the overview says about it."""
+    """Where a command lives and what the overview says about it.
+
+    `stages` are the words of which one must follow; what comes after it is passed on unread.
+    """
 
     home: str
     summary: str
+    stages: tuple[str, ...] = ()
 
 
 COMMANDS: dict[str, Command] = {
@@ -47,6 +51,11 @@ COMMANDS: dict[str, Command] = {
     "inspect": Command("diff4splat.cli.inspect:Inspect", "say what is in a scene or PLY file"),
     "trajectory": Command("diff4splat.cli.trajectory:Trajectory", "write a camera path to a file"),
     "models": Command("diff4splat.cli.models:Models", "list the models that come with the package"),
+    "train": Command(
+        "diff4splat.cli.train:Train",
+        "train the compact model, stage by stage",
+        ("clips", "vae", "latents", "ldrm", "dit", "bundle"),
+    ),
 }
 
 _OVERVIEW = """\
@@ -127,13 +136,16 @@ def _run(name: str, words: list[str], *, quiet: bool) -> int:
     module, _, attribute = COMMANDS[name].home.partition(":")
     command: Any = getattr(import_module(module), attribute)
     program = f"diff4splat {name}"
-    if "-h" in words or "--help" in words:
+    passes_on = bool(words) and words[0] in COMMANDS[name].stages
+    if not passes_on and ("-h" in words or "--help" in words):
         page = io.StringIO()
         with contextlib.redirect_stdout(page), contextlib.suppress(SystemExit):
             tyro.cli(command, prog=program, args=["--help"])
         _print(_wrapped(page.getvalue()))
         return 0
-    options = tyro.cli(command, prog=program, args=words)
+    options = (
+        command(words[0], tuple(words[1:])) if passes_on else tyro.cli(command, prog=program, args=words)
+    )
 
     from diff4splat.cli.console import Console
 

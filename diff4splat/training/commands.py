@@ -256,16 +256,17 @@ Stage = (
 """One stage of training, as a type that tyro reads as subcommands."""
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None, *, program: str = "python -m diff4splat.training") -> None:
     """Run one stage.
 
     Args:
         arguments: Words of the command line after the program's name; those of this process when omitted.
+        program: Name of the program in help and errors.
     """
     stage: Clips | Vae | Latents | Ldrm | Dit | Bundle = tyro.cli(
         Stage,
         args=arguments,
-        prog="python -m diff4splat.training",
+        prog=program,
         description="Train the compact model, stage by stage: clips, vae, latents, ldrm, dit, bundle.",
     )
     stage.run()
