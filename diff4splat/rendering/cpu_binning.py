@@ -1,19 +1,49 @@
 """Numba kernel: Gaussians into image tiles, front to back.
 
-Sorting is by counting only (no comparisons), cut into chunks whose number does not depend on the threads;
-ties in depth keep the order of the Gaussians.
+Sorting is by counting only, without comparisons; Gaussians of the same depth keep their order. The depth sort is
+serial on purpose: it is short, and every parallel section ends by waiting for all threads, which costs
+milliseconds each where other programs share the cores.
 """
 
 import numba
 import numpy as np
 
-from diff4splat.rendering.cpu_jit import TILE, kernel
+from diff4splat.rendering.cpu_jit import TILE, inlined, kernel
 
 __all__ = ["bin_gaussians"]
 
-_CHUNKS = 16
+_CHUNKS = 16  # a constant, so that the result cannot depend on the number of threads
 _DIGIT_BITS = 11
 _DIGITS = 1 << _DIGIT_BITS
+
+
+@inlined
+def _depth_order(keys, num_tiles, num_visible):
+    """Visible Gaussians by ascending key: radix sort of three digits, stable."""
+    order, other = np.empty(num_visible, np.int32), np.empty(num_visible, np.int32)
+    places = np.zeros((3, _DIGITS), np.int32)
+    mask = np.uint32(_DIGITS - 1)
+    place = 0
+    for g in range(keys.size):
+        if num_tiles[g] > 0:
+            order[place] = g
+            place += 1
+            places[0, keys[g] & mask] += 1
+            places[1, (keys[g] >> np.uint32(_DIGIT_BITS)) & mask] += 1
+            places[2, keys[g] >> np.uint32(2 * _DIGIT_BITS)] += 1
+    for turn in range(3):
+        start = 0
+        for digit in range(_DIGITS):
+            size = places[turn, digit]
+            places[turn, digit] = start
+            start += size
+        shift = np.uint32(_DIGIT_BITS * turn)
+        for i in range(num_visible):
+            digit = (keys[order[i]] >> shift) & mask
+            other[places[turn, digit]] = order[i]
+            places[turn, digit] += 1
+        order, other = other, order
+    return order
 
 
 @kernel
@@ -23,57 +53,17 @@ def bin_gaussians(keys, num_tiles, boxes, tiles_x, tiles_y):
     Outputs: `pairs` (Gaussian indices, tile after tile), `tile_starts` (one more entry than tiles) and
     `slot_starts` (a Gaussian's pairs are numbered from there, along the rows of the tiles it touches).
     """
-    count = keys.size
-    slot_starts = np.empty(count, np.int64)
-    offsets = np.zeros(_CHUNKS + 1, np.int64)
-    visible = np.zeros(_CHUNKS + 1, np.int64)
-    for chunk in numba.prange(_CHUNKS):
-        slots, seen = 0, 0
-        for g in range(count * chunk // _CHUNKS, count * (chunk + 1) // _CHUNKS):
-            slots += num_tiles[g]
-            seen += num_tiles[g] > 0
-        offsets[chunk + 1] = slots
-        visible[chunk + 1] = seen
-    for chunk in range(_CHUNKS):
-        offsets[chunk + 1] += offsets[chunk]
-        visible[chunk + 1] += visible[chunk]
-    num_pairs, num_visible = offsets[_CHUNKS], visible[_CHUNKS]
-
-    order = np.empty(num_visible, np.int32)
-    other = np.empty(num_visible, np.int32)
-    for chunk in numba.prange(_CHUNKS):
-        slot, place = offsets[chunk], visible[chunk]
-        for g in range(count * chunk // _CHUNKS, count * (chunk + 1) // _CHUNKS):
-            slot_starts[g] = slot
-            slot += num_tiles[g]
-            if num_tiles[g] > 0:
-                order[place] = g
-                place += 1
-
-    digits = np.empty((_CHUNKS, _DIGITS), np.int32)
-    for turn in range(3):
-        shift = np.uint32(_DIGIT_BITS * turn)
-        for chunk in numba.prange(_CHUNKS):
-            digits[chunk, :] = 0
-            for i in range(num_visible * chunk // _CHUNKS, num_visible * (chunk + 1) // _CHUNKS):
-                digits[chunk, (keys[order[i]] >> shift) & np.uint32(_DIGITS - 1)] += 1
-        place32 = 0
-        for digit in range(_DIGITS):
-            for chunk in range(_CHUNKS):
-                size = digits[chunk, digit]
-                digits[chunk, digit] = place32
-                place32 += size
-        for chunk in numba.prange(_CHUNKS):
-            for i in range(num_visible * chunk // _CHUNKS, num_visible * (chunk + 1) // _CHUNKS):
-                digit = (keys[order[i]] >> shift) & np.uint32(_DIGITS - 1)
-                other[digits[chunk, digit]] = order[i]
-                digits[chunk, digit] += 1
-        order, other = other, order
+    slot_starts = np.empty(keys.size, np.int64)
+    num_pairs, num_visible = 0, 0
+    for g in range(keys.size):
+        slot_starts[g] = num_pairs
+        num_pairs += num_tiles[g]
+        num_visible += num_tiles[g] > 0
+    order = _depth_order(keys, num_tiles, num_visible)
 
     total_tiles = tiles_x * tiles_y
-    places = np.empty((_CHUNKS, total_tiles), np.int64)
+    places = np.zeros((_CHUNKS, total_tiles), np.int64)
     for chunk in numba.prange(_CHUNKS):
-        places[chunk, :] = 0
         for i in range(num_visible * chunk // _CHUNKS, num_visible * (chunk + 1) // _CHUNKS):
             g = order[i]
             for row in range(boxes[g, 1] // TILE, (boxes[g, 3] - 1) // TILE + 1):
@@ -84,9 +74,9 @@ def bin_gaussians(keys, num_tiles, boxes, tiles_x, tiles_y):
     for tile in range(total_tiles):
         tile_starts[tile] = start
         for chunk in range(_CHUNKS):
-            size64 = places[chunk, tile]
+            size = places[chunk, tile]
             places[chunk, tile] = start
-            start += size64
+            start += size
     tile_starts[total_tiles] = start
     pairs = np.empty(num_pairs, np.int32)
     for chunk in numba.prange(_CHUNKS):
