@@ -64,10 +64,16 @@ def make_clips(
         picks = torch.randint(0, num_frames, (len(seeds), num_novel), generator=generator)
         novel = beside_path(cameras, times[picks], generator=generator)
         seen = scenes.render(novel, times[picks], supersample=supersample)
-        clips["novel_video"] = _to_bytes(seen.color)
-        clips["novel_depth"] = seen.depth.half()
+        # A view from outside the room sees nothing of use: the view on the path takes its place.
+        outside = (seen.depth < 0.05).flatten(2).any(-1)[..., None, None]
+        rows = torch.arange(len(seeds))[:, None]
+        clips["novel_video"] = _to_bytes(
+            torch.where(outside[..., None], frames.color[rows, picks], seen.color)
+        )
+        clips["novel_depth"] = torch.where(outside, frames.depth[rows, picks], seen.depth).half()
         clips["novel_frame"] = picks
-        clips["novel_camera_to_world"] = novel.camera_to_world.contiguous()
+        poses = torch.where(outside, cameras.camera_to_world[rows, picks], novel.camera_to_world)
+        clips["novel_camera_to_world"] = poses.contiguous()
     return clips, list(scenes.captions)
 
 
