@@ -24,6 +24,9 @@ from diff4splat.geometry import (
 __all__ = ["assemble_field", "map_depth", "map_displacement", "seen_before"]
 
 _TYPICAL_DEPTH = 4.0
+# Standard deviation of a fresh Gaussian in pixels: small enough to stay sharp under the renderer's own blur of
+# sqrt(0.3) pixels, large enough to leave no holes.
+_RELATIVE_SCALE = 0.35
 _MAX_LOG_SCALE = 3.0
 
 
@@ -216,7 +219,7 @@ def _frame_gaussians(
     depth = map_depth(maps)
     pose, intrinsics = camera.camera_to_world[:, 0], camera.intrinsics[:, 0]
     footprint = depth / intrinsics[:, 0, 0, None, None]
-    scales = footprint[:, None] * 0.5 * maps[:, 4:7].clamp(-_MAX_LOG_SCALE, _MAX_LOG_SCALE).exp()
+    scales = footprint[:, None] * _RELATIVE_SCALE * maps[:, 4:7].clamp(-_MAX_LOG_SCALE, _MAX_LOG_SCALE).exp()
     offset = torch.tensor([1.0, 0.0, 0.0, 0.0], device=maps.device)
     local = quaternion_normalize(rearrange(maps[:, 7:11], "b c h w -> b (h w) c") + offset)
     facing = matrix_to_quaternion(pose[:, :3, :3]).to(local.dtype)
