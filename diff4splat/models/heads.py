@@ -73,7 +73,7 @@ class GaussianHead(nn.Module):
             image: The first frame at the map's resolution, values in [0, 1]; unknown when omitted.
 
         Returns:
-            The map, float32, and the features; frame 0 first, which latent frame 0 stands for alone.
+            The map, float32 or wider, and the features; frame 0 first, which latent frame 0 stands for alone.
         """
         volume = self.coarse(rearrange(self.token_norm(tokens), "b f h w d -> b d f h w"))
         volume = volume[:, :, self.temporal_upsampling - 1 :]
@@ -82,7 +82,7 @@ class GaussianHead(nn.Module):
         fine = self.fine(rearrange(refined, "(b f) c h w -> b c f h w", b=batch))
         pixels = rearrange(fine, "b c f h w -> b f c h w") + self._image_features(image, fine)
         features = self.pixel(rearrange(pixels, "b f c h w -> (b f) c h w"))
-        maps = self.output(features).float()
+        maps = _at_least_float32(self.output(features))
         return (
             rearrange(maps, "(b f) c h w -> b f c h w", b=batch),
             rearrange(features, "(b f) c h w -> b f c h w", f=frames),
@@ -161,7 +161,7 @@ class DeformationHead(nn.Module):
 
         Returns:
             Displacement 3 (in units of depth, camera axes of the frame), quaternion offset 4 (added to the
-            identity), change of log-scale 3; float32.
+            identity), change of log-scale 3; float32 or wider.
 
         Raises:
             ValueError: If there are not as many levels as the head was built for.
@@ -175,7 +175,7 @@ class DeformationHead(nn.Module):
         codes = [
             sinusoidal_embedding(v, self.time_dim, max_period=1000.0, scale=30.0) for v in (target, elapsed)
         ]
-        code = self.time(torch.cat(codes, dim=-1))
+        code = self.time(torch.cat(codes, dim=-1).to(pixels.dtype))
         fused = None
         for index in range(len(self.scales) - 1, -1, -1):
             level = self._resize(
@@ -195,7 +195,7 @@ class DeformationHead(nn.Module):
         )
         detail = self.pixel_features(rearrange(pixels, "b f c h w -> (b f) c h w"))
         detail = repeat(detail, "(b f) c h w -> (b t f) c h w", b=batch, t=num_times)
-        maps = self.output(F.silu(coarse + detail)).float()
+        maps = _at_least_float32(self.output(F.silu(coarse + detail)))
         maps = rearrange(maps, "(b t f) c h w -> b t f c h w", b=batch, t=num_times)
         return maps * rearrange(elapsed, "b t f -> b t f 1 1 1")
 
@@ -207,6 +207,11 @@ class DeformationHead(nn.Module):
         if scale != 1.0:
             flat = F.interpolate(flat, size=size, mode="bilinear", align_corners=False)
         return rearrange(flat, "(b f) c h w -> b f c h w", b=batch)
+
+
+def _at_least_float32(values: Tensor) -> Tensor:
+    """Geometry needs the precision, whatever the network computes in."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 class _ResidualConv(nn.Module):

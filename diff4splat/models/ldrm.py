@@ -150,7 +150,7 @@ class LDRM(HubModule):
         """
         features = self.encode(latents, cameras, image=image)
         if times is None:
-            times = torch.linspace(0, 1, cameras.num_frames, device=latents.device)
+            times = _clip_times(cameras.num_frames, latents)
         every = repeat(times, "t -> b t", b=latents.shape[0])
         colors = None if image is None else image + self.sharpen(image)
         return assemble_field(
@@ -206,7 +206,7 @@ class LDRM(HubModule):
             image = F.interpolate(image, size=size, mode="bilinear", antialias=True, align_corners=False)
         gaussian_map, pixels = self.gaussian_head(grids[-1], image)
         stride = 1 if self.every_frame else self.temporal_stride
-        frame_times = torch.linspace(0, 1, cameras.num_frames, device=latents.device)[::stride]
+        frame_times = _clip_times(cameras.num_frames, latents)[::stride]
         if self.every_frame:
             grids = [self._spread(level) for level in grids]
         return LDRMFeatures(
@@ -251,3 +251,8 @@ class LDRM(HubModule):
                 f"cameras must have the batch axis of latents ({latents.shape[0]},), "
                 f"got {tuple(cameras.batch_shape)}."
             )
+
+
+def _clip_times(num_frames: int, like: Tensor) -> Tensor:
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    return torch.linspace(0, 1, num_frames, device=like.device, dtype=dtype)
