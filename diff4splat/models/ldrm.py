@@ -153,16 +153,19 @@ class LDRM(HubModule):
             times = _clip_times(cameras.num_frames, latents)
         every = repeat(times, "t -> b t", b=latents.shape[0])
         colors = None if image is None else image + self.sharpen(image)
-        return assemble_field(
-            features.gaussian_map,
-            self.deform(features, every),
-            self.deform(features, torch.zeros_like(every[:, :1])),
-            cameras=features.cameras,
-            frame_times=features.frame_times,
-            times=times,
-            image=colors,
-            origin=features.origin,
-        )
+        deformation = self.deform(features, every)
+        start = self.deform(features, torch.zeros_like(every[:, :1]))
+        with torch.autocast(latents.device.type, enabled=False):
+            return assemble_field(
+                features.gaussian_map,
+                deformation,
+                start,
+                cameras=features.cameras,
+                frame_times=features.frame_times,
+                times=times,
+                image=colors,
+                origin=features.origin,
+            )
 
     def encode(
         self,
@@ -187,10 +190,11 @@ class LDRM(HubModule):
         self._check(latents, cameras)
         batch, num_latents, _, latent_height, latent_width = latents.shape
         origin = cameras.camera_to_world[:, 0]
-        relative = cameras.relative_to(None)
-        rays = latent_rays(
-            relative, height=latent_height, width=latent_width, temporal_stride=self.temporal_stride
-        )
+        with torch.autocast(latents.device.type, enabled=False):  # eight bits are too few for geometry
+            relative = cameras.relative_to(None)
+            rays = latent_rays(
+                relative, height=latent_height, width=latent_width, temporal_stride=self.temporal_stride
+            )
         tokens = self.tokens(latents, rays.to(latents.dtype))
         grid = (num_latents, latent_height // self.patch_size, latent_width // self.patch_size)
         angles = rotary_positions(*grid, self.head_dim, device=latents.device)

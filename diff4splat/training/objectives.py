@@ -98,8 +98,9 @@ def diffusion_losses(
     noisy = torch.cat((latents[:, :1], noisy[:, 1:]), dim=1)
     kept = (torch.rand(batch, generator=generator) >= 0.1).tolist()
     prompts = [prompt if keep else "" for prompt, keep in zip(prompts, kept, strict=True)]
-    cameras = batch_cameras(clips).relative_to(None)
-    rays = latent_rays(cameras, height=latents.shape[-2], width=latents.shape[-1], temporal_stride=4)
+    with torch.autocast(latents.device.type, enabled=False):
+        cameras = batch_cameras(clips).relative_to(None)
+        rays = latent_rays(cameras, height=latents.shape[-2], width=latents.shape[-1], temporal_stride=4)
     velocity = dit(noisy, time, rays, prompts)
     loss = flow_matching_loss(velocity[:, 1:], latents[:, 1:], noise[:, 1:]).mean()
     return {"loss": loss}
@@ -253,7 +254,8 @@ def reconstruction_losses(
     slopes = sum(
         error[..., ::step, ::step].diff(dim=axis).abs().mean() for step in (1, 4) for axis in (-1, -2)
     )
-    target, moving = motion_targets(truth, picks)
+    with torch.autocast(latents.device.type, enabled=False):  # eight bits are too few for true motion
+        target, moving = motion_targets(truth, picks)
     motion_loss, motion_ratio = balanced_motion_loss(deformation[:, :, :, :3], target, moving)
     later = F.avg_pool2d((clips["video"][:, 4::4].float() / 255).flatten(0, 1), ldrm.pixel_stride)
     colors = features.gaussian_map[:, 1:, 1:4] + 0.5

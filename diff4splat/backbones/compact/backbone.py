@@ -178,6 +178,10 @@ class CompactBackbone(nn.Module):
         return cls(vae, CompactDiT.from_pretrained(Path(folder) / "dit")).eval()
 
     def _rays(self, cameras: Cameras, height: int, width: int) -> Tensor:
-        return latent_rays(
-            cameras.relative_to(None), height=height, width=width, temporal_stride=self.spec.temporal_stride
-        )
+        with torch.autocast(cameras.device.type, enabled=False):  # eight bits are too few for geometry
+            return latent_rays(
+                cameras.relative_to(None),
+                height=height,
+                width=width,
+                temporal_stride=self.spec.temporal_stride,
+            )
