@@ -1,0 +1,63 @@
+"""Small models and camera paths for the tests."""
+
+import torch
+from torch import Tensor, nn
+
+from diff4splat.cameras import Cameras
+from diff4splat.geometry import quaternion_to_matrix
+from diff4splat.models import LDRM
+
+NARROW = {
+    "embed_dim": 7,
+    "dim": 24,
+    "num_layers": 3,
+    "num_heads": 4,
+    "num_key_value_heads": 2,
+    "head_width": 11,
+    "pixel_width": 5,
+    "motion_width": 6,
+}
+
+
+def small_ldrm(*, fresh: bool = False, seed: int = 0, **options) -> LDRM:
+    """Narrow model in float64; what starts at zero gets values unless `fresh`."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        ldrm = LDRM(**{"latent_channels": 3, **NARROW, **options}).double().eval()
+        if not fresh:
+            stir(ldrm)
+    return ldrm
+
+
+def stir(module: nn.Module, size: float = 0.1) -> None:
+    """Move every parameter, so that nothing is zero by its start alone."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter += size * torch.randn_like(parameter)
+
+
+def rigid(*shape: int, seed: int = 0, size: float = 0.2) -> Tensor:
+    """Rigid transforms near the identity, float64."""
+    generator = torch.Generator().manual_seed(seed)
+    turns = torch.randn(*shape, 4, generator=generator, dtype=torch.float64) * size
+    turns[..., 0] += 1
+    transform = torch.eye(4, dtype=torch.float64).expand(*shape, 4, 4).clone()
+    transform[..., :3, :3] = quaternion_to_matrix(turns)
+    transform[..., :3, 3] = torch.randn(*shape, 3, generator=generator, dtype=torch.float64) * size
+    return transform
+
+
+def path(batch: int, frames: int, height: int, width: int, *, seed: int = 0) -> Cameras:
+    """A shaky path; the first camera is not the identity."""
+    intrinsics = torch.tensor(
+        [[0.9 * width, 0.0, 0.47 * width], [0.0, 0.95 * width, 0.52 * height], [0.0, 0.0, 1.0]],
+        dtype=torch.float64,
+    )
+    return Cameras(
+        rigid(batch, frames, seed=seed, size=0.05), intrinsics.expand(batch, frames, 3, 3), height, width
+    )
+
+
+def latents(batch: int, frames: int, channels: int, height: int, width: int, *, seed: int = 1) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(batch, frames, channels, height, width, generator=generator, dtype=torch.float64)

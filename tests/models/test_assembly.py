@@ -1,0 +1,245 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from models.parts import path, rigid
+from reference import models_assembly as reference
+
+from diff4splat.cameras import Cameras
+from diff4splat.geometry import project, quaternion_to_matrix, unproject
+from diff4splat.models import map_depth, map_displacement
+from diff4splat.models.assembly import assemble_field, seen_before
+
+BATCH, FRAMES, TIMES, HEIGHT, WIDTH = 2, 3, 4, 5, 7
+SIZE = HEIGHT * WIDTH
+
+
+def randn(*shape: int, seed: int = 0, size: float = 0.3) -> torch.Tensor:
+    return size * torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+class Maps:
+    """Random raw maps of a short clip, and the field that is made of them."""
+
+    def __init__(
+        self, *, cameras: Cameras | None = None, image: torch.Tensor | None = None, **options
+    ) -> None:
+        self.gaussian_map = randn(BATCH, FRAMES, 12, HEIGHT, WIDTH)
+        self.deformation = randn(BATCH, TIMES, FRAMES, 10, HEIGHT, WIDTH, seed=1)
+        self.start = randn(BATCH, 1, FRAMES, 10, HEIGHT, WIDTH, seed=2)
+        self.cameras = path(BATCH, FRAMES, HEIGHT, WIDTH) if cameras is None else cameras
+        self.times = torch.linspace(0, 1, TIMES, dtype=torch.float64)
+        self.field = assemble_field(
+            self.gaussian_map,
+            self.deformation,
+            self.start,
+            cameras=self.cameras,
+            frame_times=torch.linspace(0, 1, FRAMES, dtype=torch.float64).expand(BATCH, -1),
+            times=self.times,
+            image=image,
+            **options,
+        )
+
+    def pixels(self):
+        """Every pixel: sample, frame, row, column and index of its Gaussian."""
+        for sample in range(BATCH):
+            for frame in range(FRAMES):
+                for row in range(HEIGHT):
+                    for column in range(WIDTH):
+                        yield sample, frame, row, column, frame * SIZE + row * WIDTH + column
+
+
+def test_depth_is_the_limited_exponential() -> None:
+    raw = torch.tensor([-9.0, -5.0, -1.3, 0.0, 0.7, 11.0], dtype=torch.float64)
+    maps = torch.zeros(6, 12, 1, 1, dtype=torch.float64)
+    maps[:, 0, 0, 0] = raw
+    expected = [reference.depth(float(value)) for value in raw]
+    np.testing.assert_allclose(map_depth(maps)[:, 0, 0].numpy(), expected, rtol=1e-14)
+
+
+def test_displacement_matches_the_loop() -> None:
+    deformation, depth = (
+        randn(BATCH, TIMES, FRAMES, 10, HEIGHT, WIDTH),
+        randn(BATCH, FRAMES, HEIGHT, WIDTH) + 3,
+    )
+    cameras = path(BATCH, FRAMES, HEIGHT, WIDTH)
+    moved = map_displacement(deformation, depth, cameras)
+    assert moved.shape == (BATCH, TIMES, FRAMES, HEIGHT, WIDTH, 3)
+    raw, poses = deformation.numpy(), cameras.camera_to_world.numpy()
+    expected = np.zeros(moved.shape)
+    for b, t, f, h, w in np.ndindex(*moved.shape[:-1]):
+        expected[b, t, f, h, w] = reference.displacement(
+            raw[b, t, f, :3, h, w], float(depth[b, f, h, w]), poses[b, f]
+        )
+    np.testing.assert_allclose(moved.numpy(), expected, atol=1e-13)
+
+
+def test_gaussians_at_a_time_are_seen_points_plus_their_displacement() -> None:
+    """Deforming the canonical set by Eq. 7 puts a pixel at unproject(depth) + displacement, at every time."""
+    maps = Maps()
+    poses, intrinsics = maps.cameras.camera_to_world.numpy(), maps.cameras.intrinsics.numpy()
+    fields = [maps.field.at(float(time)) for time in maps.times]
+    turns = [quaternion_to_matrix(gaussians.quaternions).numpy() for gaussians in fields]
+    for sample, frame, row, column, index in maps.pixels():
+        raw = maps.gaussian_map[sample, frame, :, row, column].numpy()
+        depth = reference.depth(raw[0])
+        seen = reference.unproject(depth, poses[sample, frame], intrinsics[sample, frame], row, column)
+        facing = poses[sample, frame, :3, :3] @ reference.to_matrix(reference.turn(raw[7:11]))
+        scale = 0.5 * depth / intrinsics[sample, frame, 0, 0] * np.exp(raw[4:7])
+        for time in range(TIMES):
+            change = maps.deformation[sample, time, frame, :, row, column].numpy()
+            expected = seen + reference.displacement(change[:3], depth, poses[sample, frame])
+            np.testing.assert_allclose(fields[time].means[sample, index].numpy(), expected, atol=1e-12)
+            turned = facing @ reference.to_matrix(reference.turn(change[3:7]))
+            np.testing.assert_allclose(turns[time][sample, index], turned, atol=1e-12)
+            np.testing.assert_allclose(
+                fields[time].scales[sample, index].numpy(), scale * np.exp(change[7:]), rtol=1e-12
+            )
+
+
+def test_canonical_set_is_at_time_zero() -> None:
+    maps = Maps()
+    poses, intrinsics = maps.cameras.camera_to_world.numpy(), maps.cameras.intrinsics.numpy()
+    for sample, frame, row, column, index in maps.pixels():
+        raw = maps.gaussian_map[sample, frame, :, row, column].numpy()
+        depth = reference.depth(raw[0])
+        expected = reference.unproject(depth, poses[sample, frame], intrinsics[sample, frame], row, column)
+        back = maps.start[sample, 0, frame, :3, row, column].numpy()
+        expected = expected + reference.displacement(back, depth, poses[sample, frame])
+        np.testing.assert_allclose(maps.field.canonical.means[sample, index].numpy(), expected, atol=1e-12)
+
+
+def test_colours_and_opacities() -> None:
+    maps = Maps()
+    canonical = maps.field.canonical
+    for sample, frame, row, column, index in maps.pixels():
+        raw = maps.gaussian_map[sample, frame, :, row, column]
+        # the constant spherical harmonic is 1 / sqrt(4 pi)
+        color = 0.5 + canonical.harmonics[sample, index, 0] / math.sqrt(4 * math.pi)
+        torch.testing.assert_close(color, raw[1:4] + 0.5, atol=1e-12, rtol=0)
+        opacity = float(canonical.opacities[sample, index])
+        assert opacity in (0.0, pytest.approx(1 / (1 + math.exp(-float(raw[11]) - 3))))
+        assert opacity > 0 or frame > 0
+
+
+def test_origin_moves_the_whole_field() -> None:
+    origin = rigid(BATCH, seed=5, size=1.0)
+    still, moved = Maps().field, Maps(origin=origin).field
+    for sample in range(BATCH):
+        rotation, shift = origin[sample, :3, :3], origin[sample, :3, 3]
+        expected = still.canonical.means[sample] @ rotation.T + shift
+        torch.testing.assert_close(moved.canonical.means[sample], expected, atol=1e-12, rtol=0)
+        expected = still.delta_means[sample] @ rotation.T
+        torch.testing.assert_close(moved.delta_means[sample], expected, atol=1e-12, rtol=0)
+        expected = rotation @ quaternion_to_matrix(still.canonical.quaternions[sample])
+        turned = quaternion_to_matrix(moved.canonical.quaternions[sample])
+        torch.testing.assert_close(turned, expected, atol=1e-12, rtol=0)
+    assert torch.equal(moved.delta_quaternions, still.delta_quaternions)
+    assert torch.equal(moved.canonical.opacities, still.canonical.opacities)
+
+
+def test_finer_image_gives_more_gaussians_of_the_same_surface() -> None:
+    image = torch.rand(BATCH, 3, 3 * HEIGHT, 3 * WIDTH, dtype=torch.float64)
+    coarse, fine = Maps(), Maps(image=image)
+    assert fine.field.num_gaussians == 9 * SIZE + (FRAMES - 1) * SIZE
+    pose, intrinsics = fine.cameras.camera_to_world[:, 0], fine.cameras.intrinsics[:, 0].clone()
+    intrinsics[:, :2] *= 3
+    still = assemble_field(
+        fine.gaussian_map,
+        torch.zeros_like(fine.deformation),
+        torch.zeros_like(fine.start),
+        cameras=fine.cameras,
+        frame_times=torch.zeros(BATCH, FRAMES, dtype=torch.float64),
+        times=fine.times,
+        image=image,
+    )
+    pixels, depth = project(still.canonical.means[:, : 9 * SIZE], pose, intrinsics)
+    centres = torch.stack(
+        torch.meshgrid(torch.arange(3.0 * WIDTH) + 0.5, torch.arange(3.0 * HEIGHT) + 0.5, indexing="xy"), -1
+    ).double()
+    torch.testing.assert_close(pixels, centres.flatten(0, 1).expand(BATCH, -1, 2), atol=1e-9, rtol=0)
+    # at the centre of a coarse pixel both grids hold the same value
+    middle = depth.reshape(BATCH, 3 * HEIGHT, 3 * WIDTH)[:, 1::3, 1::3]
+    torch.testing.assert_close(middle, map_depth(coarse.gaussian_map)[:, 0], rtol=1e-12, atol=0)
+    colors = 0.5 + still.canonical.harmonics[:, : 9 * SIZE, 0] / math.sqrt(4 * math.pi)
+    torch.testing.assert_close(colors, image.flatten(-2).mT, atol=1e-12, rtol=0)
+
+
+def test_image_of_another_aspect_is_taken_as_it_is() -> None:
+    image = torch.rand(BATCH, 3, 11, 13, dtype=torch.float64)
+    assert Maps(image=image).field.num_gaussians == 11 * 13 + (FRAMES - 1) * SIZE
+
+
+# --- what an earlier frame has seen
+
+
+def two_views(
+    first_depth: torch.Tensor, second_depth: torch.Tensor, second_pose: torch.Tensor, **options
+) -> torch.Tensor:
+    """Which of the second frame's Gaussians are redundant, as a grid."""
+    intrinsics = torch.tensor([[7.0, 0.0, 3.5], [0.0, 7.0, 2.5], [0.0, 0.0, 1.0]], dtype=torch.float64)
+    poses = torch.stack((torch.eye(4, dtype=torch.float64), second_pose))[None]
+    cameras = Cameras(poses, intrinsics.expand(1, 2, 3, 3), HEIGHT, WIDTH)
+    depth = torch.stack((first_depth, second_depth))[None]
+    means = unproject(depth, poses, cameras.intrinsics).reshape(1, -1, 3)
+    moved = options.pop("moved", torch.zeros(1, 2, 2 * SIZE, 3, dtype=torch.float64))
+    seen = seen_before(
+        means,
+        moved,
+        options.pop("canonical", means),
+        times=torch.tensor([0.0, 1.0], dtype=torch.float64),
+        frame_times=torch.tensor([[0.0, 1.0]], dtype=torch.float64),
+        cameras=cameras,
+        sizes=[(HEIGHT, WIDTH), (HEIGHT, WIDTH)],
+        **options,
+    )
+    assert not seen[:, :SIZE].any(), "nothing comes before the first frame"
+    return seen[0, SIZE:].reshape(HEIGHT, WIDTH)
+
+
+def shifted(x: float) -> torch.Tensor:
+    pose = torch.eye(4, dtype=torch.float64)
+    pose[0, 3] = x
+    return pose
+
+
+PLANE = torch.full((HEIGHT, WIDTH), 4.0, dtype=torch.float64)
+
+
+def test_what_the_first_view_shows_is_redundant_and_what_lies_beside_it_is_new() -> None:
+    assert two_views(PLANE, PLANE, shifted(0)).all()
+    # 7 pixels of focal length at depth 4: moving by 8/7 brings two columns into view
+    seen = two_views(PLANE, PLANE, shifted(2 * 4 / 7))
+    assert seen[:, :5].all() and not seen[:, 5:].any()
+
+
+def test_what_was_hidden_is_new() -> None:
+    assert not two_views(PLANE / 2, PLANE, shifted(0)).any()
+    half = PLANE.clone()
+    half[:, :3] = 2.0
+    seen = two_views(half, PLANE, shifted(0))
+    # a rim of one pixel is left to the background, which is seen beside it
+    assert not seen[:, :2].any() and seen[:, 2:].all()
+
+
+def test_tolerance_is_relative_to_the_depth() -> None:
+    assert two_views(PLANE, PLANE * 1.09, shifted(0)).all()
+    assert not two_views(PLANE, PLANE * 1.11, shifted(0)).any()
+    assert two_views(PLANE, PLANE * 1.11, shifted(0), tolerance=0.2).all()
+
+
+def test_what_is_behind_the_earlier_camera_is_new() -> None:
+    turned = torch.diag(torch.tensor([-1.0, 1.0, -1.0, 1.0], dtype=torch.float64))
+    assert not two_views(PLANE, PLANE, turned).any()
+
+
+def test_movers_are_compared_where_they_were_at_the_earlier_time() -> None:
+    # seen at time 1 in the first view's middle, but outside of it at time 0
+    canonical_shift = torch.zeros(1, 2 * SIZE, 3, dtype=torch.float64)
+    canonical_shift[:, SIZE:, 0] = 40.0
+    poses = torch.eye(4, dtype=torch.float64).expand(1, 2, 4, 4)
+    intrinsics = torch.tensor([[7.0, 0.0, 3.5], [0.0, 7.0, 2.5], [0.0, 0.0, 1.0]], dtype=torch.float64)
+    means = unproject(PLANE.expand(1, 2, -1, -1), poses, intrinsics.expand(1, 2, 3, 3)).reshape(1, -1, 3)
+    moved = torch.stack((torch.zeros_like(canonical_shift), -canonical_shift), dim=1)
+    assert not two_views(PLANE, PLANE, shifted(0), canonical=means + canonical_shift, moved=moved).any()

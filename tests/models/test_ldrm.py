@@ -1,0 +1,238 @@
+import pytest
+import torch
+from models.parts import latents, path, rigid, small_ldrm, stir
+
+from diff4splat.cameras import Cameras
+from diff4splat.geometry import quaternion_to_matrix
+from diff4splat.models import LDRM
+
+# 9 frames of 32 x 48 in latents of 3 x 3 x 4 x 6
+FRAMES, HEIGHT, WIDTH = 9, 32, 48
+
+
+@pytest.fixture(scope="module")
+def ldrm() -> LDRM:
+    return small_ldrm()
+
+
+def clip(batch: int = 2, *, seed: int = 1) -> tuple[torch.Tensor, Cameras]:
+    return latents(batch, 3, 3, 4, 6, seed=seed), path(batch, FRAMES, HEIGHT, WIDTH)
+
+
+def photo(batch: int = 2, height: int = HEIGHT, width: int = WIDTH) -> torch.Tensor:
+    return torch.rand(
+        batch, 3, height, width, generator=torch.Generator().manual_seed(2), dtype=torch.float64
+    )
+
+
+def test_one_gaussian_per_entry_of_the_maps(ldrm: LDRM) -> None:
+    field = ldrm(*clip())
+    assert field.batch_shape == (2,)
+    assert field.num_gaussians == 3 * (HEIGHT // 2) * (WIDTH // 2)
+    assert field.times.tolist() == pytest.approx([i / 8 for i in range(9)])
+    assert field.canonical.means.dtype == torch.float64
+    field.validate()
+
+
+def test_photograph_lays_out_the_first_frame(ldrm: LDRM) -> None:
+    image = photo(height=70, width=106)
+    field = ldrm(*clip(), image=image)
+    assert field.num_gaussians == 70 * 106 + 2 * (HEIGHT // 2) * (WIDTH // 2)
+    field.validate()
+
+
+@pytest.mark.parametrize(
+    ("channels", "temporal_stride", "spatial_stride"), [(16, 4, 8), (48, 4, 16), (128, 8, 32), (32, 4, 16)]
+)
+@pytest.mark.parametrize("every_frame", [False, True])
+def test_latents_of_real_video_models(channels, temporal_stride, spatial_stride, every_frame) -> None:
+    """CogVideoX and Wan 2.1, Wan 2.2, LTX-Video, HunyuanVideo 1.5: their channels and strides."""
+    model = small_ldrm(
+        latent_channels=channels,
+        temporal_stride=temporal_stride,
+        spatial_stride=spatial_stride,
+        pixel_stride=spatial_stride // 4,
+        every_frame=every_frame,
+    ).float()
+    frames, height, width = temporal_stride + 1, 2 * spatial_stride, 4 * spatial_stride
+    cameras = path(1, frames, height, width).to(dtype=torch.float32)
+    times = torch.tensor([0.0, 1.0])
+    field = model(latents(1, 2, channels, 2, 4).float(), cameras, times=times)
+    assert field.num_gaussians == (frames if every_frame else 2) * 8 * 16
+    field.validate()
+
+
+@pytest.mark.parametrize("pixel_stride", [1, 2, 4])
+def test_pixel_stride_sets_the_grid(pixel_stride) -> None:
+    field = small_ldrm(pixel_stride=pixel_stride)(*clip(1))
+    assert field.num_gaussians == 3 * (HEIGHT // pixel_stride) * (WIDTH // pixel_stride)
+
+
+def test_every_frame_carries_gaussians_at_its_own_place_and_time() -> None:
+    model = small_ldrm(every_frame=True)
+    z, cameras = clip(1)
+    features = model.encode(z, cameras)
+    assert features.gaussian_map.shape == (1, FRAMES, 12, HEIGHT // 2, WIDTH // 2)
+    assert features.cameras.num_frames == FRAMES
+    assert features.frame_times[0].tolist() == pytest.approx([i / 8 for i in range(9)])
+    # nothing moves at its own time
+    raw = model.deform(features, features.frame_times)
+    own = raw[0].diagonal(dim1=0, dim2=1)
+    assert (own == 0).all() and (raw != 0).any()
+
+
+def test_fresh_model_gives_a_static_scene() -> None:
+    field = small_ldrm(fresh=True)(*clip(), image=photo())
+    assert (field.delta_means == 0).all() and (field.delta_scales == 0).all()
+    identity = torch.tensor([1.0, 0.0, 0.0, 0.0], dtype=torch.float64)
+    assert (field.delta_quaternions == identity).all()
+
+
+def test_stirred_model_moves(ldrm: LDRM) -> None:
+    field = ldrm(*clip())
+    assert field.delta_means[:, 0].abs().max() < 1e-12, "time 0 is canonical"
+    assert (field.delta_means[:, 1:].abs().amax((-2, -1)) > 1e-4).all()
+
+
+def test_moving_the_world_moves_the_field_and_changes_nothing_else(ldrm: LDRM) -> None:
+    z, cameras = clip()
+    image = photo()
+    motion = rigid(2, seed=9, size=1.5)
+    moved_cameras = Cameras(
+        motion[:, None] @ cameras.camera_to_world, cameras.intrinsics, cameras.height, cameras.width
+    )
+    before, after = ldrm(z, cameras, image=image), ldrm(z, moved_cameras, image=image)
+    rotation, shift = motion[:, :3, :3], motion[:, :3, 3]
+    # cameras relative to the first one differ by the rounding of float64 products
+    close = {"atol": 1e-9, "rtol": 0}
+    expected = before.canonical.means @ rotation.mT + shift[:, None]
+    torch.testing.assert_close(after.canonical.means, expected, **close)
+    expected = rotation[:, None] @ quaternion_to_matrix(before.canonical.quaternions)
+    torch.testing.assert_close(quaternion_to_matrix(after.canonical.quaternions), expected, **close)
+    torch.testing.assert_close(after.delta_means, before.delta_means @ rotation[:, None].mT, **close)
+    torch.testing.assert_close(after.delta_quaternions, before.delta_quaternions, **close)
+    torch.testing.assert_close(after.delta_scales, before.delta_scales, **close)
+    for name in ("scales", "opacities", "harmonics"):
+        torch.testing.assert_close(getattr(after.canonical, name), getattr(before.canonical, name), **close)
+
+
+def test_frame_zero_is_seen_from_the_first_camera(ldrm: LDRM) -> None:
+    """Cameras count: another path with the same first camera gives another scene."""
+    z, cameras = clip()
+    other = path(2, FRAMES, HEIGHT, WIDTH, seed=7)
+    changed = Cameras(
+        torch.cat((cameras.camera_to_world[:, :1], other.camera_to_world[:, 1:]), dim=1),
+        cameras.intrinsics,
+        HEIGHT,
+        WIDTH,
+    )
+    assert not torch.allclose(ldrm(z, cameras).canonical.means, ldrm(z, changed).canonical.means)
+
+
+def test_samples_of_a_batch_do_not_meet(ldrm: LDRM) -> None:
+    z, cameras = clip()
+    both = ldrm(z, cameras, image=photo())
+    single = Cameras(cameras.camera_to_world[1:], cameras.intrinsics[1:], HEIGHT, WIDTH)
+    alone = ldrm(z[1:], single, image=photo()[1:])
+    torch.testing.assert_close(both.canonical.means[1:], alone.canonical.means, atol=1e-10, rtol=0)
+    torch.testing.assert_close(both.delta_means[1:], alone.delta_means, atol=1e-10, rtol=0)
+    assert torch.equal(both.canonical.opacities[1:] == 0, alone.canonical.opacities == 0)
+
+
+def test_target_times_are_decoded_from_one_encoding(ldrm: LDRM) -> None:
+    z, cameras = clip()
+    all_times = ldrm(z, cameras)
+    some = ldrm(z, cameras, times=torch.tensor([0.0, 0.25, 1.0], dtype=torch.float64))
+    assert some.times.tolist() == [0.0, 0.25, 1.0]
+    torch.testing.assert_close(some.canonical.means, all_times.canonical.means)
+    torch.testing.assert_close(some.delta_means, all_times.delta_means[:, [0, 2, 8]], atol=1e-10, rtol=0)
+
+
+def test_gradients_reach_the_latents_and_every_parameter() -> None:
+    model = small_ldrm()
+    z, cameras = clip(1)
+    z.requires_grad_()
+    field = model(z, cameras, image=photo(1), times=torch.tensor([0.0, 0.4, 1.0], dtype=torch.float64))
+    canonical = field.canonical
+    values = (
+        canonical.means,
+        canonical.quaternions,
+        canonical.scales,
+        canonical.opacities,
+        canonical.harmonics,
+        field.delta_means,
+        field.delta_quaternions,
+        field.delta_scales,
+    )
+    sum((value * torch.randn_like(value)).sum() for value in values).backward()
+    assert torch.isfinite(z.grad).all() and (z.grad != 0).any(-1).all()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
+        assert (parameter.grad != 0).any(), name
+
+
+def test_gradient_of_the_latents_is_the_slope() -> None:
+    model = small_ldrm()
+    z, cameras = clip(1)
+    direction = latents(1, 3, 3, 4, 6, seed=5)
+    times = torch.tensor([0.0, 1.0], dtype=torch.float64)
+
+    def value(step: float) -> torch.Tensor:
+        field = model(z + step * direction, cameras, times=times)
+        return field.canonical.means.square().mean() + field.delta_means.square().mean()
+
+    z.requires_grad_()
+    value(0.0).backward()
+    slope = (value(1e-5) - value(-1e-5)) / 2e-5
+    assert (z.grad * direction).sum().item() == pytest.approx(slope.item(), rel=1e-6)
+
+
+def test_saved_model_is_the_same(tmp_path, ldrm: LDRM) -> None:
+    model = small_ldrm().float()
+    model.save_pretrained(tmp_path)
+    loaded = LDRM.from_pretrained(tmp_path)
+    assert loaded.config == model.config
+    z, cameras = clip()
+    cameras = cameras.to(dtype=torch.float32)
+    first, second = model(z.float(), cameras), loaded(z.float(), cameras)
+    assert torch.equal(first.canonical.means, second.canonical.means)
+    assert torch.equal(first.delta_means, second.delta_means)
+
+
+def test_bfloat16_network_gives_float32_geometry() -> None:
+    model = small_ldrm(fresh=True).float()
+    stir(model, 0.02)
+    z, cameras = clip(1)
+    cameras = cameras.to(dtype=torch.float32)
+    exact = model(z.float(), cameras)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = model(z.float(), cameras)
+    assert rough.canonical.means.dtype == rough.delta_means.dtype == torch.float32
+    # the network rounds to 8 bits, and depth is the exponential of its output
+    torch.testing.assert_close(rough.canonical.means, exact.canonical.means, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: m(latents(2, 3, 5, 4, 6), clip()[1]), r"latents must have 3 channels, got 5\."),
+        (
+            lambda m: m(latents(2, 2, 3, 4, 6), clip()[1]),
+            r"cameras must have 5 frames for 2 latent frames \(temporal_stride=4\), got 9\.",
+        ),
+        (
+            lambda m: m(latents(3, 3, 3, 4, 6), clip()[1]),
+            r"cameras must have the batch axis of latents \(3,\), got \(2,\)\.",
+        ),
+        (lambda m: m(latents(2, 3, 3, 4, 5), clip()[1]), r"multiples of patch_size=2, got 4 x 5\."),
+        (lambda m: LDRM(pixel_stride=3), r"pixel_stride must divide spatial_stride=8, got 3\."),
+        (
+            lambda m: LDRM(pixel_stride=8),
+            r"spatial_stride \* patch_size / pixel_stride must be a multiple of 4, got 8 \* 2 / 8\.",
+        ),
+        (lambda m: LDRM(num_heads=7), "num_heads must divide dim=256, got 7"),
+    ],
+)
+def test_what_does_not_fit_is_refused(call, message, ldrm: LDRM) -> None:
+    with pytest.raises(ValueError, match=message):
+        call(ldrm)
