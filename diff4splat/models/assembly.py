@@ -24,8 +24,8 @@ from diff4splat.geometry import (
 __all__ = ["assemble_field", "map_depth", "map_displacement", "seen_before"]
 
 _TYPICAL_DEPTH = 4.0
-# Standard deviation of a fresh Gaussian in pixels: small enough to stay sharp under the renderer's own blur of
-# sqrt(0.3) pixels, large enough to leave no holes.
+# Standard deviation of a fresh Gaussian in pixels: small enough to stay sharp under the renderer's own blur
+# of sqrt(0.3) pixels, large enough to leave no holes.
 _RELATIVE_SCALE = 0.35
 _MAX_LOG_SCALE = 3.0
 

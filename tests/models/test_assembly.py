@@ -80,22 +80,27 @@ def test_gaussians_at_a_time_are_seen_points_plus_their_displacement() -> None:
     maps = Maps()
     poses, intrinsics = maps.cameras.camera_to_world.numpy(), maps.cameras.intrinsics.numpy()
     fields = [maps.field.at(float(time)) for time in maps.times]
-    turns = [quaternion_to_matrix(gaussians.quaternions).numpy() for gaussians in fields]
+    count = FRAMES * SIZE
+    means, scales = np.zeros((TIMES, BATCH, count, 3)), np.zeros((TIMES, BATCH, count, 3))
+    turns = np.zeros((TIMES, BATCH, count, 3, 3))
     for sample, frame, row, column, index in maps.pixels():
         raw = maps.gaussian_map[sample, frame, :, row, column].numpy()
         depth = reference.depth(raw[0])
         seen = reference.unproject(depth, poses[sample, frame], intrinsics[sample, frame], row, column)
         facing = poses[sample, frame, :3, :3] @ reference.to_matrix(reference.turn(raw[7:11]))
-        scale = 0.5 * depth / intrinsics[sample, frame, 0, 0] * np.exp(raw[4:7])
+        # a raw value of zero stands for 0.35 pixels
+        scale = 0.35 * depth / intrinsics[sample, frame, 0, 0] * np.exp(raw[4:7])
         for time in range(TIMES):
             change = maps.deformation[sample, time, frame, :, row, column].numpy()
-            expected = seen + reference.displacement(change[:3], depth, poses[sample, frame])
-            np.testing.assert_allclose(fields[time].means[sample, index].numpy(), expected, atol=1e-12)
-            turned = facing @ reference.to_matrix(reference.turn(change[3:7]))
-            np.testing.assert_allclose(turns[time][sample, index], turned, atol=1e-12)
-            np.testing.assert_allclose(
-                fields[time].scales[sample, index].numpy(), scale * np.exp(change[7:]), rtol=1e-12
-            )
+            moved = reference.displacement(change[:3], depth, poses[sample, frame])
+            means[time, sample, index] = seen + moved
+            turns[time, sample, index] = facing @ reference.to_matrix(reference.turn(change[3:7]))
+            scales[time, sample, index] = scale * np.exp(change[7:])
+    for time, gaussians in enumerate(fields):
+        np.testing.assert_allclose(gaussians.means.numpy(), means[time], atol=1e-12)
+        turned = quaternion_to_matrix(gaussians.quaternions).numpy()
+        np.testing.assert_allclose(turned, turns[time], atol=1e-12)
+        np.testing.assert_allclose(gaussians.scales.numpy(), scales[time], rtol=1e-12)
 
 
 def test_canonical_set_is_at_time_zero() -> None:
