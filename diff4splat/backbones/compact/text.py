@@ -51,7 +51,7 @@ class ByteTextEncoder(nn.Module):
         """
         ids = bytes_to_ids(prompts, max_bytes=self.max_bytes, device=self.embedding.weight.device)
         mask = ids != _PADDING
-        words = self.embedding(ids)
+        words = self.embedding(ids) * mask[..., None]
         words = words + self.neighbours(words.transpose(1, 2)).transpose(1, 2)
         angles = rotary_positions(1, 1, ids.shape[1], self.head_dim, device=ids.device)
         for block in self.blocks:
