@@ -50,6 +50,7 @@ COMMANDS: dict[str, Command] = {
     "export": Command("diff4splat.cli.export:Export", "turn a scene into a file for another program"),
     "inspect": Command("diff4splat.cli.inspect:Inspect", "say what is in a scene or PLY file"),
     "trajectory": Command("diff4splat.cli.trajectory:Trajectory", "write a camera path to a file"),
+    "evaluate": Command("diff4splat.cli.evaluate:Evaluate", "measure a model on scenes it has never seen"),
     "models": Command("diff4splat.cli.models:Models", "list the models that come with the package"),
     "train": Command(
         "diff4splat.cli.train:Train",

@@ -24,10 +24,10 @@ def flat_depth_warp(
 
     $$x_s \sim K_s \left(R + \frac{t\, n^\top}{z_0}\right) K_t^{-1} x_t$$
 
-    a homography: the ray of target pixel $x_t$ meets the plane $z = d$ of the source camera at a point that the
-    source sees at $x_s$; $R, t$ take target to source axes, $z_0 = d - t_z$ is the distance of the plane along the
-    source's view and $n$ = $R^\top e_z$ its normal in target axes. Colours are read bilinearly; beyond the border
-    the border pixels are replicated.
+    a homography: the ray of target pixel $x_t$ meets the plane $z = d$ of the source camera at a point that
+    the source sees at $x_s$; $R, t$ take target to source axes, $z_0 = d - t_z$ is the distance of the plane
+    from the target camera and $n = R^\top e_z$ its normal in target axes. Colours are read bilinearly; beyond
+    the border the border pixels are replicated.
 
     Args:
         image: First frame, values in [0, 1].

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 import torch
 from einops import rearrange
@@ -10,11 +11,16 @@ from torch import Tensor, nn
 
 from diff4splat.assets import depth_to_color
 from diff4splat.backbones import VideoBackbone
+from diff4splat.cameras import trajectory
+from diff4splat.diffusion import Guidance
+from diff4splat.evaluation.generation import evaluate_generation, generation_scenes
 from diff4splat.evaluation.measures import MEASURES
 from diff4splat.evaluation.reconstruction import ReconstructionResult, evaluate_reconstruction
 from diff4splat.evaluation.report import Report, make_report
 from diff4splat.evaluation.scenes import HeldOutScenes, held_out_scenes, seed_batches
+from diff4splat.gaussians import Gaussians
 from diff4splat.pipelines import Reconstructor
+from diff4splat.rendering import render
 
 __all__ = ["HeldOutProtocol", "contact_sheet", "evaluate_held_out"]
 
@@ -25,7 +31,8 @@ class HeldOutProtocol:
 
     Args:
         num_scenes: Scenes, the first of `diff4splat.data.HELD_OUT_SEEDS`.
-        first_scene: Number of the first one, to keep scenes for choosing a model apart from those for reporting it.
+        first_scene: Number of the first one, to keep scenes for choosing a model apart from those for
+            reporting it.
         num_frames: Frames of the commanded paths.
         height: Image rows.
         width: Image columns.
@@ -33,6 +40,9 @@ class HeldOutProtocol:
         supersample: Rays per pixel side of all true images.
         batch_size: Scenes at once.
         num_pictures: Scenes on the contact sheet.
+        part: What to run: with the true video given, with the video generated from one image, or both.
+        num_steps: Sampling steps of the video model.
+        amplitude: Length of the straight paths that are commanded to the video model, scene units.
     """
 
     num_scenes: int = 64
@@ -44,6 +54,9 @@ class HeldOutProtocol:
     supersample: int = 2
     batch_size: int = 8
     num_pictures: int = 6
+    part: Literal["both", "reconstruction", "generation"] = "both"
+    num_steps: int = 30
+    amplitude: float = 0.5
 
 
 def evaluate_held_out(
@@ -51,21 +64,24 @@ def evaluate_held_out(
     ldrm: Reconstructor,
     protocol: HeldOutProtocol | None = None,
     *,
+    guidance: Guidance | None = None,
     callback: Callable[[str, int, int], None] | None = None,
 ) -> Report:
     """Evaluate a model on held-out scenes.
 
     Args:
         backbone: Video model.
-        ldrm: Reconstructor; its field must begin with one Gaussian per pixel of the image, as `LDRM`'s does.
+        ldrm: Reconstructor; its field must begin with one Gaussian per pixel of the image, as that of `LDRM`
+            does.
         protocol: What to run; the standard protocol when omitted.
+        guidance: Guidance schedule of the video model; its own when omitted.
         callback: Called as `callback(stage, done, total)` with the scenes done.
 
     Returns:
         The report.
 
     Raises:
-        ValueError: If the protocol asks for what the model cannot do.
+        ValueError: If the protocol asks for what the model cannot do, or for no scenes.
 
     Example:
         >>> report = evaluate_held_out(pipe.backbone, pipe.ldrm)  # doctest: +SKIP
@@ -75,34 +91,43 @@ def evaluate_held_out(
     backbone.spec.check_frames(protocol.num_frames)
     backbone.spec.check_size(protocol.height, protocol.width)
     report = callback or _no_progress
+    size = {"num_frames": protocol.num_frames, "height": protocol.height, "width": protocol.width}
+    size |= {"supersample": protocol.supersample}
     device = _device_of(backbone, ldrm)
-    rows: list[dict[str, Tensor]] = []
+    batches = list(seed_batches(protocol.num_scenes, protocol.batch_size, first_scene=protocol.first_scene))
+    rows: dict[str, list[Tensor]] = {}
     pictures: list[Tensor] = []
-    seeds: list[int] = []
-    stage = "with the true video"
-    for batch in seed_batches(protocol.num_scenes, protocol.batch_size, first_scene=protocol.first_scene):
-        report(stage, len(seeds), protocol.num_scenes)
-        truth = held_out_scenes(
-            batch,
-            num_frames=protocol.num_frames,
-            height=protocol.height,
-            width=protocol.width,
-            num_novel=protocol.num_novel,
-            supersample=protocol.supersample,
-            device=device,
-        )
+
+    def run(stage: str, evaluate: Callable[[list[int]], dict[str, Tensor]]) -> None:
+        done = 0
+        report(stage, done, protocol.num_scenes)
+        for seeds in batches:
+            for name, values in evaluate(seeds).items():
+                rows.setdefault(name, []).append(values.float().cpu())
+            done += len(seeds)
+            report(stage, done, protocol.num_scenes)
+
+    def reconstruct(seeds: list[int]) -> dict[str, Tensor]:
+        truth = held_out_scenes(seeds, num_novel=protocol.num_novel, device=device, **size)
         result = evaluate_reconstruction(backbone, ldrm, truth)
-        rows.append(result.rows)
         missing = protocol.num_pictures - len(pictures)
         if missing > 0:
-            pictures += contact_sheet(truth, result)[:missing]
-        seeds += batch
-    report(stage, protocol.num_scenes, protocol.num_scenes)
-    merged = {name: torch.cat([row[name] for row in rows]).cpu() for name in rows[0]}
+            pictures.extend(contact_sheet(truth, result)[:missing])
+        return result.rows
+
+    def generate(seeds: list[int]) -> dict[str, Tensor]:
+        given = generation_scenes(seeds, amplitude=protocol.amplitude, device=device, **size)
+        return evaluate_generation(backbone, ldrm, given, num_steps=protocol.num_steps, guidance=guidance)
+
+    if protocol.part != "generation":
+        _warm_up(device)
+        run("true video", reconstruct)
+    if protocol.part != "reconstruction":
+        run("generated video", generate)
     return make_report(
         MEASURES,
-        merged,
-        seeds=seeds,
+        {name: torch.cat(values) for name, values in rows.items()},
+        seeds=[seed for batch in batches for seed in batch],
         settings=asdict(protocol),
         picture=torch.cat(pictures) if pictures else None,
     )
@@ -111,7 +136,7 @@ def evaluate_held_out(
 def contact_sheet(
     scenes: HeldOutScenes, result: ReconstructionResult
 ) -> list[UInt8[Tensor, "height strip rgb=3"]]:
-    """One strip per scene: its first view beside the path as truth, ours and flat warp, then true and our depth.
+    """One strip per scene, of its first view beside the path: truth, ours, flat warp, true depth, our depth.
 
     Args:
         scenes: Scenes and truth.
@@ -142,6 +167,13 @@ def _depth_picture(depth: Float[Tensor, "1 height width"], low: float, high: flo
 def _device_of(*parts: object) -> torch.device:
     weights = (p.device for part in parts if isinstance(part, nn.Module) for p in part.parameters())
     return next(weights, torch.device("cpu"))
+
+
+def _warm_up(device: torch.device) -> None:
+    """Render once, so that compiling the renderer is not counted as rendering."""
+    one = torch.ones(1, 1, device=device)
+    gaussians = Gaussians(one.expand(1, 3), one.expand(1, 4), one.expand(1, 3), one[0], one.expand(1, 1, 3))
+    render(gaussians, trajectory.static(1, height=8, width=8).to(device=device))
 
 
 def _no_progress(stage: str, done: int, total: int) -> None:

@@ -5,6 +5,7 @@ from diff4splat.evaluation.report import Measure
 __all__ = ["MEASURES"]
 
 _GIVEN = "With the true video given (encode, reconstruct, render)"
+_GENERATED = "With the video generated from one image"
 _TIME = "Time per scene, in batches"
 
 
@@ -26,6 +27,28 @@ def _views(region: str, title: str) -> tuple[Measure, ...]:
     )
 
 
+def _following(name: str, title: str) -> tuple[Measure, ...]:
+    return (
+        Measure(
+            f"{name}_follows_camera",
+            f"{title}: commanded view of six is nearest",
+            f"{name}_follows_camera",
+            _GENERATED,
+            share=True,
+            goal=1 / 6,
+            chance=True,
+            digits=3,
+        ),
+        Measure(
+            f"{name}_camera_margin",
+            f"{title}: commanded view over next best",
+            f"{name}_camera_margin",
+            _GENERATED,
+            "dB",
+        ),
+    )
+
+
 MEASURES = (
     Measure("first_frame_psnr", "first frame PSNR", "first_frame_psnr", _GIVEN, "dB", goal=26.0),
     Measure("depth_pearson", "depth: Pearson", "depth_pearson", _GIVEN, goal=0.75, digits=3),
@@ -33,6 +56,13 @@ MEASURES = (
     Measure("depth_abs_rel", "depth: AbsRel", "depth_abs_rel", _GIVEN, better="lower", digits=3),
     Measure("coverage", "path covered by Gaussians", "coverage", _GIVEN, digits=3),
     *_views("novel", "novel views"),
+    Measure(
+        "covered_over_flat_warp",
+        "novel views, where covered: ours over flat warp",
+        "covered_over_flat_warp",
+        _GIVEN,
+        "dB",
+    ),
     *_views("moving", "novel views, moving regions"),
     Measure("motion_error", "motion error", "motion_error", _GIVEN, "units", better="lower", digits=3),
     Measure(
@@ -63,6 +93,46 @@ MEASURES = (
         below_one=True,
         digits=3,
     ),
+    Measure(
+        "generated_first_frame_psnr",
+        "first frame PSNR",
+        "generated_first_frame_psnr",
+        _GENERATED,
+        "dB",
+        goal=26.0,
+    ),
+    *_following("rendered", "rendered scene"),
+    *_following("video", "decoded video"),
+    Measure(
+        "prompt_difference",
+        "left or right: motions differ by",
+        "prompt_difference",
+        _GENERATED,
+        "units",
+        digits=3,
+    ),
+    Measure(
+        "prompt_shift",
+        "left or right: shift to the right",
+        "prompt_shift",
+        _GENERATED,
+        "units",
+        goal=0.0,
+        chance=True,
+        digits=3,
+    ),
+    Measure(
+        "prompt_agrees",
+        "left or right: prompt obeyed",
+        "prompt_agrees",
+        _GENERATED,
+        share=True,
+        goal=0.5,
+        chance=True,
+        digits=3,
+    ),
+    Measure("agreement_psnr", "rendered scene against decoded video", "agreement_psnr", _GENERATED, "dB"),
+    Measure("generate_seconds", "generate", "generate_seconds", _TIME, "s", better="lower", digits=3),
     Measure("encode_seconds", "encode", "encode_seconds", _TIME, "s", better="lower", digits=3),
     Measure(
         "reconstruct_seconds", "reconstruct", "reconstruct_seconds", _TIME, "s", better="lower", digits=3

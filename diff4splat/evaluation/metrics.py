@@ -1,4 +1,4 @@
-"""How far images, depth maps and displacements are from the truth: one number per image, not reduced further."""
+"""How far images, depth maps and displacements are from the truth: one number per image."""
 
 import torch
 from einops import rearrange
@@ -22,7 +22,8 @@ def psnr(
 
     $$\mathrm{PSNR} = -10 \log_{10} \frac{1}{3 n} \sum_{i, c} (x_{i c} - y_{i c})^2$$
 
-    with $x$ = `image`, clamped to [0, 1] as a screen would, $y$ = `target` and $n$ the pixels where `mask` holds.
+    with $x$ = `image`, clamped to [0, 1] as a screen would, $y$ = `target`, over the $n$ pixels where `mask`
+    holds.
 
     Args:
         image: Colours; values outside [0, 1] are clamped.

@@ -1,26 +1,26 @@
 """Part A of the protocol: with the true video given, how good is the scene (encode, reconstruct, render)?"""
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
-from einops import rearrange, repeat
+from einops import repeat
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from diff4splat.backbones import VideoBackbone
-from diff4splat.cameras import Cameras
 from diff4splat.evaluation.baselines import flat_depth_warp
+from diff4splat.evaluation.fields import first_frame_motion, render_scenes
 from diff4splat.evaluation.metrics import absolute_relative_error, depth_correlation, end_point_error, psnr
 from diff4splat.evaluation.scenes import HeldOutScenes, pixel_motion
+from diff4splat.evaluation.stopwatch import timed
 from diff4splat.gaussians import DeformableGaussianField
 from diff4splat.pipelines import Reconstructor
-from diff4splat.rendering import Rendering, render_field
+from diff4splat.rendering import Rendering
 
-__all__ = ["ReconstructionResult", "evaluate_reconstruction", "first_frame_motion", "render_scenes"]
+__all__ = ["ReconstructionResult", "evaluate_reconstruction"]
 
 _FEWEST_PIXELS = 16
+_OPAQUE = 0.9
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,12 @@ class ReconstructionResult:
 def evaluate_reconstruction(
     backbone: VideoBackbone, ldrm: Reconstructor, scenes: HeldOutScenes
 ) -> ReconstructionResult:
-    """Encode the true video, reconstruct, and compare first frame, depth, novel views and motion with the truth.
+    """Encode the true video, reconstruct, and compare image, depth, novel views and motion with the truth.
 
     Args:
         backbone: Its `encode` makes the latents.
-        ldrm: Its field must begin with one Gaussian per pixel of the image, rows before columns, as `LDRM`'s does.
+        ldrm: Its field must begin with one Gaussian per pixel of the image, rows before columns, as that of
+            `LDRM` does.
         scenes: Scenes and truth.
 
     Returns:
@@ -55,14 +56,14 @@ def evaluate_reconstruction(
     Raises:
         ValueError: If the field has fewer Gaussians than the image has pixels.
     """
-    device = scenes.image.device
+    count, device = len(scenes.seeds), scenes.image.device
     rows: dict[str, Tensor] = {}
-    latents, rows["encode_seconds"] = timed(lambda: backbone.encode(scenes.frames.color), scenes.image)
+    latents, rows["encode_seconds"] = timed(lambda: backbone.encode(scenes.frames.color), count, device)
     field, rows["reconstruct_seconds"] = timed(
-        lambda: ldrm(latents, scenes.cameras, image=scenes.image, times=scenes.times), scenes.image
+        lambda: ldrm(latents, scenes.cameras, image=scenes.image, times=scenes.times), count, device
     )
     all_times = repeat(scenes.times, "f -> b f", b=len(scenes.seeds))
-    path, seconds = timed(lambda: render_scenes(field, scenes.cameras, all_times), scenes.image)
+    path, seconds = timed(lambda: render_scenes(field, scenes.cameras, all_times), count, device)
     rows["render_seconds"] = seconds / len(scenes.times)
     novel = render_scenes(field, scenes.novel_cameras, scenes.novel_times)
     frozen = render_scenes(field, scenes.novel_cameras, torch.zeros_like(scenes.novel_times))
@@ -77,84 +78,22 @@ def evaluate_reconstruction(
         "_copy": scenes.image[:, None].expand_as(flat_warp),
         "_frozen": frozen.color,
     }
-    rows |= _novel_rows(views, scenes.novel_frames.color, _moving_in_novel_views(scenes))
+    truth = scenes.novel_frames.color
+    rows |= _novel_rows(views, truth, _moving_in_novel_views(scenes))
+    covered = novel.alpha[:, :, 0] > _OPAQUE
+    gain = psnr(novel.color, truth, mask=covered) - psnr(flat_warp, truth, mask=covered)
+    rows["covered_over_flat_warp"] = gain.nanmean(1)
     rows |= _motion_rows(field, scenes)
     return ReconstructionResult(
-        rows={name: values.to(device).float() for name, values in rows.items()},
+        rows=rows,
         novel=novel,
         flat_warp=flat_warp,
     )
 
 
-def render_scenes(
-    field: DeformableGaussianField, cameras: Cameras, times: Float[Tensor, "batch frame"]
-) -> Rendering:
-    """Images of a batch of fields, each at times of its own.
-
-    Args:
-        field: Fields with one batch axis.
-        cameras: Cameras with the same batch axis.
-        times: One time in [0, 1] per camera.
-
-    Returns:
-        Colour, alpha and depth with the batch axis.
-    """
-    parts = []
-    for index in range(times.shape[0]):
-        chosen = slice(index, index + 1)
-        camera = replace(
-            cameras, camera_to_world=cameras.camera_to_world[chosen], intrinsics=cameras.intrinsics[chosen]
-        )
-        parts.append(render_field(_scene(field, chosen), camera, times[index].tolist()))
-    return Rendering(
-        *(torch.cat([getattr(part, name) for part in parts]) for name in ("color", "alpha", "depth"))
-    )
-
-
-def first_frame_motion(
-    field: DeformableGaussianField, height: int, width: int
-) -> Float[Tensor, "batch time height width xyz=3"]:
-    """Displacement from the first stored time of the Gaussians laid out on the pixels of the first frame.
-
-    Args:
-        field: Field that begins with these Gaussians, rows before columns.
-        height: Rows of the first frame.
-        width: Columns of the first frame.
-
-    Returns:
-        Displacement at the stored times, scene units, world axes.
-
-    Raises:
-        ValueError: If the field has fewer Gaussians than pixels.
-    """
-    if field.num_gaussians < height * width:
-        raise ValueError(
-            f"field must begin with one Gaussian per pixel, {height * width} in all, got {field.num_gaussians}."
-        )
-    motion = field.delta_means[..., : height * width, :]
-    return rearrange(motion - motion[:, :1], "b t (h w) c -> b t h w c", h=height)
-
-
-def timed(work: Callable[[], object], batch: Tensor) -> tuple:
-    """Result of some work on a batch, and its wall-clock seconds per scene, the same for all of the batch.
-
-    Args:
-        work: What to do.
-        batch: Tensor with the batch axis, on the device of the work.
-
-    Returns:
-        The result, and the seconds per scene.
-    """
-    _wait_for(batch.device)
-    start = time.perf_counter()
-    result = work()
-    _wait_for(batch.device)
-    return result, batch.new_full((batch.shape[0],), (time.perf_counter() - start) / batch.shape[0])
-
-
 def _depth_rows(path: Rendering, truth: Tensor) -> dict[str, Tensor]:
     depth = path.depth[:, :, 0]
-    seen = path.alpha[:, :, 0] > 0.5
+    seen = path.alpha[:, :, 0] > _OPAQUE
     return {
         "depth_pearson": depth_correlation(depth, truth).mean(1),
         "log_depth_pearson": depth_correlation(depth.clamp_min(0.1).log(), truth.log()).mean(1),
@@ -206,21 +145,3 @@ def _motion_rows(field: DeformableGaussianField, scenes: HeldOutScenes) -> dict[
         "motion_error": torch.where(enough, error, torch.nan),
         "zero_motion_error": torch.where(enough, still, torch.nan),
     }
-
-
-def _scene(field: DeformableGaussianField, chosen: slice) -> DeformableGaussianField:
-    canonical = replace(
-        field.canonical, **{name: value[chosen] for name, value in vars(field.canonical).items()}
-    )
-    return replace(
-        field,
-        canonical=canonical,
-        delta_means=field.delta_means[chosen],
-        delta_quaternions=field.delta_quaternions[chosen],
-        delta_scales=field.delta_scales[chosen],
-    )
-
-
-def _wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -105,7 +105,7 @@ class Report:
     """
 
     rows: tuple[ReportRow, ...]
-    scenes: Mapping[str, Sequence[float]]
+    scenes: Mapping[str, Sequence[int | float]]
     settings: Mapping[str, Any] = field(default_factory=dict)
     picture: UInt8[Tensor, "height width rgb=3"] | None = None
 
@@ -235,8 +235,8 @@ def make_report(
         seeds: Seeds of the scenes.
         settings: What was run, JSON values.
         picture: Contact sheet.
-        bootstrap_seed: Start of the generator of resamples; every line starts anew, so that it does not depend on
-            the lines before it.
+        bootstrap_seed: Start of the generator of resamples; every line starts anew, so that it does not
+            depend on the lines before it.
 
     Returns:
         The report.
@@ -258,7 +258,7 @@ def make_report(
         else:
             estimate = ratio_estimate(values, other, generator=generator)
         rows.append(ReportRow(measure, estimate))
-    columns: dict[str, Sequence[float]] = {"seed": list(seeds)}
+    columns: dict[str, Sequence[int | float]] = {"seed": list(seeds)}
     columns |= {name: values.tolist() for name, values in scenes.items()}
     return Report(rows=tuple(rows), scenes=columns, settings=dict(settings or {}), picture=picture)
 
@@ -267,5 +267,5 @@ def _number(value: float, digits: int) -> str:
     return "-" if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def _json_number(value: float) -> float | None:
+def _json_number(value: float | int) -> float | int | None:
     return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,6 +1,7 @@
 """Means over scenes with an interval that says how far they may be from the truth.
 
-Scenes are independent, views of one scene are not: every number here is one per scene, averaged over its views before.
+Scenes are independent, views of one scene are not: every number here is one per scene, averaged over its
+views before.
 """
 
 import math
@@ -63,7 +64,7 @@ def ratio_estimate(
     generator: torch.Generator,
     num_resamples: int = 10_000,
 ) -> Estimate:
-    r"""Ratio of two sums over scenes, $\sum_i a_i / \sum_i b_i$, with the percentile interval of the bootstrap.
+    r"""Ratio of two sums over scenes, $\sum_i a_i / \sum_i b_i$, with the bootstrap's percentile interval.
 
     Unlike the mean of $a_i / b_i$ it is not ruled by the scenes where $b_i$ is nearly zero.
 

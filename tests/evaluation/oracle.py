@@ -1,4 +1,4 @@
-"""Models without weights whose score is known: one that knows the truth, and one that knows the median depth alone."""
+"""Models without weights whose score is known: one knows the truth, one the median depth alone."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

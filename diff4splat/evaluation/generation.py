@@ -1,0 +1,193 @@
+"""Part B of the protocol: from one image, does the scene obey image, cameras and prompt?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from einops import repeat
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from diff4splat.backbones import VideoBackbone
+from diff4splat.cameras import Cameras
+from diff4splat.data import HELD_OUT_SEEDS, sample_cameras, sample_scenes
+from diff4splat.diffusion import Guidance
+from diff4splat.evaluation.fields import first_frame_motion, render_scenes
+from diff4splat.evaluation.metrics import psnr
+from diff4splat.evaluation.prompts import direction_prompts
+from diff4splat.evaluation.stopwatch import timed
+from diff4splat.pipelines import Reconstructor
+
+__all__ = ["DIRECTIONS", "GenerationScenes", "evaluate_generation", "generation_scenes"]
+
+DIRECTIONS = {
+    "forward": (0.0, 0.0, 1.0),
+    "backward": (0.0, 0.0, -1.0),
+    "upward": (0.0, -1.0, 0.0),
+    "downward": (0.0, 1.0, 0.0),
+    "left": (-1.0, 0.0, 0.0),
+    "right": (1.0, 0.0, 0.0),
+}
+"""The straight camera paths that are told apart, in camera axes."""
+
+_FEWEST_PIXELS = 16
+
+
+@dataclass(frozen=True)
+class GenerationScenes:
+    """A batch of scenes, the image and the path that a model is given, and the views that tell paths apart.
+
+    Args:
+        seeds: One per scene.
+        image: First frame.
+        captions: What happens, one sentence per scene.
+        cameras: Commanded straight path.
+        commanded: Which of `DIRECTIONS` it takes.
+        ends: True views from the ends of all six paths, everything at rest.
+        main_object: Pixels of the first frame that show the object the captions speak of.
+    """
+
+    seeds: tuple[int, ...]
+    image: Float[Tensor, "batch rgb=3 height width"]
+    captions: tuple[str, ...]
+    cameras: Cameras
+    commanded: Int64[Tensor, " batch"]
+    ends: Float[Tensor, "batch direction=6 rgb=3 height width"]
+    main_object: Bool[Tensor, "batch height width"]
+
+
+def generation_scenes(
+    seeds: Sequence[int],
+    *,
+    num_frames: int = 9,
+    height: int = 128,
+    width: int = 128,
+    amplitude: float = 0.5,
+    supersample: int = 2,
+    device: torch.device | str | None = None,
+) -> GenerationScenes:
+    """Held-out scenes with a straight path each; the six directions take turns.
+
+    Args:
+        seeds: Of `diff4splat.data.HELD_OUT_SEEDS`.
+        num_frames: Frames of the paths.
+        height: Image rows.
+        width: Image columns.
+        amplitude: Length of the paths, scene units.
+        supersample: Rays per pixel side.
+        device: Where to render; the CPU when omitted.
+
+    Returns:
+        Scenes and truth.
+    """
+    scenes = sample_scenes(seeds, device=device)
+    start = sample_cameras(seeds, 1, height=height, width=width, device=device)
+    directions = torch.tensor(list(DIRECTIONS.values()), device=scenes.device)
+    ends = repeat(torch.eye(4, device=scenes.device), "i j -> b n i j", b=len(seeds), n=6).clone()
+    ends[..., :3, 3] = amplitude * directions
+    end_cameras = Cameras(ends, start.intrinsics.expand(-1, 6, -1, -1), height, width)
+    commanded = torch.tensor([(seed - HELD_OUT_SEEDS[0]) % 6 for seed in seeds], device=scenes.device)
+    path = repeat(torch.eye(4, device=scenes.device), "i j -> b f i j", b=len(seeds), f=num_frames).clone()
+    share = torch.linspace(0, 1, num_frames, device=scenes.device)[:, None]
+    path[..., :3, 3] = amplitude * share * directions[commanded][:, None]
+    first = scenes.render(start, torch.zeros(1, device=scenes.device), supersample=supersample)
+    return GenerationScenes(
+        seeds=tuple(seeds),
+        image=first.color[:, 0],
+        captions=scenes.captions,
+        cameras=Cameras(path, start.intrinsics.expand(-1, num_frames, -1, -1), height, width),
+        commanded=commanded,
+        ends=scenes.render(end_cameras, torch.zeros(6, device=scenes.device), supersample=supersample).color,
+        main_object=first.object_index[:, 0] == 1,
+    )
+
+
+@torch.no_grad()
+def evaluate_generation(
+    backbone: VideoBackbone,
+    ldrm: Reconstructor,
+    scenes: GenerationScenes,
+    *,
+    num_steps: int = 30,
+    guidance: Guidance | None = None,
+) -> dict[str, Float[Tensor, " batch"]]:
+    """Generate each scene thrice: along its path, and at rest with two prompts and the same noise.
+
+    Args:
+        backbone: Video model.
+        ldrm: Its field must begin with one Gaussian per pixel of the image, as `LDRM`'s does.
+        scenes: Scenes and truth.
+        num_steps: Sampling steps.
+        guidance: Guidance schedule; the backbone's own when omitted.
+
+    Returns:
+        One number per scene under each name; NaN where a scene does not show its main object.
+    """
+    count, device = len(scenes.seeds), scenes.image.device
+    times = torch.linspace(0, 1, scenes.cameras.num_frames, device=device)
+    rows: dict[str, Tensor] = {}
+
+    def generate(cameras: Cameras, prompts: list[str]) -> Tensor:
+        noise = torch.Generator().manual_seed(scenes.seeds[0])
+        return backbone.generate(
+            scenes.image, cameras, prompts, num_steps=num_steps, guidance=guidance, generator=noise
+        )
+
+    latents, rows["generate_seconds"] = timed(
+        lambda: generate(scenes.cameras, list(scenes.captions)), count, device
+    )
+    field = ldrm(latents, scenes.cameras, image=scenes.image, times=times)
+    rendered = render_scenes(field, scenes.cameras, times.expand(count, -1)).color
+    decoded = backbone.decode(latents)
+    rows["generated_first_frame_psnr"] = psnr(rendered[:, 0], scenes.image)
+    rows["agreement_psnr"] = psnr(rendered, decoded).mean(1)
+    end = scenes.cameras.select(-1)
+    frozen = render_scenes(field, end, torch.zeros(count, 1, device=device)).color[:, 0]
+    rows |= _following_rows("rendered", frozen, scenes)
+    rows |= _following_rows("video", decoded[:, -1], scenes)
+
+    at_rest = replace(
+        scenes.cameras,
+        camera_to_world=scenes.cameras.camera_to_world[:, :1].expand_as(scenes.cameras.camera_to_world),
+    )
+    prompts = [direction_prompts(caption) for caption in scenes.captions]
+    fields = [
+        ldrm(
+            generate(at_rest, [pair[side] for pair in prompts]),
+            at_rest,
+            image=scenes.image,
+            times=times[[0, -1]],
+        )
+        for side in (0, 1)
+    ]
+    left, right = (first_frame_motion(moved, *scenes.image.shape[-2:])[:, -1] for moved in fields)
+    rows |= _prompt_rows(left, right, scenes.main_object)
+    return rows
+
+
+def _following_rows(name: str, shown: Tensor, scenes: GenerationScenes) -> dict[str, Tensor]:
+    """Whether an image looks more like the view from the commanded end than like those from the others."""
+    scores = psnr(shown[:, None].expand_as(scenes.ends), scenes.ends)
+    chosen = scores.gather(1, scenes.commanded[:, None])[:, 0]
+    others = scores.scatter(1, scenes.commanded[:, None], -torch.inf).amax(1)
+    return {
+        f"{name}_follows_camera": (chosen > others).float(),
+        f"{name}_camera_margin": chosen - others,
+    }
+
+
+def _prompt_rows(left: Tensor, right: Tensor, main_object: Tensor) -> dict[str, Tensor]:
+    """How far apart the motions are that two prompts give, where the image shows the main object."""
+    pixels = main_object.flatten(1).sum(1)
+    difference = right - left
+
+    def mean(values: Tensor) -> Tensor:
+        total = torch.where(main_object, values, torch.zeros_like(values)).flatten(1).sum(1)
+        return torch.where(pixels >= _FEWEST_PIXELS, total / pixels, torch.nan)
+
+    shift = mean(difference[..., 0])
+    return {
+        "prompt_difference": mean(difference.norm(dim=-1)),
+        "prompt_shift": shift,
+        "prompt_agrees": torch.where(shift.isnan(), shift, (shift > 0).float()),
+    }

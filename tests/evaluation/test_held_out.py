@@ -1,0 +1,130 @@
+"""The protocol tells a model that knows the truth from one that knows the median depth, line by line."""
+
+import json
+
+import pytest
+import torch
+from evaluation.oracle import PUSH, BlindBackbone, Flat, Oracle
+
+from diff4splat.backbones.compact import CausalVideoVAE, CompactBackbone, CompactDiT
+from diff4splat.evaluation import HeldOutProtocol, Report, evaluate_held_out
+from diff4splat.evaluation.measures import MEASURES
+from diff4splat.models import LDRM
+
+PROTOCOL = HeldOutProtocol(
+    num_scenes=4, num_frames=5, height=32, width=32, num_novel=2, batch_size=3, num_pictures=2, num_steps=1
+)
+
+
+@pytest.fixture(scope="module")
+def oracle() -> Report:
+    return evaluate_held_out(BlindBackbone(), Oracle(), PROTOCOL)
+
+
+@pytest.fixture(scope="module")
+def flat() -> Report:
+    return evaluate_held_out(BlindBackbone(), Flat(), PROTOCOL)
+
+
+def test_true_depth_correlates_and_a_wall_does_not(oracle, flat) -> None:
+    assert oracle["depth_pearson"].value > 0.9
+    assert oracle["depth_abs_rel"].value < 0.1
+    assert abs(flat["depth_pearson"].value) < 0.3
+    assert flat["depth_abs_rel"].value > 0.3
+
+
+def test_true_motion_has_no_error_and_no_motion_all_of_it(oracle, flat) -> None:
+    assert oracle["motion_ratio"].value < 1e-3
+    assert oracle["motion_improved"].value == 1.0
+    assert flat["motion_ratio"].value == pytest.approx(1.0, abs=1e-6)
+    assert flat["motion_improved"].value == 0.0
+    assert flat["motion_error"].value == pytest.approx(flat["zero_motion_error"].value)
+
+
+def test_true_shape_beats_the_flat_warp_and_a_wall_equals_it(oracle, flat) -> None:
+    assert oracle["covered_over_flat_warp"].value > 2
+    assert oracle["moving_over_flat_warp"].low > 3
+    assert oracle["novel_over_frozen"].low > 0
+    # the same picture where the wall reaches, up to the blur of Gaussians; black instead of border elsewhere
+    assert flat["covered_over_flat_warp"].value == pytest.approx(0.0, abs=1.0)
+    assert flat["novel_over_flat_warp"].value < 0.5
+    assert flat["novel_over_frozen"].value == 0.0
+
+
+def test_baselines_do_not_depend_on_the_model(oracle, flat) -> None:
+    for key in ("novel_psnr_flat_warp", "novel_psnr_copy", "moving_psnr_copy", "zero_motion_error"):
+        assert oracle[key] == flat[key]
+
+
+def test_the_first_frame_is_reproduced_from_one_gaussian_per_pixel(oracle, flat) -> None:
+    for report in (oracle, flat):
+        assert report["first_frame_psnr"].value > 20
+        assert report["generated_first_frame_psnr"].value > 20
+
+
+def test_prompts_that_are_obeyed_are_told_from_prompts_that_are_not(oracle, flat) -> None:
+    assert oracle["prompt_shift"].value == pytest.approx(2 * PUSH, abs=1e-4)
+    assert oracle["prompt_difference"].value == pytest.approx(2 * PUSH, abs=1e-4)
+    assert oracle["prompt_agrees"].value == 1.0
+    assert flat["prompt_shift"].value == 0.0
+    assert flat["prompt_agrees"].value == 0.0
+
+
+def test_cameras_that_are_followed_are_told_from_a_grey_video(oracle) -> None:
+    assert oracle["rendered_follows_camera"].value == 1.0
+    assert oracle["rendered_camera_margin"].low > 1
+    assert oracle["video_follows_camera"].value < 1.0
+
+
+def test_rows_do_not_depend_on_the_batch(flat) -> None:
+    one = HeldOutProtocol(**{**vars(PROTOCOL), "batch_size": 1, "num_scenes": 2, "part": "reconstruction"})
+    alone = evaluate_held_out(BlindBackbone(), Flat(), one)
+    for name, values in alone.scenes.items():
+        if not name.endswith("_seconds"):
+            assert values == pytest.approx(flat.scenes[name][:2], abs=1e-3, nan_ok=True)
+
+
+def test_settings_picture_and_every_line_are_in_the_report(oracle) -> None:
+    assert [row.measure for row in oracle.rows] == list(MEASURES)
+    assert json.loads(oracle.to_json())["settings"]["num_scenes"] == 4
+    assert oracle.picture.shape == (2 * 32, 5 * 32, 3)
+    assert len(oracle.scenes["seed"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("part", "absent"), [("reconstruction", "prompt_shift"), ("generation", "depth_pearson")]
+)
+def test_real_parts_run_through_and_report_progress(part, absent) -> None:
+    torch.manual_seed(0)
+    backbone = CompactBackbone(
+        CausalVideoVAE(), CompactDiT(dim=32, num_layers=1, num_heads=2, num_key_value_heads=1)
+    )
+    ldrm = LDRM(dim=32, num_layers=4, num_heads=2, num_key_value_heads=1, head_width=8, pixel_width=8)
+    protocol = HeldOutProtocol(
+        num_scenes=2, num_frames=5, height=32, width=32, num_novel=1, batch_size=1, num_steps=1, part=part
+    )
+    told: list[tuple[str, int, int]] = []
+    report = evaluate_held_out(backbone, ldrm, protocol, callback=lambda *words: told.append(words))
+    assert [done for _, done, total in told] == [0, 1, 2] and {total for _, _, total in told} == {2}
+    assert absent not in {row.measure.key for row in report.rows}
+    if part == "reconstruction":  # a fresh model predicts no motion
+        assert report["motion_ratio"].value == pytest.approx(1.0, abs=1e-5)
+
+
+def test_what_the_model_cannot_take_is_refused() -> None:
+    with pytest.raises(ValueError, match="num_frames must be 4k\\+1"):
+        evaluate_held_out(BlindBackbone(), Flat(), HeldOutProtocol(num_frames=6))
+    with pytest.raises(ValueError, match="height must be a multiple of 8"):
+        evaluate_held_out(BlindBackbone(), Flat(), HeldOutProtocol(height=30))
+    with pytest.raises(ValueError, match="num_scenes must be at least 1"):
+        evaluate_held_out(BlindBackbone(), Flat(), HeldOutProtocol(num_scenes=0))
+
+
+def test_a_field_without_the_pixels_of_the_image_is_refused() -> None:
+    class Thinned(Flat):
+        def __call__(self, *arguments, **options):
+            return super().__call__(*arguments, **options).select(slice(0, 7))
+
+    small = HeldOutProtocol(num_scenes=1, num_frames=5, height=16, width=16, num_novel=1)
+    with pytest.raises(ValueError, match="one Gaussian per pixel, 256 in all, got 7"):
+        evaluate_held_out(BlindBackbone(), Thinned(), small)
