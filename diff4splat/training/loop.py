@@ -119,8 +119,9 @@ def run_loop(
             for parameter_name, parameter in named:
                 average[parameter_name].lerp_(parameter, 1 - decay)
         for key, value in {**values, "norm": norm}.items():
-            old = shown.get(key, float(value))
-            shown[key] = old + 0.02 * (float(value) - old)
+            number = value.item()
+            old = shown.get(key, number)
+            shown[key] = old + 0.02 * (number - old)
         if step % 10 == 0:
             steps.set_postfix({key: f"{value:.3g}" for key, value in shown.items()})
         done = step + 1

@@ -1,0 +1,210 @@
+"""What is minimised: true motion, balanced errors, and a gradient for every weight."""
+
+import numpy as np
+import pytest
+import torch
+from models.parts import NARROW, stir
+from reference import training_motion as reference
+
+from diff4splat.backbones.compact import CausalVideoVAE, CompactDiT
+from diff4splat.data import sample_cameras, sample_scenes
+from diff4splat.geometry import unproject
+from diff4splat.models import LDRM
+from diff4splat.training.objectives import (
+    autoencoder_losses,
+    balanced_motion_loss,
+    batch_cameras,
+    diffusion_losses,
+    motion_targets,
+    on_coarser_grid,
+    reconstruction_losses,
+)
+from diff4splat.training.shards import make_clips, object_motion
+
+SEEDS = [3, 5]
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def batch() -> tuple[dict[str, torch.Tensor], list[str]]:
+    clips, captions = make_clips(SEEDS, num_frames=5, height=32, width=32)
+    clips["latents"] = torch.randn(2, 2, 3, 4, 4, generator=generator())
+    return clips, captions
+
+
+@pytest.fixture(scope="module")
+def exact():
+    """Clips of every fourth frame with depth in full precision, and the scenes."""
+    scenes = sample_scenes(SEEDS)
+    cameras = sample_cameras(SEEDS, 9, height=13, width=17, static_probability=0.0)
+    times = torch.linspace(0, 1, 9)
+    frames = scenes.render(cameras, times)
+    clips = {
+        "video": (frames.color * 255).to(torch.uint8),
+        "depth": frames.depth[:, ::4],
+        "object_index": frames.object_index[:, ::4],
+        "object_motion": object_motion(scenes, times),
+        "camera_to_world": cameras.camera_to_world,
+        "intrinsics": cameras.intrinsics,
+    }
+    return clips, scenes, cameras
+
+
+PICKS = torch.tensor([[0, 7], [8, 3]])
+
+
+def test_true_motion_is_that_of_the_scenes(exact) -> None:
+    clips, scenes, cameras = exact
+    target, moving = motion_targets(clips, PICKS)
+    assert target.shape == (2, 2, 3, 3, 13, 17)
+    for frame in range(3):
+        pose, intrinsics = cameras.camera_to_world[:, 4 * frame], cameras.intrinsics[:, 4 * frame]
+        depth, index = clips["depth"][:, frame], clips["object_index"][:, frame].flatten(1)
+        points = unproject(depth, pose, intrinsics).flatten(1, 2)
+        seen_at = torch.full(index.shape, frame / 2)
+        for pick in range(2):
+            to = (PICKS[:, pick, None] / 8).expand_as(index)
+            moved = scenes.move(points, index, seen_at, to)
+            local = (moved - points) @ pose[:, :3, :3] / depth.flatten(1)[..., None]
+            got = target[:, pick, frame].flatten(-2).mT
+            # float32 differences of coordinates of up to some ten units
+            torch.testing.assert_close(got, local, atol=2e-5, rtol=0)
+    assert moving.any() and not moving.all()
+    assert (clips["object_index"] > 0)[moving].all()
+    assert (target.movedim(3, -1).norm(dim=-1) > 0.01).any()
+
+
+def test_true_motion_matches_the_loop(exact) -> None:
+    clips, _, _ = exact
+    target, _ = motion_targets(clips, PICKS)
+    arrays = {name: value.double().numpy() for name, value in clips.items()}
+    moving = clips["object_index"].nonzero()
+    for sample, frame, row, column in moving[:: max(1, len(moving) // 23)].tolist():
+        motion = arrays["object_motion"][sample, int(clips["object_index"][sample, frame, row, column])]
+        for pick in range(2):
+            expected = reference.displacement(
+                arrays["depth"][sample, frame, row, column],
+                row,
+                column,
+                arrays["camera_to_world"][sample, 4 * frame],
+                arrays["intrinsics"][sample, 4 * frame],
+                motion[4 * frame],
+                motion[int(PICKS[sample, pick])],
+            )
+            got = target[sample, pick, frame, :, row, column].numpy()
+            np.testing.assert_allclose(got, expected, atol=2e-5)
+
+
+def test_a_pixel_is_where_it_is_at_its_own_time(exact) -> None:
+    target, _ = motion_targets(exact[0], torch.tensor([[0, 4, 8]] * 2))
+    own = target.diagonal(dim1=1, dim2=2)
+    assert own.abs().max() < 1e-5
+    rest = (exact[0]["object_index"] == 0)[:, None, :, None].expand_as(target)
+    assert (target[rest] == 0).all()
+
+
+@pytest.mark.parametrize(("top", "left"), [(0, 0), (2, 1)])
+def test_a_coarser_grid_holds_the_same_points(exact, top, left) -> None:
+    clips, _, cameras = exact
+    coarse = on_coarser_grid(clips, stride=3, top=top, left=left)
+    pose = cameras.camera_to_world[:, ::4]
+    fine = unproject(clips["depth"], pose, clips["intrinsics"][:, ::4])
+    points = unproject(coarse["depth"], pose, coarse["intrinsics"][:, ::4])
+    torch.testing.assert_close(points, fine[:, :, top::3, left::3], atol=1e-4, rtol=1e-5)
+    assert torch.equal(coarse["object_index"], clips["object_index"][..., top::3, left::3])
+    assert clips["depth"].shape[-1] == 17, "the batch itself is left as it was"
+
+
+def test_balanced_loss_matches_the_loop() -> None:
+    predicted = torch.randn(2, 3, 2, 3, 5, 7, generator=generator(), dtype=torch.float64)
+    target = torch.randn(2, 3, 2, 3, 5, 7, generator=generator(1), dtype=torch.float64)
+    moving = torch.rand(2, 2, 5, 7, generator=generator(2)) < 0.3
+    loss, ratio = balanced_motion_loss(predicted.float(), target.float(), moving)
+    expected = reference.balanced_motion_loss(predicted.numpy(), target.numpy(), moving.numpy())
+    assert (loss.item(), ratio.item()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_balanced_loss_without_movers_is_the_error_at_rest() -> None:
+    predicted = torch.randn(1, 2, 1, 3, 3, 5, requires_grad=True)
+    target = torch.zeros(1, 2, 1, 3, 3, 5)
+    loss, ratio = balanced_motion_loss(predicted, target, torch.zeros(1, 1, 3, 5, dtype=torch.bool))
+    assert loss.item() == pytest.approx(predicted.norm(dim=3).mean().item(), rel=1e-3)
+    assert ratio.item() == 0
+    loss.backward()
+    assert torch.isfinite(predicted.grad).all()
+
+
+def check_gradients(module: torch.nn.Module, *, without: tuple[str, ...] = ()) -> None:
+    for name, parameter in module.named_parameters():
+        if name.startswith(without):
+            assert parameter.grad is None, name
+        else:
+            assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
+            assert (parameter.grad != 0).any(), name
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_autoencoder_objective(batch, bfloat16) -> None:
+    torch.manual_seed(0)
+    vae = CausalVideoVAE(latent_channels=3, width=8, num_blocks=1)
+    stir(vae, 0.05)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
+        values = autoencoder_losses(vae, batch[0], generator(), crop=16)
+    assert set(values) == {"loss", "psnr", "kl"} and all(torch.isfinite(v) for v in values.values())
+    values["loss"].backward()
+    check_gradients(vae)
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_diffusion_objective(batch, bfloat16) -> None:
+    torch.manual_seed(0)
+    dit = CompactDiT(latent_channels=3, dim=24, num_layers=2, num_heads=3, num_key_value_heads=1, text_dim=16)
+    stir(dit, 0.05)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
+        values = diffusion_losses(dit, *batch, generator())
+    assert torch.isfinite(values["loss"])
+    values["loss"].backward()
+    check_gradients(dit)
+
+
+def test_fresh_velocity_has_the_loss_of_the_target(batch) -> None:
+    """Zero velocity leaves the mean square of noise - clean, about 1 + the power of the latents."""
+    dit = CompactDiT(latent_channels=3, dim=24, num_layers=1, num_heads=3, num_key_value_heads=1, text_dim=16)
+    latents = batch[0]["latents"][:, 1:]
+    noise = torch.randn(2, 2, 3, 4, 4, generator=generator(7))[:, 1:]
+    loss = diffusion_losses(dit, *batch, generator(7))["loss"]
+    assert loss.item() == pytest.approx((noise - latents).square().mean().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+@pytest.mark.parametrize("pixel_stride", [1, 2])
+def test_reconstruction_objective(batch, bfloat16, pixel_stride) -> None:
+    torch.manual_seed(0)
+    ldrm = LDRM(**{"latent_channels": 3, **NARROW}, pixel_stride=pixel_stride)
+    stir(ldrm, 0.05)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
+        values = reconstruction_losses(ldrm, batch[0], generator())
+    assert set(values) == {"loss", "depth", "pearson", "motion", "color"}
+    assert all(torch.isfinite(value) for value in values.values())
+    assert not any(value.requires_grad for name, value in values.items() if name != "loss")
+    values["loss"].backward()
+    # what sharpens the photograph acts where Gaussians are made, which this objective does not reach
+    check_gradients(ldrm, without=("sharpen",))
+
+
+def test_bfloat16_rounds_the_network_but_not_the_truth(batch) -> None:
+    ldrm = LDRM(**{"latent_channels": 3, **NARROW})
+    exact = reconstruction_losses(ldrm, batch[0], generator())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = reconstruction_losses(ldrm, batch[0], generator())
+    # a fresh deformation head gives zero, so that the ratio tells about the truth alone
+    assert rough["motion"].item() == pytest.approx(exact["motion"].item(), abs=1e-6)
+
+
+def test_cameras_of_a_batch(batch) -> None:
+    cameras = batch_cameras(batch[0])
+    assert cameras.batch_shape == (2,) and cameras.num_frames == 5
+    assert (cameras.height, cameras.width) == (32, 32)
