@@ -121,7 +121,8 @@ class ClipShards:
         seed: Order of the shards.
 
     Raises:
-        ValueError: If the folder has no shard, or `batch_size` is below 1.
+        ValueError: If the folder has no shard, or `batch_size` is below 1; when batches are drawn, if it is
+            more than the clips of the up to four shards that are mixed.
     """
 
     def __init__(
@@ -145,11 +146,18 @@ class ClipShards:
         while True:
             paths = self.paths()
             order = torch.randperm(len(paths), generator=self.generator).tolist()
+            enough = False
             for index in order:
                 pool.append(read_shard(paths[index], self.names))
                 if len(pool) >= min(4, len(paths)):
-                    yield from self._batches(pool)
+                    for batch in self._batches(pool):
+                        enough = True
+                        yield batch
                     pool = []
+            if not enough:
+                raise ValueError(
+                    f"batch_size must be at most the clips of {min(4, len(paths))} shards, got {self.batch_size}."
+                )
 
     def _batches(
         self, pool: list[tuple[dict[str, Tensor], list[str]]]

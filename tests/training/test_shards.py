@@ -120,3 +120,5 @@ def test_what_does_not_fit_is_refused(tmp_path) -> None:
     numbered(tmp_path, shards=1, clips=2)
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         ClipShards(tmp_path, batch_size=0)
+    with pytest.raises(ValueError, match="batch_size must be at most the clips of 1 shards, got 3"):
+        first_batches(tmp_path, 1, batch_size=3)
