@@ -8,10 +8,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diff4splat.cameras import Cameras
-from diff4splat.gaussians import DeformableGaussianField
-from diff4splat.rendering import Rendering, render_field
+from diff4splat.gaussians import DeformableGaussianField, Gaussians, rgb_to_harmonics
+from diff4splat.rendering import Rendering, render, render_field
 
 __all__ = ["first_frame_motion", "render_scenes"]
+
+_FAINT = 1e-3
+_NO_MOTION = 1e-6
 
 
 def render_scenes(
@@ -30,38 +33,55 @@ def render_scenes(
     parts = []
     for index in range(times.shape[0]):
         chosen = slice(index, index + 1)
-        camera = replace(
-            cameras, camera_to_world=cameras.camera_to_world[chosen], intrinsics=cameras.intrinsics[chosen]
-        )
-        parts.append(render_field(_scene(field, chosen), camera, times[index].tolist()))
+        parts.append(render_field(_scene(field, chosen), _cameras(cameras, chosen), times[index].tolist()))
     return Rendering(
         *(torch.cat([getattr(part, name) for part in parts]) for name in ("color", "alpha", "depth"))
     )
 
 
 def first_frame_motion(
-    field: DeformableGaussianField, height: int, width: int
+    field: DeformableGaussianField, camera: Cameras, times: Float[Tensor, " time"]
 ) -> Float[Tensor, "batch time height width xyz=3"]:
-    """Displacement from the first stored time of the Gaussians laid out on the pixels of the first frame.
+    r"""Displacement from time 0 of what the pixels of a camera show at time 0.
+
+    $$\Delta(p, t) = \frac{\sum_i \alpha_i T_i \, (\mu_i(t) - \mu_i(0))}{\sum_i \alpha_i T_i}$$
+
+    the displacements of the Gaussians $i$ that pixel $p$ shows, blended as their colours are. So it is that of
+    the surface that is seen, however the Gaussians are laid out; along silhouettes it mixes both sides.
 
     Args:
-        field: Field that begins with these Gaussians, rows before columns.
-        height: Rows of the first frame.
-        width: Columns of the first frame.
+        field: Fields with one batch axis.
+        camera: One camera per field.
+        times: Times to follow the pixels to, in [0, 1].
 
     Returns:
-        Displacement at the stored times, scene units, world axes.
-
-    Raises:
-        ValueError: If the field has fewer Gaussians than pixels.
+        Displacement in scene units, world axes; 0 where the camera sees no Gaussian.
     """
-    if field.num_gaussians < height * width:
-        raise ValueError(
-            f"field must begin with one Gaussian per pixel, {height * width} in all, "
-            f"got {field.num_gaussians}."
-        )
-    motion = field.delta_means[..., : height * width, :]
-    return rearrange(motion - motion[:, :1], "b t (h w) c -> b t h w c", h=height)
+    batch = []
+    for index in range(field.batch_shape[0]):
+        chosen = slice(index, index + 1)
+        scene, view = _scene(field, chosen), _cameras(camera, chosen)
+        start = scene.at(0.0)
+        batch.append(torch.cat([_seen_motion(start, scene.at(float(t)), view) for t in times], dim=1))
+    return torch.cat(batch)
+
+
+def _seen_motion(start: Gaussians, moved: Gaussians, camera: Cameras) -> Tensor:
+    """Blended displacement, rendered as a colour: 0.5 stands for rest, as colours are not negative."""
+    motion = moved.means - start.means
+    reach = motion.abs().amax().clamp_min(_NO_MOTION)
+    colors = rgb_to_harmonics(0.5 + 0.5 * motion / reach)[..., None, :]
+    shown = render(replace(start, harmonics=colors), camera)
+    seen = shown.alpha > _FAINT
+    blended = shown.color / torch.where(seen, shown.alpha, torch.ones_like(shown.alpha))
+    blended = torch.where(seen, (2 * blended - 1) * reach, torch.zeros_like(blended))
+    return rearrange(blended, "b f c h w -> b f h w c")
+
+
+def _cameras(cameras: Cameras, chosen: slice) -> Cameras:
+    return replace(
+        cameras, camera_to_world=cameras.camera_to_world[chosen], intrinsics=cameras.intrinsics[chosen]
+    )
 
 
 def _scene(field: DeformableGaussianField, chosen: slice) -> DeformableGaussianField:

@@ -115,7 +115,7 @@ def evaluate_generation(
 
     Args:
         backbone: Video model.
-        ldrm: Its field must begin with one Gaussian per pixel of the image, as `LDRM`'s does.
+        ldrm: Makes the field of latents, cameras and image.
         scenes: Scenes and truth.
         num_steps: Sampling steps.
         guidance: Guidance schedule; the backbone's own when omitted.
@@ -160,7 +160,8 @@ def evaluate_generation(
         )
         for side in (0, 1)
     ]
-    left, right = (first_frame_motion(moved, *scenes.image.shape[-2:])[:, -1] for moved in fields)
+    start = scenes.cameras.select(0)
+    left, right = (first_frame_motion(moved, start, times[-1:])[:, 0] for moved in fields)
     rows |= _prompt_rows(left, right, scenes.main_object)
     return rows
 

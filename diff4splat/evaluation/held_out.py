@@ -71,8 +71,7 @@ def evaluate_held_out(
 
     Args:
         backbone: Video model.
-        ldrm: Reconstructor; its field must begin with one Gaussian per pixel of the image, as that of `LDRM`
-            does.
+        ldrm: Makes the field of latents, cameras and image.
         protocol: What to run; the standard protocol when omitted.
         guidance: Guidance schedule of the video model; its own when omitted.
         callback: Called as `callback(stage, done, total)` with the scenes done.

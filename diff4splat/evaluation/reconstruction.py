@@ -46,15 +46,11 @@ def evaluate_reconstruction(
 
     Args:
         backbone: Its `encode` makes the latents.
-        ldrm: Its field must begin with one Gaussian per pixel of the image, rows before columns, as that of
-            `LDRM` does.
+        ldrm: Makes the field of latents, cameras and image.
         scenes: Scenes and truth.
 
     Returns:
         Numbers per scene, and pictures.
-
-    Raises:
-        ValueError: If the field has fewer Gaussians than the image has pixels.
     """
     count, device = len(scenes.seeds), scenes.image.device
     rows: dict[str, Tensor] = {}
@@ -131,12 +127,11 @@ def _moving_in_novel_views(scenes: HeldOutScenes) -> Bool[Tensor, "batch view he
 
 
 def _motion_rows(field: DeformableGaussianField, scenes: HeldOutScenes) -> dict[str, Tensor]:
-    height, width = scenes.image.shape[-2:]
     later = scenes.times[1:]
     truth, moving = pixel_motion(
         scenes.scenes, scenes.frames, scenes.cameras, 0, torch.zeros_like(scenes.novel_times[:, 0]), later
     )
-    predicted = first_frame_motion(field, height, width)[:, 1:]
+    predicted = first_frame_motion(field, scenes.cameras.select(0), later)
     mask = repeat(moving, "b h w -> b t h w", t=len(later))
     enough = moving.flatten(1).sum(-1) >= _FEWEST_PIXELS
     error = end_point_error(predicted, truth, mask=mask).mean(1)
