@@ -2,8 +2,8 @@
 
 numba is imported and the kernels are compiled (about ten seconds once per machine, then read from disk) when
 the first frame is rendered. Results are the same bits on every run and for every number of threads; the
-number follows `torch.get_num_threads()`. Where other programs keep the cores busy, threads of OpenMP lose time by
-waiting actively; `OMP_WAIT_POLICY=passive` in the environment then makes frames several times faster.
+number follows `torch.get_num_threads()`. Where other programs keep the cores busy, OpenMP's threads lose time
+by waiting actively; `OMP_WAIT_POLICY=passive` in the environment then makes frames faster.
 """
 
 import os
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from diff4splat.rendering import reference
 
-__all__ = ["rasterize"]
+__all__ = ["available", "rasterize"]
 
 _FALLBACK_BLOCK_PX = 16
 _lock = threading.Lock()  # numba's portable thread pool must not be entered twice at once
@@ -95,6 +95,11 @@ def rasterize(
         mode=mode,
         block_px=_FALLBACK_BLOCK_PX,
     )
+
+
+def available() -> bool:
+    """Whether the numba kernels load here; loads them. A warning says why not."""
+    return _load_kernels() is not None
 
 
 class _Rasterize(torch.autograd.Function):
@@ -222,7 +227,7 @@ def _give_up(error: Exception) -> None:
     _state.kernels, _state.failure = None, error
     warnings.warn(
         f"The fast CPU rasterizer is off, because numba does not work ({type(error).__name__}: {error}). "
-        "Rendering goes on in plain torch, correct but 10 to 30 times slower. To cure it: "
+        "Rendering goes on in plain torch, correct but very much slower. To cure it: "
         "pip install --upgrade numba",
         RuntimeWarning,
         stacklevel=4,

@@ -1,7 +1,7 @@
 """Numba kernel: Gaussians into image tiles, front to back.
 
-Sorting is by counting only, without comparisons; Gaussians of the same depth keep their order. The depth sort is
-serial on purpose: it is short, and every parallel section ends by waiting for all threads, which costs
+Sorting is by counting only, without comparisons; Gaussians of the same depth keep their order. The depth sort
+is serial on purpose: it is short, and every parallel section ends by waiting for all threads, which costs
 milliseconds each where other programs share the cores.
 """
 

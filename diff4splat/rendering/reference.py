@@ -5,7 +5,6 @@ tensors; nothing is binned or approximated. The semantics are those of `gsplat.r
 of 3D Gaussians with 2D dilation).
 """
 
-import math
 from typing import Literal, NamedTuple
 
 import torch
@@ -105,7 +104,6 @@ def rasterize(
     check_values(means, quaternions, scales, opacities, colors)
     colors = colors.clamp_min(0.0)
     block = max(height, width) if block_px is None else block_px
-    corners = [(top, left) for top in range(0, height, block) for left in range(0, width, block)]
     images = []
     for frame in range(world_to_camera.shape[0]):
         projected = project_gaussians(
@@ -124,27 +122,21 @@ def rasterize(
             mode=mode,
         )
         frame_colors = colors[min(frame, colors.shape[0] - 1)]
-        rows = []
-        for top, left in corners:
-            bottom, right = min(top + block, height), min(left + block, width)
-            inside = projected.visible
-            if block_px is not None:
-                lower, upper = projected.means - projected.radii, projected.means + projected.radii
-                inside = inside & (upper[:, 0] > left) & (lower[:, 0] < right)
-                inside = inside & (upper[:, 1] > top) & (lower[:, 1] < bottom)
-            index = inside.nonzero().squeeze(-1)
-            y, x = torch.meshgrid(
-                torch.arange(top, bottom, device=means.device, dtype=means.dtype) + 0.5,
-                torch.arange(left, right, device=means.device, dtype=means.dtype) + 0.5,
-                indexing="ij",
+        everything = _select(projected, frame_colors, projected.visible)
+        strips = []
+        for top in range(0, height, block):
+            # strips, then blocks: selecting a few out of many has a gradient as large as the many
+            bottom = min(top + block, height)
+            strip = (
+                everything if block_px is None else _overlapping(*everything, axis=1, start=top, end=bottom)
             )
-            pixels = torch.stack([x, y], dim=-1).reshape(-1, 2)
-            values = composite(
-                ProjectedGaussians(*(v[index] for v in projected)), frame_colors[index], pixels
-            )
-            rows.append(values.T.reshape(5, bottom - top, right - left))
-        per_row = math.ceil(width / block)
-        strips = [torch.cat(rows[i : i + per_row], dim=-1) for i in range(0, len(rows), per_row)]
+            blocks = []
+            for left in range(0, width, block):
+                right = min(left + block, width)
+                near_by = strip if block_px is None else _overlapping(*strip, axis=0, start=left, end=right)
+                values = composite(*near_by, _pixel_centers(top, bottom, left, right, like=means))
+                blocks.append(values.T.reshape(5, bottom - top, right - left))
+            strips.append(torch.cat(blocks, dim=-1))
         images.append(torch.cat(strips, dim=-2))
     stacked = torch.stack(images) if images else means.new_zeros(0, 5, height, width)
     return stacked[:, :3], stacked[:, 3:4], stacked[:, 4:5]
@@ -305,6 +297,29 @@ def check_values(
             raise ValueError(f"{name} must be finite, got {bad} values that are NaN or infinite.")
     if not (quaternions != 0).any(dim=-1).all():
         raise ValueError("quaternions must not have length zero.")
+
+
+def _select(
+    gaussians: ProjectedGaussians, colors: Float[Tensor, "gaussian rgb=3"], mask: Bool[Tensor, " gaussian"]
+) -> tuple[ProjectedGaussians, Float[Tensor, "selected rgb=3"]]:
+    index = mask.nonzero().squeeze(-1)
+    return ProjectedGaussians(*(v[index] for v in gaussians)), colors[index]
+
+
+def _overlapping(
+    gaussians: ProjectedGaussians, colors: Float[Tensor, "gaussian rgb=3"], *, axis: int, start: int, end: int
+) -> tuple[ProjectedGaussians, Float[Tensor, "selected rgb=3"]]:
+    """Gaussians whose footprint meets an interval of the x (0) or y (1) axis of the image."""
+    center, radius = gaussians.means[:, axis], gaussians.radii[:, axis]
+    return _select(gaussians, colors, (center + radius > start) & (center - radius < end))
+
+
+def _pixel_centers(
+    top: int, bottom: int, left: int, right: int, *, like: Tensor
+) -> Float[Tensor, "pixel xy=2"]:
+    y = torch.arange(top, bottom, device=like.device, dtype=like.dtype) + 0.5
+    x = torch.arange(left, right, device=like.device, dtype=like.dtype) + 0.5
+    return torch.cartesian_prod(y, x).flip(-1).reshape(-1, 2)
 
 
 def _rotation_matrices(quaternions: Float[Tensor, "gaussian wxyz=4"]) -> Float[Tensor, "gaussian 3 3"]:
