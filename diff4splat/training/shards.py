@@ -156,7 +156,8 @@ class ClipShards:
                     pool = []
             if not enough:
                 raise ValueError(
-                    f"batch_size must be at most the clips of {min(4, len(paths))} shards, got {self.batch_size}."
+                    f"batch_size must be at most the clips of {min(4, len(paths))} shards, "
+                    f"got {self.batch_size}."
                 )
 
     def _batches(
