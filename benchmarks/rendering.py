@@ -136,9 +136,8 @@ def main(
     except (OSError, StopIteration):
         pass
     works = cpu_backend.available()
-    print(
-        f"{processor}, {torch.get_num_threads()} threads, torch {torch.__version__}, numba {'on' if works else 'off'}"
-    )
+    engine = "numba" if works else "no numba"
+    print(f"{processor}, {torch.get_num_threads()} threads, torch {torch.__version__}, {engine}")
     print("milliseconds, 50,000 Gaussians; right: plain torch, and how many times as long it takes")
     header = "     size     forward  with backward"
     print(header + ("     forward  with backward  forward  with backward" if compare else ""))
