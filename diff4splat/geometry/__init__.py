@@ -7,6 +7,7 @@ from diff4splat.geometry.projection import (
     pixel_rays,
     project,
     unproject,
+    unproject_pixels,
 )
 from diff4splat.geometry.quaternion import (
     matrix_to_quaternion,
@@ -32,4 +33,5 @@ __all__ = [
     "quaternion_slerp",
     "quaternion_to_matrix",
     "unproject",
+    "unproject_pixels",
 ]

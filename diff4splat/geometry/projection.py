@@ -13,6 +13,7 @@ __all__ = [
     "pixel_grid",
     "pixel_rays",
     "unproject",
+    "unproject_pixels",
     "project",
     "depth_to_distance",
     "distance_to_depth",
@@ -85,6 +86,33 @@ def unproject(
     rays = pixel_rays(intrinsics, height=depth.shape[-2], width=depth.shape[-1])
     points = einsum(camera_to_world[..., :3, :3], rays * depth[..., None], "... i j, ... h w j -> ... h w i")
     return points + rearrange(camera_to_world[..., :3, 3], "... i -> ... 1 1 i")
+
+
+def unproject_pixels(
+    pixels: Float[Tensor, "*batch point xy=2"],
+    depth: Float[Tensor, "*batch point"],
+    camera_to_world: Float[Tensor, "*batch 4 4"],
+    intrinsics: Float[Tensor, "*batch 3 3"],
+) -> Float[Tensor, "*batch point xyz=3"]:
+    r"""World points at given z-depths behind given pixels; the inverse of `project`.
+
+    $$X = R\,z\,K^{-1}(u, v, 1)^\top + t$$
+
+    Args:
+        pixels: Pixel coordinates (x, y).
+        depth: z-depth of each, scene units.
+        camera_to_world: Rigid transforms $[R\,|\,t]$, OpenCV camera axes.
+        intrinsics: Upper triangular pinhole matrices $K$ in pixels.
+
+    Returns:
+        World coordinates in scene units.
+    """
+    scale = intrinsics[..., None, :, :]
+    y = (pixels[..., 1] - scale[..., 1, 2]) / scale[..., 1, 1]
+    x = (pixels[..., 0] - scale[..., 0, 2] - scale[..., 0, 1] * y) / scale[..., 0, 0]
+    local = torch.stack((x, y, torch.ones_like(x)), dim=-1) * depth[..., None]
+    rotated = einsum(camera_to_world[..., :3, :3], local, "... i j, ... n j -> ... n i")
+    return rotated + camera_to_world[..., None, :3, 3]
 
 
 def project(

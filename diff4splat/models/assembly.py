@@ -18,8 +18,9 @@ from diff4splat.geometry import (
     quaternion_multiply,
     quaternion_normalize,
     quaternion_rotate,
-    unproject,
+    unproject_pixels,
 )
+from diff4splat.models.layout import GuidedSampler, Layout, pixel_layout
 
 __all__ = ["assemble_field", "map_depth", "map_displacement", "seen_before"]
 
@@ -27,6 +28,7 @@ _TYPICAL_DEPTH = 4.0
 # Standard deviation of a fresh Gaussian in pixels: small enough to stay sharp under the renderer's own blur
 # of sqrt(0.3) pixels, large enough to leave no holes.
 _RELATIVE_SCALE = 0.35
+_RENDER_BLUR = 0.3
 _MAX_LOG_SCALE = 3.0
 
 
@@ -75,6 +77,7 @@ def assemble_field(
     cameras: Cameras,
     frame_times: Float[Tensor, "batch map_frame"],
     times: Float[Tensor, " time"],
+    layout: Layout | None = None,
     image: Float[Tensor, "batch rgb=3 image_height image_width"] | None = None,
     origin: Float[Tensor, "batch 4 4"] | None = None,
 ) -> DeformableGaussianField:
@@ -97,24 +100,28 @@ def assemble_field(
         cameras: Cameras of the frames that carry Gaussians, relative to the first.
         frame_times: Times of these frames.
         times: Target times, ascending.
-        image: Colours of the first frame, which is then laid out on this grid.
+        layout: Where the first frame's Gaussians stand on `image`, and their colours; needs `image`. The map's
+            own pixels and colours when omitted.
+        image: First frame; the maps are read along its edges.
         origin: Pose of the first camera in the world of the result; identity when omitted.
 
     Returns:
-        Field with the Gaussians of frame 0 first, rows before columns; those already seen in an earlier frame
-        have opacity zero. Opacities of zero carry no gradient.
+        Field with the Gaussians of frame 0 first, in the order of the layout, then rows before columns; those
+        already seen in an earlier frame have opacity zero. Opacities of zero carry no gradient.
+
+    Raises:
+        ValueError: If there is a layout without an image.
     """
-    batch, num_frames, _, height, width = gaussian_map.shape
-    parts, sizes = [], []
-    for index in range(num_frames):
-        colors = image if index == 0 else None
-        size = (height, width) if colors is None else (colors.shape[-2], colors.shape[-1])
-        maps = _resample(gaussian_map[:, index], size)
-        moved = _resample(deformation[:, :, index], size)
-        moved_start = _resample(start[:, :, index], size)
-        camera = cameras.select(slice(index, index + 1)).resize(*size)
-        parts.append(_frame_gaussians(maps, moved, moved_start, camera, colors))
-        sizes.append(size)
+    if layout is not None and image is None:
+        raise ValueError("image is needed with a layout, got None.")
+    parts = []
+    for index in range(gaussian_map.shape[1]):
+        camera = cameras.select(slice(index, index + 1))
+        maps = (gaussian_map[:, index], deformation[:, :, index], start[:, :, index])
+        if index == 0 and layout is not None and image is not None:
+            parts.append(_laid_out_gaussians(*maps, camera, layout, image))
+        else:
+            parts.append(_pixel_gaussians(*maps, camera))
     observed = {name: torch.cat([part[name] for part in parts], dim=-2) for name in parts[0]}
     canonical_means = observed["means"] + observed["start_means"][:, 0]
     start_rotation = observed["start_quaternions"][:, 0]
@@ -126,13 +133,13 @@ def assemble_field(
     delta_scales = observed["delta_scales"] - observed["start_scales"]
     opacities = observed["opacities"][..., 0]
     seen = seen_before(
-        observed["means"],
-        delta_means,
         canonical_means,
+        delta_means,
+        map_depth(gaussian_map),
         times=times,
         frame_times=frame_times,
         cameras=cameras,
-        sizes=sizes,
+        counts=[part["means"].shape[-2] for part in parts],
     )
     opacities = torch.where(seen, torch.zeros_like(opacities), opacities)
     quaternions = quaternion_multiply(observed["quaternions"], start_rotation)
@@ -161,14 +168,14 @@ def assemble_field(
 
 @torch.no_grad()
 def seen_before(
-    observed_means: Float[Tensor, "batch gaussian xyz=3"],
-    delta_means: Float[Tensor, "batch time gaussian xyz=3"],
     canonical_means: Float[Tensor, "batch gaussian xyz=3"],
+    delta_means: Float[Tensor, "batch time gaussian xyz=3"],
+    depth: Float[Tensor, "batch map_frame height width"],
     *,
     times: Float[Tensor, " time"],
     frame_times: Float[Tensor, "batch map_frame"],
     cameras: Cameras,
-    sizes: Sequence[tuple[int, int]],
+    counts: Sequence[int],
     tolerance: float = 0.1,
 ) -> Bool[Tensor, "batch gaussian"]:
     """Gaussians of later frames whose place an earlier frame already shows.
@@ -179,71 +186,89 @@ def seen_before(
     stays.
 
     Args:
-        observed_means: Means at the time each Gaussian was seen.
+        canonical_means: Means at time 0, the Gaussians of a frame together.
         delta_means: Displacement from time 0 to `times`.
-        canonical_means: Means at time 0.
+        depth: Z-depth that each frame shows, scene units.
         times: Times of the deltas; the nearest one stands for the time of a frame.
         frame_times: Times of the frames, the same for the whole batch.
         cameras: Cameras of the frames.
-        sizes: Rows and columns of each frame's grid of Gaussians.
+        counts: Gaussians of each frame.
         tolerance: Relative depth difference that counts as the same surface.
 
     Returns:
         True where a Gaussian is redundant; always False in the first frame. Not differentiable.
     """
-    seen = torch.zeros(observed_means.shape[:2], dtype=torch.bool, device=observed_means.device)
-    offsets = [0, *accumulate(rows * columns for rows, columns in sizes)]
-    for earlier, (rows, columns) in enumerate(sizes[:-1]):
-        camera = cameras.select(slice(earlier, earlier + 1)).resize(rows, columns)
-        pose, intrinsics = camera.camera_to_world[:, 0], camera.intrinsics[:, 0]
-        grid = observed_means[:, offsets[earlier] : offsets[earlier + 1]]
-        shown = rearrange(project(grid, pose, intrinsics)[1], "b (h w) -> b h w", h=rows)
+    seen = torch.zeros(canonical_means.shape[:2], dtype=torch.bool, device=canonical_means.device)
+    rows, columns = depth.shape[-2:]
+    resized = cameras.resize(rows, columns)
+    # The farthest depth nearby, so that the rim of a foreground object does not claim the background.
+    reach = F.max_pool2d(depth, 3, stride=1, padding=1)
+    ends = list(accumulate(counts))
+    for earlier, end in enumerate(ends[:-1]):
+        later = slice(end, None)
         nearest = int((times - frame_times[0, earlier]).abs().argmin())
-        later = slice(offsets[earlier + 1], None)
         points = canonical_means[:, later] + delta_means[:, nearest, later]
-        pixels, depth = project(points, pose, intrinsics)
-        inside = (pixels >= 0).all(-1) & (pixels[..., 0] < columns) & (pixels[..., 1] < rows) & (depth > 0)
+        pixels, distance = project(
+            points, resized.camera_to_world[:, earlier], resized.intrinsics[:, earlier]
+        )
+        inside = (pixels >= 0).all(-1) & (pixels[..., 0] < columns) & (pixels[..., 1] < rows) & (distance > 0)
         column = pixels[..., 0].nan_to_num().long().clamp(0, columns - 1)
         row = pixels[..., 1].nan_to_num().long().clamp(0, rows - 1)
-        # The farthest depth nearby, so that the rim of a foreground object does not claim the background.
-        reach = F.max_pool2d(shown[:, None], 3, stride=1, padding=1)[:, 0]
-        surface = torch.gather(reach.flatten(1), 1, row * columns + column)
-        seen[:, later] |= inside & (depth < surface * (1 + tolerance))
+        surface = torch.gather(reach[:, earlier].flatten(1), 1, row * columns + column)
+        seen[:, later] |= inside & (distance < surface * (1 + tolerance))
     return seen
 
 
-def _frame_gaussians(
-    maps: Tensor, deformation: Tensor, start: Tensor, camera: Cameras, colors: Tensor | None
+def _pixel_gaussians(maps: Tensor, deformation: Tensor, start: Tensor, camera: Cameras) -> dict[str, Tensor]:
+    """Attributes of one frame's Gaussians, one per place of its maps."""
+    height, width = maps.shape[-2:]
+    layout = pixel_layout(maps[:, 1:4] + 0.5)
+    flat = [values.flatten(-2) for values in (maps, deformation, start)]
+    return _gaussians_at(*flat, camera.resize(height, width), layout)
+
+
+def _laid_out_gaussians(
+    maps: Tensor, deformation: Tensor, start: Tensor, camera: Cameras, layout: Layout, image: Tensor
 ) -> dict[str, Tensor]:
-    """Attributes of one frame's pixels at their own time, and raw deformations, as `batch gaussian`."""
-    depth = map_depth(maps)
+    """Attributes of Gaussians laid out on an image of any size; the maps are read along its edges."""
+    height, width = image.shape[-2:]
+    positions = layout.pixels / torch.tensor([width, height], device=image.device, dtype=image.dtype)
+    coarse = F.interpolate(
+        image.detach(), size=maps.shape[-2:], mode="bilinear", antialias=True, align_corners=False
+    )
+    sample = GuidedSampler(positions, layout.colors, coarse)
+    batch = maps.shape[0]
+    moved, moved_start = (
+        rearrange(sample(rearrange(v, "b t c h w -> b (t c) h w")), "b (t c) n -> b t c n", b=batch, c=10)
+        for v in (deformation, start)
+    )
+    return _gaussians_at(sample(maps), moved, moved_start, camera.resize(height, width), layout)
+
+
+def _gaussians_at(
+    maps: Tensor, deformation: Tensor, start: Tensor, camera: Cameras, layout: Layout
+) -> dict[str, Tensor]:
+    """Attributes at their own time, and raw deformations, from raw values `batch ... channel gaussian`."""
+    depth = map_depth(maps[..., None])[..., 0]
     pose, intrinsics = camera.camera_to_world[:, 0], camera.intrinsics[:, 0]
-    footprint = depth / intrinsics[:, 0, 0, None, None]
-    scales = footprint[:, None] * _RELATIVE_SCALE * maps[:, 4:7].clamp(-_MAX_LOG_SCALE, _MAX_LOG_SCALE).exp()
+    # A block of s pixels is covered as a pixel is, the renderer's own blur of sqrt(0.3) pixels included.
+    covered = (_RELATIVE_SCALE**2 + _RENDER_BLUR * (1 - layout.sizes**-2)).sqrt() * layout.sizes
+    footprint = depth / intrinsics[:, 0, 0, None] * covered
+    stretch = maps[:, 4:7].clamp(-_MAX_LOG_SCALE, _MAX_LOG_SCALE).exp()
     offset = torch.tensor([1.0, 0.0, 0.0, 0.0], device=maps.device)
-    local = quaternion_normalize(rearrange(maps[:, 7:11], "b c h w -> b (h w) c") + offset)
+    local = quaternion_normalize(rearrange(maps[:, 7:11], "b c n -> b n c") + offset)
     facing = matrix_to_quaternion(pose[:, :3, :3]).to(local.dtype)
-    quaternions = quaternion_multiply(facing[:, None].expand_as(local), local)
-    flat = "b c h w -> b (h w) c"
     result = {
-        "means": rearrange(unproject(depth, pose, intrinsics), "b h w c -> b (h w) c"),
-        "quaternions": quaternions,
-        "scales": rearrange(scales, flat),
-        "opacities": rearrange(torch.sigmoid(maps[:, 11:12] + 3.0), flat),
-        "colors": rearrange(maps[:, 1:4] + 0.5 if colors is None else colors, flat),
+        "means": unproject_pixels(layout.pixels, depth, pose, intrinsics),
+        "quaternions": quaternion_multiply(facing[:, None].expand_as(local), local),
+        "scales": rearrange(footprint[:, None] * stretch, "b c n -> b n c"),
+        "opacities": torch.sigmoid(maps[:, 11] + 3.0)[..., None],
+        "colors": layout.colors,
     }
     for name, raw in (("delta", deformation), ("start", start)):
-        moved = map_displacement(raw[:, :, None], depth[:, None], camera)
-        turned = rearrange(raw[:, :, 3:7], "b t c h w -> b t (h w) c") + offset
-        result[f"{name}_means"] = rearrange(moved, "b t 1 h w c -> b t (h w) c")
+        moved = map_displacement(raw[:, :, None, :, :, None], depth[:, None, :, None], camera)
+        turned = rearrange(raw[:, :, 3:7], "b t c n -> b t n c") + offset
+        result[f"{name}_means"] = rearrange(moved, "b t 1 n 1 c -> b t n c")
         result[f"{name}_quaternions"] = quaternion_normalize(turned)
-        result[f"{name}_scales"] = rearrange(raw[:, :, 7:10], "b t c h w -> b t (h w) c")
+        result[f"{name}_scales"] = rearrange(raw[:, :, 7:10], "b t c n -> b t n c")
     return result
-
-
-def _resample(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    if maps.shape[-2:] == size:
-        return maps
-    flat = maps.flatten(0, -4)
-    resized = F.interpolate(flat, size=size, mode="bilinear", align_corners=False)
-    return resized.unflatten(0, maps.shape[:-3])

@@ -14,6 +14,7 @@ from diff4splat.gaussians import DeformableGaussianField
 from diff4splat.hub import HubModule
 from diff4splat.models.assembly import assemble_field
 from diff4splat.models.heads import DeformationHead, GaussianHead
+from diff4splat.models.layout import Layout, adaptive_layout, pixel_layout
 from diff4splat.models.tokens import LatentPoseTokens
 from diff4splat.transformer import TransformerBlock, rotary_positions
 
@@ -131,6 +132,7 @@ class LDRM(HubModule):
         *,
         image: Float[Tensor, "batch rgb=3 image_height image_width"] | None = None,
         times: Float[Tensor, " time"] | None = None,
+        max_gaussians: int | None = None,
     ) -> DeformableGaussianField:
         """The deformable Gaussian field of a clip, in the world of `cameras`.
 
@@ -140,19 +142,24 @@ class LDRM(HubModule):
             image: First frame in [0, 1]; the first frame's Gaussians are laid out on its pixels, so a larger
                 image gives more and finer ones. Colours come from the latents when omitted.
             times: Ascending times in [0, 1] to store deltas at; the pixel frames when omitted.
+            max_gaussians: Budget of the first frame: plain areas of `image` share Gaussians
+                (`adaptive_layout`). One per pixel when omitted, or when the pixels are fewer.
 
         Returns:
             One Gaussian per pixel of every frame that carries them; Gaussians of later frames that an earlier
             frame already shows have opacity zero, `prune` removes them.
 
         Raises:
-            ValueError: If channels, frames or sizes do not fit the configuration.
+            ValueError: If channels, frames or sizes do not fit the configuration, or a budget is given for
+                more than one clip or without an image.
         """
+        if max_gaussians is not None and image is None:
+            raise ValueError("max_gaussians needs the image that is laid out, got image=None.")
         features = self.encode(latents, cameras, image=image)
         if times is None:
             times = _clip_times(cameras.num_frames, latents)
         every = repeat(times, "t -> b t", b=latents.shape[0])
-        colors = None if image is None else image + self.sharpen(image)
+        layout = None if image is None else self._layout(image, max_gaussians)
         deformation = self.deform(features, every)
         start = self.deform(features, torch.zeros_like(every[:, :1]))
         with torch.autocast(latents.device.type, enabled=False):
@@ -163,7 +170,8 @@ class LDRM(HubModule):
                 cameras=features.cameras,
                 frame_times=features.frame_times,
                 times=times,
-                image=colors,
+                layout=layout,
+                image=image,
                 origin=features.origin,
             )
 
@@ -235,6 +243,14 @@ class LDRM(HubModule):
             Channels as in `DeformationHead`.
         """
         return self.deformation_head(features.levels, features.pixels, times, features.frame_times)
+
+    def _layout(self, image: Tensor, max_gaussians: int | None) -> Layout:
+        sharp = image + self.sharpen(image)
+        if max_gaussians is None or image.shape[-2] * image.shape[-1] <= max_gaussians:
+            return pixel_layout(sharp)
+        if image.shape[0] != 1:
+            raise ValueError(f"max_gaussians needs one clip at a time, got {image.shape[0]}.")
+        return adaptive_layout(sharp, max_gaussians=max_gaussians)
 
     def _spread(self, grid: Tensor) -> Tensor:
         """Tokens of every pixel frame: those of its latent frame."""
