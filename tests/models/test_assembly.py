@@ -10,6 +10,7 @@ from diff4splat.cameras import Cameras
 from diff4splat.geometry import project, quaternion_to_matrix, unproject
 from diff4splat.models import map_depth, map_displacement
 from diff4splat.models.assembly import assemble_field, seen_before
+from diff4splat.models.layout import pixel_layout
 
 BATCH, FRAMES, TIMES, HEIGHT, WIDTH = 2, 3, 4, 5, 7
 SIZE = HEIGHT * WIDTH
@@ -38,6 +39,7 @@ class Maps:
             frame_times=torch.linspace(0, 1, FRAMES, dtype=torch.float64).expand(BATCH, -1),
             times=self.times,
             image=image,
+            layout=None if image is None else pixel_layout(image),
             **options,
         )
 
@@ -158,6 +160,7 @@ def test_finer_image_gives_more_gaussians_of_the_same_surface() -> None:
         frame_times=torch.zeros(BATCH, FRAMES, dtype=torch.float64),
         times=fine.times,
         image=image,
+        layout=pixel_layout(image),
     )
     pixels, depth = project(still.canonical.means[:, : 9 * SIZE], pose, intrinsics)
     centres = torch.stack(
@@ -176,6 +179,20 @@ def test_image_of_another_aspect_is_taken_as_it_is() -> None:
     assert Maps(image=image).field.num_gaussians == 11 * 13 + (FRAMES - 1) * SIZE
 
 
+def test_a_layout_needs_its_image() -> None:
+    maps = Maps()
+    with pytest.raises(ValueError, match="image is needed with a layout"):
+        assemble_field(
+            maps.gaussian_map,
+            maps.deformation,
+            maps.start,
+            cameras=maps.cameras,
+            frame_times=torch.zeros(BATCH, FRAMES, dtype=torch.float64),
+            times=maps.times,
+            layout=pixel_layout(torch.rand(BATCH, 3, 5, 7, dtype=torch.float64)),
+        )
+
+
 # --- what an earlier frame has seen
 
 
@@ -190,13 +207,13 @@ def two_views(
     means = unproject(depth, poses, cameras.intrinsics).reshape(1, -1, 3)
     moved = options.pop("moved", torch.zeros(1, 2, 2 * SIZE, 3, dtype=torch.float64))
     seen = seen_before(
-        means,
-        moved,
         options.pop("canonical", means),
+        moved,
+        depth,
         times=torch.tensor([0.0, 1.0], dtype=torch.float64),
         frame_times=torch.tensor([[0.0, 1.0]], dtype=torch.float64),
         cameras=cameras,
-        sizes=[(HEIGHT, WIDTH), (HEIGHT, WIDTH)],
+        counts=[SIZE, SIZE],
         **options,
     )
     assert not seen[:, :SIZE].any(), "nothing comes before the first frame"
