@@ -100,8 +100,8 @@ def assemble_field(
         cameras: Cameras of the frames that carry Gaussians, relative to the first.
         frame_times: Times of these frames.
         times: Target times, ascending.
-        layout: Where the first frame's Gaussians stand on `image`, and their colours; needs `image`. The map's
-            own pixels and colours when omitted.
+        layout: Where the first frame's Gaussians stand on `image`, and their colours; needs `image`. The
+            map's own pixels and colours when omitted.
         image: First frame; the maps are read along its edges.
         origin: Pose of the first camera in the world of the result; identity when omitted.
 
@@ -223,8 +223,8 @@ def _pixel_gaussians(maps: Tensor, deformation: Tensor, start: Tensor, camera: C
     """Attributes of one frame's Gaussians, one per place of its maps."""
     height, width = maps.shape[-2:]
     layout = pixel_layout(maps[:, 1:4] + 0.5)
-    flat = [values.flatten(-2) for values in (maps, deformation, start)]
-    return _gaussians_at(*flat, camera.resize(height, width), layout)
+    flat_maps, moved, moved_start = (values.flatten(-2) for values in (maps, deformation, start))
+    return _gaussians_at(flat_maps, moved, moved_start, camera.resize(height, width), layout)
 
 
 def _laid_out_gaussians(
