@@ -46,8 +46,8 @@ def first_frame_motion(
 
     $$\Delta(p, t) = \frac{\sum_i \alpha_i T_i \, (\mu_i(t) - \mu_i(0))}{\sum_i \alpha_i T_i}$$
 
-    the displacements of the Gaussians $i$ that pixel $p$ shows, blended as their colours are. So it is that of
-    the surface that is seen, however the Gaussians are laid out; along silhouettes it mixes both sides.
+    the displacements of the Gaussians $i$ that pixel $p$ shows, blended as their colours are. So it is that
+    of the surface that is seen, however the Gaussians are laid out; along silhouettes it mixes both sides.
 
     Args:
         field: Fields with one batch axis.
