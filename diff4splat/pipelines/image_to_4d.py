@@ -1,7 +1,6 @@
 """Image, camera path and prompt to a deformable Gaussian field: the pipeline, composed of given parts."""
 
 import json
-import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -29,7 +28,7 @@ STAGES = ("prepare image", "generate video", "reconstruct scene")
 ProgressCallback = Callable[[str, int, int], None]
 """Called as `callback(stage, done, total)`: with `done` 0 when a stage begins, then after each step of it."""
 
-_FIRST_FRAME_SHARE = 0.75
+_FIRST_FRAME_SHARE = 0.8
 
 
 @runtime_checkable
@@ -43,8 +42,9 @@ class Reconstructor(Protocol):
         *,
         image: Float[Tensor, "batch rgb=3 height width"] | None = None,
         times: Float[Tensor, " time"] | None = None,
+        max_gaussians: int | None = None,
     ) -> DeformableGaussianField:
-        """Batched field in the frame of the first camera."""
+        """Batched field in the frame of the first camera, of at most `max_gaussians` for the first frame."""
         ...
 
 
@@ -70,8 +70,8 @@ class Diff4SplatPipeline:
         width: Width of the generated clip, pixels.
         num_steps: Sampling steps of the video model.
         guidance: Guidance schedule of the video model; its own default when omitted.
-        num_gaussians: Gaussian budget; the least important are dropped beyond it. It also bounds the detail
-            copy of the image, so that the photograph itself fits. None keeps all.
+        num_gaussians: Gaussian budget. Most of it goes to the photograph, whose plain areas share Gaussians;
+            the least important are dropped beyond it. None keeps all, one per pixel of the detail copy.
         min_opacity: Gaussians fainter than this are dropped (tau in the paper).
         detail_size: Longest side of the copy of the image that `ldrm` takes fine detail from, pixels.
         provenance: JSON values about the model, copied to the metadata of every field; the names of the two
@@ -182,7 +182,7 @@ class Diff4SplatPipeline:
             image,
             height=self.height,
             width=self.width,
-            detail_size=_affordable_detail(detail_size, num_gaussians, self.height, self.width),
+            detail_size=detail_size,
             background=background,
         )
         first_frame = prepared.image[None].to(self.device, self.dtype)
@@ -202,7 +202,9 @@ class Diff4SplatPipeline:
         )
 
         report(reconstruct, 0, 1)
-        field = _without_batch_axis(self.ldrm(latents, batched, image=detail))
+        # The first frame's share leaves room for what only later frames show.
+        budget = None if num_gaussians is None else max(1, int(_FIRST_FRAME_SHARE * num_gaussians))
+        field = _without_batch_axis(self.ldrm(latents, batched, image=detail, max_gaussians=budget))
         field = field.prune(self.min_opacity)
         if field.canonical.num_gaussians == 0:
             raise ValueError(f"min_opacity={self.min_opacity} leaves no Gaussian of this scene.")
@@ -357,14 +359,6 @@ def _check_count(name: str, value: object) -> None:
         raise TypeError(f"{name} must be an integer, got {type(value).__name__}.")
     if value < 1:
         raise ValueError(f"{name} must be at least 1, got {value}.")
-
-
-def _affordable_detail(detail_size: int, num_gaussians: int | None, height: int, width: int) -> int:
-    """Longest side at which one Gaussian per pixel leaves a share of the budget for what is seen later."""
-    if num_gaussians is None:
-        return detail_size
-    scale = math.sqrt(_FIRST_FRAME_SHARE * num_gaussians / (height * width))
-    return min(detail_size, int(scale * max(height, width)))
 
 
 def _no_progress(stage: str, done: int, total: int) -> None:

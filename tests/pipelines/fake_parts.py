@@ -71,9 +71,12 @@ class FakeReconstructor:
         *,
         image: Tensor | None = None,
         times: Tensor | None = None,
+        max_gaussians: int | None = None,
     ) -> DeformableGaussianField:
         assert image is not None
-        self.calls.append({"latents": latents, "cameras": cameras, "image": image})
+        self.calls.append(
+            {"latents": latents, "cameras": cameras, "image": image, "max_gaussians": max_gaussians}
+        )
         height, width = image.shape[-2:]
         y, x = torch.meshgrid(torch.linspace(-2, 2, height), torch.linspace(-2, 2, width), indexing="ij")
         means = torch.stack([x, y, torch.full_like(x, 3.0)], dim=-1).reshape(1, -1, 3)

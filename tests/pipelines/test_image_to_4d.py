@@ -105,12 +105,13 @@ def test_faint_gaussians_are_dropped_and_the_budget_is_kept() -> None:
     assert fake_pipeline(num_gaussians=101)(IMAGE).num_gaussians == 101
 
 
-@pytest.mark.parametrize(("budget", "side"), [(100, 24), (1000, 27), (4000, 54), (10**6, 71)])
-def test_detail_leaves_a_quarter_of_the_budget(budget: int, side: int) -> None:
-    """One Gaussian per pixel of the copy takes at most three quarters, unless the clip is larger."""
-    pipe = fake_pipeline()
-    pipe(IMAGE, num_gaussians=budget)
-    assert pipe.ldrm.calls[0]["image"].shape == (1, 3, side, side)
+@pytest.mark.parametrize(("budget", "share"), [(1, 1), (100, 80), (1001, 800), (None, None)])
+def test_most_of_the_budget_goes_to_the_photograph(budget: int | None, share: int | None) -> None:
+    """The photograph arrives whole; how many Gaussians it may take is told beside it."""
+    pipe = fake_pipeline(num_gaussians=budget)
+    pipe(IMAGE)
+    assert pipe.ldrm.calls[0]["image"].shape == (1, 3, 71, 71)
+    assert pipe.ldrm.calls[0]["max_gaussians"] == share
 
 
 def test_nothing_left_is_said() -> None:
