@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from diff4splat.cameras import Cameras
 from diff4splat.cameras.latent_rays import latent_rays
-from diff4splat.gaussians import DeformableGaussianField
+from diff4splat.gaussians import DeformableGaussianField, Gaussians
 from diff4splat.hub import HubModule
-from diff4splat.models.assembly import assemble_field
+from diff4splat.models.assembly import assemble_field, map_depth
+from diff4splat.models.backdrop import append_static, backdrop_gaussians
 from diff4splat.models.heads import DeformationHead, GaussianHead
 from diff4splat.models.layout import Layout, adaptive_layout, pixel_layout
 from diff4splat.models.tokens import LatentPoseTokens
@@ -64,6 +65,10 @@ class LDRM(HubModule):
         motion_width: Channels of the deformation head.
         pixel_stride: Pixels of the clip per side of a Gaussian (paper: 1); the first frame may be laid out
             finer.
+        temporal_context: Latent frames on either side whose latents are joined to each place, so that a token
+            sees change by itself (paper: 0).
+        backdrop_cells: Gaussians per side of the backdrop behind the scene, see `backdrop_gaussians`; 0 for
+            none (paper).
         every_frame: Whether all pixel frames carry Gaussians (paper) or only the last of each latent frame.
 
     Raises:
@@ -85,6 +90,8 @@ class LDRM(HubModule):
         pixel_width: int = 24,
         motion_width: int = 48,
         pixel_stride: int = 2,
+        temporal_context: int = 0,
+        backdrop_cells: int = 0,
         every_frame: bool = False,
     ) -> None:
         super().__init__()
@@ -94,6 +101,8 @@ class LDRM(HubModule):
         self.patch_size = patch_size
         self.head_dim = dim // num_heads
         self.pixel_stride = pixel_stride
+        self.temporal_context = temporal_context
+        self.backdrop_cells = backdrop_cells
         self.every_frame = every_frame
         if spatial_stride % pixel_stride:
             raise ValueError(f"pixel_stride must divide spatial_stride={spatial_stride}, got {pixel_stride}.")
@@ -103,7 +112,8 @@ class LDRM(HubModule):
                 "spatial_stride * patch_size / pixel_stride must be a multiple of 4, "
                 f"got {spatial_stride} * {patch_size} / {pixel_stride}."
             )
-        self.tokens = LatentPoseTokens(latent_channels, 6 * temporal_stride, embed_dim, patch_size, dim)
+        seen_channels = latent_channels * (1 + 2 * temporal_context)
+        self.tokens = LatentPoseTokens(seen_channels, 6 * temporal_stride, embed_dim, patch_size, dim)
         self.blocks = nn.ModuleList(
             [
                 TransformerBlock(dim, num_heads=num_heads, num_key_value_heads=num_key_value_heads)
@@ -163,7 +173,7 @@ class LDRM(HubModule):
         deformation = self.deform(features, every)
         start = self.deform(features, torch.zeros_like(every[:, :1]))
         with torch.autocast(latents.device.type, enabled=False):
-            return assemble_field(
+            field = assemble_field(
                 features.gaussian_map,
                 deformation,
                 start,
@@ -174,6 +184,9 @@ class LDRM(HubModule):
                 image=image,
                 origin=features.origin,
             )
+            if self.backdrop_cells == 0:
+                return field
+            return append_static(field, self._backdrop(features, cameras.select(slice(0, 1)), image))
 
     def encode(
         self,
@@ -203,7 +216,7 @@ class LDRM(HubModule):
             rays = latent_rays(
                 relative, height=latent_height, width=latent_width, temporal_stride=self.temporal_stride
             )
-        tokens = self.tokens(latents, rays.to(latents.dtype))
+        tokens = self.tokens(self._with_context(latents), rays.to(latents.dtype))
         grid = (num_latents, latent_height // self.patch_size, latent_width // self.patch_size)
         angles = rotary_positions(*grid, self.head_dim, device=latents.device)
         levels = []
@@ -243,6 +256,23 @@ class LDRM(HubModule):
             Channels as in `DeformationHead`.
         """
         return self.deformation_head(features.levels, features.pixels, times, features.frame_times)
+
+    @classmethod
+    def compact(cls) -> "LDRM":
+        """The bundled size: latents of the compact backbone, two processor cores."""
+        return cls(temporal_context=1, backdrop_cells=32)
+
+    def _backdrop(self, features: LDRMFeatures, camera: Cameras, image: Tensor | None) -> Gaussians:
+        first = features.gaussian_map[:, 0]
+        colors = (first[:, 1:4] + 0.5).clamp(0, 1) if image is None else image
+        return backdrop_gaussians(colors, map_depth(first), camera, cells=self.backdrop_cells)
+
+    def _with_context(self, latents: Tensor) -> Tensor:
+        """Each latent with those of its neighbours in time, on channels; the ends repeat."""
+        frames, reach = latents.shape[1], self.temporal_context
+        steps = torch.arange(frames, device=latents.device)
+        near = [latents[:, (steps + offset).clamp(0, frames - 1)] for offset in range(-reach, reach + 1)]
+        return torch.cat(near, dim=2)
 
     def _layout(self, image: Tensor, max_gaussians: int | None) -> Layout:
         sharp = image + self.sharpen(image)

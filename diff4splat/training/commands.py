@@ -144,6 +144,8 @@ class Ldrm:
     """Folder of encoded shards."""
     output: Path = Path("runs/ldrm")
     """Folder of the run; an existing one is continued."""
+    initial: Path | None = None
+    """Trained model to start from; fresh weights when omitted."""
     batch: int = 16
     """Clips per step."""
     loop: Annotated[LoopConfig, tyro.conf.OmitArgPrefixes] = field(
@@ -153,7 +155,7 @@ class Ldrm:
     def run(self) -> None:
         """Train."""
         torch.manual_seed(self.loop.seed)
-        ldrm = LDRM()
+        ldrm = LDRM.compact() if self.initial is None else LDRM.from_pretrained(self.initial)
         run_loop(
             ldrm,
             _Batches(self.clips, self.batch, _CLIP_NAMES, self.loop.seed),

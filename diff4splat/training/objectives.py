@@ -160,29 +160,38 @@ def balanced_motion_loss(
     predicted: Float[Tensor, "batch time map_frame xyz=3 height width"],
     target: Float[Tensor, "batch time map_frame xyz=3 height width"],
     moving: Bool[Tensor, "batch map_frame height width"],
+    *,
+    rest_weight: float = 0.3,
+    softness: float = 0.03,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    r"""Mean end-point error where things move plus that where they rest, so that neither drowns the other.
+    r"""Mean end-point error where things move plus, weighted less, that where they rest.
 
-    $$\mathcal{L} = \frac{1}{|M|} \sum_{i \in M} \lVert \hat x_i - x_i \rVert
-      + \frac{1}{|R|} \sum_{i \in R} \lVert \hat x_i - x_i \rVert$$
+    $$\mathcal{L} = \frac{1}{|M|} \sum_{i \in M} \rho(\hat x_i - x_i)
+      + \lambda \frac{1}{|R|} \sum_{i \in R} \rho(\hat x_i - x_i), \qquad
+      \rho(e) = \sqrt{\lVert e \rVert^2 + \delta^2} - \delta$$
 
-    with $M$ the pixels where `moving` holds and $R$ the others; an empty set contributes nothing.
+    with $M$ the pixels where `moving` holds and $R$ the others; an empty set contributes nothing. Most pixels
+    rest: counted alike, or with a kink at zero, they would hold a fresh model at "no motion" before it can
+    tell movers apart.
 
     Args:
         predicted: Displacement $\hat x$, units of depth; receives gradients.
         target: True displacement $x$, units of depth.
         moving: Pixels on objects that move.
+        rest_weight: $\lambda$.
+        softness: $\delta$, units of depth; errors below it count quadratically.
 
     Returns:
         The loss, and the error on moving pixels over the error of no motion (below 1 is better than none).
     """
-    error = ((predicted - target).square().sum(3) + 1e-6).sqrt()
+    square = (predicted - target).square().sum(3)
+    error = (square + softness**2).sqrt() - softness
     still = target.detach().square().sum(3).sqrt()
     mask = moving[:, None].expand_as(error).float()
     on_movers = (error * mask).sum() / mask.sum().clamp_min(1)
     at_rest = (error * (1 - mask)).sum() / (1 - mask).sum().clamp_min(1)
-    ratio = (error.detach() * mask).sum() / (still * mask).sum().clamp_min(1e-6)
-    return on_movers + at_rest, ratio
+    ratio = (square.detach().sqrt() * mask).sum() / (still * mask).sum().clamp_min(1e-6)
+    return on_movers + rest_weight * at_rest, ratio
 
 
 def on_coarser_grid(
@@ -219,7 +228,7 @@ def reconstruction_losses(
     r"""Direct supervision of the maps: log-depth, its slopes, motion of every pixel, colours of later frames.
 
     $$\mathcal{L} = \overline{|\log d - \log d^*|} + 0.5\, \overline{|\nabla (\log d - \log d^*)|}
-      + 4\, \mathcal{L}_{motion} + 0.5\, \overline{|c - c^*|}$$
+      + 8\, \mathcal{L}_{motion} + 0.5\, \overline{|c - c^*|}$$
 
     The latents are disturbed with noise, so that the model bears with generated ones. Where a Gaussian stands
     for several pixels, the truth is read at one of them, the same offset for the whole batch, drawn anew each
@@ -260,7 +269,7 @@ def reconstruction_losses(
     later = F.avg_pool2d((clips["video"][:, 4::4].float() / 255).flatten(0, 1), ldrm.pixel_stride)
     colors = features.gaussian_map[:, 1:, 1:4] + 0.5
     color_loss = (colors.flatten(0, 1) - later).abs().mean()
-    loss = depth_loss + 0.5 * slopes + 4.0 * motion_loss + 0.5 * color_loss
+    loss = depth_loss + 0.5 * slopes + 8.0 * motion_loss + 0.5 * color_loss
     return {
         "loss": loss,
         "depth": depth_loss.detach(),
