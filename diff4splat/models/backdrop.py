@@ -36,7 +36,7 @@ def backdrop_gaussians(
     """Large static Gaussians behind and around what the first camera sees.
 
     They lie behind the farthest surface nearby and carry the colours of the far parts of the neighbourhood,
-    continued outwards from the border. A view that uncovers a place which no frame shows meets a blurred guess
+    continued outwards from the border. A view that uncovers a place no frame shows meets a blurred guess
     instead of nothing.
 
     Args:

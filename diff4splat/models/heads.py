@@ -138,6 +138,8 @@ class DeformationHead(nn.Module):
         self.fusions = nn.ModuleList([_ResidualConv(width) for _ in self.scales])
         self.pixel_features = nn.Conv2d(pixel_width, width // 2, 1)
         self.fused_features = nn.Conv2d(width, width // 2, 1)
+        # Without the norm these features can fall silent while the output is still near zero, and stay so.
+        self.output_norm = nn.GroupNorm(1, width // 2)
         self.output = nn.Conv2d(width // 2, self.num_channels, 1)
         for layer in self.modulations:
             nn.init.zeros_(layer.get_parameter("bias"))
@@ -195,7 +197,7 @@ class DeformationHead(nn.Module):
         )
         detail = self.pixel_features(rearrange(pixels, "b f c h w -> (b f) c h w"))
         detail = repeat(detail, "(b f) c h w -> (b t f) c h w", b=batch, t=num_times)
-        maps = _at_least_float32(self.output(F.silu(coarse + detail)))
+        maps = _at_least_float32(self.output(F.silu(self.output_norm(coarse + detail))))
         maps = rearrange(maps, "(b t f) c h w -> b t f c h w", b=batch, t=num_times)
         return maps * rearrange(elapsed, "b t f -> b t f 1 1 1")
 

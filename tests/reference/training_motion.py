@@ -15,15 +15,15 @@ def displacement(depth, row, column, pose, intrinsics, motion_from, motion_to):
     return pose[:3, :3].T @ (moved - world) / depth
 
 
-def balanced_motion_loss(predicted, target, moving):
-    """Mean error on movers plus mean error elsewhere; and error on movers over that of no motion."""
-    errors, still = {True: [], False: []}, []
+def balanced_motion_loss(predicted, target, moving, *, rest_weight=0.3, softness=0.03):
+    """Softened error on movers plus a share of that elsewhere; and error on movers over that of no motion."""
+    soft, plain, still = {True: [], False: []}, [], []
     for b, t, f, h, w in np.ndindex(*predicted[:, :, :, 0].shape):
-        difference = predicted[b, t, f, :, h, w] - target[b, t, f, :, h, w]
-        error = np.sqrt(np.sum(difference**2) + 1e-6)
-        errors[bool(moving[b, f, h, w])].append(error)
+        error = np.linalg.norm(predicted[b, t, f, :, h, w] - target[b, t, f, :, h, w])
+        soft[bool(moving[b, f, h, w])].append(np.sqrt(error**2 + softness**2) - softness)
         if moving[b, f, h, w]:
+            plain.append(error)
             still.append(np.linalg.norm(target[b, t, f, :, h, w]))
-    loss = sum(np.mean(part) for part in errors.values() if part)
-    ratio = sum(errors[True]) / max(sum(still), 1e-6)
-    return loss, ratio
+    weights = {True: 1.0, False: rest_weight}
+    loss = sum(weights[kind] * np.mean(part) for kind, part in soft.items() if part)
+    return loss, sum(plain) / max(sum(still), 1e-6)

@@ -127,14 +127,26 @@ def test_balanced_loss_matches_the_loop() -> None:
     assert (loss.item(), ratio.item()) == pytest.approx(expected, rel=1e-5)
 
 
-def test_balanced_loss_without_movers_is_the_error_at_rest() -> None:
-    predicted = torch.randn(1, 2, 1, 3, 3, 5, requires_grad=True)
+def test_balanced_loss_without_movers_is_a_share_of_the_error_at_rest() -> None:
+    predicted = (30 * torch.randn(1, 2, 1, 3, 3, 5)).requires_grad_()
     target = torch.zeros(1, 2, 1, 3, 3, 5)
-    loss, ratio = balanced_motion_loss(predicted, target, torch.zeros(1, 1, 3, 5, dtype=torch.bool))
-    assert loss.item() == pytest.approx(predicted.norm(dim=3).mean().item(), rel=1e-3)
+    moving = torch.zeros(1, 1, 3, 5, dtype=torch.bool)
+    loss, ratio = balanced_motion_loss(predicted, target, moving, rest_weight=0.4)
+    assert loss.item() == pytest.approx(0.4 * predicted.norm(dim=3).mean().item(), rel=1e-2)
     assert ratio.item() == 0
     loss.backward()
     assert torch.isfinite(predicted.grad).all()
+
+
+def test_a_guess_that_points_the_right_way_pays_even_when_everything_makes_it() -> None:
+    """A model that cannot yet tell movers apart must not be held at zero by the pixels at rest."""
+    target = torch.zeros(1, 1, 1, 3, 3, 5)
+    moving = torch.zeros(1, 1, 3, 5, dtype=torch.bool)
+    moving[..., 0, 0] = True
+    target[0, 0, 0, 0, 0, 0] = 0.2
+    guess = torch.zeros_like(target)
+    guess[:, :, :, 0] = 0.02
+    assert balanced_motion_loss(guess, target, moving)[0] < balanced_motion_loss(0 * guess, target, moving)[0]
 
 
 def check_gradients(module: torch.nn.Module, *, without: tuple[str, ...] = ()) -> None:

@@ -252,7 +252,8 @@ def sample_texture(
     )
     starts = (sizes**2).cumsum(0, dtype=torch.int32) - sizes**2
     # A camera outside the room has hits behind it: their footprint is negative, their colour arbitrary.
-    level = torch.log2(footprint.clamp_min(1e-6) * size).round_().clamp_(0, last_level).to(torch.int32).flatten()
+    footprint = footprint.clamp_min(1e-6)
+    level = torch.log2(footprint * size).round_().clamp_(0, last_level).to(torch.int32).flatten()
     side = sizes.index_select(0, level).view(u.shape)
     base = texture * atlas.texels.shape[2] + starts.index_select(0, level).view(u.shape)
     x, y = u * side - 0.5, v * side - 0.5
