@@ -1,0 +1,86 @@
+import dataclasses
+
+import pytest
+import torch
+from models.parts import latents, path, small_ldrm
+
+from diff4splat.gaussians import DeformableGaussianField
+from diff4splat.geometry import project
+from diff4splat.models.backdrop import append_static, backdrop_gaussians
+from diff4splat.rendering import render
+
+
+def scene(height: int = 26, width: int = 34) -> tuple[torch.Tensor, torch.Tensor]:
+    """A red block at depth 2 before a green wall at depth 7."""
+    image = torch.zeros(2, 3, height, width, dtype=torch.float64)
+    image[:, 1] = 0.6
+    image[..., 8:18, 10:24] = torch.tensor([0.9, 0.1, 0.1], dtype=torch.float64)[:, None, None]
+    depth = torch.full((2, height, width), 7.0, dtype=torch.float64)
+    depth[..., 8:18, 10:24] = 2.0
+    return image, depth
+
+
+def test_backdrop_lies_behind_everything_and_reaches_beyond_the_borders() -> None:
+    image, depth = scene()
+    camera = path(2, 1, 26, 34)
+    backdrop = backdrop_gaussians(image, depth, camera, cells=8)
+    assert backdrop.num_gaussians == 16 * 16
+    pixels, distance = project(backdrop.means, camera.camera_to_world[:, 0], camera.intrinsics[:, 0])
+    behind_the_block = (distance < 1.15 * 7 - 1e-9).double().mean()
+    assert (distance >= 1.15 * 2 - 1e-9).all() and behind_the_block < 0.05, "the wall is near any place but its middle"
+    assert pixels[..., 0].min() < -0.4 * 34 and pixels[..., 0].max() > 1.4 * 34
+    assert pixels[..., 1].min() < -0.4 * 26 and pixels[..., 1].max() > 1.4 * 26
+
+
+def test_backdrop_takes_the_colour_of_what_is_far() -> None:
+    """Behind the red block the wall goes on; a plain blur of the image would be reddish there."""
+    image, depth = scene()
+    backdrop = backdrop_gaussians(image, depth, path(2, 1, 26, 34), cells=8)
+    colors = backdrop.harmonics[..., 0, :] * 0.28209479177387814 + 0.5
+    assert (colors[..., 1] > 0.5).all() and (colors[..., 0] < 0.15).all()
+
+
+def test_backdrop_leaves_no_holes_where_nothing_else_is() -> None:
+    image, depth = scene()
+    camera = path(2, 1, 26, 34)
+    backdrop = backdrop_gaussians(image, depth, camera, cells=8)
+    pose = camera.camera_to_world.clone()
+    pose[..., :3, 3] += 0.8
+    moved = dataclasses.replace(camera, camera_to_world=pose)
+    assert render(backdrop, moved, backend="reference").alpha.min() > 0.9
+
+
+def test_backdrop_has_no_gradient_and_refuses_no_cells() -> None:
+    image, depth = scene()
+    backdrop = backdrop_gaussians(image, depth.requires_grad_(), path(2, 1, 26, 34), cells=3)
+    assert not backdrop.means.requires_grad
+    with pytest.raises(ValueError, match="cells must be at least 1, got 0"):
+        backdrop_gaussians(image, depth, path(2, 1, 26, 34), cells=0)
+
+
+def test_appended_gaussians_rest_and_leave_the_others_as_they_are() -> None:
+    ldrm = small_ldrm()
+    arguments = (latents(1, 2, 3, 4, 4), path(1, 5, 32, 32))
+    with torch.no_grad():
+        field = ldrm(*arguments)
+        larger = small_ldrm(backdrop_cells=4)(*arguments)
+    count = field.num_gaussians
+    assert isinstance(larger, DeformableGaussianField)
+    assert larger.num_gaussians == count + 8 * 8
+    torch.testing.assert_close(larger.canonical.means[:, :count], field.canonical.means)
+    assert (larger.delta_means[:, :, count:] == 0).all() and (larger.delta_scales[:, :, count:] == 0).all()
+    identity = torch.tensor([1.0, 0.0, 0.0, 0.0], dtype=torch.float64)
+    assert (larger.delta_quaternions[:, :, count:] == identity).all()
+    again = append_static(field, larger.canonical.select(slice(count, None)))
+    torch.testing.assert_close(again.canonical.means, larger.canonical.means)
+
+
+def test_tokens_with_temporal_context_see_the_neighbours() -> None:
+    ldrm = small_ldrm(temporal_context=1)
+    values = latents(1, 3, 3, 4, 4)
+    joined = ldrm._with_context(values)
+    assert torch.equal(joined[:, 1], values[:, [0, 1, 2]].flatten(1, 2))
+    assert torch.equal(joined[:, 0], values[:, [0, 0, 1]].flatten(1, 2))
+    assert torch.equal(joined[:, 2], values[:, [1, 2, 2]].flatten(1, 2))
+    with torch.no_grad():
+        assert ldrm(values, path(1, 9, 32, 32)).num_gaussians > 0
