@@ -57,14 +57,14 @@ class Modulation(nn.Module):
         super().__init__()
         self.table = nn.Parameter(torch.zeros(6, dim))
 
-    def forward(self, shared: Float[Tensor, "batch token six_dim"]) -> tuple[Tensor, ...]:
+    def forward(self, shared: Float[Tensor, "batch group six_dim"]) -> tuple[Tensor, ...]:
         """The six vectors of this block.
 
         Args:
             shared: The six vectors that all blocks get, one after another.
 
         Returns:
-            Shift, scale and gate of attention, then of the feed-forward layer, each `batch token dim`.
+            Shift, scale and gate of attention, then of the feed-forward layer, each `batch group dim`.
         """
         vectors = rearrange(shared, "b n (six d) -> six b n d", six=6) + self.table[:, None, None]
         return vectors.unbind(0)
@@ -116,7 +116,7 @@ class TransformerBlock(nn.Module):
         *,
         angles: Float[Tensor, "token half"] | None = None,
         mask: Bool[Tensor, "batch token"] | None = None,
-        condition: Float[Tensor, "batch token six_dim"] | None = None,
+        condition: Float[Tensor, "batch group six_dim"] | None = None,
         context: Float[Tensor, "batch word context_dim"] | None = None,
         context_mask: Bool[Tensor, "batch word"] | None = None,
     ) -> Float[Tensor, "batch token dim"]:
@@ -126,7 +126,8 @@ class TransformerBlock(nn.Module):
             tokens: The sequence.
             angles: Rotary positions, radians.
             mask: Tokens that self-attention may read; all when omitted.
-            condition: Shared modulation, six vectors per token; needed when `modulated`.
+            condition: Shared modulation, six vectors per run of tokens; the runs are equal, for instance the
+                frames of a video. Needed when `modulated`.
             context: Words to read; needed when built with `context_dim`.
             context_mask: Words that may be read.
 
@@ -134,21 +135,38 @@ class TransformerBlock(nn.Module):
             The sequence, same shape.
 
         Raises:
-            ValueError: If a condition or context that the block was built for is missing.
+            ValueError: If a condition or context that the block was built for is missing, or the tokens do
+                not divide into the runs of the condition.
         """
         if self.modulation is None:
             tokens = tokens + self.attention(self.attention_norm(tokens), angles, mask)
         else:
             if condition is None:
                 raise ValueError("condition is needed: the block was built with modulated=True.")
+            if tokens.shape[1] % condition.shape[1]:
+                raise ValueError(
+                    f"condition must have as many groups as divide the {tokens.shape[1]} tokens, "
+                    f"got {condition.shape[1]}."
+                )
             shift, scale, gate, shift_ff, scale_ff, gate_ff = self.modulation(condition)
-            modulated = self.attention_norm(tokens) * (1 + scale) + shift
-            tokens = tokens + gate * self.attention(modulated, angles, mask)
+            modulated = _add(_multiply(self.attention_norm(tokens), 1 + scale), shift)
+            tokens = tokens + _multiply(self.attention(modulated, angles, mask), gate)
         if self.context_attention is not None and self.context_norm is not None:
             if context is None:
                 raise ValueError("context is needed: the block was built with context_dim.")
             tokens = tokens + self.context_attention(self.context_norm(tokens), context, context_mask)
         if self.modulation is None:
             return tokens + self.feed_forward(self.feed_forward_norm(tokens))
-        modulated = self.feed_forward_norm(tokens) * (1 + scale_ff) + shift_ff
-        return tokens + gate_ff * self.feed_forward(modulated)
+        modulated = _add(_multiply(self.feed_forward_norm(tokens), 1 + scale_ff), shift_ff)
+        return tokens + _multiply(self.feed_forward(modulated), gate_ff)
+
+
+def _multiply(tokens: Tensor, factors: Tensor) -> Tensor:
+    """Tokens times the factor of their group, without writing the factors out per token."""
+    grouped = rearrange(tokens, "b (g n) d -> b g n d", g=factors.shape[1])
+    return rearrange(grouped * factors[:, :, None], "b g n d -> b (g n) d")
+
+
+def _add(tokens: Tensor, terms: Tensor) -> Tensor:
+    grouped = rearrange(tokens, "b (g n) d -> b g n d", g=terms.shape[1])
+    return rearrange(grouped + terms[:, :, None], "b g n d -> b (g n) d")

@@ -101,3 +101,16 @@ def test_hidden_width_is_eight_thirds_rounded_up() -> None:
     assert TransformerBlock(12, num_heads=2).feed_forward.output.in_features == 32
     assert TransformerBlock(96, num_heads=2).feed_forward.output.in_features == 256
     assert TransformerBlock(97, num_heads=1).feed_forward.output.in_features == 288
+
+
+def test_condition_of_a_run_is_that_of_each_of_its_tokens() -> None:
+    block = TransformerBlock(16, num_heads=2, modulated=True).double()
+    with torch.no_grad():
+        block.modulation.table += torch.randn(6, 16, dtype=torch.float64)
+    tokens = torch.randn(2, 15, 16, dtype=torch.float64)
+    runs = torch.randn(2, 3, 96, dtype=torch.float64)
+    torch.testing.assert_close(
+        block(tokens, condition=runs), block(tokens, condition=runs.repeat_interleave(5, dim=1))
+    )
+    with pytest.raises(ValueError, match="divide the 15 tokens, got 4"):
+        block(tokens, condition=torch.randn(2, 4, 96, dtype=torch.float64))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange, repeat
+from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -137,7 +137,7 @@ class CompactDiT(HubModule):
         known = latents[:, :1].expand_as(latents)
         tokens = self.latent_tokens(self._patchify(torch.cat((latents, known), dim=2)))
         tokens = tokens + self.pose_tokens(self._patchify(rays).to(tokens.dtype))
-        condition = self._condition(time, num_frames, grid[1] * grid[2])
+        condition = self._condition(time, num_frames)
         angles = rotary_positions(*grid, self.head_dim, device=latents.device)
         for block in self.blocks:
             tokens = block(tokens, angles=angles, condition=condition, context=words, context_mask=mask)
@@ -168,9 +168,8 @@ class CompactDiT(HubModule):
     def _patchify(self, maps: Tensor) -> Tensor:
         return rearrange(maps, "b f c (h p) (w q) -> b (f h w) (c p q)", p=self.patch_size, q=self.patch_size)
 
-    def _condition(self, time: Tensor, num_frames: int, tokens_per_frame: int) -> Tensor:
+    def _condition(self, time: Tensor, num_frames: int) -> Tensor:
+        """Modulation of each frame: the first is known, so its time is zero."""
         levels = torch.stack((torch.zeros_like(time), time), dim=1)
         codes = self.shared_modulation(self.time(sinusoidal_embedding(levels, self.dim)))
-        first = repeat(codes[:, 0], "b d -> b n d", n=tokens_per_frame)
-        others = repeat(codes[:, 1], "b d -> b n d", n=(num_frames - 1) * tokens_per_frame)
-        return torch.cat((first, others), dim=1)
+        return torch.cat((codes[:, :1], codes[:, 1:].expand(-1, num_frames - 1, -1)), dim=1)
