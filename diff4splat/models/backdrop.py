@@ -26,7 +26,7 @@ _OPACITY = 0.97
 
 def backdrop_gaussians(
     image: Float[Tensor, "batch rgb=3 height width"],
-    depth: Float[Tensor, "batch height width"],
+    depth: Float[Tensor, "batch map_height map_width"],
     cameras: Cameras,
     *,
     cells: int = 32,
