@@ -51,6 +51,7 @@ def path(tmp_path_factory, field) -> Path:
 def page(browser, path):
     page = browser.open(path)
     page.evaluate("diff4splat.ready")
+    page.evaluate("diff4splat.setQuality(1)")  # a slow machine must not change the size of the picture
     yield page
     page.close()
 
@@ -256,6 +257,13 @@ def test_two_fingers_pinch_and_pan(page):
     nearer = page.canvas()
     assert psnr(before, nearer) < 30
     assert page.complaints() == []
+
+
+@pytest.mark.browser
+def test_quality_is_pixels_drawn_per_pixel_shown(page):
+    sharp = page.canvas().shape
+    page.evaluate("diff4splat.setQuality(0.5)")
+    assert page.canvas().shape == (round(sharp[0] / 2), round(sharp[1] / 2), 3)
 
 
 @pytest.mark.browser

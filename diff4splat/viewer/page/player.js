@@ -17,6 +17,7 @@ class Player {
     this.showDepth = false;
     this.exact = false; // canvas pixels are camera pixels, for `setCamera`
     this.quality = 1;
+    this.adapts = true;
     this.camera = pathCamera(scene.cameras, 0);
     this.playing = !matchMedia("(prefers-reduced-motion: reduce)").matches;
     this.held = new Set();
@@ -177,6 +178,7 @@ class Player {
 
   /** Draws fewer pixels on a device that cannot keep up. */
   adapt(elapsed) {
+    if (!this.adapts) return;
     this.pace = 0.9 * (this.pace ?? 1 / 60) + 0.1 * elapsed;
     if (this.pace > 1 / 20 && this.quality > 0.5) {
       this.quality *= 0.8;
@@ -371,6 +373,13 @@ window.diff4splat = {
   async setView(view) {
     const player = await ready;
     player.setShowDepth(view === "depth");
+    player.draw();
+  },
+  /** Canvas pixels per screen pixel, in (0, 1]; without a number, as many as the device keeps up with. */
+  async setQuality(quality) {
+    const player = await ready;
+    player.adapts = quality === undefined;
+    player.quality = quality ?? 1;
     player.draw();
   },
   async play() {
