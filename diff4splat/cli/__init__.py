@@ -107,6 +107,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[0] not in COMMANDS:
         _complain(f"COMMAND must be one of {', '.join(COMMANDS)}, got {words[0]!r}; see diff4splat --help")
         return USER_ERROR
+    if "OMP_WAIT_POLICY" not in os.environ:
+        # Threads that wait by spinning make a run many times slower where another program is busy.
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     with _termination_as_exit():
         try:
             return _run(words[0], words[1:], quiet=quiet)

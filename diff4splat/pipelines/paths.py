@@ -164,26 +164,14 @@ def render_path(
     )
 
 
-def depth_video(
-    film: Rendering, *, min_alpha: float = 0.5, frames_per_call: int = 4
-) -> Float[Tensor, "frame rgb=3 height width"]:
+def depth_video(film: Rendering, *, min_alpha: float = 0.5) -> Float[Tensor, "frame rgb=3 height width"]:
     """Depth of a rendered path as colours that mean the same in every frame: near is bright.
 
     Args:
         film: One rendered path without batch axes.
         min_alpha: Pixels covered less than this are black.
-        frames_per_call: Frames coloured at once; fewer take less memory.
 
     Returns:
         sRGB in [0, 1], not differentiable.
     """
-    depth, solid = film.depth[:, 0], film.alpha[:, 0] > min_alpha
-    visible = depth[solid & (depth > 0)]
-    if visible.numel() == 0:
-        return torch.zeros_like(film.color)
-    sample = visible[:: max(1, visible.numel() // 1_000_000)].float()
-    near, far = (float(value) for value in torch.quantile(sample, sample.new_tensor([0.01, 0.99])))
-    if not near < far:
-        near, far = 0.99 * near, 1.01 * far
-    groups = zip(depth.split(frames_per_call), solid.split(frames_per_call), strict=True)
-    return torch.cat([depth_to_color(part, near=near, far=far, mask=mask) for part, mask in groups])
+    return depth_to_color(film.depth[:, 0], mask=film.alpha[:, 0] > min_alpha)

@@ -176,12 +176,6 @@ def test_depth_video_is_brighter_where_near_and_black_where_empty() -> None:
     assert (video[..., 10] == 0).all()
 
 
-def test_depth_video_does_not_depend_on_the_groups() -> None:
-    depth = 1 + torch.rand(7, 5, 11, generator=torch.Generator().manual_seed(0))
-    film = film_of(depth, torch.ones_like(depth))
-    torch.testing.assert_close(depth_video(film, frames_per_call=1), depth_video(film, frames_per_call=7))
-
-
 def test_depth_video_of_a_flat_and_of_an_empty_scene() -> None:
     ones = torch.ones(2, 5, 7)
     flat = depth_video(film_of(3 * ones, ones))
