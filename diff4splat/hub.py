@@ -9,22 +9,21 @@ import hashlib
 import inspect
 import json
 import os
-import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from diff4splat.files import atomic_path, read_safetensors
 
 __all__ = [
     "HubModule",
     "list_bundled",
     "load_state",
     "read_config",
-    "read_safetensors",
     "resolve_pretrained",
     "save_module",
     "weights_hash",
@@ -166,10 +165,12 @@ def save_module(
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / WEIGHTS_NAME, lambda path: save_file(stored, path, metadata={"format": "pt"}))
+    with atomic_path(folder / WEIGHTS_NAME) as path:
+        save_file(stored, path, metadata={"format": "pt"})
     header = {} if class_name is None else {_CLASS_KEY: class_name}
     text = json.dumps({**header, **config, _HASH_KEY: _sha256(folder / WEIGHTS_NAME)}, indent=2) + "\n"
-    _replace(folder / CONFIG_NAME, lambda path: path.write_text(text, encoding="utf-8"))
+    with atomic_path(folder / CONFIG_NAME) as path:
+        path.write_text(text, encoding="utf-8")
 
 
 def load_state(
@@ -198,43 +199,6 @@ def load_state(
         listed = "\n  ".join(problems)
         raise ValueError(f"{source} does not fit {type(module).__name__}:\n  {listed}")
     module.load_state_dict(dict(state), strict=True)
-
-
-def read_safetensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """Tensors of a safetensors file, which unlike a pickle cannot run code.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Tensors by name, on the CPU.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is a pickle or torch archive, or is truncated or inconsistent.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist or is not a file.")
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        start = file.read(8)
-        length = int.from_bytes(start, "little")
-        brace = file.read(1)
-    if start.startswith(b"PK\x03\x04") or (start[:1] == b"\x80" and brace != b"{"):
-        raise ValueError(
-            f"{path} is a pickle or torch archive; only safetensors files are read, as they run no code."
-        )
-    if size < 8 or length > size - 8:
-        raise ValueError(
-            f"{path} is truncated or no safetensors file: {size} bytes, header of {length} announced."
-        )
-    if brace != b"{":
-        raise ValueError(f"{path} is no safetensors file: its header is not JSON.")
-    try:
-        return load_file(path)
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise ValueError(f"{path} is truncated or damaged: {error}.") from error
 
 
 def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
@@ -324,7 +288,7 @@ def weights_hash(folder: str | os.PathLike[str]) -> str:
         FileNotFoundError: If there is no safetensors file.
     """
     folder = Path(folder)
-    files = sorted(folder.rglob("*.safetensors"), key=lambda path: path.relative_to(folder).as_posix())
+    files = sorted(folder.rglob("[!.]*.safetensors"), key=lambda path: path.relative_to(folder).as_posix())
     if not files:
         raise FileNotFoundError(f"{folder} holds no safetensors file.")
     lines = "".join(f"{_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files)
@@ -373,16 +337,6 @@ def _build(cls: type[_Module], config: Mapping[str, Any], source: Path) -> _Modu
             return cls(**config)
         except (TypeError, ValueError, RuntimeError) as error:
             raise ValueError(f"{source} does not build a {cls.__name__}: {error}") from error
-
-
-def _replace(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write a file beside its destination, then move it there in one step."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _sha256(path: Path) -> str:

@@ -18,12 +18,12 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from diff4splat import hub
+from diff4splat.files import read_safetensors
 from diff4splat.hub import (
     HubModule,
     list_bundled,
     load_state,
     read_config,
-    read_safetensors,
     resolve_pretrained,
     save_module,
     weights_hash,
@@ -424,6 +424,7 @@ CLIENT = """
 import json, sys
 from pathlib import Path
 from torch import nn
+from diff4splat.files import read_safetensors
 from diff4splat.hub import HubModule, resolve_pretrained
 
 class Part(HubModule):

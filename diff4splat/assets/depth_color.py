@@ -37,8 +37,9 @@ def depth_to_color(
     $$v = \frac{1/z - 1/z_f}{1/z_n - 1/z_f},$$
 
     with $z$ = `depth`, $z_n$ = `near` and $z_f$ = `far`, so that near structure gets most of the colours.
-    Colours follow a path in OKLCh whose lightness is linear in $v$, in 4096 steps. The limits hold for everything passed in
-    one call: pass a whole clip, not its frames, and colours keep their meaning over time.
+    Colours follow a path in OKLCh whose lightness is linear in $v$, in 4096 steps. The limits hold
+    for everything passed in one call: pass a whole clip, not its frames, and colours keep their meaning over
+    time.
 
     Args:
         depth: z-depth, scene units; values that are not finite or not above 0 count as nothing.

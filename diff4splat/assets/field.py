@@ -17,8 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from diff4splat.assets.atomic import atomic_path
 from diff4splat.cameras import Cameras
+from diff4splat.files import atomic_path
 from diff4splat.gaussians import DeformableGaussianField, Gaussians
 
 __all__ = ["load_field", "load_field_cameras", "read_field_header", "save_field"]

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diff4splat.assets.atomic import atomic_path
+from diff4splat.files import atomic_path
 from diff4splat.gaussians import Gaussians
 
 __all__ = ["load_ply", "save_ply"]

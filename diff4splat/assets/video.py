@@ -11,7 +11,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from diff4splat.assets.atomic import atomic_path
+from diff4splat.files import atomic_path
 
 __all__ = ["load_video", "save_video"]
 

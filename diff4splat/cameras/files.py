@@ -14,8 +14,6 @@ World coordinates are never changed: only camera axes are converted.
 import io
 import json
 import math
-import os
-import uuid
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -26,6 +24,7 @@ import numpy as np
 import torch
 
 from diff4splat.cameras.cameras import Cameras
+from diff4splat.files import atomic_path
 
 __all__ = ["load_cameras", "save_cameras"]
 
@@ -108,12 +107,8 @@ def save_cameras(cameras: Cameras, path: str | Path, *, format: CameraFormat | N
         content = _write_npz(cameras)
     else:
         raise ValueError(f"format must be json, transforms, realestate10k or npz, got {chosen!r}.")
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
+    with atomic_path(path) as temporary:
         temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 _Read = tuple[np.ndarray, np.ndarray, int, int]

@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from diff4splat.assets import atomic_path
 from diff4splat.evaluation.statistics import Estimate, mean_estimate, ratio_estimate, share_estimate
+from diff4splat.files import atomic_path
 
 __all__ = ["REPORT_FILES", "Measure", "Report", "ReportRow", "make_report"]
 

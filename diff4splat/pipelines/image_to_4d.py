@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from diff4splat.backbones import VideoBackbone, get_backbone
 from diff4splat.cameras import Cameras, trajectory
 from diff4splat.diffusion import ConstantGuidance, Guidance, SampleStep
+from diff4splat.files import atomic_path
 from diff4splat.gaussians import DeformableGaussianField
 from diff4splat.hub import list_bundled, resolve_pretrained, weights_hash
 from diff4splat.pipelines.config import CONFIG_NAME, FORMAT_VERSION, guidance_to_config, read_pipeline_config
@@ -299,7 +300,8 @@ class Diff4SplatPipeline:
             "min_opacity": self.min_opacity,
             "detail_size": self.detail_size,
         }
-        (target / CONFIG_NAME).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        with atomic_path(target / CONFIG_NAME) as path:
+            path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
     def to(self, device: str | torch.device) -> "Diff4SplatPipeline":
         """Move the parts that hold weights to a device.

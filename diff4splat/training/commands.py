@@ -125,7 +125,7 @@ class Latents:
         """Encode the shards that are not encoded yet."""
         vae = CausalVideoVAE.from_pretrained(self.vae).eval()
         for path in tqdm(
-            sorted(self.clips.glob("*.safetensors"))[: self.shards], desc="latents", unit="shard"
+            sorted(self.clips.glob("[!.]*.safetensors"))[: self.shards], desc="latents", unit="shard"
         ):
             target = self.output / path.name
             if target.exists():

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from diff4splat.files import atomic_path
 from diff4splat.hub import HubModule
 
 __all__ = ["LoopConfig", "run_loop"]
@@ -183,9 +183,8 @@ def _save(
         "average": average,
         "generator": generator.get_state(),
     }
-    temporary = folder / f".{_STATE}.{os.getpid()}.tmp"
-    torch.save(state, temporary)
-    os.replace(temporary, folder / _STATE)
+    with atomic_path(folder / _STATE) as temporary:
+        torch.save(state, temporary)
     weights = {n: p.detach().clone() for n, p in module.named_parameters()}
     _load_average(module, average)
     module.save_pretrained(folder / "averaged")

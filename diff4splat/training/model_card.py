@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
+from diff4splat.files import atomic_path
 from diff4splat.hub import weights_hash
 
 __all__ = ["RunFacts", "read_run", "write_model_card"]
@@ -146,7 +147,8 @@ def write_model_card(
     if notes:
         lines += ["## Notes", "", *[f"- {note}" for note in notes], ""]
     path = folder / "README.md"
-    path.write_text("\n".join(lines), encoding="utf-8")
+    with atomic_path(path) as temporary:
+        temporary.write_text("\n".join(lines), encoding="utf-8")
     return path
 
 

@@ -1,7 +1,6 @@
 """Clips on disk: procedural scenes rendered once, in files that training reads many times."""
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from diff4splat.data import ProceduralScenes, sample_cameras, sample_scenes
 from diff4splat.data.novel_views import beside_path
+from diff4splat.files import atomic_path
 
 __all__ = ["ClipShards", "make_clips", "object_motion", "read_shard", "write_shard"]
 
@@ -105,10 +105,9 @@ def write_shard(path: str | Path, clips: dict[str, Tensor], captions: Sequence[s
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     tensors = {name: tensor.contiguous() for name, tensor in clips.items()}
-    save_file(tensors, temporary, metadata={"captions": json.dumps(list(captions))})
-    os.replace(temporary, path)
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={"captions": json.dumps(list(captions))})
 
 
 class ClipShards:
@@ -139,7 +138,7 @@ class ClipShards:
 
     def paths(self) -> list[Path]:
         """The finished shards."""
-        return sorted(self.folder.glob("*.safetensors"))
+        return sorted(self.folder.glob("[!.]*.safetensors"))
 
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], list[str]]]:
         pool: list[tuple[dict[str, Tensor], list[str]]] = []

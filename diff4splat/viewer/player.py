@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from diff4splat.assets import atomic_path
 from diff4splat.assets.depth_color import position_to_color
 from diff4splat.cameras import Cameras
+from diff4splat.files import atomic_path
 from diff4splat.gaussians import DeformableGaussianField, Gaussians
 from diff4splat.geometry import matrix_to_quaternion, project
 from diff4splat.viewer.packing import pack_field

@@ -1,4 +1,4 @@
-"""Writing a file so that a reader never sees half of it."""
+"""Files: written whole or not at all, and tensors read without running code."""
 
 import os
 import secrets
@@ -6,7 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["atomic_path"]
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+__all__ = ["atomic_path", "read_safetensors"]
 
 
 @contextmanager
@@ -54,6 +58,43 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
     if os.name == "posix":  # elsewhere a folder cannot be opened
         _flush(target.parent)
+
+
+def read_safetensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """Tensors of a safetensors file, which unlike a pickle cannot run code.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Tensors by name, on the CPU.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is a pickle or torch archive, or is truncated or inconsistent.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist or is not a file.")
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(8)
+        length = int.from_bytes(start, "little")
+        brace = file.read(1)
+    if start.startswith(b"PK\x03\x04") or (start[:1] == b"\x80" and brace != b"{"):
+        raise ValueError(
+            f"{path} is a pickle or torch archive; only safetensors files are read, as they run no code."
+        )
+    if size < 8 or length > size - 8:
+        raise ValueError(
+            f"{path} is truncated or no safetensors file: {size} bytes, header of {length} announced."
+        )
+    if brace != b"{":
+        raise ValueError(f"{path} is no safetensors file: its header is not JSON.")
+    try:
+        return load_file(path)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise ValueError(f"{path} is truncated or damaged: {error}.") from error
 
 
 def _flush(path: Path) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from diff4splat.assets import atomic_path
+from diff4splat.files import atomic_path
 
 
 def test_failure_leaves_the_old_file_and_nothing_else(tmp_path):
