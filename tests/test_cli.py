@@ -182,6 +182,33 @@ def test_same_seed_same_scene(generate: Run, fake: object, tmp_path: Path) -> No
     assert not torch.equal(scenes[0], scenes[2])
 
 
+def test_background_shows_through_a_transparent_photo(
+    photo: Path, generate: Run, fake: Any, tmp_path: Path
+) -> None:
+    Image.new("RGBA", (31, 31), (0, 0, 0, 0)).save(photo)
+    for name in ("white", "black"):
+        assert generate("--background", name, output=tmp_path / name) == 0
+    colors = [
+        load_field(tmp_path / name / "scene.safetensors").canonical.harmonics for name in ("white", "black")
+    ]
+    assert (colors[0] > colors[1]).all()
+
+
+def test_threads_of_the_command_wait_passively_unless_told_otherwise() -> None:
+    code = "from diff4splat.cli import main; main(['--version'])"
+    code += "; import os; print(os.environ.get('GOMP_SPINCOUNT'))"
+    clean = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    for given, expected in (
+        ({}, "1000"),
+        ({"GOMP_SPINCOUNT": "7"}, "7"),
+        ({"OMP_WAIT_POLICY": "active"}, "None"),
+    ):
+        shown = subprocess.run(
+            [sys.executable, "-c", code], env={**clean, **given}, capture_output=True, text=True
+        )
+        assert shown.stdout.split()[-1] == expected
+
+
 def test_cameras_from_a_file(generate: Run, fake: object, tmp_path: Path) -> None:
     save_cameras(trajectory.upward(4, height=31, width=43), tmp_path / "path.json")
     assert generate("--trajectory", str(tmp_path / "path.json")) == 0

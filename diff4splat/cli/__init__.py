@@ -78,7 +78,7 @@ options for every command:
 
 examples:
   diff4splat generate photo.jpg --output out/
-  diff4splat generate photo.jpg --trajectory forward --prompt "waves roll in" --output out/
+  diff4splat generate photo.jpg --trajectory forward --prompt "the cup moves left" --output out/
   diff4splat render out/scene.safetensors --trajectory orbit --output orbit.mp4
   diff4splat generate --help
 
@@ -95,6 +95,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0 done, 1 a bug, 2 an error in the input, 130 after Ctrl-C, 143 after a request to end.
     """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        # Threads that wait by spinning make a run many times slower where another program is busy.
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug, words = _take_flag(words, "--debug")
     quiet, words = _take_flag(words, "--quiet")
@@ -107,9 +110,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[0] not in COMMANDS:
         _complain(f"COMMAND must be one of {', '.join(COMMANDS)}, got {words[0]!r}; see diff4splat --help")
         return USER_ERROR
-    if "OMP_WAIT_POLICY" not in os.environ:
-        # Threads that wait by spinning make a run many times slower where another program is busy.
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     with _termination_as_exit():
         try:
             return _run(words[0], words[1:], quiet=quiet)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -41,7 +41,7 @@ class Generate:
 
     In use:
       diff4splat generate photo.jpg --output out/
-      diff4splat generate photo.jpg --trajectory forward --prompt "waves roll in" --output out/
+      diff4splat generate photo.jpg --trajectory forward --prompt "the cup moves left" --output out/
       diff4splat generate photo.jpg --trajectory path.json --frames 49 --size 256 --output out/
       diff4splat generate photo.jpg --model user/model --device cuda --seed 7 --output out/
 
@@ -51,7 +51,8 @@ class Generate:
         trajectory: Camera path: spiral, forward, backward, upward, downward, orbit or static, or a file of
             cameras (.json of `diff4splat trajectory`, transforms.json, RealEstate10K .txt, .npz).
         amplitude: How far a named path goes, in scene units; each path has its own default.
-        prompt: What happens in the scene, such as "leaves fall"; any language.
+        prompt: What happens in the scene, such as "the cup moves left"; empty for whatever the model
+            likes. The bundled model knows English sentences of that kind.
         seed: Another number gives another scene; the same one the same scene on the same machine.
         frames: Frames of each video, at least 2.
         size: Height and width of the videos, pixels.
@@ -63,6 +64,7 @@ class Generate:
         guidance: How strongly the prompt pulls; 1 switches guidance off. The model decides when omitted.
         gaussians: Largest number of Gaussians in the scene; fewer render faster. The model decides when
             omitted.
+        background: What shows through where the photograph is transparent: white or black.
     """
 
     photo: Positional[Path]
@@ -79,6 +81,7 @@ class Generate:
     steps: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     guidance: Annotated[float | None, arg(metavar="SCALE", help_behavior_hint="")] = None
     gaussians: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
+    background: Literal["white", "black"] = "white"
 
     def run(self, console: Console) -> None:
         """Generate, render, write, and say what was written."""
@@ -116,6 +119,7 @@ class Generate:
                 guidance=self.guidance,
                 num_gaussians=self.gaussians,
                 detail_size=self.size,
+                background=self.background,
                 callback=console.progress,
             )
             path = path.to(device=field.device, dtype=field.dtype)

@@ -80,7 +80,7 @@ class Diff4SplatPipeline:
 
     Example:
         >>> pipe = Diff4SplatPipeline.from_pretrained("compact")  # doctest: +SKIP
-        >>> field = pipe("photo.jpg", "spiral", prompt="waves roll in")  # doctest: +SKIP
+        >>> field = pipe("photo.jpg", "spiral", prompt="the cup moves left")  # doctest: +SKIP
         >>> field.save("scene.safetensors")  # doctest: +SKIP
     """
 
