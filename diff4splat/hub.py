@@ -184,7 +184,8 @@ def load_state(
         source: Named in errors.
 
     Raises:
-        ValueError: If names are missing or unexpected, or shapes or kinds of type differ; lists every one.
+        ValueError: If names are missing or unexpected, or shapes or kinds of type differ, or values
+            are not finite; lists the first of them.
     """
     own = module.state_dict()
     problems = [f"missing: {name}" for name in own if name not in state]
@@ -195,9 +196,12 @@ def load_state(
             problems.append(f"shape of {name}: expected {tuple(expected.shape)}, got {tuple(got.shape)}")
         elif expected.is_floating_point() != got.is_floating_point():
             problems.append(f"type of {name}: expected {expected.dtype}, got {got.dtype}")
+        elif expected.is_floating_point() and not bool(got.isfinite().all()):
+            problems.append(f"values of {name}: expected finite numbers, got some that are not")
     if problems:
-        listed = "\n  ".join(problems)
-        raise ValueError(f"{source} does not fit {type(module).__name__}:\n  {listed}")
+        listed = "; ".join(problems[:4])
+        more = f"; and {len(problems) - 4} more" if len(problems) > 4 else ""
+        raise ValueError(f"{source} does not fit {type(module).__name__}: {listed}{more}.")
     module.load_state_dict(dict(state), strict=True)
 
 
@@ -256,6 +260,8 @@ def resolve_pretrained(
         folder = _BUNDLED / name
     elif name and Path(name).expanduser().is_dir():
         folder = Path(name).expanduser()
+    elif Path(name).is_file():
+        raise FileNotFoundError(f"a model must be a bundled name, a folder or a Hub id, got the file {name}.")
     elif _is_hub_id(name):
         folder = _fetch(name, revision=revision, local_files_only=local_files_only, subfolder=subfolder)
     else:
@@ -365,8 +371,9 @@ def _fetch(name: str, *, revision: str | None, local_files_only: bool, subfolder
             allow_patterns=[f"{prefix}*.json", f"{prefix}*.safetensors"],
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = " ".join(str(error).split())
         raise FileNotFoundError(
             f"no model {name!r}: it is not bundled (bundled: {list_bundled()}), {Path(name).absolute()} is "
-            f"not a folder, and the Hub {'cache ' if local_files_only else ''}did not give it: {error}"
+            f"not a folder, and the Hub {'cache ' if local_files_only else ''}did not give it: {reason}"
         ) from error
     return Path(folder)

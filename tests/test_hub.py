@@ -181,6 +181,22 @@ def test_config_that_builds_nothing(saved: Path) -> None:
         Affine.from_pretrained(saved)
 
 
+def test_long_lists_of_misfits_are_cut_and_values_must_be_finite(saved: Path) -> None:
+    module = Affine(5)
+    with pytest.raises(ValueError, match="missing: .*; and [0-9]+ more") as caught:
+        load_state(module, {})
+    assert "\n" not in str(caught.value)
+    state = load_file(saved / "model.safetensors")
+    state["first.bias"][2] = torch.inf
+    with pytest.raises(ValueError, match="values of first.bias: expected finite numbers"):
+        load_state(module, state)
+
+
+def test_a_file_is_no_model(saved: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"a bundled name, a folder or a Hub id, got the file"):
+        resolve_pretrained(saved / "model.safetensors")
+
+
 def test_every_misfit_of_the_weights_is_listed(saved: Path) -> None:
     state = load_file(saved / "model.safetensors")
     state["first.bias"] = torch.zeros(4)

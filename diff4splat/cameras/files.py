@@ -31,6 +31,7 @@ __all__ = ["load_cameras", "save_cameras"]
 CameraFormat = Literal["json", "transforms", "realestate10k", "npz"]
 
 _JSON_NAME, _JSON_VERSION = "diff4splat-cameras", 1
+_MAX_SIDE = 65_536
 _OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 _DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
 
@@ -71,7 +72,9 @@ def load_cameras(path: str | Path, *, height: int | None = None, width: int | No
         cameras.validate()
         wanted_height = stored_height if height is None else height
         wanted_width = stored_width if width is None else width
-        return cameras.resize(wanted_height, wanted_width).to(dtype=torch.float32)
+        single = cameras.resize(wanted_height, wanted_width).to(dtype=torch.float32)
+        single.validate()  # numbers beyond the range of float32 have become infinite
+        return single
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -115,7 +118,10 @@ _Read = tuple[np.ndarray, np.ndarray, int, int]
 
 
 def _read_json(path: Path, height: int | None, width: int | None) -> _Read:
-    content = json.loads(path.read_text(encoding="utf-8"))  # JSONDecodeError is a ValueError
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))  # JSONDecodeError is a ValueError
+    except RecursionError:
+        raise ValueError("file must hold a JSON object, got one nested too deeply.") from None
     if not isinstance(content, dict):
         raise ValueError(f"file must hold a JSON object, got {type(content).__name__}.")
     if "frames" in content:
@@ -188,6 +194,8 @@ def _read_realestate10k(path: Path, height: int | None, width: int | None) -> _R
             raise ValueError(f"line {number} must hold numbers, got {line[:40]!r}.") from None
         if len(row) != 19:
             raise ValueError(f"line {number} must hold 19 numbers, got {len(row)}.")
+        if not np.isfinite(row).all():
+            raise ValueError(f"line {number} must hold finite numbers, got {line[:40]!r}.")
         if row[5] or row[6]:
             raise ValueError(f"line {number} must have zero distortion, got {row[5]} and {row[6]}.")
         rows.append(row)
@@ -299,6 +307,8 @@ def _arrays(cameras: Cameras) -> tuple[np.ndarray, np.ndarray]:
 
 def _numbers(name: str, values: Any, shape: tuple[int, int]) -> np.ndarray:
     try:
+        if np.iscomplexobj(values):
+            raise TypeError
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(
@@ -324,8 +334,9 @@ def _size(name: str, content: Mapping[str, Any], default: int | None = None) -> 
     value = content.get(name, default)
     if value is None:
         raise ValueError(f"{name} must be given: the file states no image size.")
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 1 or value % 1 != 0:
-        raise ValueError(f"{name} must be a whole number of pixels, at least 1, got {value!r}.")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 1 <= value <= _MAX_SIDE or value % 1:
+        raise ValueError(f"{name} must be a whole number of pixels from 1 to {_MAX_SIDE}, got {value!r}.")
     return int(value)
 
 

@@ -17,8 +17,26 @@ _GUIDANCES: dict[str, type[ConstantGuidance] | type[CosineGuidance]] = {
     "constant": ConstantGuidance,
     "cosine": CosineGuidance,
 }
-_REQUIRED = {"backbone", "num_frames", "height", "width"}
-_OPTIONAL = {"num_steps", "guidance", "num_gaussians", "min_opacity", "detail_size"}
+_REQUIRED: dict[str, tuple[type, ...]] = {
+    "backbone": (str,),
+    "num_frames": (int,),
+    "height": (int,),
+    "width": (int,),
+}
+_OPTIONAL: dict[str, tuple[type, ...]] = {
+    "num_steps": (int,),
+    "guidance": (dict, type(None)),
+    "num_gaussians": (int, type(None)),
+    "min_opacity": (int, float),
+    "detail_size": (int,),
+}
+_JSON_WORDS = {
+    str: "a string",
+    int: "an integer",
+    float: "a number",
+    dict: "an object",
+    type(None): "null",
+}
 
 
 def read_pipeline_config(path: Path) -> dict[str, Any]:
@@ -32,7 +50,8 @@ def read_pipeline_config(path: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is no JSON object, of another format version, or lacks or adds a key.
+        ValueError: If the file is no JSON object, of another format version, or lacks or adds a key, or a
+            value is of the wrong kind.
     """
     if not path.is_file():
         raise FileNotFoundError(f"the folder of a model must hold {CONFIG_NAME}, got none in {path.parent}")
@@ -45,12 +64,17 @@ def read_pipeline_config(path: Path) -> dict[str, Any]:
     version = config.pop("format_version", None)
     if version != FORMAT_VERSION:
         raise ValueError(f"{path}: format_version must be {FORMAT_VERSION}, got {version!r}.")
-    missing, unknown = _REQUIRED - set(config), set(config) - _REQUIRED - _OPTIONAL
+    known = {**_REQUIRED, **_OPTIONAL}
+    missing, unknown = set(_REQUIRED) - set(config), set(config) - set(known)
     if missing or unknown:
         raise ValueError(
             f"{path} must have the keys {sorted(_REQUIRED)} and may have {sorted(_OPTIONAL)}, "
             f"got missing {sorted(missing)} and unknown {sorted(unknown)}."
         )
+    for key, value in config.items():
+        if not isinstance(value, known[key]) or isinstance(value, bool):
+            kinds = " or ".join(_JSON_WORDS[kind] for kind in known[key])
+            raise ValueError(f"{path}: {key} must be {kinds}, got {value!r}.")
     if config.get("guidance") is not None:
         config["guidance"] = _guidance_from_config(config["guidance"], path)
     return config
@@ -77,9 +101,7 @@ def guidance_to_config(guidance: Guidance | None) -> dict[str, Any] | None:
     raise TypeError(f"guidance must be of a kind in {sorted(_GUIDANCES)} to be saved, got {got}.")
 
 
-def _guidance_from_config(config: object, path: Path) -> Guidance:
-    if not isinstance(config, Mapping):
-        raise ValueError(f"{path}: guidance must be a JSON object or null, got {type(config).__name__}.")
+def _guidance_from_config(config: Mapping[str, Any], path: Path) -> Guidance:
     options = dict(config)
     kind = options.pop("kind", None)
     if kind not in _GUIDANCES:

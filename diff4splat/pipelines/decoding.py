@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ ImageSource: TypeAlias = str | os.PathLike[str] | Image.Image | Tensor
 MIN_SIDE = 16
 """Shortest side of a photograph that is accepted, pixels."""
 
-MAX_PIXELS = 180_000_000
+MAX_PIXELS = 120_000_000
 """Most pixels that are decoded at once; a larger JPEG is decoded at a fraction of its size."""
 
 _REDUCE_ABOVE_PIXELS = 40_000_000
@@ -146,6 +147,8 @@ def decode_upright(
             f"image must have at most {MAX_PIXELS // 10**6} megapixels (a JPEG may have 64 times that), got "
             f"{full_width}x{full_height} ({full_width * full_height // 10**6} megapixels): {name}"
         )
+    if picture.format == "EPS":  # reading it would start another program
+        raise ValueError(f"image must be a picture of pixels such as JPEG or PNG, got EPS: {name}")
     with _decoding(name):
         picture.load()
         orientation = _orientation(picture)
@@ -202,8 +205,10 @@ def _decoding(name: str) -> Iterator[None]:
             f"image must be a JPEG, PNG, WebP, TIFF or similar, got no known format: {name}{hint}"
         ) from error
     except Image.DecompressionBombError as error:
+        count = re.search(r"(\d+) pixels", str(error))
+        got = f"{int(count[1]) // 10**6} megapixels" if count else "more"
         raise ValueError(
-            f"image must have at most {MAX_PIXELS // 10**6} megapixels unless it is a JPEG, got more: {name}"
+            f"image must have at most {MAX_PIXELS // 10**6} megapixels unless it is a JPEG, got {got}: {name}"
         ) from error
     except (MemoryError, PermissionError, FileNotFoundError):
         raise
@@ -244,7 +249,7 @@ def _scale_to_bytes(values: np.ndarray, name: str) -> np.ndarray:
     ):  # 8-bit values in a wide type, as made by convert("I")
         return values.astype(np.uint8)
     if values.dtype.kind in "iu" and low >= 0 and high <= 65535:
-        return (values.astype(np.int64) >> 8).astype(np.uint8)
+        return (values >> 8).astype(np.uint8)
     raise _RefusedImageError(
         "image must have 8 or 16 bits per channel, or floats in [0, 1], "
         f"got {values.dtype} in [{low:g}, {high:g}]: {name}"
@@ -256,7 +261,7 @@ def _orientation(picture: Image.Image) -> int:
     try:
         value = picture.getexif().get(0x0112, 1)
     except Exception as error:  # damaged EXIF says nothing about the pixels
-        logger.info("EXIF data of the photograph cannot be read and is ignored (%s)", error)
+        logger.debug("EXIF data of the photograph cannot be read and is ignored (%s)", error)
         return 0
     return int(value) if isinstance(value, int) and 2 <= value <= 8 else 0
 

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -11,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from diff4splat.backbones import VideoBackbone, get_backbone
+from diff4splat.backbones import VideoBackbone, get_backbone, list_backbones
 from diff4splat.cameras import Cameras, trajectory
 from diff4splat.diffusion import ConstantGuidance, Guidance, SampleStep
 from diff4splat.files import atomic_path
@@ -104,6 +105,10 @@ class Diff4SplatPipeline:
             _check_count("num_gaussians", num_gaussians)
         if not 0 <= min_opacity < 1:
             raise ValueError(f"min_opacity must be in [0, 1), got {min_opacity}.")
+        _check_count("num_frames", num_frames)
+        _check_count("height", height)
+        _check_count("width", width)
+        _check_count("detail_size", detail_size)
         backbone.spec.check_frames(num_frames)
         backbone.spec.check_size(height, width)
         self.backbone = backbone
@@ -171,7 +176,11 @@ class Diff4SplatPipeline:
         num_gaussians = self.num_gaussians if num_gaussians is None else num_gaussians
         detail_size = self.detail_size if detail_size is None else detail_size
         guidance = self.guidance if guidance is None else _as_guidance(guidance)
+        if generator is not None and not isinstance(generator, torch.Generator):
+            raise TypeError(f"generator must be a torch.Generator or None, got {type(generator).__name__}.")
+        _check_count("num_frames", num_frames)
         _check_count("num_steps", num_steps)
+        _check_count("detail_size", detail_size)
         if num_gaussians is not None:
             _check_count("num_gaussians", num_gaussians)
         self.backbone.spec.check_frames(num_frames)
@@ -256,13 +265,21 @@ class Diff4SplatPipeline:
 
         folder = resolve_pretrained(name_or_path, revision=revision)
         config = read_pipeline_config(folder / CONFIG_NAME)
-        backbone = get_backbone(config.pop("backbone"), folder=folder / "backbone")
+        kind = config.pop("backbone")
+        if kind not in list_backbones():
+            raise ValueError(
+                f"{folder / CONFIG_NAME}: backbone must be one of {list_backbones()}, got {kind!r}."
+            )
+        backbone = get_backbone(kind, folder=folder / "backbone")
         ldrm = LDRM.from_pretrained(folder / "ldrm")
         given = os.fspath(name_or_path)
         # The name of a folder is enough: the path to it is the user's own business.
         name = folder.resolve().name if Path(given).is_dir() and given not in list_bundled() else given
         provenance = {"model": name, "weights_sha256": weights_hash(folder)}
-        pipeline = cls(backbone, ldrm, provenance=provenance, **config)
+        try:
+            pipeline = cls(backbone, ldrm, provenance=provenance, **config)
+        except ValueError as error:
+            raise ValueError(f"{folder / CONFIG_NAME}: {error}") from error
         return pipeline if device is None else pipeline.to(device)
 
     def save_pretrained(
@@ -353,11 +370,15 @@ def _clean_prompt(prompt: object) -> str | None:
 
 
 def _as_guidance(guidance: Guidance | float | int) -> Guidance:
-    return ConstantGuidance(float(guidance)) if isinstance(guidance, (int, float)) else guidance
+    if isinstance(guidance, (int, float)):
+        return ConstantGuidance(float(guidance))
+    if not isinstance(guidance, Guidance):
+        raise TypeError(f"guidance must be a number or a guidance schedule, got {type(guidance).__name__}.")
+    return guidance
 
 
 def _check_count(name: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
+    if not isinstance(value, Integral) or isinstance(value, bool):
         raise TypeError(f"{name} must be an integer, got {type(value).__name__}.")
     if value < 1:
         raise ValueError(f"{name} must be at least 1, got {value}.")

@@ -78,6 +78,10 @@ def prepare_image(
     """
     if height < 1 or width < 1:
         raise ValueError(f"height and width must be positive, got {height} and {width}.")
+    if detail_size < 1:
+        raise ValueError(f"detail_size must be at least 1, got {detail_size}.")
+    if background not in ("white", "black"):
+        raise ValueError(f"background must be 'white' or 'black', got {background!r}.")
     aspect = width / height
     with opened(image) as (source, name):
         if isinstance(source, Tensor):

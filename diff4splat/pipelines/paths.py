@@ -152,16 +152,17 @@ def render_path(
         raise ValueError(f"times must have one entry per camera, expected {count}, got {len(times)}.")
     if frames_per_call < 1:
         raise ValueError(f"frames_per_call must be at least 1, got {frames_per_call}.")
-    parts = []
+    film: dict[str, Tensor] = {}
     with torch.no_grad():
         for first in range(0, count, frames_per_call):
             group = slice(first, min(first + frames_per_call, count))
-            parts.append(field.render(cameras.select(group), times[group], background=background))
+            part = field.render(cameras.select(group), times[group], background=background)
+            for item in fields(Rendering):
+                value = getattr(part, item.name)
+                film.setdefault(item.name, value.new_empty(count, *value.shape[1:]))[group] = value
             if callback is not None:
                 callback(group.stop, count)
-    return Rendering(
-        **{part.name: torch.cat([getattr(p, part.name) for p in parts]) for part in fields(Rendering)}
-    )
+    return Rendering(**film)
 
 
 def depth_video(film: Rendering, *, min_alpha: float = 0.5) -> Float[Tensor, "frame rgb=3 height width"]:

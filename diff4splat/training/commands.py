@@ -48,8 +48,16 @@ class Clips:
 
     def run(self) -> None:
         """Write the shards that are missing."""
+        for name in ("shards", "clips", "batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name} must be at least 1, got {getattr(self, name)}.")
         if self.clips % self.batch:
             raise ValueError(f"--clips must be a multiple of --batch={self.batch}, got {self.clips}.")
+        if self.frames < 5 or self.frames % 4 != 1:
+            raise ValueError(f"--frames must be 4k + 1 with k at least 1, got {self.frames}.")
+        if self.size < 16 or self.size % 16:
+            raise ValueError(f"--size must be a multiple of 16, got {self.size}.")
+        self._check_shards_there()
         for number in tqdm(range(self.start, self.start + self.shards), desc="clips", unit="shard"):
             path = self.output / f"{number:06d}.safetensors"
             if path.exists():
@@ -66,6 +74,18 @@ class Clips:
             ]
             merged = {name: torch.cat([clips[name] for clips, _ in parts]) for name in parts[0][0]}
             write_shard(path, merged, [caption for _, captions in parts for caption in captions])
+
+    def _check_shards_there(self) -> None:
+        """Refuse to add to a folder whose clips are of another shape."""
+        there = sorted(self.output.glob("[!.]*.safetensors"))[:1]
+        for path in there:
+            video = read_shard(path, ("video",))[0]["video"]
+            wanted = (self.clips, self.frames, 3, self.size, self.size)
+            if tuple(video.shape) != wanted:
+                raise ValueError(
+                    f"--output holds shards of shape {tuple(video.shape)}, these options give {wanted}: "
+                    f"choose another folder than {self.output}."
+                )
 
 
 @dataclass(frozen=True)

@@ -3,21 +3,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from jaxtyping import config
 from reference.geometry_quaternion import slerp, to_matrix
 
 from diff4splat.cameras import Cameras, field_of_view_to_intrinsics
 from diff4splat.geometry import matrix_to_quaternion, project
 
 HEIGHT, WIDTH = 13, 17
-
-
-@pytest.fixture
-def without_shape_checker():
-    """Users run without the runtime shape checker; with it, these errors would be its own."""
-    config.update("jaxtyping_disable", True)
-    yield
-    config.update("jaxtyping_disable", False)
 
 
 def random_cameras(*shape, dtype=torch.float64, seed=0):

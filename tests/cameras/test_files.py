@@ -4,19 +4,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from jaxtyping import config
 
 from diff4splat.cameras import Cameras, load_cameras, save_cameras, trajectory
 
 HEIGHT, WIDTH = 24, 40
-
-
-@pytest.fixture
-def without_shape_checker():
-    """Users run without the runtime shape checker; with it, these errors would be its own."""
-    config.update("jaxtyping_disable", True)
-    yield
-    config.update("jaxtyping_disable", False)
 
 
 def example(skew=0.0):
@@ -152,6 +143,9 @@ ROW = "0 0.5 0.8 0.5 0.5 0 0 1 0 0 0 0 1 0 0 0 0 1 0"
         ("a.json", ours(height=None), "height must be given"),
         ("a.json", ours(width=2.5), "width must be a whole number"),
         ("a.json", ours(width=math.inf), "width must be a whole number"),
+        ("a.json", ours(height=10**30), "height must be a whole number of pixels from 1 to 65536"),
+        ("a.json", "[" * 100_000, "nested too deeply|JSON"),
+        ("a.json", ours(camera_to_world=[[[1, 0, 0, 1e300], *np.eye(4)[1:].tolist()]]), "finite"),
         ("a.json", ours(camera_to_world=[]), "at least one camera"),
         ("a.json", ours(camera_to_world="no"), "camera_to_world must"),
         ("a.json", ours(camera_to_world=[[[1, 0], [0, 1]]]), r"shape \[frame, 4, 4\], got \[1, 2, 2\]"),
@@ -172,6 +166,7 @@ ROW = "0 0.5 0.8 0.5 0.5 0 0 1 0 0 0 0 1 0 0 0 0 1 0"
         ("a.txt", f"url\n{ROW} 1\n", "line 2 must hold 19 numbers, got 20"),
         ("a.txt", f"url\n{ROW[:-1]}x\n", "line 2 must hold numbers"),
         ("a.txt", ROW.replace("0.5 0 0 1", "0.5 0.1 0 1"), "line 1 must have zero distortion"),
+        ("a.txt", ROW.replace("0.5 0 0 1", "0.5 nan 0 1"), "line 1 must hold finite numbers"),
         ("a.txt", "url\n", "at least one camera"),
         ("a.npz", "text", "must be an npz archive"),
         ("a.yaml", "text", "suffix must be one of"),
@@ -184,6 +179,13 @@ def test_bad_files_are_refused_with_their_path(without_shape_checker, tmp_path, 
     with pytest.raises(ValueError, match=message) as error:
         load_cameras(path, **size)
     assert str(path) in str(error.value)
+
+
+def test_json_with_a_byte_order_mark_is_read(tmp_path):
+    save_cameras(example(), tmp_path / "a.json")
+    (tmp_path / "b.json").write_bytes(b"\xef\xbb\xbf" + (tmp_path / "a.json").read_bytes())
+    first, second = load_cameras(tmp_path / "a.json"), load_cameras(tmp_path / "b.json")
+    assert torch.equal(first.camera_to_world, second.camera_to_world)
 
 
 def test_size_must_be_given_where_the_file_has_none(tmp_path):
@@ -205,6 +207,7 @@ def test_size_must_be_given_where_the_file_has_none(tmp_path):
         ({"c2w": np.eye(5)[None], "K": np.eye(3)}, "c2w must have shape"),
         ({"c2w": np.eye(4), "K": np.eye(3)}, "c2w must have shape"),
         ({"c2w": np.eye(4)[None], "K": np.eye(4)}, "K must have shape"),
+        ({"c2w": np.eye(4)[None] + 0j, "K": np.eye(3)}, "c2w must hold matrices"),
         ({"c2w": np.array([{}, None]), "K": np.eye(3)}, "allow_pickle"),
     ],
 )

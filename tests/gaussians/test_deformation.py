@@ -4,7 +4,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from jaxtyping import config
 from reference import gaussians_deformation as reference
 from reference.geometry_quaternion import to_matrix
 
@@ -14,14 +13,6 @@ from diff4splat.geometry import quaternion_normalize
 
 TIMES = (0.1, 0.25, 0.3, 0.7, 0.9)
 FIELDS = ("means", "quaternions", "scales", "opacities", "harmonics")
-
-
-@pytest.fixture
-def without_shape_checker():
-    """Users run without the runtime shape checker; with it, these errors would be its own."""
-    config.update("jaxtyping_disable", True)
-    yield
-    config.update("jaxtyping_disable", False)
 
 
 def normal(*shape, seed=0, dtype=torch.float64):

@@ -3,18 +3,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from jaxtyping import config
 from reference.geometry_quaternion import to_matrix
 
 from diff4splat.gaussians import Gaussians, concatenate_gaussians, evaluate_harmonics
-
-
-@pytest.fixture
-def without_shape_checker():
-    """Users run without the runtime shape checker; with it, these errors would be its own."""
-    config.update("jaxtyping_disable", True)
-    yield
-    config.update("jaxtyping_disable", False)
 
 
 def random_gaussians(*batch, count=7, degree=1, dtype=torch.float64, seed=0):

@@ -1,6 +1,7 @@
 """The pipeline with parts that have no weights: what it hands on, what it promises, what it refuses."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,24 @@ def test_cameras_of_any_number_and_size_become_the_clip(num_frames: int) -> None
     torch.testing.assert_close(cameras.camera_to_world[0, :, 2, 3], torch.linspace(0, -2, FRAMES))
     focal = trajectory.backward(2, height=60, width=90).intrinsics[0, 0, 0] * HEIGHT / 60
     torch.testing.assert_close(cameras.intrinsics[0, 0, 0, 0], focal)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"guidance": "loud"}, TypeError, "guidance must be a number or a guidance schedule, got str"),
+        ({"generator": 5}, TypeError, "generator must be a torch.Generator or None, got int"),
+        ({"num_frames": 9.0}, TypeError, "num_frames must be an integer, got float"),
+        ({"num_frames": True}, TypeError, "num_frames must be an integer, got bool"),
+        ({"detail_size": 0}, ValueError, "detail_size must be at least 1, got 0"),
+        ({"background": "red"}, ValueError, "background must be 'white' or 'black', got 'red'"),
+    ],
+)
+def test_arguments_are_refused_in_words(
+    without_shape_checker: None, options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        fake_pipeline()(IMAGE, **options)
 
 
 @pytest.mark.parametrize(
@@ -263,16 +282,21 @@ def test_saving_and_loading_gives_the_same_scene(saved: Path) -> None:
         ({"format_version": 2}, "format_version must be 1, got 2"),
         ({"colour": "red"}, r"unknown \['colour'\]"),
         ({"height": ...}, r"missing \['height'\]"),
-        ({"backbone": "none-such"}, "unknown backbone 'none-such'"),
+        ({"backbone": "none-such"}, r"pipeline_config.json: backbone must be one of .*, got 'none-such'"),
         ({"guidance": {"kind": "loud"}}, r"one of \['constant', 'cosine'\], got 'loud'"),
         ({"guidance": {"kind": "cosine", "volume": 3}}, "guidance has wrong options"),
-        ({"guidance": 7}, "guidance must be a JSON object or null, got int"),
+        ({"guidance": 7}, "guidance must be an object or null, got 7"),
+        ({"num_frames": "9"}, "pipeline_config.json: num_frames must be an integer, got '9'"),
+        ({"num_frames": 9.0}, "num_frames must be an integer, got 9.0"),
+        ({"height": True}, "height must be an integer, got True"),
+        ({"min_opacity": "x"}, "min_opacity must be an integer or a number, got 'x'"),
+        ({"num_steps": 0}, "pipeline_config.json: num_steps must be at least 1"),
+        ({"detail_size": -4}, "pipeline_config.json: detail_size must be at least 1"),
     ],
 )
 def test_damaged_configuration(change: dict[str, Any], message: str, saved: Path, tmp_path: Path) -> None:
     config = {**json.loads((saved / "pipeline_config.json").read_text()), **change}
-    for name in ("backbone", "ldrm"):
-        (tmp_path / name).symlink_to(saved / name)
+    shutil.copytree(saved, tmp_path, dirs_exist_ok=True)
     kept = {key: value for key, value in config.items() if value is not ...}
     (tmp_path / "pipeline_config.json").write_text(json.dumps(kept))
     with pytest.raises(ValueError, match=message):

@@ -4,6 +4,7 @@ import logging
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -219,8 +220,24 @@ def png_header(width: int, height: int) -> bytes:
 
 def test_huge_png_is_refused_from_its_header(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png_header(20000, 20000))
-    with pytest.raises(ValueError, match="image must have at most 180 megapixels unless it is a JPEG"):
+    with pytest.raises(ValueError, match="at most 120 megapixels unless it is a JPEG, got 400 megapixels"):
         prepare(tmp_path / "a.png")
+
+
+def test_postscript_is_refused_before_another_program_is_asked(tmp_path: Path) -> None:
+    Image.new("RGB", (31, 31)).save(tmp_path / "a.eps")
+    with pytest.raises(ValueError, match="image must be a picture of pixels such as JPEG or PNG, got EPS"):
+        prepare(tmp_path / "a.eps")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [({"detail_size": 0}, "detail_size"), ({"background": "red"}, "background")]
+)
+def test_impossible_options_are_refused(
+    without_shape_checker: None, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=f"{message} must be"):
+        prepare_image(torch.rand(3, 31, 31), height=16, width=16, **options)
 
 
 @pytest.mark.parametrize("side", [1, 15])

@@ -62,8 +62,20 @@ def test_bundle_has_a_card_with_the_facts(folder) -> None:
 def test_finished_shards_are_skipped(folder) -> None:
     path = folder / "clips" / "000000.safetensors"
     before = path.stat().st_mtime_ns
-    main(["clips", "--output", f"{folder}/clips", "--shards", "1", "--clips", "2", "--batch", "2"])
+    words = ["clips", "--output", f"{folder}/clips", "--shards", "1", "--clips", "2", "--batch", "2"]
+    main([*words, "--frames", "5", "--size", "32"])
     assert path.stat().st_mtime_ns == before
+    with pytest.raises(ValueError, match=r"--output holds shards of shape \(2, 5, 3, 32, 32\)"):
+        main([*words, "--frames", "9", "--size", "32"])
+
+
+@pytest.mark.parametrize(
+    "words", [("--shards", "-1"), ("--clips", "0"), ("--batch", "0"), ("--frames", "6"), ("--size", "17")]
+)
+def test_clips_of_impossible_numbers_are_refused(words, tmp_path) -> None:
+    with pytest.raises(ValueError, match=f"{words[0]} must be .*, got {words[1]}"):
+        main(["clips", "--output", f"{tmp_path}", *words])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_clips_that_do_not_fill_batches_are_refused(tmp_path) -> None:

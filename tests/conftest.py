@@ -1,0 +1,14 @@
+"""Fixtures that more than one folder of tests needs."""
+
+from collections.abc import Iterator
+
+import pytest
+from jaxtyping import config
+
+
+@pytest.fixture
+def without_shape_checker() -> Iterator[None]:
+    """Users run without the runtime shape checker; with it, errors about types would be its own."""
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", False)
