@@ -54,9 +54,12 @@ def depth_correlation(
         mask: Pixels that count; all when omitted.
 
     Returns:
-        One value in [-1, 1] per image; 0 where either map is flat.
+        One value in [-1, 1] per image; 0 where either map is flat, NaN where no pixel counts.
     """
     correlation = 1 - pearson_depth_loss(depth.double(), target.double(), mask=mask)
+    if mask is not None:
+        counts = mask.expand(depth.shape).flatten(-2).any(-1)
+        correlation = torch.where(counts, correlation, torch.full_like(correlation, torch.nan))
     return correlation.to(depth.dtype)
 
 

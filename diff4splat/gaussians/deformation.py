@@ -182,8 +182,8 @@ class DeformableGaussianField:
         before the first and after the last stored time they are held.
 
         Args:
-            time: Time in [0, 1]; gradients flow to a tensor. A tensor on a GPU is read back to check its
-                range.
+            time: Time in [0, 1]; gradients flow to a tensor: at a stored time that of the interval after
+                it, and none where the ends are held. A tensor on a GPU is read back to check its range.
 
         Returns:
             Plain Gaussians with the batch axes of the field.
@@ -204,8 +204,10 @@ class DeformableGaussianField:
         )
         upper = (lower + 1).clamp(max=last)
         gap = self.times[upper] - self.times[lower]
-        fraction = ((time - self.times[lower]) / torch.where(gap > 0, gap, torch.ones_like(gap))).clamp(0, 1)
-        fraction = torch.where(gap > 0, fraction, torch.zeros_like(fraction))[0].to(self.dtype)
+        fraction = (time - self.times[lower]) / torch.where(gap > 0, gap, torch.ones_like(gap))
+        # Not clamp: its gradient is zero at the ends, that is, at every stored time.
+        fraction = torch.where((gap > 0) & (fraction >= 0), fraction, torch.zeros_like(fraction))
+        fraction = fraction[0].to(self.dtype)
 
         def bracket(values: Tensor) -> tuple[Tensor, Tensor]:
             return values.index_select(-3, lower).squeeze(-3), values.index_select(-3, upper).squeeze(-3)

@@ -72,9 +72,12 @@ def quaternion_normalize(quaternions: Float[Tensor, "*batch wxyz=4"]) -> Float[T
     Returns:
         Unit quaternions; the sign is kept.
     """
-    squared = quaternions.square().sum(dim=-1, keepdim=True)
-    is_zero = squared < torch.finfo(quaternions.dtype).tiny
-    unit = quaternions / torch.where(is_zero, torch.ones_like(squared), squared).sqrt()
+    # Brought to a size whose square neither overflows nor underflows; the length cancels, so no gradient.
+    largest = quaternions.detach().abs().amax(dim=-1, keepdim=True)
+    is_zero = largest.square() < torch.finfo(quaternions.dtype).tiny
+    scaled = quaternions / torch.where(is_zero, torch.ones_like(largest), largest)
+    squared = scaled.square().sum(dim=-1, keepdim=True)
+    unit = scaled / torch.where(is_zero, torch.ones_like(squared), squared).sqrt()
     identity = torch.nn.functional.pad(is_zero.to(quaternions.dtype), (0, 3))
     return torch.where(is_zero, identity, unit)
 

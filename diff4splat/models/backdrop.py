@@ -43,8 +43,9 @@ def backdrop_gaussians(
         image: First frame, values in [0, 1].
         depth: Its z-depth at any resolution, scene units.
         cameras: Its camera, one frame.
-        cells: Gaussians per side of the image; there are (1 + 2 `margin`) times as many per side in all.
-        margin: How far the backdrop reaches beyond each border, as a share of the image.
+        cells: Gaussians per side of the image.
+        margin: How far the backdrop reaches beyond each border, as a share of the image; rounded to whole
+            cells, of which there are `cells` + 2 round(`cells` `margin`) per side in all.
         behind: Its depth over the farthest depth nearby, above 1.
 
     Returns:
@@ -58,7 +59,8 @@ def backdrop_gaussians(
     with torch.no_grad():
         near = F.interpolate(depth[:, None], size=(2 * cells, 2 * cells), mode="area")
         colors = F.interpolate(image, size=(2 * cells, 2 * cells), mode="area")
-        pad = round(2 * cells * margin)
+        border = round(cells * margin)
+        pad = 2 * border
         near, colors = (F.pad(v, (pad, pad, pad, pad), mode="replicate") for v in (near, colors))
         # Far parts speak for what is hidden: a foreground object tells nothing of what is behind it.
         weight = near.square().square()
@@ -66,7 +68,6 @@ def backdrop_gaussians(
         colors = F.avg_pool2d(blurred[:, :3] / blurred[:, 3:].clamp_min(1e-12), 2)
         far = behind * F.max_pool2d(F.max_pool2d(near, 5, stride=1, padding=2), 2)
         layout = pixel_layout(colors.clamp(0, 1))
-        shift = round(cells * margin)
         camera = cameras.resize(cells, cells)
         pose, intrinsics = camera.camera_to_world[:, 0], camera.intrinsics[:, 0]
         distance = rearrange(far, "b 1 h w -> b (h w)")
@@ -75,7 +76,7 @@ def backdrop_gaussians(
         facing = matrix_to_quaternion(pose[:, :3, :3]).to(scales.dtype)
         count = distance.shape[1]
         return Gaussians(
-            means=unproject_pixels(layout.pixels - shift, distance, pose, intrinsics),
+            means=unproject_pixels(layout.pixels - border, distance, pose, intrinsics),
             quaternions=facing[:, None].repeat(1, count, 1),
             scales=scales[..., None].repeat(1, 1, 3),
             opacities=torch.full_like(scales, _OPACITY),

@@ -41,6 +41,9 @@ def test_an_empty_mask_has_no_error() -> None:
     nothing = torch.zeros(5, 7, dtype=torch.bool)
     assert psnr(torch.zeros(3, 5, 7), torch.ones(3, 5, 7), mask=nothing).isnan()
     assert absolute_relative_error(torch.ones(5, 7), torch.ones(5, 7), mask=nothing).isnan()
+    some = torch.stack([nothing, ~nothing])
+    depth = torch.rand(2, 5, 7, generator=torch.Generator().manual_seed(0))
+    assert depth_correlation(depth, 2 * depth, mask=some).isnan().tolist() == [True, False]
 
 
 @pytest.mark.parametrize("masked", [False, True])

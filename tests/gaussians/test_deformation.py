@@ -189,6 +189,16 @@ def test_gradients():
     assert torch.autograd.gradcheck(at, (time, *deltas))
 
 
+@pytest.mark.parametrize("stored", [0.2, 0.6])
+def test_time_has_a_gradient_at_a_stored_time(stored):
+    field = random_field(count=2, times=(0.2, 0.6, 0.9))
+    time = torch.tensor(stored, dtype=torch.float64, requires_grad=True)
+    field.at(time).means.sum().backward()
+    step = 1e-6
+    slope = (field.at(stored + step).means.sum() - field.at(stored).means.sum()) / step
+    assert time.grad.item() == pytest.approx(slope.item(), rel=1e-6) and abs(slope) > 0.1
+
+
 def test_identity_field_has_finite_gradients():
     field = DeformableGaussianField.from_gaussians(random_gaussians(), torch.tensor([0.0, 0.5, 1.0]).double())
     field.delta_quaternions.requires_grad_()

@@ -96,6 +96,15 @@ def test_normalize_keeps_direction_and_maps_zero_to_the_identity():
     assert torch.isfinite(quaternions.grad).all() and (quaternions.grad[1] == 0).all()
 
 
+@pytest.mark.parametrize(
+    ("dtype", "length"), [(torch.float16, 300.0), (torch.float32, 1e25), (torch.float32, 1e-18)]
+)
+def test_normalize_takes_lengths_whose_square_has_no_number(dtype, length):
+    quaternions = (length * torch.tensor([1.0, 0.0, -1.0, 0.0])).to(dtype)
+    expected = torch.tensor([0.5**0.5, 0.0, -(0.5**0.5), 0.0], dtype=dtype)
+    torch.testing.assert_close(quaternion_normalize(quaternions), expected)
+
+
 @pytest.mark.parametrize("fraction", [0.0, 0.25, 0.7, 1.0])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_slerp_follows_the_shorter_arc(dtype, fraction):

@@ -33,6 +33,17 @@ def test_backdrop_lies_behind_everything_and_reaches_beyond_the_borders() -> Non
     assert pixels[..., 1].min() < -0.4 * 26 and pixels[..., 1].max() > 1.4 * 26
 
 
+@pytest.mark.parametrize(("cells", "margin"), [(3, 0.5), (5, 0.5), (8, 0.3), (10, 0.25), (7, 0.0)])
+def test_backdrop_is_centred_on_the_image(cells: int, margin: float) -> None:
+    image, depth = scene()
+    camera = path(2, 1, 26, 34)
+    backdrop = backdrop_gaussians(image, depth, camera, cells=cells, margin=margin)
+    assert backdrop.num_gaussians == (cells + 2 * round(cells * margin)) ** 2
+    pixels, _ = project(backdrop.means, camera.camera_to_world[:, 0], camera.intrinsics[:, 0])
+    centre = pixels.new_tensor([17.0, 13.0]).expand(2, 2)
+    torch.testing.assert_close((pixels.amin(1) + pixels.amax(1)) / 2, centre)
+
+
 def test_backdrop_takes_the_colour_of_what_is_far() -> None:
     """Behind the red block the wall goes on; a plain blur of the image would be reddish there."""
     image, depth = scene()
