@@ -69,6 +69,8 @@ def spiral(
         torch.Size([5, 4, 4])
     """
     _check_positive("focus_depth", focus_depth)
+    _check_finite("amplitude", amplitude)
+    _check_finite("turns", turns)
     parameter = torch.linspace(0, 1, 4097, dtype=torch.float64)
     angle = 2 * math.pi * turns * parameter
     radius = amplitude * parameter
@@ -92,6 +94,9 @@ def forward(
 
     Returns:
         Cameras without batch axes; the first is the identity.
+
+    Raises:
+        ValueError: If an argument is out of range.
     """
     return _straight((0.0, 0.0, amplitude), num_frames, height, width, field_of_view_deg)
 
@@ -110,6 +115,9 @@ def backward(
 
     Returns:
         Cameras without batch axes; the first is the identity.
+
+    Raises:
+        ValueError: If an argument is out of range.
     """
     return _straight((0.0, 0.0, -amplitude), num_frames, height, width, field_of_view_deg)
 
@@ -128,6 +136,9 @@ def upward(
 
     Returns:
         Cameras without batch axes; the first is the identity.
+
+    Raises:
+        ValueError: If an argument is out of range.
     """
     return _straight((0.0, -amplitude, 0.0), num_frames, height, width, field_of_view_deg)
 
@@ -146,6 +157,9 @@ def downward(
 
     Returns:
         Cameras without batch axes; the first is the identity.
+
+    Raises:
+        ValueError: If an argument is out of range.
     """
     return _straight((0.0, amplitude, 0.0), num_frames, height, width, field_of_view_deg)
 
@@ -176,6 +190,7 @@ def orbit(
         ValueError: If an argument is out of range.
     """
     _check_positive("focus_depth", focus_depth)
+    _check_finite("degrees", degrees)
     angle = _fractions(num_frames) * math.radians(degrees)
     zero = torch.zeros_like(angle)
     eyes = focus_depth * torch.stack((angle.sin(), zero, 1 - angle.cos()), dim=-1)
@@ -193,6 +208,9 @@ def static(num_frames: int, *, height: int, width: int, field_of_view_deg: float
 
     Returns:
         Cameras without batch axes, all the identity.
+
+    Raises:
+        ValueError: If an argument is out of range.
     """
     return _straight((0.0, 0.0, 0.0), num_frames, height, width, field_of_view_deg)
 
@@ -334,13 +352,19 @@ def _fractions(num_frames: int) -> Tensor:
 
 
 def _check_positive(name: str, value: float) -> None:
-    if not value > 0:
-        raise ValueError(f"{name} must be > 0, got {value}.")
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} must be > 0 and finite, got {value}.")
+
+
+def _check_finite(name: str, value: float) -> None:
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value}.")
 
 
 def _straight(
     end: tuple[float, float, float], num_frames: int, height: int, width: int, field_of_view_deg: float
 ) -> Cameras:
+    _check_finite("amplitude", sum(end))
     path = torch.eye(4, dtype=torch.float64).repeat(num_frames, 1, 1)
     path[:, :3, 3] = _fractions(num_frames)[:, None] * path.new_tensor(end)
     return _cameras(path, height, width, field_of_view_deg)

@@ -181,7 +181,7 @@ def render_field(
         TypeError: As for `render`.
         RuntimeError: As for `render`.
     """
-    moments = [float(time) for time in times]
+    moments = [_moment(time) for time in times]
     if len(moments) != cameras.num_frames or not moments:
         raise ValueError(
             f"times must hold one time per frame ({cameras.num_frames}, not 0), got {len(moments)}."
@@ -215,9 +215,9 @@ def _deformed(field: DeformableGaussianField, times: Tensor | Sequence[float]) -
     deltas = [v.unbind(-3) for v in (field.delta_means, field.delta_quaternions, field.delta_scales)]
     stored = field.times.tolist()
     for time in times:
-        index = bisect_right(stored, float(time)) - 1
+        index = bisect_right(stored, _moment(time)) - 1
         fixed = not isinstance(time, Tensor) or not time.requires_grad
-        if fixed and index >= 0 and stored[index] == float(time):
+        if fixed and index >= 0 and stored[index] == _moment(time):
             yield deform_gaussians(
                 field.canonical, *(v[index] for v in deltas), scale_space=field.scale_space
             )
@@ -229,6 +229,10 @@ def _deformed(field: DeformableGaussianField, times: Tensor | Sequence[float]) -
             field.canonical, nearby_times, means, turns, scales, scale_space=field.scale_space
         )
         yield nearby.at(time)
+
+
+def _moment(time: Tensor | float) -> float:
+    return float(time.detach() if isinstance(time, Tensor) else time)
 
 
 def _rasterize_sets(

@@ -140,6 +140,13 @@ def test_errors():
     size = {"height": HEIGHT, "width": WIDTH}
     with pytest.raises(ValueError, match="name must be one of spiral, forward, .*got 'zoom'"):
         trajectory.by_name("zoom", 5, **size)
+    for name in ("spiral", "forward", "backward", "upward", "downward"):
+        with pytest.raises(ValueError, match="amplitude must be finite, got nan"):
+            trajectory.by_name(name, 3, height=4, width=6, amplitude=math.nan)
+    with pytest.raises(ValueError, match="turns must be finite"):
+        trajectory.spiral(3, height=4, width=6, turns=math.inf)
+    with pytest.raises(ValueError, match="degrees must be finite"):
+        trajectory.orbit(3, height=4, width=6, degrees=math.nan)
     with pytest.raises(ValueError, match="num_frames must be at least 1, got 0"):
         trajectory.forward(0, **size)
     with pytest.raises(ValueError, match="num_frames"):
