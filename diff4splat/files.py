@@ -19,7 +19,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     The temporary file lies in the same folder (a rename across file systems is not atomic), ends in the
     same suffix, is flushed to disk before the rename, and is removed if the block raises, so that an
-    interrupted save leaves the previous file as it was. A symbolic link at `path` stays a link.
+    interrupted save leaves the previous file as it was. A symbolic link at `path` stays a link, and a
+    file that is replaced keeps its permissions.
 
     Args:
         path: Where the finished file shall be; its folder must exist.
@@ -47,7 +48,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     # The start of the name is cut so that the longer temporary name stays within what file systems allow.
     temporary = target.with_name(f".{target.stem[:64]}.{secrets.token_hex(6)}{target.suffix[:32]}")
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    mode = temporary.stat().st_mode
+    mode = (target if target.exists() else temporary).stat().st_mode
     try:
         yield temporary
         temporary.chmod(mode)  # some writers put a file of their own there, readable by its owner only

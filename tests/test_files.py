@@ -42,3 +42,12 @@ def test_missing_folder_and_folder_as_target(tmp_path):
         pass
     with pytest.raises(IsADirectoryError, match="folder"), atomic_path(tmp_path):
         pass
+
+
+def test_permissions_of_a_file_stay(tmp_path):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    target.chmod(0o600)
+    with atomic_path(target) as temporary:
+        temporary.write_text("new")
+    assert target.read_text() == "new" and target.stat().st_mode & 0o777 == 0o600

@@ -47,8 +47,9 @@ def noise_interpolate(
         Sample at `time`; exactly `clean` at 0 and `noise` at 1.
 
     Raises:
-        ValueError: If the axes of `time` are not the leading axes of `clean`.
+        ValueError: If the axes of `time` are not the leading axes of `clean`, or the shapes differ.
     """
+    _check_shape("noise", noise, clean)
     time = _align(time, clean, "time")
     return (1 - time) * clean + time * noise
 
@@ -66,7 +67,11 @@ def velocity_target(
 
     Returns:
         Derivative of `noise_interpolate` with respect to time.
+
+    Raises:
+        ValueError: If the shapes differ.
     """
+    _check_shape("noise", noise, clean)
     return noise - clean
 
 
@@ -96,8 +101,9 @@ def flow_matching_loss(
         One value per batch element, not reduced over the batch.
 
     Raises:
-        ValueError: If the axes of `weight` are not leading axes of `prediction`.
+        ValueError: If the axes of `weight` are not leading axes of `prediction`, or the shapes differ.
     """
+    _check_shape("prediction", prediction, clean)
     wide = torch.promote_types(prediction.dtype, torch.float32)
     error = (prediction.to(wide) - velocity_target(clean.to(wide), noise.to(wide))).square()
     if weight is not None:
@@ -321,6 +327,13 @@ def _time_grid(num_steps: int, shift: float) -> list[float]:
 def _check_shift(shift: float) -> None:
     if not (math.isfinite(shift) and shift > 0):
         raise ValueError(f"shift must be finite and > 0, got {shift}.")
+
+
+def _check_shape(name: str, values: Tensor, clean: Tensor) -> None:
+    if values.shape != clean.shape:
+        raise ValueError(
+            f"{name} must have the shape of clean {tuple(clean.shape)}, got {tuple(values.shape)}."
+        )
 
 
 def _align(values: Tensor, like: Tensor, name: str) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -174,12 +175,21 @@ class DeformableGaussianField:
         """Floating type of the tensors."""
         return self.canonical.dtype
 
+    @cached_property
+    def _signs(self) -> Float[Tensor, "*batch time gaussian 1"]:
+        """What to multiply the delta quaternions by so that each is on the side of the one before."""
+        turns = self.delta_quaternions.detach()
+        cosines = (turns[..., 1:, :, :] * turns[..., :-1, :, :]).sum(-1, keepdim=True)
+        steps = torch.where(cosines < 0, -torch.ones_like(cosines), torch.ones_like(cosines))
+        return torch.cat((torch.ones_like(turns[..., :1, :, :1]), steps.cumprod(-3)), dim=-3)
+
     def at(self, time: float | int | Float[Tensor, ""]) -> Gaussians:
         """Gaussians at one time of the clip.
 
         Between two stored times, displacements and changes of scale are interpolated linearly and rotations
-        at constant angular speed the short way round. At a stored time the stored values are used unchanged;
-        before the first and after the last stored time they are held.
+        at constant angular speed the short way round. At a stored time the stored values are used unchanged,
+        but for the signs of quaternions, which are carried on from the first time so that they never jump;
+        before the first and after the last stored time the values are held.
 
         Args:
             time: Time in [0, 1]; gradients flow to a tensor: at a stored time that of the interval after
@@ -212,10 +222,12 @@ class DeformableGaussianField:
         def bracket(values: Tensor) -> tuple[Tensor, Tensor]:
             return values.index_select(-3, lower).squeeze(-3), values.index_select(-3, upper).squeeze(-3)
 
+        start, end = bracket(self.delta_quaternions)
+        start_sign, end_sign = bracket(self._signs)
         return deform_gaussians(
             self.canonical,
             torch.lerp(*bracket(self.delta_means), fraction),
-            quaternion_slerp(*bracket(self.delta_quaternions), fraction),
+            quaternion_slerp(start * start_sign, end * end_sign, fraction),
             torch.lerp(*bracket(self.delta_scales), fraction),
             scale_space=self.scale_space,
         )

@@ -62,7 +62,7 @@ def quaternion_conjugate(quaternions: Float[Tensor, "*batch wxyz=4"]) -> Float[T
 def quaternion_normalize(quaternions: Float[Tensor, "*batch wxyz=4"]) -> Float[Tensor, "*batch wxyz=4"]:
     r"""Quaternions scaled to unit length, $q / \lVert q \rVert$.
 
-    A quaternion too short to have a direction (its squared length underflows) becomes the identity with zero
+    A quaternion too short to have a direction (no entry is a normal number) becomes the identity with zero
     gradient, so a value that passes through zero in training never produces NaN. Such values are refused by
     the `validate()` of the structs that hold quaternions.
 
@@ -74,7 +74,7 @@ def quaternion_normalize(quaternions: Float[Tensor, "*batch wxyz=4"]) -> Float[T
     """
     # Brought to a size whose square neither overflows nor underflows; the length cancels, so no gradient.
     largest = quaternions.detach().abs().amax(dim=-1, keepdim=True)
-    is_zero = largest.square() < torch.finfo(quaternions.dtype).tiny
+    is_zero = largest < torch.finfo(quaternions.dtype).tiny
     scaled = quaternions / torch.where(is_zero, torch.ones_like(largest), largest)
     squared = scaled.square().sum(dim=-1, keepdim=True)
     unit = scaled / torch.where(is_zero, torch.ones_like(squared), squared).sqrt()

@@ -66,8 +66,10 @@ def _centre(values: Tensor, mask: Tensor, count: Tensor) -> Tensor:
     """Deviation from the mean of the valid pixels, 0 elsewhere."""
     # Selecting before any arithmetic keeps NaN outside the mask out of the values and of the gradients.
     values = torch.where(mask, values, 0)
-    mean = values.sum((-2, -1), keepdim=True) / count
-    return torch.where(mask, values - mean, 0)
+    for _ in range(2):  # the second round takes out what rounding left of a large mean
+        mean = values.sum((-2, -1), keepdim=True) / count
+        values = torch.where(mask, values - mean, 0)
+    return values
 
 
 def _mean(values: Tensor, count: Tensor) -> Tensor:

@@ -78,9 +78,10 @@ def rasterize(
     kernels = _load_kernels()
     options = (height, width, near, far, eps2d, radius_clip, mode == "antialiased")
     inputs = (means, quaternions, scales, opacities, colors, world_to_camera, intrinsics)
+    keep = torch.is_grad_enabled() and any(value.requires_grad for value in inputs)
     if kernels is not None:
         try:
-            color, alpha, depth = _Rasterize.apply(*(v.to(torch.float32) for v in inputs), options)
+            color, alpha, depth = _Rasterize.apply(*(v.to(torch.float32) for v in inputs), options, keep)
             return color.to(means.dtype), alpha.to(means.dtype), depth.to(means.dtype)
         except kernels.compile_errors as error:
             _give_up(error)
@@ -107,7 +108,7 @@ class _Rasterize(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
-        *tensors, options = inputs
+        *tensors, options, keep = inputs
         height, width, near, far, eps2d, radius_clip, antialiased = options
         means, quaternions, scales, opacities, colors, poses, intrinsics = (_array(v) for v in tensors)
         count, frames = means.shape[0], poses.shape[0]
@@ -135,7 +136,8 @@ class _Rasterize(torch.autograd.Function):
                 kernels.rasterize_forward(
                     rows, boxes, pairs, tile_starts, tiles_x, color[frame], alpha[frame], depth[frame]
                 )
-                saved.append((rows, boxes, num_tiles, pairs, tile_starts, slot_starts))
+                if keep:  # what backward needs grows with the number of frames
+                    saved.append((rows, boxes, num_tiles, pairs, tile_starts, slot_starts))
         outputs = torch.from_numpy(color), torch.from_numpy(alpha)[:, None], torch.from_numpy(depth)[:, None]
         ctx.save_for_backward(*tensors, *outputs)
         ctx.frames, ctx.options = saved, options
@@ -175,7 +177,7 @@ class _Rasterize(torch.autograd.Function):
                 totals = blocks.sum(axis=0)
                 results[5][frame, :3] = totals[:12].reshape(3, 4)
                 results[6][frame, [0, 1, 0, 1], [0, 1, 2, 2]] = totals[12:]
-        return *(torch.from_numpy(v) for v in results), None
+        return *(torch.from_numpy(v) for v in results), None, None
 
 
 def _array(tensor: Tensor) -> np.ndarray:

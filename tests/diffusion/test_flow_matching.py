@@ -297,3 +297,23 @@ def test_sampler_refuses_a_network_of_another_shape() -> None:
         euler_sample(
             lambda z, t, c: z, latents(0, (2, 3)), num_steps=1, callback=lambda step: step.latents[:, :1]
         )
+
+
+def test_shapes_that_would_broadcast_are_refused(without_shape_checker: None) -> None:
+    clean, noise = torch.zeros(2, 3, 5), torch.zeros(3, 5)
+    with pytest.raises(ValueError, match=r"noise must have the shape of clean \(2, 3, 5\), got \(3, 5\)"):
+        noise_interpolate(clean, noise, torch.zeros(2))
+    with pytest.raises(ValueError, match="noise must have the shape of clean"):
+        velocity_target(clean, noise)
+    with pytest.raises(ValueError, match="prediction must have the shape of clean"):
+        flow_matching_loss(noise, clean, clean)
+
+
+def test_gradients_of_path_and_target() -> None:
+    generator = torch.Generator().manual_seed(0)
+    clean, noise = (
+        torch.randn(2, 3, generator=generator, dtype=torch.float64).requires_grad_() for _ in range(2)
+    )
+    time = torch.rand(2, generator=generator, dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(noise_interpolate, (clean, noise, time))
+    assert torch.autograd.gradcheck(velocity_target, (clean, noise))

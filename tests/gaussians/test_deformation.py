@@ -136,8 +136,12 @@ def test_at_a_stored_time_is_exact(dtype, scale_space):
             field.canonical, *(tensor[:, index] for tensor in stored), scale_space=scale_space
         )
         for asked in (time, torch.tensor(time, dtype=dtype)):
+            there = field.at(asked)
             for name in FIELDS:
-                assert torch.equal(getattr(field.at(asked), name), getattr(expected, name))
+                if name != "quaternions":
+                    assert torch.equal(getattr(there, name), getattr(expected, name))
+            sign = (there.quaternions * expected.quaternions).sum(-1, keepdim=True).sign()
+            assert torch.equal(sign * there.quaternions, expected.quaternions)
 
 
 def test_signs_of_stored_quaternions_do_not_matter():
@@ -155,6 +159,16 @@ def test_motion_is_continuous_at_stored_times():
         before, after = field.at(time - 1e-9), field.at(time + 1e-9)
         assert torch.allclose(before.means, after.means, atol=1e-6)
         assert torch.allclose(before.covariances(), after.covariances(), atol=1e-5)
+
+
+def test_quaternions_never_jump_whatever_the_signs_of_the_stored_ones():
+    field = random_field(3, count=31)
+    for time in (*TIMES, 0.5):
+        before, here, after = (
+            field.at(min(max(time + step, 0.0), 1.0)).quaternions for step in (-1e-7, 0, 1e-7)
+        )
+        torch.testing.assert_close(before, here, atol=1e-4, rtol=0)
+        torch.testing.assert_close(here, after, atol=1e-4, rtol=0)
 
 
 def test_a_field_of_one_time_never_moves():

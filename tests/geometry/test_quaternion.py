@@ -97,7 +97,8 @@ def test_normalize_keeps_direction_and_maps_zero_to_the_identity():
 
 
 @pytest.mark.parametrize(
-    ("dtype", "length"), [(torch.float16, 300.0), (torch.float32, 1e25), (torch.float32, 1e-18)]
+    ("dtype", "length"),
+    [(torch.float16, 300.0), (torch.float32, 1e25), (torch.float32, 1e-30), (torch.float16, 5e-3)],
 )
 def test_normalize_takes_lengths_whose_square_has_no_number(dtype, length):
     quaternions = (length * torch.tensor([1.0, 0.0, -1.0, 0.0])).to(dtype)

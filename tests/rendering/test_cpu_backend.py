@@ -250,3 +250,22 @@ def test_kernels_are_vector_code():
     code = tile.inspect_asm(signature)
     kinds = re.findall(r"(?:mul|fmadd\d*|fnmadd\d*)(ps|ss)\b", code)
     assert kinds.count("ps") > kinds.count("ss"), kinds
+
+
+def test_only_what_a_gradient_needs_is_kept(monkeypatch):
+    kept = []
+    original = cpu_backend._Rasterize.forward
+
+    def spy(ctx, *inputs):
+        outputs = original(ctx, *inputs)
+        kept.append(len(ctx.frames))
+        return outputs
+
+    monkeypatch.setattr(cpu_backend._Rasterize, "forward", spy)
+    gaussians, cameras = random_gaussians(7), random_cameras(3)
+    render(gaussians, cameras, backend="cpu")
+    wanted = Gaussians(**{**vars(gaussians), "means": gaussians.means.requires_grad_()})
+    with torch.no_grad():
+        render(wanted, cameras, backend="cpu")
+    render(wanted, cameras, backend="cpu").color.sum().backward()
+    assert kept == [0, 0, 3]
