@@ -48,7 +48,7 @@ def pixel_layout(image: Float[Tensor, "batch rgb=3 height width"]) -> Layout:
 
 
 def adaptive_layout(
-    image: Float[Tensor, "one=1 rgb=3 height width"], *, max_gaussians: int, max_size: int = 4
+    image: Float[Tensor, "one=1 rgb=3 height width"], *, max_gaussians: int, max_size: int | None = None
 ) -> Layout:
     r"""The quadtree of blocks that keeps most of an image within a budget.
 
@@ -63,7 +63,8 @@ def adaptive_layout(
     Args:
         image: One image, values in [0, 1]. Rows and columns that no whole block covers stay pixels.
         max_gaussians: Most blocks to use, if `max_size` allows.
-        max_size: Side of the largest block, a power of two.
+        max_size: Side of the largest block, a power of two; when omitted 4, or as much more as the budget
+            needs, up to 64.
 
     Returns:
         Blocks from large to small, rows before columns within a size. The choice has no gradient, the colours
@@ -74,11 +75,16 @@ def adaptive_layout(
     """
     if max_gaussians < 1:
         raise ValueError(f"max_gaussians must be at least 1, got {max_gaussians}.")
+    height, width = image.shape[-2:]
+    if max_size is None:
+        max_size = 4
+        while max_size < 64 and height * width > max_gaussians * max_size**2:
+            max_size *= 2
     if max_size < 1 or max_size & (max_size - 1):
         raise ValueError(f"max_size must be a power of two, got {max_size}.")
-    height, width = image.shape[-2:]
-    padded = F.pad(image.detach(), (0, -width % max_size, 0, -height % max_size), mode="constant")
-    inside = F.pad(torch.ones_like(image[:, :1]), (0, -width % max_size, 0, -height % max_size))[0, 0]
+    border = (0, -width % max_size, 0, -height % max_size)
+    padded = F.pad(image.detach(), border)
+    inside = F.pad(torch.ones_like(image[:, :1]), border)[0, 0]
     errors, levels = [], int(math.log2(max_size))
     for level in range(1, levels + 1):
         side = 2**level
@@ -102,8 +108,9 @@ def adaptive_layout(
         parts.append((chosen.nonzero(), 2**level))
         covered = (covered | chosen).repeat_interleave(2, 0).repeat_interleave(2, 1)
     parts.append(((~covered & (inside > 0)).nonzero(), 1))
+    whole_image = F.pad(image, border)  # so that a block may be larger than a side of the image
     colors = [
-        F.avg_pool2d(image, side)[0, :, places[:, 0], places[:, 1]].T
+        F.avg_pool2d(whole_image, side)[0, :, places[:, 0], places[:, 1]].T
         if side > 1
         else image[0, :, places[:, 0], places[:, 1]].T
         for places, side in parts

@@ -50,6 +50,20 @@ def test_blocks_cover_every_pixel_once_within_the_budget(height, width, share) -
     assert (means - image[0]).abs().max() < 1
 
 
+@pytest.mark.parametrize(("height", "width"), [(3, 3), (1, 17), (64, 2), (37, 53)])
+def test_images_smaller_than_a_block_and_budgets_below_the_blocks_of_four(height, width) -> None:
+    budget = max(1, height * width // 100)
+    covered, _ = painted(adaptive_layout(picture(height, width), max_gaussians=budget), height, width)
+    assert (covered == 1).all()
+
+
+@pytest.mark.parametrize("budget", [1, 4, 20, 100, 1000])
+def test_blocks_grow_as_the_budget_asks(budget) -> None:
+    layout = adaptive_layout(picture(64, 64), max_gaussians=budget)
+    assert layout.pixels.shape[1] <= budget
+    assert (painted(layout, 64, 64)[0] == 1).all()
+
+
 def test_flat_areas_share_gaussians_first() -> None:
     layout = adaptive_layout(picture(16, 32), max_gaussians=16 * 16 + 16)
     large = layout.sizes[0] > 1
