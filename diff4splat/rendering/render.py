@@ -72,15 +72,16 @@ def render(
     Source: Kerbl et al., 3D Gaussian Splatting, Eq. 3.
 
     Gradients flow to every tensor of `gaussians` and `cameras` and to `background` ("gsplat" has none for
-    intrinsics). The CPU backend computes in float32, gives the same bits on every run and for every number of
-    threads, and returns the dtype of the inputs. `world_to_camera` is the rigid inverse of `camera_to_world`;
+    intrinsics). The CPU backend computes in float32, the others in the dtype of the inputs but at least in
+    float32; all return the dtype of the inputs. On the CPU every run gives the same bits, whatever the number
+    of threads. `world_to_camera` is the rigid inverse of `camera_to_world`;
     gradients follow that formula.
 
     Args:
         gaussians: One set, or one per leading batch index.
         cameras: Cameras with the same batch axes as `gaussians`.
         backend: "cpu" needs numba, and falls back to plain torch, with a warning, without it; "gsplat" needs
-            CUDA tensors; "reference" is the slow oracle, in the dtype of the inputs on any device. "auto" is
+            CUDA tensors; "reference" is the slow oracle, on any device. "auto" is
             "gsplat" for CUDA tensors, "cpu" for CPU tensors, "reference" elsewhere.
         background: Colour behind everything, black when omitted.
         near: Gaussians whose centre has smaller z are dropped, scene units, > 0.
@@ -112,6 +113,9 @@ def render(
     chosen = _choose_backend(backend, gaussians.means.device)
     _check_inputs(gaussians, cameras)
     behind = _background(background, gaussians.means)
+    given = gaussians.means.dtype
+    wide = torch.promote_types(given, torch.float32)  # half precision is too coarse for places and poses
+    gaussians, cameras = gaussians.to(dtype=wide), cameras.to(dtype=wide)
     options = _Options(near=near, far=far, eps2d=eps2d, radius_clip=radius_clip, mode=mode)
     with torch.autocast(gaussians.means.device.type, enabled=False):
         world_to_camera = _rigid_inverse(cameras.camera_to_world)
@@ -133,13 +137,13 @@ def render(
         else:
             color, alpha, depth = _rasterize_sets(chosen, gaussians, cameras, world_to_camera, options)
         if behind is not None:
-            color = color + (1 - alpha) * behind[:, None, None]
+            color = color + (1 - alpha) * behind.to(wide)[:, None, None]
         if depth_mode == "expected":
             covered = alpha > 0
             depth = torch.where(
                 covered, depth / torch.where(covered, alpha, torch.ones_like(alpha)), torch.zeros_like(depth)
             )
-    return Rendering(color=color, alpha=alpha, depth=depth)
+    return Rendering(color=color.to(given), alpha=alpha.to(given), depth=depth.to(given))
 
 
 def render_field(
@@ -296,11 +300,15 @@ def _rigid_inverse(camera_to_world: Tensor) -> Tensor:
 def _background(background: Tensor | Sequence[float] | None, like: Tensor) -> Tensor | None:
     if background is None:
         return None
+    if isinstance(background, str):
+        raise TypeError(f"background must be three numbers or None, got {background!r}.")
     color = (
         background
         if isinstance(background, Tensor)
         else torch.as_tensor(background, dtype=like.dtype, device=like.device)
     )
+    if color.device.type == "cpu" and not color.isfinite().all():
+        raise ValueError(f"background must be finite, got {color.tolist()}.")
     if color.shape != (3,):
         raise ValueError(f"background must have shape [3], got {list(color.shape)}.")
     if color.dtype != like.dtype or color.device != like.device:
@@ -369,18 +377,6 @@ def _check_inputs(gaussians: Gaussians, cameras: Cameras) -> None:
 
 def _check_camera_values(cameras: Cameras) -> None:
     """Values are looked at on the CPU only: elsewhere that would wait for the device."""
-    intrinsics = cameras.intrinsics.detach().double()
-    poses = cameras.camera_to_world.detach().double()
-    if not torch.isfinite(intrinsics).all():
-        raise ValueError("intrinsics must be finite, got NaN or infinity.")
-    focal = intrinsics[..., [0, 1], [0, 1]]
-    if not (focal > 0).all():
-        raise ValueError(f"intrinsics must have focal lengths > 0, got {focal.min().item():.6g}.")
-    if (intrinsics[..., [0, 1], [1, 0]] != 0).any():
+    cameras.validate(tolerance=_RIGID_TOLERANCE)
+    if (cameras.intrinsics[..., 0, 1] != 0).any():
         raise ValueError("intrinsics must have no skew, got a nonzero entry beside the focal lengths.")
-    if not torch.isfinite(poses).all():
-        raise ValueError("camera_to_world must be finite, got NaN or infinity.")
-    rotation = poses[..., :3, :3]
-    error = (rotation.transpose(-1, -2) @ rotation - torch.eye(3, dtype=poses.dtype)).abs()
-    if (error > _RIGID_TOLERANCE).any():
-        raise ValueError(f"camera_to_world must be rigid, got |R^T R - I| up to {error.max().item():.3g}.")

@@ -304,6 +304,9 @@ def test_huge_values_end(backend):
         (lambda k, p: k[0, 0, 2].fill_(math.nan), "intrinsics must be finite"),
         (lambda k, p: p[0, 0, 3].fill_(math.inf), "camera_to_world must be finite"),
         (lambda k, p: p[0, :3, :3].mul_(2.0), "camera_to_world must be rigid"),
+        (lambda k, p: p[0, :3, 0].mul_(-1.0), "determinant"),
+        (lambda k, p: p[0, 3, 0].fill_(1.0), "last row"),
+        (lambda k, p: k[0, 2, 2].fill_(2.0), "intrinsics must"),
     ],
 )
 def test_cameras_that_are_none(change, message):
@@ -353,3 +356,26 @@ def test_autocast_changes_nothing():
     expected = render(gaussians, cameras).color
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(render(gaussians, cameras).color, expected)
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_half_precision_renders_as_its_own_values_in_float32(backend):
+    """Far from the origin, where differences of half-precision numbers would be lost."""
+    gaussians, cameras = random_gaussians(31, dtype=torch.float32), random_cameras(2, dtype=torch.float32)
+    shift = torch.tensor([100.0, 50.0, 30.0])
+    poses = cameras.camera_to_world.clone()
+    poses[:, :3, 3] += shift
+    gaussians = replace(gaussians, means=gaussians.means + shift).to(dtype=torch.bfloat16)
+    cameras = replace(cameras, camera_to_world=poses).to(dtype=torch.bfloat16)
+    half = render(gaussians, cameras, backend=backend).color
+    assert half.dtype == torch.bfloat16
+    single = render(gaussians.to(dtype=torch.float32), cameras.to(dtype=torch.float32), backend=backend).color
+    torch.testing.assert_close(half.float(), single, atol=8e-3, rtol=0)
+
+
+def test_background_that_is_no_colour_is_refused(without_shape_checker):
+    gaussians, cameras = random_gaussians(3), random_cameras(1)
+    with pytest.raises(TypeError, match="background must be three numbers or None, got 'white'"):
+        render(gaussians, cameras, background="white")
+    with pytest.raises(ValueError, match="background must be finite"):
+        render(gaussians, cameras, background=(0.0, math.nan, 0.0))
