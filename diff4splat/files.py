@@ -1,16 +1,17 @@
 """Files: written whole or not at all, and tensors read without running code."""
 
+import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-__all__ = ["atomic_path", "read_safetensors"]
+__all__ = ["atomic_path", "read_safetensors", "write_safetensors"]
 
 
 @contextmanager
@@ -59,6 +60,41 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
     if os.name == "posix":  # elsewhere a folder cannot be opened
         _flush(target.parent)
+
+
+def write_safetensors(
+    path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write tensors to a safetensors file, whole or not at all; equal content gives equal bytes.
+
+    Args:
+        path: File to write; its folder must exist.
+        tensors: Contiguous tensors on the CPU that share no memory, by name.
+        metadata: Words about them.
+
+    Raises:
+        FileNotFoundError: If the folder does not exist.
+        OSError: If the file cannot be written, for instance on a full disk.
+    """
+    with atomic_path(path) as temporary:
+        try:
+            save_file(dict(tensors), temporary, dict(metadata or {}))
+        except SafetensorError as error:
+            raise OSError(f"cannot write {path}: {error}") from error
+        _sort_header(temporary)
+
+
+def _sort_header(path: Path) -> None:
+    """Put the metadata of a safetensors file in order: the library writes it in a random one."""
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        if "__metadata__" in header:
+            header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(text) <= length:
+            file.seek(8)
+            file.write(text.ljust(length))
 
 
 def read_safetensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from diff4splat.files import atomic_path, read_safetensors
+from diff4splat.files import atomic_path, read_safetensors, write_safetensors
 
 __all__ = [
     "HubModule",
@@ -165,8 +164,7 @@ def save_module(
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic_path(folder / WEIGHTS_NAME) as path:
-        save_file(stored, path, metadata={"format": "pt"})
+    write_safetensors(folder / WEIGHTS_NAME, stored, {"format": "pt"})
     header = {} if class_name is None else {_CLASS_KEY: class_name}
     text = json.dumps({**header, **config, _HASH_KEY: _sha256(folder / WEIGHTS_NAME)}, indent=2) + "\n"
     with atomic_path(folder / CONFIG_NAME) as path:

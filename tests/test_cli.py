@@ -290,16 +290,20 @@ def test_interrupt(generate: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert not (tmp_path / "out").exists()
 
 
-def test_request_to_end(generate: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = signal.getsignal(signal.SIGTERM)
+@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGHUP", 129)])
+def test_request_to_end(
+    name: str, status: int, generate: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = getattr(signal, name)
+    before = signal.getsignal(request)
 
     def ended(*words: object, **options: object) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), request)
 
     monkeypatch.setattr(Diff4SplatPipeline, "from_pretrained", ended)
-    assert generate() == 143
+    assert generate() == status
     assert not (tmp_path / "out").exists()
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.getsignal(request) is before
 
 
 def test_a_bug_says_how_to_see_more(generate: Run, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
@@ -322,10 +326,13 @@ def test_a_bug_says_how_to_see_more(generate: Run, monkeypatch: pytest.MonkeyPat
     ("words", "message"),
     [
         (["--trajectory", "sideways"], "--trajectory must be one of spiral, forward"),
-        (["--frames", "1"], "--frames must be at least 2, got 1"),
-        (["--size", "3"], "--size must be at least 16, got 3"),
-        (["--fps", "0"], "--fps must be at least 0.1, got 0"),
-        (["--fps", "nan"], "--fps must be at least 0.1, got nan"),
+        (["--frames", "1"], "--frames must be from 2 to 10000, got 1"),
+        (["--frames", "99999999999"], "--frames must be from 2 to 10000, got 1e+11"),
+        (["--size", "1000000"], "--size must be from 16 to 4096"),
+        (["--fps", "inf"], "--fps must be from 0.1 to 240, got inf"),
+        (["--size", "3"], "--size must be from 16 to 4096, got 3"),
+        (["--fps", "0"], "--fps must be from 0.1 to 240, got 0"),
+        (["--fps", "nan"], "--fps must be from 0.1 to 240, got nan"),
         (["--seed", "-1"], r"--seed must be in [0, 2**63), got -1"),
         (["--device", "abacus"], "--device must be auto, cpu, cuda or cuda:N, got 'abacus'"),
         (["--device", "cuda:99"], "--device must be there, got 'cuda:99'"),

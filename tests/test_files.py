@@ -1,6 +1,8 @@
 import pytest
+import torch
+from safetensors import SafetensorError, safe_open
 
-from diff4splat.files import atomic_path
+from diff4splat.files import atomic_path, read_safetensors, write_safetensors
 
 
 def test_failure_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -51,3 +53,25 @@ def test_permissions_of_a_file_stay(tmp_path):
     with atomic_path(target) as temporary:
         temporary.write_text("new")
     assert target.read_text() == "new" and target.stat().st_mode & 0o777 == 0o600
+
+
+def test_equal_tensors_give_equal_bytes(tmp_path):
+    tensors = {"b": torch.arange(5.0), "a": torch.ones(2, 3, dtype=torch.float16)}
+    words = {f"key {i}": f"\u00fc {i}" for i in range(20)}
+    for name in ("one", "two"):
+        write_safetensors(tmp_path / name, tensors, words)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    with safe_open(tmp_path / "one", framework="pt") as file:
+        assert file.metadata() == words
+    for name, value in read_safetensors(tmp_path / "one").items():
+        assert torch.equal(value, tensors[name])
+
+
+def test_a_write_that_fails_is_an_error_of_the_system(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("diff4splat.files.save_file", full)
+    with pytest.raises(OSError, match="cannot write .*No space left"):
+        write_safetensors(tmp_path / "a.safetensors", {"a": torch.ones(1)})
+    assert list(tmp_path.iterdir()) == []

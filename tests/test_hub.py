@@ -142,7 +142,7 @@ def test_failed_write_keeps_the_old_model(saved: Path, monkeypatch: pytest.Monke
         Path(path).write_bytes(b"half a file")
         raise OSError("disk full")
 
-    monkeypatch.setattr(hub, "save_file", fail)
+    monkeypatch.setattr("diff4splat.files.save_file", fail)
     with pytest.raises(OSError, match="disk full"):
         Affine(7).save_pretrained(saved)
     assert {path.name: path.read_bytes() for path in saved.iterdir()} == before

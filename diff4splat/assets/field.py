@@ -14,11 +14,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from diff4splat.cameras import Cameras
-from diff4splat.files import atomic_path
+from diff4splat.files import write_safetensors
 from diff4splat.gaussians import DeformableGaussianField, Gaussians
 
 __all__ = ["load_field", "load_field_cameras", "read_field_header", "save_field"]
@@ -99,8 +98,7 @@ def save_field(
     metadata = {key: _to_json(key, value) for key, value in header.items()}
     # A clone, because safetensors refuses views that share storage (an expanded delta, for example).
     stored = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
-    with atomic_path(path) as temporary:
-        save_file(stored, temporary, metadata)
+    write_safetensors(path, stored, metadata)
 
 
 def load_field(path: str | os.PathLike[str]) -> DeformableGaussianField:

@@ -30,7 +30,7 @@ GENERATED_FILES = (
 )
 """What `diff4splat generate` writes into its output folder."""
 
-USER_ERROR, BUG, INTERRUPTED, TERMINATED = 2, 1, 130, 143
+USER_ERROR, BUG, INTERRUPTED = 2, 1, 130
 
 
 class Command(NamedTuple):
@@ -82,7 +82,7 @@ examples:
   diff4splat render out/scene.safetensors --trajectory orbit --output orbit.mp4
   diff4splat generate --help
 
-Exit status: 0 done, 2 something about the input (one line says what), 130 interrupted, 1 a bug.
+Exit status: 0 done, 2 something about the input (words say what), 130 or 143 stopped, 1 a bug.
 """
 
 
@@ -125,6 +125,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if debug:
                 raise
             _complain(_in_words(error))
+            return USER_ERROR
+        except MemoryError:
+            if debug:
+                raise
+            _complain("out of memory: try fewer frames, or a smaller size")
             return USER_ERROR
         except Exception as error:
             if debug:
@@ -197,17 +202,19 @@ def _print(text: str) -> None:
 
 @contextlib.contextmanager
 def _termination_as_exit() -> Iterator[None]:
-    """Let SIGTERM unwind the program as Ctrl-C does, so that temporary files are removed."""
+    """Let SIGTERM and a closed terminal unwind the program as Ctrl-C does, so that temporary files go."""
 
     def leave(signum: int, frame: object) -> None:
-        raise SystemExit(TERMINATED)
+        raise SystemExit(128 + signum)
 
+    requests = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     try:
-        previous = signal.signal(signal.SIGTERM, leave)
+        previous = {request: signal.signal(request, leave) for request in requests}
     except ValueError:  # not in the main thread, where signals cannot be handled
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for request, handler in previous.items():
+            signal.signal(request, handler)

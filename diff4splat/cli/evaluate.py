@@ -1,5 +1,6 @@
 """`diff4splat evaluate`: a model on scenes that training never saw, to one table."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -61,6 +62,10 @@ class Evaluate:
             check_at_least("--steps", self.steps, 1)
         if self.output is not None and self.output.exists() and not self.output.is_dir():
             raise ValueError(f"--output must be a folder, got a file: {self.output}")
+        if self.output is not None:
+            self.output.mkdir(parents=True, exist_ok=True)
+            if not os.access(self.output, os.W_OK):
+                raise PermissionError(f"--output must be writable, got {self.output}")
         with console.stage("load model"):
             from diff4splat.evaluation import HeldOutProtocol, evaluate_held_out
             from diff4splat.pipelines import Diff4SplatPipeline

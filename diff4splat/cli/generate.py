@@ -8,7 +8,7 @@ from tyro.conf import Positional, arg
 
 from diff4splat.cli import GENERATED_FILES
 from diff4splat.cli.console import Console, file_size, table
-from diff4splat.cli.options import check_at_least, check_device, load_path
+from diff4splat.cli.options import MAX_FPS, MAX_FRAMES, MAX_SIZE, check_between, check_device, load_path
 from diff4splat.cli.output import staged_folder
 
 if TYPE_CHECKING:
@@ -134,9 +134,9 @@ class Generate:
         console.print(self._summary(console))
 
     def _check(self) -> None:
-        check_at_least("--frames", self.frames, 2)
-        check_at_least("--size", self.size, 16)
-        check_at_least("--fps", self.fps, 0.1)
+        check_between("--frames", self.frames, 2, MAX_FRAMES)
+        check_between("--size", self.size, 16, MAX_SIZE)
+        check_between("--fps", self.fps, 0.1, MAX_FPS)
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"--seed must be in [0, 2**63), got {self.seed}.")
 

@@ -8,7 +8,18 @@ if TYPE_CHECKING:
 
     from diff4splat.cameras import Cameras
 
-__all__ = ["check_at_least", "check_device", "load_path"]
+__all__ = [
+    "MAX_FPS",
+    "MAX_FRAMES",
+    "MAX_SIZE",
+    "check_at_least",
+    "check_between",
+    "check_device",
+    "load_path",
+]
+
+MAX_FRAMES, MAX_SIZE, MAX_FPS = 10_000, 4096, 240
+"""Most frames, pixels per side and frames per second of a video."""
 
 
 def check_at_least(option: str, value: int | float, least: int | float) -> None:
@@ -24,6 +35,22 @@ def check_at_least(option: str, value: int | float, least: int | float) -> None:
     """
     if not value >= least:
         raise ValueError(f"{option} must be at least {least:g}, got {value:g}.")
+
+
+def check_between(option: str, value: int | float, least: int | float, most: int | float) -> None:
+    """Refuse a number outside a range.
+
+    Args:
+        option: Name of the option, for the message.
+        value: What the user gave.
+        least: Smallest value that is accepted.
+        most: Largest value that is accepted.
+
+    Raises:
+        ValueError: If `value` is outside, or NaN.
+    """
+    if not least <= value <= most:
+        raise ValueError(f"{option} must be from {least:g} to {most:g}, got {value:g}.")
 
 
 def check_device(name: str) -> "torch.device":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from diff4splat.cli.console import Console, file_size, table
-from diff4splat.cli.options import check_at_least, check_device, load_path
+from diff4splat.cli.options import MAX_FPS, MAX_FRAMES, MAX_SIZE, check_between, check_device, load_path
 from diff4splat.cli.output import check_output_file
 
 if TYPE_CHECKING:
@@ -56,9 +56,9 @@ class Render:
 
     def run(self, console: Console) -> None:
         """Render and write."""
-        check_at_least("--frames", self.frames, 2)
-        check_at_least("--size", self.size, 16)
-        check_at_least("--fps", self.fps, 0.1)
+        check_between("--frames", self.frames, 2, MAX_FRAMES)
+        check_between("--size", self.size, 16, MAX_SIZE)
+        check_between("--fps", self.fps, 0.1, MAX_FPS)
         if self.time is not None and not 0 <= self.time <= 1:
             raise ValueError(f"--time must be in [0, 1], got {self.time}.")
         if self.output.suffix.lower() != ".mp4":

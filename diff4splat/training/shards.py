@@ -8,12 +8,11 @@ import torch
 from einops import rearrange
 from jaxtyping import Float, Int
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from diff4splat.data import ProceduralScenes, sample_cameras, sample_scenes
 from diff4splat.data.novel_views import beside_path
-from diff4splat.files import atomic_path
+from diff4splat.files import write_safetensors
 
 __all__ = ["ClipShards", "make_clips", "object_motion", "read_shard", "write_shard"]
 
@@ -106,8 +105,7 @@ def write_shard(path: str | Path, clips: dict[str, Tensor], captions: Sequence[s
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.contiguous() for name, tensor in clips.items()}
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={"captions": json.dumps(list(captions))})
+    write_safetensors(path, tensors, {"captions": json.dumps(list(captions))})
 
 
 class ClipShards:
