@@ -1,6 +1,6 @@
 """The reconstruction model: video latents and cameras to a deformable Gaussian field."""
 
-from diff4splat.models.assembly import map_depth, map_displacement
+from diff4splat.models.assembly import map_depth, map_displacement, map_rotation
 from diff4splat.models.heads import DeformationHead, GaussianHead
 from diff4splat.models.ldrm import LDRM, LDRMFeatures
 from diff4splat.models.tokens import LatentPoseTokens, PatchTokens
@@ -14,4 +14,5 @@ __all__ = [
     "PatchTokens",
     "map_depth",
     "map_displacement",
+    "map_rotation",
 ]

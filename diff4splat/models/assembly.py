@@ -22,7 +22,7 @@ from diff4splat.geometry import (
 )
 from diff4splat.models.layout import GuidedSampler, Layout, pixel_layout
 
-__all__ = ["assemble_field", "map_depth", "map_displacement", "seen_before"]
+__all__ = ["assemble_field", "map_depth", "map_displacement", "map_rotation", "seen_before"]
 
 _TYPICAL_DEPTH = 4.0
 # Standard deviation of a fresh Gaussian in pixels: small enough to stay sharp under the renderer's own blur
@@ -67,6 +67,30 @@ def map_displacement(
     local = rearrange(deformation[:, :, :, :3], "b t f c h w -> b t f h w c") * depth[:, None, ..., None]
     rotation = cameras.camera_to_world[..., :3, :3].to(local.dtype)
     return torch.einsum("bfij,btfhwj->btfhwi", rotation, local)
+
+
+def map_rotation(
+    gaussian_map: Float[Tensor, "batch map_frame channel=12 height width"],
+    deformation: Float[Tensor, "batch time map_frame channel2=10 height width"],
+) -> Float[Tensor, "batch time map_frame xyz=3 height width"]:
+    r"""Rotation of each pixel's Gaussian, $\sin(\theta / 2)\, n$ along the axes of the frame's camera.
+
+    The head's quaternion $r$ turns a Gaussian in its own axes, $q \otimes r = (q \otimes r \otimes
+    q^{-1}) \otimes q$: seen from outside it is a turn with the vector part of $r$ rotated by $q$.
+
+    Args:
+        gaussian_map: Raw Gaussian map, whose orientation $q$ is used.
+        deformation: Raw deformation maps, whose quaternion $r$ is used.
+
+    Returns:
+        Vector part of the unit quaternion with a scalar part of at least 0, from a pixel's own time to the
+        target times.
+    """
+    local = _unit_quaternions(gaussian_map[:, :, 7:11])[:, None]
+    turn = _unit_quaternions(deformation[:, :, :, 3:7])
+    turn = turn[..., 1:] * torch.where(turn[..., :1] < 0, -1.0, 1.0)
+    axes = (*turn.shape[:-1], 4)
+    return rearrange(quaternion_rotate(local.expand(axes), turn), "b t f h w i -> b t f i h w")
 
 
 def assemble_field(
@@ -255,8 +279,7 @@ def _gaussians_at(
     covered = (_RELATIVE_SCALE**2 + _RENDER_BLUR * (1 - layout.sizes**-2)).sqrt() * layout.sizes
     footprint = depth / intrinsics[:, 0, 0, None] * covered
     stretch = maps[:, 4:7].clamp(-_MAX_LOG_SCALE, _MAX_LOG_SCALE).exp()
-    offset = torch.tensor([1.0, 0.0, 0.0, 0.0], device=maps.device)
-    local = quaternion_normalize(rearrange(maps[:, 7:11], "b c n -> b n c") + offset)
+    local = _unit_quaternions(maps[:, 7:11, :, None])[:, :, 0]
     facing = matrix_to_quaternion(pose[:, :3, :3]).to(local.dtype)
     result = {
         "means": unproject_pixels(layout.pixels, depth, pose, intrinsics),
@@ -267,8 +290,15 @@ def _gaussians_at(
     }
     for name, raw in (("delta", deformation), ("start", start)):
         moved = map_displacement(raw[:, :, None, :, :, None], depth[:, None, :, None], camera)
-        turned = rearrange(raw[:, :, 3:7], "b t c n -> b t n c") + offset
         result[f"{name}_means"] = rearrange(moved, "b t 1 n 1 c -> b t n c")
-        result[f"{name}_quaternions"] = quaternion_normalize(turned)
+        result[f"{name}_quaternions"] = _unit_quaternions(raw[:, :, 3:7, :, None])[..., 0, :]
         result[f"{name}_scales"] = rearrange(raw[:, :, 7:10], "b t c n -> b t n c")
     return result
+
+
+def _unit_quaternions(
+    offset: Float[Tensor, "*batch wxyz=4 height width"],
+) -> Float[Tensor, "*batch height width wxyz=4"]:
+    """Unit quaternions from raw offsets to the identity."""
+    identity = torch.tensor([1.0, 0.0, 0.0, 0.0], device=offset.device)
+    return quaternion_normalize(rearrange(offset, "... c h w -> ... h w c") + identity)

@@ -1,6 +1,6 @@
 """Latent Dynamic Reconstruction Model: video latents and cameras to a deformable Gaussian field."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -168,25 +168,7 @@ class LDRM(HubModule):
         features = self.encode(latents, cameras, image=image)
         if times is None:
             times = _clip_times(cameras.num_frames, latents)
-        every = repeat(times, "t -> b t", b=latents.shape[0])
-        layout = None if image is None else self._layout(image, max_gaussians)
-        deformation = self.deform(features, every)
-        start = self.deform(features, torch.zeros_like(every[:, :1]))
-        with torch.autocast(latents.device.type, enabled=False):
-            field = assemble_field(
-                features.gaussian_map,
-                deformation,
-                start,
-                cameras=features.cameras,
-                frame_times=features.frame_times,
-                times=times,
-                layout=layout,
-                image=image,
-                origin=features.origin,
-            )
-            if self.backdrop_cells == 0:
-                return field
-            return append_static(field, self._backdrop(features, cameras.select(slice(0, 1)), image))
+        return self.decode(features, times, image=image, max_gaussians=max_gaussians)
 
     def encode(
         self,
@@ -243,6 +225,53 @@ class LDRM(HubModule):
             origin=origin,
         )
 
+    def decode(
+        self,
+        features: LDRMFeatures,
+        times: Float[Tensor, " time"],
+        *,
+        image: Float[Tensor, "batch rgb=3 image_height image_width"] | None = None,
+        max_gaussians: int | None = None,
+        deformation: Float[Tensor, "batch time map_frame channel=10 height width"] | None = None,
+    ) -> DeformableGaussianField:
+        """The field of encoded latents, without running the Transformer again.
+
+        Args:
+            features: From `encode`.
+            times: Ascending times in [0, 1] to store deltas at.
+            image: See `forward`.
+            max_gaussians: See `forward`.
+            deformation: Result of `deform` at `times`, where it is there already.
+
+        Returns:
+            Field in the world of the cameras that were encoded.
+
+        Raises:
+            ValueError: If a budget is given for more than one clip or without an image.
+        """
+        if max_gaussians is not None and image is None:
+            raise ValueError("max_gaussians needs the image that is laid out, got image=None.")
+        every = repeat(times, "t -> b t", b=features.frame_times.shape[0])
+        if deformation is None:
+            deformation = self.deform(features, every)
+        start = self.deform(features, torch.zeros_like(every[:, :1]))
+        with torch.autocast(every.device.type, enabled=False):
+            layout = None if image is None else self._layout(image, max_gaussians)
+            field = assemble_field(
+                features.gaussian_map,
+                deformation,
+                start,
+                cameras=features.cameras,
+                frame_times=features.frame_times,
+                times=times,
+                layout=layout,
+                image=image,
+                origin=features.origin,
+            )
+            if self.backdrop_cells == 0:
+                return field
+            return append_static(field, self._backdrop(features, image))
+
     def deform(
         self, features: LDRMFeatures, times: Float[Tensor, "batch time"]
     ) -> Float[Tensor, "batch time map_frame channel=10 height width"]:
@@ -262,8 +291,10 @@ class LDRM(HubModule):
         """The bundled size: latents of the compact backbone, two processor cores."""
         return cls(temporal_context=1, backdrop_cells=32)
 
-    def _backdrop(self, features: LDRMFeatures, camera: Cameras, image: Tensor | None) -> Gaussians:
+    def _backdrop(self, features: LDRMFeatures, image: Tensor | None) -> Gaussians:
         first = features.gaussian_map[:, 0]
+        camera = features.cameras.select(0)
+        camera = replace(camera, camera_to_world=features.origin[:, None] @ camera.camera_to_world)
         colors = (first[:, 1:4] + 0.5).clamp(0, 1) if image is None else image
         return backdrop_gaussians(colors, map_depth(first), camera, cells=self.backdrop_cells)
 

@@ -41,6 +41,10 @@ class Clips:
     """Clips rendered at once."""
     still_camera: float = 0.3
     """Share of clips whose camera rests."""
+    photographs: bool = False
+    """Paint some surfaces with photographs (extra `data`)."""
+    static: bool = False
+    """Leave all objects at rest."""
     frames: int = 9
     """Frames of a clip, 4k + 1."""
     size: int = 128
@@ -69,6 +73,8 @@ class Clips:
                     height=self.size,
                     width=self.size,
                     still_camera=self.still_camera,
+                    photographs=self.photographs,
+                    static=self.static,
                 )
                 for first in range(0, self.clips, self.batch)
             ]
@@ -194,6 +200,8 @@ class Dit:
     """Folder of encoded shards."""
     output: Path = Path("runs/dit")
     """Folder of the run; an existing one is continued."""
+    initial: Path | None = None
+    """Trained model to start from; fresh weights when omitted."""
     batch: int = 16
     """Clips per step."""
     loop: Annotated[LoopConfig, tyro.conf.OmitArgPrefixes] = field(
@@ -203,7 +211,7 @@ class Dit:
     def run(self) -> None:
         """Train."""
         torch.manual_seed(self.loop.seed)
-        dit = CompactDiT()
+        dit = CompactDiT() if self.initial is None else CompactDiT.from_pretrained(self.initial)
         names = ("video", "latents", "camera_to_world", "intrinsics")
         run_loop(
             dit,

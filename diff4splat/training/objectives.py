@@ -10,9 +10,9 @@ from diff4splat.backbones.compact import CausalVideoVAE, CompactDiT
 from diff4splat.cameras import Cameras
 from diff4splat.cameras.latent_rays import latent_rays
 from diff4splat.diffusion import flow_matching_loss, noise_interpolate
-from diff4splat.geometry import unproject
-from diff4splat.losses import pearson_depth_loss
-from diff4splat.models import LDRM, map_depth
+from diff4splat.geometry import matrix_to_quaternion, unproject
+from diff4splat.losses import pearson_depth_loss, photometric_mse
+from diff4splat.models import LDRM, map_depth, map_rotation
 
 __all__ = [
     "autoencoder_losses",
@@ -109,9 +109,14 @@ def diffusion_losses(
 def motion_targets(
     clips: dict[str, Tensor], picks: Int[Tensor, "batch time"], *, frame_stride: int = 4
 ) -> tuple[
-    Float[Tensor, "batch time map_frame xyz=3 height width"], Bool[Tensor, "batch map_frame height width"]
+    Float[Tensor, "batch time map_frame xyz=3 height width"],
+    Float[Tensor, "batch time map_frame xyz=3 height width"],
+    Bool[Tensor, "batch map_frame height width"],
 ]:
-    """True displacement of every pixel of the frames with Gaussians, in camera axes and units of depth.
+    r"""True rigid motion of every pixel of the frames with Gaussians, in camera axes.
+
+    A pixel of frame k is seen at the point $X$ on an object that turns by $R$ and shifts by $s$ from its own
+    time to the target time: it is displaced by $R X + s - X$.
 
     Args:
         clips: Batch with `depth`, `object_index`, `object_motion` and cameras; the intrinsics are those of
@@ -120,40 +125,36 @@ def motion_targets(
         frame_stride: Pixel frames between frames with Gaussians.
 
     Returns:
-        Displacement from each pixel's own time to the target frames, and whether a pixel lies on an object
-        that moves at any time of the clip.
+        Displacement from each pixel's own time to the target frames, in units of depth; rotation over the
+        same time, as the vector part $\sin(\theta / 2)\, n$ of a unit quaternion with a scalar part of at
+        least 0; and whether a pixel lies on an object that moves at any time of the clip.
     """
     depth = clips["depth"].float()
-    batch, frames, height, width = depth.shape
+    batch, frames = depth.shape[:2]
     pose = clips["camera_to_world"][:, ::frame_stride].float()
-    rotation = pose[..., :3, :3]
+    to_camera = pose[..., :3, :3].mT
     points = unproject(depth, pose, clips["intrinsics"][:, ::frame_stride].float())
-    world = rearrange(points, "b f h w i -> b f i h w")
     motion = clips["object_motion"].float()
-    seen_at = motion[:, :, ::frame_stride]
     # From an object's place at the pixel's own time, back to time 0, on to the target time.
-    axes0, shift0 = seen_at[..., :3], seen_at[..., 3]
-    targets = torch.stack([motion[i, :, picks[i]] for i in range(batch)])
+    axes0, shift0 = motion[:, :, ::frame_stride, :, :3], motion[:, :, ::frame_stride, :, 3]
+    targets = motion[torch.arange(batch)[:, None], :, picks]
     axes1, shift1 = targets[..., :3], targets[..., 3]
-    turn = torch.einsum("botij,bofkj->btofik", axes1, axes0)
-    shift = rearrange(shift1, "b o t i -> b t o 1 i") - torch.einsum("btofij,bofj->btofi", turn, shift0)
+    turn = torch.einsum("btoij,bofkj->botfik", axes1, axes0)
+    shift = rearrange(shift1, "b t o i -> b o t 1 i") - torch.einsum("botfij,bofj->botfi", turn, shift0)
+    local_turn = matrix_to_quaternion(to_camera[:, None, None] @ turn @ to_camera.mT[:, None, None])
+    local_turn = local_turn[..., 1:] * torch.where(local_turn[..., :1] < 0, -1.0, 1.0)
+    # The same for each pixel: that of its object.
     index = clips["object_index"].long()
-    eye = torch.eye(3)
-    displacement = torch.zeros(batch, picks.shape[1], frames, 3, height, width)
-    moving = torch.zeros(batch, frames, height, width, dtype=torch.bool)
-    for item in range(1, motion.shape[1]):
-        mask = index == item
-        if not mask.any():
-            continue
-        moved = torch.einsum("btfij,bfjhw->btfihw", turn[:, :, item] - eye, world)
-        moved = moved + shift[:, :, item, :, :, None, None]
-        displacement = torch.where(mask[:, None, :, None], moved, displacement)
-        travels = (motion[:, item, :, :, 3].diff(dim=1).norm(dim=-1).sum(-1) > 0.02) | (
-            (motion[:, item, -1, :, :3] - motion[:, item, 0, :, :3]).norm(dim=(-2, -1)) > 0.02
-        )
-        moving |= mask & travels[:, None, None, None]
-    local = torch.einsum("bfji,btfjhw->btfihw", rotation, displacement)
-    return local / depth[:, None, :, None].clamp_min(1e-3), moving
+    clip, frame = torch.arange(batch)[:, None, None, None], torch.arange(frames)[:, None, None]
+    turn, shift, local_turn = (value[clip, index, :, frame] for value in (turn, shift, local_turn))
+    change = turn - torch.eye(3, device=turn.device)
+    displacement = torch.einsum("bfhwtij,bfhwj->bfhwti", change, points) + shift
+    local = torch.einsum("bfij,bfhwtj->btfihw", to_camera, displacement)
+    travels = (motion[..., 3].diff(dim=2).norm(dim=-1).sum(-1) > 0.02) | (
+        (motion[:, :, -1, :, :3] - motion[:, :, 0, :, :3]).norm(dim=(-2, -1)) > 0.02
+    )
+    local = local / depth[:, None, :, None].clamp_min(1e-3)
+    return local, rearrange(local_turn, "b f h w t i -> b t f i h w"), travels[clip, index]
 
 
 def balanced_motion_loss(
@@ -225,10 +226,16 @@ def reconstruction_losses(
     num_times: int = 2,
     noise: float = 0.2,
 ) -> dict[str, Tensor]:
-    r"""Direct supervision of the maps: log-depth, its slopes, motion of every pixel, colours of later frames.
+    r"""Supervision of the maps, and of what they look like when rendered.
 
     $$\mathcal{L} = \overline{|\log d - \log d^*|} + 0.5\, \overline{|\nabla (\log d - \log d^*)|}
-      + 8\, \mathcal{L}_{motion} + 0.5\, \overline{|c - c^*|}$$
+      + 8\, \mathcal{L}_{motion} + 2\, \mathcal{L}_{rotation} + 0.5\, \overline{|c - c^*|}
+      + 5\, \mathcal{L}_{photo}$$
+
+    with depth $d$, slopes $\nabla$ over one and four places, `balanced_motion_loss` of displacement and of
+    rotation, colours $c$ of later frames, and $\mathcal{L}_{photo}$ the squared error of Diff4Splat, Eq. 3,
+    of the field rendered at the target times, which trains what has no truth of its own: opacity, size,
+    orientation.
 
     The latents are disturbed with noise, so that the model bears with generated ones. Where a Gaussian stands
     for several pixels, the truth is read at one of them, the same offset for the whole batch, drawn anew each
@@ -238,21 +245,24 @@ def reconstruction_losses(
         ldrm: Reconstruction model; receives gradients. Its frames are every fourth one (`every_frame=False`).
         clips: Batch with everything that `make_clips` writes, and `latents`.
         generator: Source of noise, target frames and offsets.
-        num_times: Target frames per clip.
+        num_times: Target frames, the same for the batch.
         noise: Largest standard deviation of the noise on the latents.
 
     Returns:
         "loss" and, detached, the errors of "depth" (log) and "color", the "pearson" correlation of log-depth,
-        and "motion", the error on moving pixels over that of no motion; means over the batch.
+        "motion" and "rotation", the error on moving pixels over that of no motion, and "psnr" of the rendered
+        frames in dB; means over the batch.
     """
     latents = clips["latents"].float()
     batch, frames = latents.shape[0], clips["video"].shape[1]
     strength = noise * torch.rand(batch, 1, 1, 1, 1, generator=generator)
     latents = latents + strength * torch.randn(latents.shape, generator=generator)
-    image = clips["video"][:, 0].float() / 255
-    features = ldrm.encode(latents, batch_cameras(clips), image=image)
-    picks = torch.randint(0, frames, (batch, num_times), generator=generator)
-    deformation = ldrm.deform(features, picks / (frames - 1))
+    video = clips["video"].float() / 255
+    cameras = batch_cameras(clips)
+    features = ldrm.encode(latents, cameras, image=video[:, 0])
+    picks = torch.randperm(frames, generator=generator)[:num_times].sort().values
+    times = picks / (frames - 1)
+    deformation = ldrm.deform(features, times.expand(batch, -1))
     top, left = torch.randint(0, ldrm.pixel_stride, (2,), generator=generator).tolist()
     truth = on_coarser_grid(clips, stride=ldrm.pixel_stride, top=top, left=left)
 
@@ -263,17 +273,24 @@ def reconstruction_losses(
     slopes = sum(
         error[..., ::step, ::step].diff(dim=axis).abs().mean() for step in (1, 4) for axis in (-1, -2)
     )
-    with torch.autocast(latents.device.type, enabled=False):  # eight bits are too few for true motion
-        target, moving = motion_targets(truth, picks)
-    motion_loss, motion_ratio = balanced_motion_loss(deformation[:, :, :, :3], target, moving)
-    later = F.avg_pool2d((clips["video"][:, 4::4].float() / 255).flatten(0, 1), ldrm.pixel_stride)
+    later = F.avg_pool2d(video[:, 4::4].flatten(0, 1), ldrm.pixel_stride)
     colors = features.gaussian_map[:, 1:, 1:4] + 0.5
     color_loss = (colors.flatten(0, 1) - later).abs().mean()
-    loss = depth_loss + 0.5 * slopes + 8.0 * motion_loss + 0.5 * color_loss
+    field = ldrm.decode(features, times, image=video[:, 0], deformation=deformation)
+    with torch.autocast(latents.device.type, enabled=False):  # eight bits are too few for geometry
+        target, turn, moving = motion_targets(truth, picks.expand(batch, -1))
+        motion_loss, motion_ratio = balanced_motion_loss(deformation[:, :, :, :3], target, moving)
+        predicted_turn = map_rotation(features.gaussian_map.detach(), deformation)
+        rotation_loss, rotation_ratio = balanced_motion_loss(predicted_turn, turn, moving)
+        rendering = field.render(cameras.select(picks), times)
+        squared = photometric_mse(rendering.color, video[:, picks]).mean()
+    loss = depth_loss + 0.5 * slopes + 8 * motion_loss + 2 * rotation_loss + 0.5 * color_loss + 5 * squared
     return {
         "loss": loss,
         "depth": depth_loss.detach(),
         "pearson": (1 - pearson_depth_loss(depth.detach(), true_depth)).mean(),
         "motion": motion_ratio,
+        "rotation": rotation_ratio,
         "color": color_loss.detach(),
+        "psnr": -10 * squared.detach().log10(),
     }

@@ -11,7 +11,6 @@ from safetensors import safe_open
 from torch import Tensor
 
 from diff4splat.data import ProceduralScenes, sample_cameras, sample_scenes
-from diff4splat.data.novel_views import beside_path
 from diff4splat.files import write_safetensors
 
 __all__ = ["ClipShards", "make_clips", "object_motion", "read_shard", "write_shard"]
@@ -25,8 +24,8 @@ def make_clips(
     num_frames: int = 9,
     height: int = 128,
     width: int = 128,
-    num_novel: int = 2,
     static: bool = False,
+    photographs: bool = False,
     still_camera: float = 0.3,
     supersample: int = 1,
 ) -> tuple[dict[str, Tensor], list[str]]:
@@ -37,18 +36,17 @@ def make_clips(
         num_frames: Pixel frames, 4k + 1.
         height: Image rows.
         width: Image columns.
-        num_novel: Views beside the path per clip.
         static: Leave all objects at rest.
+        photographs: Paint some surfaces with photographs, see `sample_scenes`.
         still_camera: Share of clips whose camera rests, so that all change is motion.
         supersample: Rays per pixel side.
 
     Returns:
         Tensors by name, and the captions: `video` uint8, `depth` and `object_index` of every fourth frame,
-        `object_motion` (rigid motion of each object from time 0 to each frame), cameras, and `novel_*`.
+        `object_motion` (rigid motion of each object from time 0 to each frame) and cameras.
     """
-    scenes = sample_scenes(seeds, static=static)
+    scenes = sample_scenes(seeds, static=static, photographs=photographs)
     cameras = sample_cameras(seeds, num_frames, height=height, width=width, static_probability=still_camera)
-    generator = torch.Generator().manual_seed(seeds[0])
     times = torch.linspace(0, 1, num_frames)
     frames = scenes.render(cameras, times, supersample=supersample)
     clips = {
@@ -59,20 +57,6 @@ def make_clips(
         "camera_to_world": cameras.camera_to_world.contiguous(),
         "intrinsics": cameras.intrinsics.contiguous(),
     }
-    if num_novel:
-        picks = torch.randint(0, num_frames, (len(seeds), num_novel), generator=generator)
-        novel = beside_path(cameras, times[picks], generator=generator)
-        seen = scenes.render(novel, times[picks], supersample=supersample)
-        # A view from outside the room sees nothing of use: the view on the path takes its place.
-        outside = (seen.depth < 0.05).flatten(2).any(-1)[..., None, None]
-        rows = torch.arange(len(seeds))[:, None]
-        clips["novel_video"] = _to_bytes(
-            torch.where(outside[..., None], frames.color[rows, picks], seen.color)
-        )
-        clips["novel_depth"] = torch.where(outside, frames.depth[rows, picks], seen.depth).half()
-        clips["novel_frame"] = picks
-        poses = torch.where(outside, cameras.camera_to_world[rows, picks], novel.camera_to_world)
-        clips["novel_camera_to_world"] = poses.contiguous()
     return clips, list(scenes.captions)
 
 

@@ -21,7 +21,7 @@ from diff4splat.training.objectives import (
 )
 from diff4splat.training.shards import make_clips, object_motion
 
-SEEDS = [3, 5]
+SEEDS = [3, 11]
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -58,7 +58,7 @@ PICKS = torch.tensor([[0, 7], [8, 3]])
 
 def test_true_motion_is_that_of_the_scenes(exact) -> None:
     clips, scenes, cameras = exact
-    target, moving = motion_targets(clips, PICKS)
+    target, _, moving = motion_targets(clips, PICKS)
     assert target.shape == (2, 2, 3, 3, 13, 17)
     for frame in range(3):
         pose, intrinsics = cameras.camera_to_world[:, 4 * frame], cameras.intrinsics[:, 4 * frame]
@@ -79,31 +79,35 @@ def test_true_motion_is_that_of_the_scenes(exact) -> None:
 
 def test_true_motion_matches_the_loop(exact) -> None:
     clips, _, _ = exact
-    target, _ = motion_targets(clips, PICKS)
+    target, turn, _ = motion_targets(clips, PICKS)
     arrays = {name: value.double().numpy() for name, value in clips.items()}
     moving = clips["object_index"].nonzero()
     for sample, frame, row, column in moving[:: max(1, len(moving) // 23)].tolist():
         motion = arrays["object_motion"][sample, int(clips["object_index"][sample, frame, row, column])]
         for pick in range(2):
+            pose = arrays["camera_to_world"][sample, 4 * frame]
+            ends = motion[4 * frame], motion[int(PICKS[sample, pick])]
             expected = reference.displacement(
                 arrays["depth"][sample, frame, row, column],
                 row,
                 column,
-                arrays["camera_to_world"][sample, 4 * frame],
+                pose,
                 arrays["intrinsics"][sample, 4 * frame],
-                motion[4 * frame],
-                motion[int(PICKS[sample, pick])],
+                *ends,
             )
             got = target[sample, pick, frame, :, row, column].numpy()
             np.testing.assert_allclose(got, expected, atol=2e-5)
+            got = turn[sample, pick, frame, :, row, column].numpy()
+            np.testing.assert_allclose(got, reference.turn(pose, *ends), atol=2e-5)
+    assert (turn.norm(dim=3) > 0.05).any(), "something turns"
 
 
 def test_a_pixel_is_where_it_is_at_its_own_time(exact) -> None:
-    target, _ = motion_targets(exact[0], torch.tensor([[0, 4, 8]] * 2))
-    own = target.diagonal(dim1=1, dim2=2)
-    assert own.abs().max() < 1e-5
+    target, turn, _ = motion_targets(exact[0], torch.tensor([[0, 4, 8]] * 2))
     rest = (exact[0]["object_index"] == 0)[:, None, :, None].expand_as(target)
-    assert (target[rest] == 0).all()
+    for motion in (target, turn):
+        assert motion.diagonal(dim1=1, dim2=2).abs().max() < 1e-5
+        assert motion[rest].abs().max() < 1e-6
 
 
 @pytest.mark.parametrize(("top", "left"), [(0, 0), (2, 1)])
@@ -149,13 +153,10 @@ def test_a_guess_that_points_the_right_way_pays_even_when_everything_makes_it() 
     assert balanced_motion_loss(guess, target, moving)[0] < balanced_motion_loss(0 * guess, target, moving)[0]
 
 
-def check_gradients(module: torch.nn.Module, *, without: tuple[str, ...] = ()) -> None:
+def check_gradients(module: torch.nn.Module) -> None:
     for name, parameter in module.named_parameters():
-        if name.startswith(without):
-            assert parameter.grad is None, name
-        else:
-            assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
-            assert (parameter.grad != 0).any(), name
+        assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
+        assert (parameter.grad != 0).any(), name
 
 
 @pytest.mark.parametrize("bfloat16", [False, True])
@@ -199,12 +200,13 @@ def test_reconstruction_objective(batch, bfloat16, pixel_stride) -> None:
     stir(ldrm, 0.05)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
         values = reconstruction_losses(ldrm, batch[0], generator())
-    assert set(values) == {"loss", "depth", "pearson", "motion", "color"}
+    assert set(values) == {"loss", "depth", "pearson", "motion", "rotation", "color", "psnr"}
     assert all(torch.isfinite(value) for value in values.values())
     assert not any(value.requires_grad for name, value in values.items() if name != "loss")
     values["loss"].backward()
-    # what sharpens the photograph acts where Gaussians are made, which this objective does not reach
-    check_gradients(ldrm, without=("sharpen",))
+    check_gradients(ldrm)
+    assert (ldrm.gaussian_head.output.weight.grad != 0).flatten(1).any(1).all(), "every channel is trained"
+    assert (ldrm.deformation_head.output.weight.grad != 0).flatten(1).any(1).all(), "every channel is trained"
 
 
 def test_bfloat16_rounds_the_network_but_not_the_truth(batch) -> None:

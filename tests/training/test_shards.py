@@ -22,10 +22,6 @@ def test_clips_hold_what_training_needs(clips) -> None:
         "object_index": (2, 16, 32),
         "camera_to_world": (5, 4, 4),
         "intrinsics": (5, 3, 3),
-        "novel_video": (2, 3, 16, 32),
-        "novel_depth": (2, 16, 32),
-        "novel_frame": (2,),
-        "novel_camera_to_world": (2, 4, 4),
     }
     assert tensors["video"].dtype == tensors["object_index"].dtype == torch.uint8
     assert tensors["object_index"].max() < objects[0]
@@ -36,7 +32,8 @@ def test_the_seeds_decide(clips) -> None:
     again, captions = make_clips([3, 5], num_frames=5, height=16, width=32)
     assert captions == clips[1]
     assert all(torch.equal(tensor, clips[0][name]) for name, tensor in again.items())
-    assert "novel_video" not in make_clips([3], num_frames=5, height=16, width=16, num_novel=0)[0]
+    alone, _ = make_clips([5], num_frames=5, height=16, width=32)
+    assert torch.equal(alone["video"][0], clips[0]["video"][1])
 
 
 def test_static_clips_do_not_move() -> None:
