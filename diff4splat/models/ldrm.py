@@ -42,6 +42,29 @@ class LDRMFeatures:
     cameras: Cameras
     origin: Float[Tensor, "batch 4 4"]
 
+    def select(self, clips: slice) -> "LDRMFeatures":
+        """Features of some clips of the batch.
+
+        Args:
+            clips: Slice of the batch axis.
+
+        Returns:
+            Views of the tensors.
+        """
+        cameras = replace(
+            self.cameras,
+            camera_to_world=self.cameras.camera_to_world[clips],
+            intrinsics=self.cameras.intrinsics[clips],
+        )
+        return LDRMFeatures(
+            gaussian_map=self.gaussian_map[clips],
+            pixels=self.pixels[clips],
+            levels=tuple(level[clips] for level in self.levels),
+            frame_times=self.frame_times[clips],
+            cameras=cameras,
+            origin=self.origin[clips],
+        )
+
 
 class LDRM(HubModule):
     """Latent and pose tokens, Transformer blocks, a Gaussian head and a deformation head.

@@ -13,12 +13,13 @@ from tqdm import tqdm
 from tyro.conf import subcommand
 
 from diff4splat.backbones.compact import CausalVideoVAE, CompactBackbone, CompactDiT
+from diff4splat.hub import weights_hash
 from diff4splat.models import LDRM
 from diff4splat.pipelines import Diff4SplatPipeline
 from diff4splat.training.loop import LoopConfig, run_loop
 from diff4splat.training.model_card import read_run, write_model_card
 from diff4splat.training.objectives import autoencoder_losses, diffusion_losses, reconstruction_losses
-from diff4splat.training.shards import ClipShards, make_clips, read_shard, write_shard
+from diff4splat.training.shards import ClipShards, make_clips, read_shard, shard_is_there, write_shard
 
 __all__ = ["Bundle", "Clips", "Dit", "Latents", "Ldrm", "Stage", "Vae", "main"]
 
@@ -61,10 +62,11 @@ class Clips:
             raise ValueError(f"--frames must be 4k + 1 with k at least 1, got {self.frames}.")
         if self.size < 16 or self.size % 16:
             raise ValueError(f"--size must be a multiple of 16, got {self.size}.")
-        self._check_shards_there()
+        options = ("clips", "frames", "size", "still_camera", "photographs", "static")
+        origin = {name: getattr(self, name) for name in options}
         for number in tqdm(range(self.start, self.start + self.shards), desc="clips", unit="shard"):
             path = self.output / f"{number:06d}.safetensors"
-            if path.exists():
+            if shard_is_there(path, origin):
                 continue
             parts = [
                 make_clips(
@@ -79,19 +81,9 @@ class Clips:
                 for first in range(0, self.clips, self.batch)
             ]
             merged = {name: torch.cat([clips[name] for clips, _ in parts]) for name in parts[0][0]}
-            write_shard(path, merged, [caption for _, captions in parts for caption in captions])
-
-    def _check_shards_there(self) -> None:
-        """Refuse to add to a folder whose clips are of another shape."""
-        there = sorted(self.output.glob("[!.]*.safetensors"))[:1]
-        for path in there:
-            video = read_shard(path, ("video",))[0]["video"]
-            wanted = (self.clips, self.frames, 3, self.size, self.size)
-            if tuple(video.shape) != wanted:
-                raise ValueError(
-                    f"--output holds shards of shape {tuple(video.shape)}, these options give {wanted}: "
-                    f"choose another folder than {self.output}."
-                )
+            write_shard(
+                path, merged, [caption for _, captions in parts for caption in captions], origin=origin
+            )
 
 
 @dataclass(frozen=True)
@@ -150,16 +142,18 @@ class Latents:
     def run(self) -> None:
         """Encode the shards that are not encoded yet."""
         vae = CausalVideoVAE.from_pretrained(self.vae).eval()
+        origin = {"vae": weights_hash(self.vae)}
         for path in tqdm(
             sorted(self.clips.glob("[!.]*.safetensors"))[: self.shards], desc="latents", unit="shard"
         ):
             target = self.output / path.name
-            if target.exists():
+            if shard_is_there(target, origin):
                 continue
             clips, captions = read_shard(path)
             with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
                 parts = [vae.encode(video.float() / 255) for video in clips["video"].split(8)]
-            write_shard(target, {**clips, "latents": torch.cat(parts).half()}, captions)
+            latents = torch.cat(parts).half()
+            write_shard(target, {**clips, "latents": latents}, captions, origin=origin)
 
 
 @dataclass(frozen=True)
@@ -243,6 +237,8 @@ class Bundle:
     """Sampling steps of the video model."""
     num_gaussians: int = 100_000
     """Gaussian budget of the pipeline."""
+    earlier: tuple[Path, ...] = ()
+    """For the model card: folders of the runs that others started from (`--initial`)."""
     commands: tuple[str, ...] = ()
     """For the model card: the command lines of the training, in order."""
     hardware: str = "not recorded"
@@ -252,6 +248,7 @@ class Bundle:
 
     def run(self) -> None:
         """Write the bundle, weights in half precision."""
+        runs = [path.parent for path in (self.vae, self.dit, self.ldrm)]
         vae, dit = CausalVideoVAE.from_pretrained(self.vae), CompactDiT.from_pretrained(self.dit)
         ldrm = LDRM.from_pretrained(self.ldrm)
         pipeline = Diff4SplatPipeline(
@@ -267,7 +264,7 @@ class Bundle:
         write_model_card(
             self.output,
             parts={"video autoencoder": vae, "diffusion transformer": dit, "reconstruction model": ldrm},
-            runs={path.parent.name: read_run(path.parent) for path in (self.vae, self.dit, self.ldrm)},
+            runs={path.name: read_run(path) for path in (*self.earlier, *runs)},
             clip=(self.frames, self.size, self.size),
             commands=self.commands,
             hardware=self.hardware,

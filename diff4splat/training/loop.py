@@ -29,7 +29,7 @@ class LoopConfig:
         learning_rate: Rate after warm-up.
         weight_decay: Decay of matrices; vectors are not decayed.
         warmup: Steps of linear warm-up.
-        cooldown: Last share of the steps over which the rate falls linearly to zero.
+        cooldown: Last share of the steps over which the rate falls linearly, to 2 % of its height.
         clip: Largest gradient norm.
         save_every: Steps between checkpoints.
         seed: Seed of every draw that training makes.
@@ -85,7 +85,7 @@ def run_loop(
     optimizers = _optimizers(named, config)
     average = {n: p.detach().clone() for n, p in named}
     generator = torch.Generator().manual_seed(config.seed)
-    first = _resume(folder / _STATE, module, optimizers, average, generator)
+    first, seconds_before = _resume(folder / _STATE, module, optimizers, average, generator)
     steps = tqdm(
         range(first, config.steps),
         total=config.steps,
@@ -126,8 +126,8 @@ def run_loop(
             steps.set_postfix({key: f"{value:.3g}" for key, value in shown.items()})
         done = step + 1
         if done % config.save_every == 0 or done == config.steps:
-            _save(folder, module, optimizers, average, generator, done)
-            seconds = round(time.monotonic() - started, 1)
+            seconds = round(seconds_before + time.monotonic() - started, 1)
+            _save(folder, module, optimizers, average, generator, done, seconds)
             record = {"step": done, "seconds": seconds, "seed": config.seed, "rate": rate, **shown}
             with open(folder / "log.jsonl", "a", encoding="utf-8") as log:
                 log.write(json.dumps(record) + "\n")
@@ -175,9 +175,11 @@ def _save(
     average: dict[str, Tensor],
     generator: torch.Generator,
     step: int,
+    seconds: float,
 ) -> None:
     state = {
         "step": step,
+        "seconds": seconds,
         "module": module.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in optimizers],
         "average": average,
@@ -199,9 +201,9 @@ def _resume(
     optimizers: list[torch.optim.Optimizer],
     average: dict[str, Tensor],
     generator: torch.Generator,
-) -> int:
+) -> tuple[int, float]:
     if not path.is_file():
-        return 0
+        return 0, 0.0
     state = torch.load(path, weights_only=True)
     module.load_state_dict(state["module"])
     for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
@@ -209,7 +211,7 @@ def _resume(
     for parameter_name, value in state["average"].items():
         average[parameter_name].copy_(value)
     generator.set_state(state["generator"])
-    return int(state["step"])
+    return int(state["step"]), float(state["seconds"])
 
 
 def _load_average(module: nn.Module, average: dict[str, Tensor]) -> None:

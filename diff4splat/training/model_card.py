@@ -48,7 +48,7 @@ def read_run(folder: str | Path) -> RunFacts:
         folder: Folder of the run.
 
     Returns:
-        The facts; the seconds of a run that was continued are added up.
+        The facts, of all sessions of a run that was continued.
 
     Raises:
         FileNotFoundError: If the folder has no log.
@@ -60,14 +60,10 @@ def read_run(folder: str | Path) -> RunFacts:
     records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
     if not records:
         raise ValueError(f"{path} must hold at least one record, got none.")
-    clocks = [float(record["seconds"]) for record in records]
-    # The clock starts anew when a run is continued, so it falls from one record to the next.
-    ends = [now for now, later in zip(clocks, [*clocks[1:], -1.0], strict=True) if later < now]
     known = {"step", "seconds", "seed", "rate"}
     last = {name: float(value) for name, value in records[-1].items() if name not in known}
-    return RunFacts(
-        steps=int(records[-1]["step"]), seconds=sum(ends), seed=records[-1].get("seed"), last=last
-    )
+    final = records[-1]
+    return RunFacts(int(final["step"]), float(final["seconds"]), final.get("seed"), last)
 
 
 def write_model_card(

@@ -224,6 +224,7 @@ def reconstruction_losses(
     generator: torch.Generator,
     *,
     num_times: int = 2,
+    num_rendered: int = 4,
     noise: float = 0.2,
 ) -> dict[str, Tensor]:
     r"""Supervision of the maps, and of what they look like when rendered.
@@ -246,6 +247,7 @@ def reconstruction_losses(
         clips: Batch with everything that `make_clips` writes, and `latents`.
         generator: Source of noise, target frames and offsets.
         num_times: Target frames, the same for the batch.
+        num_rendered: Clips of the batch that are rendered, the first so many: it takes longer than the rest.
         noise: Largest standard deviation of the noise on the latents.
 
     Returns:
@@ -258,8 +260,7 @@ def reconstruction_losses(
     strength = noise * torch.rand(batch, 1, 1, 1, 1, generator=generator)
     latents = latents + strength * torch.randn(latents.shape, generator=generator)
     video = clips["video"].float() / 255
-    cameras = batch_cameras(clips)
-    features = ldrm.encode(latents, cameras, image=video[:, 0])
+    features = ldrm.encode(latents, batch_cameras(clips), image=video[:, 0])
     picks = torch.randperm(frames, generator=generator)[:num_times].sort().values
     times = picks / (frames - 1)
     deformation = ldrm.deform(features, times.expand(batch, -1))
@@ -276,14 +277,15 @@ def reconstruction_losses(
     later = F.avg_pool2d(video[:, 4::4].flatten(0, 1), ldrm.pixel_stride)
     colors = features.gaussian_map[:, 1:, 1:4] + 0.5
     color_loss = (colors.flatten(0, 1) - later).abs().mean()
-    field = ldrm.decode(features, times, image=video[:, 0], deformation=deformation)
+    few = slice(num_rendered)
+    field = ldrm.decode(features.select(few), times, image=video[few, 0], deformation=deformation[few])
     with torch.autocast(latents.device.type, enabled=False):  # eight bits are too few for geometry
         target, turn, moving = motion_targets(truth, picks.expand(batch, -1))
         motion_loss, motion_ratio = balanced_motion_loss(deformation[:, :, :, :3], target, moving)
         predicted_turn = map_rotation(features.gaussian_map.detach(), deformation)
         rotation_loss, rotation_ratio = balanced_motion_loss(predicted_turn, turn, moving)
-        rendering = field.render(cameras.select(picks), times)
-        squared = photometric_mse(rendering.color, video[:, picks]).mean()
+        path = batch_cameras({name: value[few] for name, value in clips.items()}).select(picks)
+        squared = photometric_mse(field.render(path, times).color, video[few, picks]).mean()
     loss = depth_loss + 0.5 * slopes + 8 * motion_loss + 2 * rotation_loss + 0.5 * color_loss + 5 * squared
     return {
         "loss": loss,

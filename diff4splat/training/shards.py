@@ -1,7 +1,7 @@
 """Clips on disk: procedural scenes rendered once, in files that training reads many times."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from diff4splat.data import ProceduralScenes, sample_cameras, sample_scenes
 from diff4splat.files import write_safetensors
 
-__all__ = ["ClipShards", "make_clips", "object_motion", "read_shard", "write_shard"]
+__all__ = ["ClipShards", "make_clips", "object_motion", "read_shard", "shard_is_there", "write_shard"]
 
 _KEY_STRIDE = 4
 
@@ -78,18 +78,53 @@ def object_motion(
     return rearrange(motion[..., :3, :], "b t o i j -> b o t i j").contiguous()
 
 
-def write_shard(path: str | Path, clips: dict[str, Tensor], captions: Sequence[str]) -> None:
+def write_shard(
+    path: str | Path,
+    clips: dict[str, Tensor],
+    captions: Sequence[str],
+    *,
+    origin: Mapping[str, str | int | float | bool] | None = None,
+) -> None:
     """Write clips to a safetensors file; it appears whole or not at all.
 
     Args:
         path: File to write; its folder is made if needed.
         clips: Tensors by name, the clips on the first axis.
         captions: One text per clip.
+        origin: What the shard was made with, for `shard_is_there`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.contiguous() for name, tensor in clips.items()}
-    write_safetensors(path, tensors, {"captions": json.dumps(list(captions))})
+    header = {"captions": json.dumps(list(captions)), "origin": json.dumps(dict(origin or {}))}
+    write_safetensors(path, tensors, header)
+
+
+def shard_is_there(path: str | Path, origin: Mapping[str, str | int | float | bool]) -> bool:
+    """Whether a shard is finished, and made as it would be made now.
+
+    Args:
+        path: File of the shard.
+        origin: What it would be made with.
+
+    Returns:
+        False if there is no such file.
+
+    Raises:
+        ValueError: If it was made with something else.
+    """
+    path = Path(path)
+    if not path.exists():
+        return False
+    with safe_open(path, framework="pt") as file:
+        before = json.loads((file.metadata() or {}).get("origin", "{}"))
+    for name, value in origin.items():
+        if before.get(name, value) != value:
+            raise ValueError(
+                f"{path} was made with {name}={before[name]}, these options say {value}: "
+                "choose another folder."
+            )
+    return True
 
 
 class ClipShards:

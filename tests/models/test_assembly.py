@@ -8,7 +8,7 @@ from reference import models_assembly as reference
 
 from diff4splat.cameras import Cameras
 from diff4splat.geometry import project, quaternion_to_matrix, unproject
-from diff4splat.models import map_depth, map_displacement
+from diff4splat.models import map_depth, map_displacement, map_rotation
 from diff4splat.models.assembly import assemble_field, seen_before
 from diff4splat.models.layout import pixel_layout
 
@@ -265,3 +265,22 @@ def test_movers_are_compared_where_they_were_at_the_earlier_time() -> None:
     means = unproject(PLANE.expand(1, 2, -1, -1), poses, intrinsics.expand(1, 2, 3, 3)).reshape(1, -1, 3)
     moved = torch.stack((torch.zeros_like(canonical_shift), -canonical_shift), dim=1)
     assert not two_views(PLANE, PLANE, shifted(0), canonical=means + canonical_shift, moved=moved).any()
+
+
+def test_rotation_matches_the_loop() -> None:
+    """Seen from the camera, a Gaussian turned from q to q r has made the turn q r q^-1."""
+    gaussian_map = randn(BATCH, FRAMES, 12, HEIGHT, WIDTH, size=0.7)
+    deformation = randn(BATCH, TIMES, FRAMES, 10, HEIGHT, WIDTH, seed=1, size=1.3)
+    turned = map_rotation(gaussian_map, deformation).numpy()
+    assert turned.shape == (BATCH, TIMES, FRAMES, 3, HEIGHT, WIDTH)
+    flipped = 0
+    for sample, time, frame, row, column in np.ndindex(BATCH, TIMES, FRAMES, HEIGHT, WIDTH):
+        q = reference.turn(gaussian_map[sample, frame, 7:11, row, column].numpy())
+        r = reference.turn(deformation[sample, time, frame, 3:7, row, column].numpy())
+        seen = reference.multiply(reference.multiply(q, r), q * np.array([1, -1, -1, -1]))
+        flipped += seen[0] < 0
+        expected = seen[1:] * (-1 if seen[0] < 0 else 1)
+        np.testing.assert_allclose(turned[sample, time, frame, :, row, column], expected, atol=1e-12)
+    assert flipped, "quaternions of both signs"
+    few = (gaussian_map[:1, :1, :, :1, :2], deformation[:1, :1, :1, :, :1, :2])
+    torch.autograd.gradcheck(map_rotation, tuple(value.clone().requires_grad_() for value in few))

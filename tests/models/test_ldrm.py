@@ -236,3 +236,20 @@ def test_bfloat16_network_gives_float32_geometry() -> None:
 def test_what_does_not_fit_is_refused(call, message, ldrm: LDRM) -> None:
     with pytest.raises(ValueError, match=message):
         call(ldrm)
+
+
+def test_features_are_decoded_clip_by_clip_and_time_by_time(ldrm: LDRM) -> None:
+    tokens, cameras = clip()
+    image = photo()
+    whole = ldrm(tokens, cameras, image=image)
+    features = ldrm.encode(tokens, cameras, image=image).select(slice(1, 2))
+    times = whole.times[[2, 7]]
+    deformation = ldrm.deform(features, times[None])
+    for options in ({}, {"deformation": deformation}):
+        field = ldrm.decode(features, times, image=image[1:], **options)
+        assert field.batch_shape == (1,)
+        torch.testing.assert_close(field.canonical.means[0], whole.canonical.means[1])
+        torch.testing.assert_close(field.delta_means[0], whole.delta_means[1, [2, 7]])
+        torch.testing.assert_close(field.delta_quaternions[0], whole.delta_quaternions[1, [2, 7]])
+    wrong = ldrm.decode(features, times, image=image[1:], deformation=2 * deformation)
+    assert not torch.equal(wrong.delta_means, field.delta_means), "what is given is used"

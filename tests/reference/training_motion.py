@@ -21,9 +21,13 @@ def turn(pose, motion_from, motion_to):
     From the matrix alone: its skew part is sin(angle) times the axis, its trace 1 + 2 cos(angle).
     """
     matrix = pose[:3, :3].T @ motion_to[:, :3] @ motion_from[:, :3].T @ pose[:3, :3]
-    skew = np.array([matrix[2, 1] - matrix[1, 2], matrix[0, 2] - matrix[2, 0], matrix[1, 0] - matrix[0, 1]]) / 2
+    skew = (
+        np.array([matrix[2, 1] - matrix[1, 2], matrix[0, 2] - matrix[2, 0], matrix[1, 0] - matrix[0, 1]]) / 2
+    )
     half_cosine = np.sqrt(max((1 + np.trace(matrix)) / 4, 0))
-    return skew / (2 * half_cosine)  # sin(a) = 2 sin(a / 2) cos(a / 2); fails at half turns, which do not occur
+    return skew / (
+        2 * half_cosine
+    )  # sin(a) = 2 sin(a / 2) cos(a / 2); fails at half turns, which do not occur
 
 
 def balanced_motion_loss(predicted, target, moving, *, rest_weight=0.3, softness=0.03):

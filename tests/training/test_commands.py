@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from diff4splat.backbones.compact import CausalVideoVAE
 from diff4splat.cli import COMMANDS
 from diff4splat.cli import main as command_line
 from diff4splat.pipelines import Diff4SplatPipeline
@@ -65,8 +66,18 @@ def test_finished_shards_are_skipped(folder) -> None:
     words = ["clips", "--output", f"{folder}/clips", "--shards", "1", "--clips", "2", "--batch", "2"]
     main([*words, "--frames", "5", "--size", "32"])
     assert path.stat().st_mtime_ns == before
-    with pytest.raises(ValueError, match=r"--output holds shards of shape \(2, 5, 3, 32, 32\)"):
+    with pytest.raises(
+        ValueError, match="was made with frames=5, these options say 9: choose another folder"
+    ):
         main([*words, "--frames", "9", "--size", "32"])
+
+
+def test_latents_of_another_autoencoder_are_not_taken_for_finished(folder, tmp_path) -> None:
+    words = ["latents", "--clips", f"{folder}/clips", "--output", f"{tmp_path}/latents", "--shards", "1"]
+    CausalVideoVAE(width=8, num_blocks=1).save_pretrained(tmp_path / "other")
+    main([*words, "--vae", f"{folder}/runs/vae/final"])
+    with pytest.raises(ValueError, match="was made with vae=.*choose another folder"):
+        main([*words, "--vae", f"{tmp_path}/other"])
 
 
 @pytest.mark.parametrize(

@@ -140,3 +140,15 @@ def test_the_rate_warms_up_stays_and_cools_down(tmp_path) -> None:
     rates = [json.loads(text)["rate"] for text in (tmp_path / "log.jsonl").read_text().splitlines()]
     expected = [0.25, 0.5, 0.75, *[1.0] * 13, 0.8, 0.6, 0.4, 0.2]
     assert rates == pytest.approx([0.01 * share for share in expected])
+
+
+def test_the_clock_of_a_resumed_run_goes_on(tmp_path, monkeypatch) -> None:
+    clock = iter(range(0, 10_000, 100))
+    monkeypatch.setattr("diff4splat.training.loop.time.monotonic", lambda: float(next(clock)))
+    stopped, resumed = line(), Line()
+    with pytest.raises(KeyboardInterrupt):
+        run_loop(stopped, batches, losses_of(stopped, seen=[], stop=7), tmp_path, CONFIG)
+    run_loop(resumed, batches, losses_of(resumed), tmp_path, CONFIG)
+    seconds = [json.loads(text)["seconds"] for text in (tmp_path / "log.jsonl").read_text().splitlines()]
+    # the clock is read once at the start of a session and once per checkpoint
+    assert seconds == [100.0 * (number + 1) for number in range(len(seconds))] and len(seconds) > 2

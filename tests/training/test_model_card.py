@@ -13,13 +13,11 @@ def log(folder, *records: dict) -> None:
     (folder / "log.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
 
 
-def test_seconds_of_a_continued_run_are_added_up(tmp_path) -> None:
+def test_facts_are_those_of_the_last_record(tmp_path) -> None:
     log(
         tmp_path,
-        {"step": 100, "seconds": 50.0, "rate": 1e-3, "loss": 2.0},
-        {"step": 200, "seconds": 110.0, "rate": 1e-3, "loss": 1.5},
-        {"step": 300, "seconds": 40.0, "rate": 1e-3, "loss": 1.0},
-        {"step": 400, "seconds": 90.0, "seed": 3, "rate": 1e-4, "loss": 0.5, "psnr": 20.0},
+        {"step": 300, "seconds": 150.0, "rate": 1e-3, "loss": 1.0},
+        {"step": 400, "seconds": 200.0, "seed": 3, "rate": 1e-4, "loss": 0.5, "psnr": 20.0},
     )
     facts = read_run(tmp_path)
     assert (facts.steps, facts.seconds, facts.seed) == (400, 200.0, 3)

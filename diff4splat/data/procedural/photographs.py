@@ -31,7 +31,8 @@ def load_photographs() -> tuple[Float[Tensor, "rgb=3 height width"], ...]:
     """The photographs found in the installed scikit-image, values in [0, 1].
 
     Returns:
-        Eleven or fewer images, none of those in `examples/photos`; shared between calls: do not write to them.
+        Eleven or fewer images, none of those in `examples/photos`; shared between calls: do
+        not write to them.
 
     Raises:
         ModuleNotFoundError: If scikit-image is missing or carries none of them.
