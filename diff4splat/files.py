@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises:
         FileNotFoundError: If the folder does not exist.
         IsADirectoryError: If `path` is a folder.
+        OSError: If the file cannot be written, for instance on a full disk; names `path`.
 
     Example:
         >>> import tempfile
@@ -48,15 +50,17 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise FileNotFoundError(f"cannot write {path}: the folder {target.parent} does not exist.")
     # The start of the name is cut so that the longer temporary name stays within what file systems allow.
     temporary = target.with_name(f".{target.stem[:64]}.{secrets.token_hex(6)}{target.suffix[:32]}")
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    mode = (target if target.exists() else temporary).stat().st_mode
     try:
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        mode = (target if target.exists() else temporary).stat().st_mode
         yield temporary
         temporary.chmod(mode)  # some writers put a file of their own there, readable by its owner only
         _flush(temporary)
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and error.filename in (None, str(temporary), temporary):
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         raise
     if os.name == "posix":  # elsewhere a folder cannot be opened
         _flush(target.parent)
@@ -80,6 +84,9 @@ def write_safetensors(
         try:
             save_file(dict(tensors), temporary, dict(metadata or {}))
         except SafetensorError as error:
+            number = re.search(r"os error (\d+)", str(error))
+            if number:
+                raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
             raise OSError(f"cannot write {path}: {error}") from error
         _sort_header(temporary)
 

@@ -7,16 +7,19 @@ and add a line to `COMMANDS`.
 
 import contextlib
 import io
+import itertools
 import os
 import shutil
 import signal
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
 from diff4splat import __version__
+from diff4splat.cli.errors import in_words, is_out_of_memory
+from diff4splat.cli.stopping import unwind_on_request
 
 __all__ = ["COMMANDS", "GENERATED_FILES", "Command", "main"]
 
@@ -82,7 +85,7 @@ examples:
   diff4splat render out/scene.safetensors --trajectory orbit --output orbit.mp4
   diff4splat generate --help
 
-Exit status: 0 done, 2 something about the input (words say what), 130 or 143 stopped, 1 a bug.
+Exit status: 0 done, 2 something about the input (words say what), 129, 130 or 143 stopped, 1 a bug.
 """
 
 
@@ -93,74 +96,111 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Words of the command line without the program's name; those of this process when omitted.
 
     Returns:
-        Exit status: 0 done, 1 a bug, 2 an error in the input, 130 after Ctrl-C, 143 after a request to end.
+        Exit status: 0 done, 1 a bug, 2 an error in the input, 130 after Ctrl-C, 143 after a request to end,
+        129 when the terminal was closed.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         # Threads that wait by spinning make a run many times slower where another program is busy.
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    debug, words = _take_flag(words, "--debug")
-    quiet, words = _take_flag(words, "--quiet")
-    if not words or words[0] in ("-h", "--help", "help"):
-        _print(_overview())
-        return 0 if words else USER_ERROR
-    if words[0] == "--version":
-        _print(f"diff4splat {__version__}\n")
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller, as with `>&-`
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+    with unwind_on_request():
+        status = _status(list(sys.argv[1:] if arguments is None else arguments))
+    if status == INTERRUPTED and arguments is None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C finds nothing to say while Python ends
+    return status
+
+
+def _status(words: list[str]) -> int:
+    """Run a command line; whatever it raises becomes words and a status."""
+    debug = False
+    try:
+        call = _read(words)
+        debug = call.debug
+        return _run(call)
+    except SystemExit as exit:  # a page of help, or a request to end
+        return exit.code if isinstance(exit.code, int) else int(exit.code is not None)
+    except KeyboardInterrupt:
+        _complain("interrupted; unfinished files were removed", kind=None)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone, as in `diff4splat trajectory ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    if words[0] not in COMMANDS:
-        _complain(f"COMMAND must be one of {', '.join(COMMANDS)}, got {words[0]!r}; see diff4splat --help")
+    except (ValueError, TypeError, OSError) as error:
+        if debug:
+            raise
+        _complain(in_words(error))
         return USER_ERROR
-    with _termination_as_exit():
-        try:
-            return _run(words[0], words[1:], quiet=quiet)
-        except SystemExit as exit:  # help, an unknown option, or a request to end
-            return exit.code if isinstance(exit.code, int) else int(exit.code is not None)
-        except KeyboardInterrupt:
-            _complain("interrupted; unfinished files were removed", kind=None)
-            return INTERRUPTED
-        except BrokenPipeError:  # the reader of our output has gone, as in `diff4splat trajectory ... | head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
-        except (ValueError, TypeError, OSError) as error:
-            if debug:
-                raise
-            _complain(_in_words(error))
-            return USER_ERROR
-        except MemoryError:
-            if debug:
-                raise
+    except Exception as error:
+        if debug:
+            raise
+        if is_out_of_memory(error):
             _complain("out of memory: try fewer frames, or a smaller size")
             return USER_ERROR
-        except Exception as error:
-            if debug:
-                raise
-            _complain(f"{type(error).__name__}: {_in_words(error)}", kind="unexpected error")
-            _complain("run it again with --debug to see where", kind=None)
-            return BUG
+        _complain(f"{type(error).__name__}: {in_words(error)}", kind="unexpected error")
+        _complain("run it again with --debug to see where", kind=None)
+        return BUG
 
 
-def _run(name: str, words: list[str], *, quiet: bool) -> int:
-    import tyro
+class _Call(NamedTuple):
+    """A command line that was understood: what `run(console)` is called on, and how."""
 
+    options: Any
+    quiet: bool
+    debug: bool
+
+
+def _read(words: list[str]) -> _Call:
+    """Understand a command line. Pages of help and the version are printed here, and end the program."""
+    from diff4splat.cli.words import SWITCHES, build, split_words
+
+    given = list(itertools.takewhile(lambda word: word in SWITCHES or word == "help", words))
+    switches = {SWITCHES.get(word, word) for word in given}
+    words = words[len(given) :]
+    if "version" in switches or not words:
+        _print(f"diff4splat {__version__}\n" if "version" in switches else _overview())
+        raise SystemExit(0 if switches & {"version", "help"} else USER_ERROR)
+    name, words = words[0], words[1:]
+    if name not in COMMANDS:
+        raise ValueError(f"COMMAND must be one of {', '.join(COMMANDS)}, got {name!r}; see diff4splat --help")
     module, _, attribute = COMMANDS[name].home.partition(":")
     command: Any = getattr(import_module(module), attribute)
-    program = f"diff4splat {name}"
+    parts = split_words(command, words)
+    switches |= parts.switches
     passes_on = bool(words) and words[0] in COMMANDS[name].stages
-    if not passes_on and ("-h" in words or "--help" in words):
-        page = io.StringIO()
-        with contextlib.redirect_stdout(page), contextlib.suppress(SystemExit):
-            tyro.cli(command, prog=program, args=["--help"])
-        _print(_wrapped(page.getvalue()))
-        return 0
-    options = (
-        command(words[0], tuple(words[1:])) if passes_on else tyro.cli(command, prog=program, args=words)
-    )
+    if "version" in switches:
+        _print(f"diff4splat {__version__}\n")
+        raise SystemExit(0)
+    if "help" in switches and not passes_on:
+        _print(_help_page(name, command))
+        raise SystemExit(0)
+    if passes_on:
+        rest = [word for word in words[1:] if word not in ("--quiet", "--debug")]
+        options = command(words[0], tuple(rest))
+    else:
+        try:
+            options = build(command, parts)
+        except ValueError as error:
+            raise ValueError(f"{error}; see diff4splat {name} --help") from None
+    return _Call(options, quiet="quiet" in switches, debug="debug" in switches)
 
+
+def _run(call: _Call) -> int:
     from diff4splat.cli.console import Console
 
-    with Console(quiet=quiet) as console:
-        options.run(console)
+    with Console(quiet=call.quiet) as console:
+        call.options.run(console)
     return 0
+
+
+def _help_page(name: str, command: Any) -> str:
+    import tyro
+
+    page = io.StringIO()
+    with contextlib.redirect_stdout(page), contextlib.suppress(SystemExit):
+        tyro.cli(command, prog=f"diff4splat {name}", args=["--help"])
+    return _wrapped(page.getvalue())
 
 
 def _overview() -> str:
@@ -181,16 +221,6 @@ def _wrapped(page: str) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _take_flag(words: list[str], flag: str) -> tuple[bool, list[str]]:
-    return flag in words, [word for word in words if word != flag]
-
-
-def _in_words(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    return str(error) or type(error).__name__
-
-
 def _complain(message: str, *, kind: str | None = "error") -> None:
     sys.stderr.write(f"diff4splat: {kind}: {message}\n" if kind else f"diff4splat: {message}\n")
 
@@ -198,23 +228,3 @@ def _complain(message: str, *, kind: str | None = "error") -> None:
 def _print(text: str) -> None:
     sys.stdout.write(text)
     sys.stdout.flush()
-
-
-@contextlib.contextmanager
-def _termination_as_exit() -> Iterator[None]:
-    """Let SIGTERM and a closed terminal unwind the program as Ctrl-C does, so that temporary files go."""
-
-    def leave(signum: int, frame: object) -> None:
-        raise SystemExit(128 + signum)
-
-    requests = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    try:
-        previous = {request: signal.signal(request, leave) for request in requests}
-    except ValueError:  # not in the main thread, where signals cannot be handled
-        yield
-        return
-    try:
-        yield
-    finally:
-        for request, handler in previous.items():
-            signal.signal(request, handler)

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from diff4splat.cli.stopping import hold_requests
+
 __all__ = ["Console", "StageRecord", "file_size", "table"]
 
 _NAME_WIDTH = 18
@@ -87,6 +89,12 @@ class Console:
         self._advance(total, total)
         self._end(finished=True)
 
+    @contextmanager
+    def libraries(self) -> Iterator[None]:
+        """The stage in which a command imports its libraries; requests to stop wait for its end."""
+        with self.stage("load libraries"), hold_requests():
+            yield
+
     def progress(self, name: str, done: int, total: int) -> None:
         """Show how far a stage is; a new name ends the stage before. Fits `Diff4SplatPipeline`'s callback.
 
@@ -106,9 +114,10 @@ class Console:
         """Write a line of the result.
 
         Args:
-            text: The line, or several.
+            text: The line, or several; characters that the stream cannot write are spelled out.
         """
-        sys.stdout.write(text + "\n")
+        encoding = sys.stdout.encoding or "utf-8"
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
         sys.stdout.flush()
 
     def stage_table(self) -> str:

@@ -1,6 +1,6 @@
 """`diff4splat evaluate`: a model on scenes that training never saw, to one table."""
 
-import os
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from diff4splat.cli.console import Console, file_size, table
-from diff4splat.cli.options import check_at_least, check_device
+from diff4splat.cli.options import MAX_SIZE, MAX_STEPS, check_between, check_device
+from diff4splat.cli.output import made_folder, writing
 
 __all__ = ["Evaluate"]
 
@@ -51,41 +52,36 @@ class Evaluate:
 
     def run(self, console: Console) -> None:
         """Evaluate, print, and write if asked to."""
-        for option, value, least in (
-            ("--scenes", self.scenes, 1),
-            ("--first", self.first, 0),
-            ("--size", self.size, 16),
-            ("--batch", self.batch, 1),
-        ):
-            check_at_least(option, value, least)
-        if self.steps is not None:
-            check_at_least("--steps", self.steps, 1)
-        if self.output is not None and self.output.exists() and not self.output.is_dir():
-            raise ValueError(f"--output must be a folder, got a file: {self.output}")
-        if self.output is not None:
-            self.output.mkdir(parents=True, exist_ok=True)
-            if not os.access(self.output, os.W_OK):
-                raise PermissionError(f"--output must be writable, got {self.output}")
-        with console.stage("load model"):
+        check_between("--scenes", self.scenes, 1, 1_000_000)
+        check_between("--first", self.first, 0, 1_000_000)
+        check_between("--size", self.size, 16, MAX_SIZE)
+        check_between("--batch", self.batch, 1, 10_000)
+        check_between("--steps", self.steps, 1, MAX_STEPS)
+        if self.steps is not None and self.part == "reconstruction":
+            raise ValueError("--steps is for the parts generation and both, got --part reconstruction.")
+        with console.libraries():
             from diff4splat.evaluation import HeldOutProtocol, evaluate_held_out
             from diff4splat.pipelines import Diff4SplatPipeline
-
-            pipe = Diff4SplatPipeline.from_pretrained(self.model, device=check_device(self.device))
-        protocol = HeldOutProtocol(
-            num_scenes=self.scenes,
-            first_scene=self.first,
-            num_frames=pipe.num_frames,
-            height=self.size,
-            width=self.size,
-            batch_size=self.batch,
-            part=self.part,
-            num_steps=pipe.num_steps if self.steps is None else self.steps,
-        )
-        report = evaluate_held_out(
-            pipe.backbone, pipe.ldrm, protocol, guidance=pipe.guidance, callback=console.progress
-        )
-        console.print(f"\n{report.to_text()}")
-        if self.output is not None:
-            files = report.save(self.output)
-            rows = [(str(file), file_size(file)) for file in files]
-            console.print(f"\n{table(('file', 'size'), rows, right=(1,))}")
+        device = check_device(self.device)
+        with nullcontext() if self.output is None else made_folder(self.output):
+            with console.stage("load model"):
+                pipe = Diff4SplatPipeline.from_pretrained(self.model, device=device)
+            protocol = HeldOutProtocol(
+                num_scenes=self.scenes,
+                first_scene=self.first,
+                num_frames=pipe.num_frames,
+                height=self.size,
+                width=self.size,
+                batch_size=self.batch,
+                part=self.part,
+                num_steps=pipe.num_steps if self.steps is None else self.steps,
+            )
+            report = evaluate_held_out(
+                pipe.backbone, pipe.ldrm, protocol, guidance=pipe.guidance, callback=console.progress
+            )
+            console.print(f"\n{report.to_text()}")
+            if self.output is not None:
+                with writing(self.output):
+                    files = report.save(self.output)
+                rows = [(str(file), file_size(file)) for file in files]
+                console.print(f"\n{table(('file', 'size'), rows, right=(1,))}")

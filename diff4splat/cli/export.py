@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from diff4splat.cli.console import Console, file_size, table
-from diff4splat.cli.output import check_output_file
+from diff4splat.cli.options import DEFAULT_FRAMES, check_between, printable, recorded_fps
+from diff4splat.cli.output import check_output_file, writing
 
 __all__ = ["Export"]
 
@@ -30,34 +31,37 @@ class Export:
         to: Kind of file.
         output: File to write; an existing file is replaced once the new one is ready.
         time: Moment to export, from 0 to 1, for ply; the canonical Gaussians when omitted.
-        seconds: How long the clip lasts in the player.
+        seconds: How long the clip lasts in the player; as long as the video of the scene when omitted.
     """
 
-    scene: Positional[Path]
+    scene: Annotated[Positional[Path], arg(metavar="SCENE")]
     to: Literal["ply", "player"]
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]
     time: Annotated[float | None, arg(metavar="T", help_behavior_hint="")] = None
-    seconds: Annotated[float, arg(metavar="S")] = 4.0
+    seconds: Annotated[float | None, arg(metavar="S", help_behavior_hint="")] = None
 
     def run(self, console: Console) -> None:
         """Convert and write."""
-        suffix = _SUFFIXES[self.to]
-        if self.output.suffix.lower() != suffix:
-            raise ValueError(f"--output must end in {suffix} for --to {self.to}, got {self.output}")
+        check_output_file(self.output, (_SUFFIXES[self.to],))
+        check_between("--time", self.time, 0, 1)
+        check_between("--seconds", self.seconds, 0.1, 3600)
         if self.time is not None and self.to != "ply":
             raise ValueError(f"--time is for --to ply, got --to {self.to}, which holds all times.")
-        check_output_file(self.output)
-        with console.stage("load scene"):
+        if self.seconds is not None and self.to != "player":
+            raise ValueError(f"--seconds is for --to player, got --to {self.to}, which holds one moment.")
+        with console.libraries():
             from diff4splat.assets import load_field, load_field_cameras, save_ply
-
+            from diff4splat.viewer import save_player
+        with console.stage("load scene"):
             field = load_field(self.scene)
-        with console.stage("write file"):
+            cameras = load_field_cameras(self.scene)
+        with console.stage("write file"), writing(self.output):
             if self.to == "ply":
                 gaussians = field.canonical if self.time is None else field.at(self.time)
                 save_ply(gaussians, self.output, provenance=field.metadata)
             else:
-                from diff4splat.viewer import save_player
-
-                cameras = load_field_cameras(self.scene)
-                save_player(field, self.output, cameras=cameras, title=self.scene.stem, seconds=self.seconds)
+                title = Path(str(field.metadata.get("image") or printable(self.scene.name))).stem
+                frames = DEFAULT_FRAMES if cameras is None else cameras.num_frames
+                seconds = self.seconds or frames / recorded_fps(field.metadata)
+                save_player(field, self.output, cameras=cameras, title=title, seconds=seconds)
         console.print(table(("file", "size"), [(str(self.output), file_size(self.output))], right=(1,)))

@@ -8,7 +8,20 @@ from tyro.conf import Positional, arg
 
 from diff4splat.cli import GENERATED_FILES
 from diff4splat.cli.console import Console, file_size, table
-from diff4splat.cli.options import MAX_FPS, MAX_FRAMES, MAX_SIZE, check_between, check_device, load_path
+from diff4splat.cli.options import (
+    DEFAULT_FPS,
+    DEFAULT_FRAMES,
+    MAX_AMPLITUDE,
+    MAX_FPS,
+    MAX_FRAMES,
+    MAX_SIZE,
+    MAX_STEPS,
+    check_between,
+    check_device,
+    load_path,
+    printable,
+    refuse_unused,
+)
 from diff4splat.cli.output import staged_folder
 
 if TYPE_CHECKING:
@@ -51,6 +64,8 @@ class Generate:
         trajectory: Camera path: spiral, forward, backward, upward, downward, orbit or static, or a file of
             cameras (.json of `diff4splat trajectory`, transforms.json, RealEstate10K .txt, .npz).
         amplitude: How far a named path goes, in scene units; each path has its own default.
+        image_size: Width and height of the images that a file of cameras is for, such as 640x480, where the
+            file does not say; those of the photograph when omitted.
         prompt: What happens in the scene, such as "the cup moves left"; empty for whatever the model
             likes. The bundled model knows English sentences of that kind.
         seed: Another number gives another scene; the same one the same scene on the same machine.
@@ -67,15 +82,16 @@ class Generate:
         background: What shows through where the photograph is transparent: white or black.
     """
 
-    photo: Positional[Path]
+    photo: Annotated[Positional[Path], arg(metavar="PHOTO")]
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")] = Path("out")
     trajectory: Annotated[str, arg(aliases=["-t"], metavar="NAME|FILE")] = "spiral"
     amplitude: Annotated[float | None, arg(metavar="UNITS", help_behavior_hint="")] = None
+    image_size: Annotated[str | None, arg(metavar="WxH", help_behavior_hint="")] = None
     prompt: Annotated[str, arg(aliases=["-p"], metavar="TEXT", help_behavior_hint="")] = ""
     seed: Annotated[int, arg(metavar="N")] = 0
-    frames: Annotated[int, arg(metavar="N")] = 25
+    frames: Annotated[int, arg(metavar="N")] = DEFAULT_FRAMES
     size: Annotated[int, arg(metavar="PX")] = 512
-    fps: Annotated[float, arg(metavar="N")] = 12.0
+    fps: Annotated[float, arg(metavar="N")] = DEFAULT_FPS
     model: Annotated[str, arg(aliases=["-m"], metavar="NAME|FOLDER|ID")] = "compact"
     device: Annotated[str, arg(metavar="NAME")] = "auto"
     steps: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
@@ -86,28 +102,32 @@ class Generate:
     def run(self, console: Console) -> None:
         """Generate, render, write, and say what was written."""
         self._check()
-        with staged_folder(self.output, GENERATED_FILES) as folder:
-            with console.stage("load libraries"):
-                import torch
+        with console.libraries():
+            import av  # noqa: F401 (needed later, as the next but one; loaded here, where requests to stop wait)
+            import torch
 
-                from diff4splat.assets import save_video
-                from diff4splat.pipelines import (
-                    Diff4SplatPipeline,
-                    fit_cameras,
-                    focus_depth,
-                    image_size,
-                    render_path,
-                    sway_cameras,
-                )
-            device = check_device(self.device)
-            path = load_path(
-                self.trajectory,
-                num_frames=self.frames,
-                size=self.size,
-                amplitude=self.amplitude,
-                photo_size=image_size(self.photo),
+            import diff4splat.models  # noqa: F401
+            from diff4splat.assets import save_video
+            from diff4splat.pipelines import (
+                Diff4SplatPipeline,
+                fit_cameras,
+                focus_depth,
+                image_size,
+                render_path,
+                sway_cameras,
             )
-            path = fit_cameras(path, height=self.size, width=self.size, num_frames=self.frames)
+        device = check_device(self.device)
+        refuse_unused(self.trajectory, {"--amplitude": self.amplitude, "--image-size": self.image_size})
+        path = load_path(
+            self.trajectory,
+            num_frames=self.frames,
+            size=self.size,
+            amplitude=self.amplitude,
+            image_size=self.image_size,
+            photo_size=image_size(self.photo),
+        )
+        path = fit_cameras(path, height=self.size, width=self.size, num_frames=self.frames)
+        with staged_folder(self.output, GENERATED_FILES) as folder:
             with console.stage("load model"):
                 pipe = Diff4SplatPipeline.from_pretrained(self.model, device=device)
             field = pipe(
@@ -137,6 +157,10 @@ class Generate:
         check_between("--frames", self.frames, 2, MAX_FRAMES)
         check_between("--size", self.size, 16, MAX_SIZE)
         check_between("--fps", self.fps, 0.1, MAX_FPS)
+        check_between("--amplitude", self.amplitude, -MAX_AMPLITUDE, MAX_AMPLITUDE)
+        check_between("--steps", self.steps, 1, MAX_STEPS)
+        check_between("--guidance", self.guidance, 0, 100)
+        check_between("--gaussians", self.gaussians, 1, 100_000_000)
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"--seed must be in [0, 2**63), got {self.seed}.")
 
@@ -151,12 +175,12 @@ class Generate:
         from diff4splat.assets import save_field, save_ply
         from diff4splat.viewer import save_player
 
-        named = Path(self.trajectory).name if Path(self.trajectory).suffix else self.trajectory
-        provenance = {"image": self.photo.name, "trajectory": named}
+        photo, named = printable(self.photo.name), printable(Path(self.trajectory).name)
+        provenance = {"image": photo, "trajectory": named, "fps": self.fps}
         save_field(field, folder / "scene.safetensors", cameras=path, provenance=provenance)
         save_ply(field.canonical, folder / "scene.ply", provenance=provenance)
-        seconds = self.frames / self.fps
-        save_player(field, folder / "player.html", cameras=path, title=self.photo.stem, seconds=seconds)
+        title, seconds = Path(photo).stem, self.frames / self.fps
+        save_player(field, folder / "player.html", cameras=path, title=title, seconds=seconds)
 
     def _summary(self, console: Console) -> str:
         files = [

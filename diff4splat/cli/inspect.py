@@ -3,11 +3,12 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from diff4splat.cli.console import Console, file_size
+from diff4splat.cli.stopping import hold_requests
 
 if TYPE_CHECKING:
     from diff4splat.gaussians import Gaussians
@@ -32,7 +33,7 @@ class Inspect:
         file: A scene.safetensors, or a .ply of 3D Gaussians.
     """
 
-    file: Positional[Path]
+    file: Annotated[Positional[Path], arg(metavar="FILE")]
 
     def run(self, console: Console) -> None:
         """Print one line per fact, in groups."""
@@ -45,12 +46,14 @@ class Inspect:
                 console.print(f"  {name:<{width}}  {value}")
 
     def _ply(self) -> _Facts:
-        from diff4splat.assets import load_ply
+        with hold_requests():
+            from diff4splat.assets import load_ply
 
         return {"Gaussians": _gaussian_facts(load_ply(self.file))}
 
     def _scene(self) -> _Facts:
-        from diff4splat.assets import load_field, load_field_cameras, read_field_header
+        with hold_requests():
+            from diff4splat.assets import load_field, load_field_cameras, read_field_header
 
         header = read_field_header(self.file)
         field = load_field(self.file)

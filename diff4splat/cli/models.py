@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 
 from diff4splat.cli.console import Console, file_size, table
+from diff4splat.cli.stopping import hold_requests
 
 __all__ = ["Models"]
 
@@ -21,7 +22,8 @@ class Models:
 
     def run(self, console: Console) -> None:
         """Print one row per model."""
-        from diff4splat.hub import list_bundled, resolve_pretrained
+        with hold_requests():
+            from diff4splat.hub import list_bundled, resolve_pretrained
 
         rows = []
         for name in list_bundled():

@@ -1,7 +1,10 @@
 """Options that several commands share: camera paths, devices and numbers, checked in words."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+import logging
+import os
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -9,48 +12,50 @@ if TYPE_CHECKING:
     from diff4splat.cameras import Cameras
 
 __all__ = [
+    "DEFAULT_FPS",
+    "DEFAULT_FRAMES",
+    "MAX_AMPLITUDE",
     "MAX_FPS",
     "MAX_FRAMES",
     "MAX_SIZE",
-    "check_at_least",
+    "MAX_STEPS",
     "check_between",
     "check_device",
     "load_path",
+    "printable",
+    "recorded_fps",
+    "refuse_unused",
 ]
 
-MAX_FRAMES, MAX_SIZE, MAX_FPS = 10_000, 4096, 240
-"""Most frames, pixels per side and frames per second of a video."""
+logger = logging.getLogger(__name__)
+
+DEFAULT_FRAMES, DEFAULT_FPS = 25, 12.0
+"""Length and speed of a video, where neither the user nor the scene says."""
+
+MAX_FRAMES, MAX_SIZE, MAX_FPS, MAX_AMPLITUDE, MAX_STEPS = 10_000, 4096, 240, 1000, 10_000
+"""Most frames, pixels per side and frames per second of a video, scene units of a path, sampling steps."""
+
+_MAX_FILE_SIDE = 65_536
+_MEANT_FOR = {
+    "--amplitude": ("spiral", "forward", "backward", "upward", "downward"),
+    "--focus-depth": ("spiral", "orbit"),
+}
 
 
-def check_at_least(option: str, value: int | float, least: int | float) -> None:
-    """Refuse a number that is too small.
-
-    Args:
-        option: Name of the option, for the message.
-        value: What the user gave.
-        least: Smallest value that is accepted.
-
-    Raises:
-        ValueError: If `value` is smaller, or NaN.
-    """
-    if not value >= least:
-        raise ValueError(f"{option} must be at least {least:g}, got {value:g}.")
-
-
-def check_between(option: str, value: int | float, least: int | float, most: int | float) -> None:
+def check_between(option: str, value: int | float | None, least: int | float, most: int | float) -> None:
     """Refuse a number outside a range.
 
     Args:
         option: Name of the option, for the message.
-        value: What the user gave.
+        value: What the user gave; None passes.
         least: Smallest value that is accepted.
         most: Largest value that is accepted.
 
     Raises:
         ValueError: If `value` is outside, or NaN.
     """
-    if not least <= value <= most:
-        raise ValueError(f"{option} must be from {least:g} to {most:g}, got {value:g}.")
+    if value is not None and not least <= value <= most:
+        raise ValueError(f"{option} must be from {least:.15g} to {most:.15g}, got {value:.15g}.")
 
 
 def check_device(name: str) -> "torch.device":
@@ -69,40 +74,92 @@ def check_device(name: str) -> "torch.device":
 
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ValueError(f"--device must be auto, cpu, cuda or cuda:N, got {name!r}.") from None
-    if device.type not in ("cpu", "cuda"):
+    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", name):
         raise ValueError(f"--device must be auto, cpu, cuda or cuda:N, got {name!r}.")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(
-            f"--device must be there, got {name!r} on a machine with {torch.cuda.device_count()} GPUs."
-        )
+    device = torch.device(name)
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device.type == "cuda" and (device.index or 0) >= count:
+        found = f"cuda:0 to cuda:{count - 1}" if count else "no GPU"
+        raise ValueError(f"--device must be there, PyTorch finds {found} on this machine, got {name!r}.")
     return device
+
+
+def recorded_fps(provenance: Mapping[str, Any]) -> float:
+    """Frames per second that a scene was made with.
+
+    Args:
+        provenance: Metadata of the scene.
+
+    Returns:
+        Its `fps`, or the default where it says none, or nonsense.
+    """
+    fps = provenance.get("fps")
+    if isinstance(fps, int | float) and 0.1 <= fps <= MAX_FPS:
+        return float(fps)
+    return DEFAULT_FPS
+
+
+def printable(name: str) -> str:
+    """A name of a file as text that every file and page can hold.
+
+    Args:
+        name: As the system gives it; bytes that are no UTF-8 are surrogates in it.
+
+    Returns:
+        The name, with a replacement character for each such byte.
+    """
+    return os.fsencode(name).decode("utf-8", errors="replace")
+
+
+def refuse_unused(path: str, given: Mapping[str, object]) -> None:
+    """Refuse options that a camera path makes no use of, rather than pass over them.
+
+    Args:
+        path: Name of the path, or its file.
+        given: What the user gave for each option; None where nothing.
+
+    Raises:
+        ValueError: If an option is given that does nothing for this path.
+    """
+    from diff4splat.cameras import trajectory
+
+    for option, value in given.items():
+        if value is None:
+            continue
+        if option == "--image-size":
+            if path in (*trajectory.NAMES, "recorded"):
+                raise ValueError(f"{option} is for a file of cameras, got the path {path}.")
+        elif path not in _MEANT_FOR.get(option, trajectory.NAMES):
+            meant_for = ", ".join(_MEANT_FOR.get(option, trajectory.NAMES))
+            raise ValueError(f"{option} is for the paths {meant_for}, got {path}.")
 
 
 def load_path(
     name_or_file: str,
     *,
-    num_frames: int,
     size: int,
+    num_frames: int | None = None,
     amplitude: float | None = None,
     focus_depth: float | None = None,
     field_of_view_deg: float | None = None,
+    image_size: str | None = None,
     photo_size: tuple[int, int] | None = None,
+    option: str = "--trajectory",
 ) -> "Cameras":
     """A camera path from its name or from a file.
 
     Args:
         name_or_file: Name of a trajectory, or a file that `load_cameras` reads.
-        num_frames: Frames of a named path; a file has its own number.
         size: Height and width of a named path, pixels.
+        num_frames: Frames of a named path. A file keeps its own number; a note says if it is another.
         amplitude: How far a named path goes, scene units.
         focus_depth: What a named path turns around, scene units.
         field_of_view_deg: Lens of a named path.
-        photo_size: Height and width of the image that a file of cameras belongs to, for files that do not
-            say.
+        image_size: Width and height, such as "640x480", of the images that a file of cameras belongs to, for
+            files that do not say.
+        photo_size: Height and width to assume where `image_size` is missing too, with a note; `size` for both
+            when omitted.
+        option: What the user calls `name_or_file`.
 
     Returns:
         The path.
@@ -110,26 +167,57 @@ def load_path(
     Raises:
         ValueError: If there is neither a trajectory nor a file of that name, or the file is no camera path.
     """
-    from diff4splat.cameras import load_cameras, trajectory
+    from diff4splat.cameras import trajectory
 
     if name_or_file in trajectory.NAMES:
         return trajectory.by_name(
             name_or_file,
-            num_frames,
+            DEFAULT_FRAMES if num_frames is None else num_frames,
             height=size,
             width=size,
             amplitude=amplitude,
             focus_depth=focus_depth,
             field_of_view_deg=field_of_view_deg,
         )
-    if not Path(name_or_file).is_file():
+    if not os.path.isfile(name_or_file):  # unlike Path.is_file, no error for a name that is too long
         raise ValueError(
-            f"--trajectory must be one of {', '.join(trajectory.NAMES)}, or an existing file of cameras, "
+            f"{option} must be one of {', '.join(trajectory.NAMES)}, or an existing file of cameras, "
             f"got {name_or_file!r}."
         )
+    path = _load_file(name_or_file, image_size, photo_size or (size, size))
+    if num_frames not in (None, path.num_frames):
+        logger.info(
+            "%s holds %d cameras; they are resampled to %d frames", name_or_file, path.num_frames, num_frames
+        )
+    return path
+
+
+def _load_file(file: str, image_size: str | None, assumed: tuple[int, int]) -> "Cameras":
+    from diff4splat.cameras import load_cameras
+
+    given = None if image_size is None else _parse_size(image_size)
     try:
-        return load_cameras(name_or_file)
+        path = load_cameras(file)
     except ValueError:
         # A sound file may not say how large its images are; a damaged one fails here again.
-        height, width = photo_size or (size, size)
-        return load_cameras(name_or_file, height=height, width=width)
+        height, width = given or assumed
+        path = load_cameras(file, height=height, width=width)
+        if given is None:
+            logger.info(
+                "%s does not say how large its images are; %dx%d pixels are assumed (--image-size WxH tells)",
+                *(file, width, height),
+            )
+        return path
+    if given not in (None, (path.height, path.width)):
+        raise ValueError(
+            f"--image-size must be that of {file}, {path.width}x{path.height}, got {image_size}."
+        )
+    return path
+
+
+def _parse_size(text: str) -> tuple[int, int]:
+    """Height and width from a text such as "640x480", which has the width first."""
+    match = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text)
+    if not match or not all(1 <= int(side) <= _MAX_FILE_SIDE for side in match.groups()):
+        raise ValueError(f"--image-size must be width x height in pixels, such as 640x480, got {text!r}.")
+    return int(match[2]), int(match[1])

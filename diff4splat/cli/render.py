@@ -8,8 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from diff4splat.cli.console import Console, file_size, table
-from diff4splat.cli.options import MAX_FPS, MAX_FRAMES, MAX_SIZE, check_between, check_device, load_path
-from diff4splat.cli.output import check_output_file
+from diff4splat.cli.options import (
+    DEFAULT_FRAMES,
+    MAX_AMPLITUDE,
+    MAX_FPS,
+    MAX_FRAMES,
+    MAX_SIZE,
+    check_between,
+    check_device,
+    load_path,
+    recorded_fps,
+    refuse_unused,
+)
+from diff4splat.cli.output import check_output_file, writing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,21 +46,24 @@ class Render:
         trajectory: recorded (the commanded path), spiral, forward, backward, upward, downward, orbit, static,
             or a file of cameras.
         amplitude: How far a named path goes, in scene units; each path has its own default.
-        frames: Frames of the video, at least 2.
+        image_size: Width and height of the images that a file of cameras is for, such as 640x480, where the
+            file does not say; --size for both when omitted.
+        frames: Frames of the video, at least 2; as many as the recorded path has when omitted.
         size: Height and width of the video, pixels.
-        fps: Frames per second.
+        fps: Frames per second; those that the scene was made with when omitted.
         time: Hold the scene still at this time, from 0 to 1; the clip plays when omitted.
         show: What the pixels show: color, or depth (near is bright).
         device: auto, cpu, cuda or cuda:N; auto takes the GPU if there is one.
     """
 
-    scene: Positional[Path]
+    scene: Annotated[Positional[Path], arg(metavar="SCENE")]
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE.mp4")]
     trajectory: Annotated[str, arg(aliases=["-t"], metavar="NAME|FILE")] = "recorded"
     amplitude: Annotated[float | None, arg(metavar="UNITS", help_behavior_hint="")] = None
-    frames: Annotated[int, arg(metavar="N")] = 49
+    image_size: Annotated[str | None, arg(metavar="WxH", help_behavior_hint="")] = None
+    frames: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     size: Annotated[int, arg(metavar="PX")] = 512
-    fps: Annotated[float, arg(metavar="N")] = 12.0
+    fps: Annotated[float | None, arg(metavar="N", help_behavior_hint="")] = None
     time: Annotated[float | None, arg(metavar="T", help_behavior_hint="")] = None
     show: Literal["color", "depth"] = "color"
     device: Annotated[str, arg(metavar="NAME")] = "auto"
@@ -59,20 +73,21 @@ class Render:
         check_between("--frames", self.frames, 2, MAX_FRAMES)
         check_between("--size", self.size, 16, MAX_SIZE)
         check_between("--fps", self.fps, 0.1, MAX_FPS)
-        if self.time is not None and not 0 <= self.time <= 1:
-            raise ValueError(f"--time must be in [0, 1], got {self.time}.")
-        if self.output.suffix.lower() != ".mp4":
-            raise ValueError(f"--output must end in .mp4, got {self.output}")
-        check_output_file(self.output)
-        with console.stage("load scene"):
+        check_between("--amplitude", self.amplitude, -MAX_AMPLITUDE, MAX_AMPLITUDE)
+        check_between("--time", self.time, 0, 1)
+        check_output_file(self.output, (".mp4",))
+        with console.libraries():
+            import av  # noqa: F401 (needed later; loaded here, where requests to stop wait)
             import torch
 
             from diff4splat.assets import load_field, load_field_cameras, save_video
             from diff4splat.pipelines import depth_video, fit_cameras, focus_depth, render_path
-
-            device = check_device(self.device)
+        device = check_device(self.device)
+        refuse_unused(self.trajectory, {"--amplitude": self.amplitude, "--image-size": self.image_size})
+        with console.stage("load scene"):
             field = load_field(self.scene).to(device)
             recorded = load_field_cameras(self.scene)
+        frames = self.frames or (DEFAULT_FRAMES if recorded is None else max(2, recorded.num_frames))
         if self.trajectory == "recorded":
             if recorded is None:
                 raise ValueError(
@@ -82,22 +97,23 @@ class Render:
         else:
             path = load_path(
                 self.trajectory,
-                num_frames=self.frames,
+                num_frames=frames,
                 size=self.size,
                 amplitude=self.amplitude,
                 focus_depth=focus_depth(field),
                 field_of_view_deg=None
                 if recorded is None
                 else _field_of_view_deg(recorded.intrinsics, recorded.width),
+                image_size=self.image_size,
             )
-        path = fit_cameras(path, height=self.size, width=self.size, num_frames=self.frames)
+        path = fit_cameras(path, height=self.size, width=self.size, num_frames=frames)
         path = path.to(device=device, dtype=field.dtype)
-        times = None if self.time is None else torch.full((self.frames,), self.time, device=device)
-        with console.stage("film the path", self.frames) as progress:
+        times = None if self.time is None else torch.full((frames,), self.time, device=device)
+        with console.stage("film the path", frames) as progress:
             film = render_path(field, path, times, callback=progress)
-        with console.stage("write video"):
+        with console.stage("write video"), writing(self.output):
             video = depth_video(film) if self.show == "depth" else film.color
-            save_video(video, self.output, fps=self.fps)
+            save_video(video, self.output, fps=self.fps or recorded_fps(field.metadata))
         console.print(f"\n{console.stage_table()}\n")
         console.print(table(("file", "size"), [(str(self.output), file_size(self.output))], right=(1,)))
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from diff4splat.cli.console import Console
+from diff4splat.cli.stopping import hold_requests
 
 __all__ = ["Train"]
 
@@ -29,11 +30,14 @@ class Train:
         options: Options of the stage, which `diff4splat train STAGE --help` lists.
     """
 
-    stage: Positional[Literal["clips", "vae", "latents", "ldrm", "dit", "bundle"]]
+    stage: Annotated[
+        Positional[Literal["clips", "vae", "latents", "ldrm", "dit", "bundle"]], arg(metavar="STAGE")
+    ]
     options: Annotated[Positional[tuple[str, ...]], arg(metavar="[OPTIONS]", help_behavior_hint="")] = ()
 
     def run(self, console: Console) -> None:
         """Run the stage; it shows its own progress."""
-        from diff4splat.training.commands import main
+        with hold_requests():
+            from diff4splat.training.commands import main
 
         main([self.stage, *self.options], program="diff4splat train")

@@ -48,7 +48,7 @@ def test_render(scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     [
         (["-o", "a.avi"], "--output must end in .mp4, got a.avi"),
         (["-o", "none/a.mp4"], "--output must lie in an existing folder, got none/a.mp4"),
-        (["-o", "a.mp4", "--time", "1.5"], "--time must be in [0, 1], got 1.5"),
+        (["-o", "a.mp4", "--time", "1.5"], "--time must be from 0 to 1, got 1.5"),
         (["-o", "a.mp4", "--trajectory", "nowhere"], "--trajectory must be one of"),
     ],
 )
@@ -76,7 +76,7 @@ def test_export(scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "<html" in (tmp_path / "a.html").read_text()
     capsys.readouterr()
     assert main(["export", str(scene), "--to", "ply", "-o", str(tmp_path / "a.html")]) == 2
-    assert "--output must end in .ply for --to ply" in error_of(capsys)
+    assert "--output must end in .ply, got" in error_of(capsys)
     words = ["export", str(scene), "--to", "player", "-o", str(tmp_path / "b.html"), "--time", "0.5"]
     assert main(words) == 2
     assert "--time is for --to ply" in error_of(capsys)

@@ -40,11 +40,11 @@ def test_evaluate(flat: list[str], tmp_path: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--scenes", "0"], "--scenes must be at least 1, got 0"),
-        (["--first", "-1"], "--first must be at least 0, got -1"),
-        (["--steps", "0"], "--steps must be at least 1, got 0"),
+        (["--scenes", "0"], "--scenes must be from 1 to 1000000, got 0"),
+        (["--first", "-1"], "--first must be from 0 to 1000000, got -1"),
+        (["--steps", "0"], "--steps must be from 1 to 10000, got 0"),
         (["--output", "taken"], "--output must be a folder, got a file: taken"),
-        (["--size", "20"], "height must be a multiple of 8"),
+        (["--size", "20"], "--size must be a multiple of 8"),
     ],
 )
 def test_evaluate_refuses(

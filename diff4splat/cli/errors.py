@@ -1,0 +1,48 @@
+"""What an exception of the library is called on the command line: options instead of arguments."""
+
+import re
+
+__all__ = ["in_words", "is_out_of_memory"]
+
+_OPTION_OF = {
+    "height": "--size",
+    "image": "PHOTO",
+    "num_gaussians": "--gaussians",
+    "num_steps": "--steps",
+    "prompt": "--prompt",
+}
+"""The words with which a user sets an argument of the library."""
+
+
+def in_words(error: BaseException) -> str:
+    """What went wrong, in the words of the command line.
+
+    Args:
+        error: Any exception.
+
+    Returns:
+        One sentence, which names the option where the library names an argument.
+
+    Example:
+        >>> in_words(ValueError("num_steps must be at least 1, got 0."))
+        '--steps must be at least 1, got 0.'
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    text = str(error) or type(error).__name__
+    return re.sub(r"^\w+(?= must )", lambda match: _OPTION_OF.get(match[0], match[0]), text)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether there was too little memory, of the machine or of its GPU.
+
+    Args:
+        error: Any exception.
+
+    Returns:
+        True for MemoryError and for the errors of torch's allocators.
+    """
+    if isinstance(error, MemoryError):
+        return True
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
