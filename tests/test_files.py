@@ -46,6 +46,18 @@ def test_missing_folder_and_folder_as_target(tmp_path):
         pass
 
 
+def test_errors_of_the_system_name_the_file_asked_for(tmp_path):
+    target = tmp_path / "file.bin"
+    for about in ((), ("somewhere/else",)):
+        with pytest.raises(OSError) as raised, atomic_path(target) as temporary:
+            raise OSError(28, "No space left on device", *about)
+        assert raised.value.filename == (about[0] if about else str(target))
+    with pytest.raises(PermissionError) as raised, atomic_path(target) as temporary:
+        raise PermissionError(13, "Permission denied", str(temporary))
+    assert raised.value.filename == str(target)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_permissions_of_a_file_stay(tmp_path):
     target = tmp_path / "a.txt"
     target.write_text("old")

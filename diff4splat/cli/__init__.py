@@ -10,7 +10,6 @@ import io
 import itertools
 import os
 import shutil
-import signal
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -105,11 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the caller, as with `>&-`
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
-    with unwind_on_request():
-        status = _status(list(sys.argv[1:] if arguments is None else arguments))
-    if status == INTERRUPTED and arguments is None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C finds nothing to say while Python ends
-    return status
+    with unwind_on_request(ends_process=arguments is None):
+        return _status(list(sys.argv[1:] if arguments is None else arguments))
 
 
 def _status(words: list[str]) -> int:

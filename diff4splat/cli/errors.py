@@ -1,8 +1,11 @@
 """What an exception of the library is called on the command line: options instead of arguments."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-__all__ = ["in_words", "is_out_of_memory"]
+__all__ = ["in_words", "is_out_of_memory", "naming"]
 
 _OPTION_OF = {
     "height": "--size",
@@ -31,6 +34,26 @@ def in_words(error: BaseException) -> str:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     text = str(error) or type(error).__name__
     return re.sub(r"^\w+(?= must )", lambda match: _OPTION_OF.get(match[0], match[0]), text)
+
+
+@contextmanager
+def naming(task: str, path: Path | str) -> Iterator[None]:
+    """Let errors of the system say what could not be done, and with which file of the user's.
+
+    Args:
+        task: Such as "PHOTO cannot be read".
+        path: The file, as the user knows it.
+
+    Raises:
+        OSError: In place of an OSError of the block that carries a number of the system; others, which have
+            words of their own, pass.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, f"{task}: {error.strerror}", str(path)) from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:

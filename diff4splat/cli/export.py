@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from diff4splat.cli.console import Console, file_size, table
+from diff4splat.cli.errors import naming
 from diff4splat.cli.options import DEFAULT_FRAMES, check_between, printable, recorded_fps
 from diff4splat.cli.output import check_output_file, writing
 
@@ -52,7 +53,7 @@ class Export:
         with console.libraries():
             from diff4splat.assets import load_field, load_field_cameras, save_ply
             from diff4splat.viewer import save_player
-        with console.stage("load scene"):
+        with console.stage("load scene"), naming("SCENE cannot be read", self.scene):
             field = load_field(self.scene)
             cameras = load_field_cameras(self.scene)
         with console.stage("write file"), writing(self.output):

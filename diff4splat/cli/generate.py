@@ -8,6 +8,7 @@ from tyro.conf import Positional, arg
 
 from diff4splat.cli import GENERATED_FILES
 from diff4splat.cli.console import Console, file_size, table
+from diff4splat.cli.errors import naming
 from diff4splat.cli.options import (
     DEFAULT_FPS,
     DEFAULT_FRAMES,
@@ -117,15 +118,17 @@ class Generate:
                 sway_cameras,
             )
         device = check_device(self.device)
-        refuse_unused(self.trajectory, {"--amplitude": self.amplitude, "--image-size": self.image_size})
+        with naming("PHOTO cannot be read", self.photo):
+            photo_size = image_size(self.photo)
         path = load_path(
             self.trajectory,
             num_frames=self.frames,
             size=self.size,
             amplitude=self.amplitude,
             image_size=self.image_size,
-            photo_size=image_size(self.photo),
+            photo_size=photo_size,
         )
+        refuse_unused(self.trajectory, {"--amplitude": self.amplitude, "--image-size": self.image_size})
         path = fit_cameras(path, height=self.size, width=self.size, num_frames=self.frames)
         with staged_folder(self.output, GENERATED_FILES) as folder:
             with console.stage("load model"):

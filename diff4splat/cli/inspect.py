@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from diff4splat.cli.console import Console, file_size
+from diff4splat.cli.errors import naming
 from diff4splat.cli.stopping import hold_requests
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class Inspect:
 
     def run(self, console: Console) -> None:
         """Print one line per fact, in groups."""
-        groups = self._ply() if self.file.suffix.lower() == ".ply" else self._scene()
+        with naming("FILE cannot be read", self.file):
+            groups = self._ply() if self.file.suffix.lower() == ".ply" else self._scene()
         width = max(len(name) for group in groups.values() for name, _ in group)
         console.print(f"{self.file}, {file_size(self.file)}")
         for title, facts in groups.items():

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from diff4splat.cli.errors import naming
+
 if TYPE_CHECKING:
     import torch
 
@@ -129,9 +131,10 @@ def refuse_unused(path: str, given: Mapping[str, object]) -> None:
         if option == "--image-size":
             if path in (*trajectory.NAMES, "recorded"):
                 raise ValueError(f"{option} is for a file of cameras, got the path {path}.")
+        elif path not in trajectory.NAMES:
+            raise ValueError(f"{option} is for a path that is given by its name, got {path}.")
         elif path not in _MEANT_FOR.get(option, trajectory.NAMES):
-            meant_for = ", ".join(_MEANT_FOR.get(option, trajectory.NAMES))
-            raise ValueError(f"{option} is for the paths {meant_for}, got {path}.")
+            raise ValueError(f"{option} is for the paths {', '.join(_MEANT_FOR[option])}, got {path}.")
 
 
 def load_path(
@@ -184,7 +187,8 @@ def load_path(
             f"{option} must be one of {', '.join(trajectory.NAMES)}, or an existing file of cameras, "
             f"got {name_or_file!r}."
         )
-    path = _load_file(name_or_file, image_size, photo_size or (size, size))
+    with naming(f"{option} cannot be read", name_or_file):
+        path = _load_file(name_or_file, image_size, photo_size or (size, size))
     if num_frames not in (None, path.num_frames):
         logger.info(
             "%s holds %d cameras; they are resampled to %d frames", name_or_file, path.num_frames, num_frames

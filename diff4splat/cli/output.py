@@ -5,27 +5,24 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+
+from diff4splat.cli.errors import naming
 
 __all__ = ["check_output_file", "made_folder", "staged_folder", "writing"]
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Let errors of the system say that it is `--output` that cannot be written, and which file.
+def writing(path: Path) -> AbstractContextManager[None]:
+    """Block in which errors of the system say that it is `--output` that cannot be written, and which file.
 
     Args:
         path: What the block writes, as the user knows it.
 
-    Raises:
-        OSError: In place of every OSError of the block.
+    Returns:
+        The context manager.
     """
-    try:
-        yield
-    except OSError as error:
-        reason = f"--output cannot be written: {error.strerror or error}"
-        raise OSError(error.errno, reason, str(path)) from error
+    return naming("--output cannot be written", path)
 
 
 @contextmanager

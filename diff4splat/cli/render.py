@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from diff4splat.cli.console import Console, file_size, table
+from diff4splat.cli.errors import naming
 from diff4splat.cli.options import (
     DEFAULT_FRAMES,
     MAX_AMPLITUDE,
@@ -83,8 +84,7 @@ class Render:
             from diff4splat.assets import load_field, load_field_cameras, save_video
             from diff4splat.pipelines import depth_video, fit_cameras, focus_depth, render_path
         device = check_device(self.device)
-        refuse_unused(self.trajectory, {"--amplitude": self.amplitude, "--image-size": self.image_size})
-        with console.stage("load scene"):
+        with console.stage("load scene"), naming("SCENE cannot be read", self.scene):
             field = load_field(self.scene).to(device)
             recorded = load_field_cameras(self.scene)
         frames = self.frames or (DEFAULT_FRAMES if recorded is None else max(2, recorded.num_frames))
@@ -106,6 +106,7 @@ class Render:
                 else _field_of_view_deg(recorded.intrinsics, recorded.width),
                 image_size=self.image_size,
             )
+        refuse_unused(self.trajectory, {"--amplitude": self.amplitude, "--image-size": self.image_size})
         path = fit_cameras(path, height=self.size, width=self.size, num_frames=frames)
         path = path.to(device=device, dtype=field.dtype)
         times = None if self.time is None else torch.full((frames,), self.time, device=device)

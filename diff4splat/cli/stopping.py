@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 __all__ = ["hold_requests", "unwind_on_request"]
 
@@ -13,11 +14,15 @@ _GRACE_SECONDS = 5.0
 
 
 @contextmanager
-def unwind_on_request() -> Iterator[None]:
+def unwind_on_request(*, ends_process: bool = False) -> Iterator[None]:
     """Let a request to stop raise an exception in the block, so that temporary files go.
 
     Ctrl-C raises KeyboardInterrupt; SIGTERM and SIGHUP raise SystemExit with 128 plus the signal's number.
     Requests that follow within seconds are passed over, for they would cut the tidying up short.
+
+    Args:
+        ends_process: Whether the process ends after the block: if there was a request, further ones are then
+            ignored, for Python would answer one with a traceback while it ends.
     """
     last = -_GRACE_SECONDS
 
@@ -29,8 +34,10 @@ def unwind_on_request() -> Iterator[None]:
         last = now
         raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
-    with _handled_by(stop):
+    with _handled_by(stop) as afterwards:
         yield
+        if ends_process and last > 0:
+            afterwards.update(dict.fromkeys(afterwards, signal.SIG_IGN))
 
 
 @contextmanager
@@ -47,15 +54,18 @@ def hold_requests() -> Iterator[None]:
 
 
 @contextmanager
-def _handled_by(handler: Callable[[int, object], None]) -> Iterator[None]:
-    """Handle the requests in this way; one that is ignored from outside, as under nohup, stays ignored."""
-    previous = {}
+def _handled_by(handler: Callable[[int, object], None]) -> Iterator[dict[int, Any]]:
+    """Handle the requests in this way; one that is ignored from outside, as under nohup, stays ignored.
+
+    Yields how each will be handled after the block: as before.
+    """
+    afterwards: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():  # others cannot handle signals
         for number in (getattr(signal, name) for name in _REQUESTS if hasattr(signal, name)):
             if signal.getsignal(number) not in (signal.SIG_IGN, None):
-                previous[number] = signal.signal(number, handler)
+                afterwards[number] = signal.signal(number, handler)
     try:
-        yield
+        yield afterwards
     finally:
-        for number, before in previous.items():
+        for number, before in afterwards.items():
             signal.signal(number, before)

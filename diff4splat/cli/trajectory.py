@@ -70,7 +70,6 @@ class Trajectory:
             "--field-of-view": self.field_of_view,
             "--image-size": self.image_size,
         }
-        refuse_unused(self.name, given)
         path = load_path(
             self.name,
             num_frames=self.frames,
@@ -81,6 +80,7 @@ class Trajectory:
             image_size=self.image_size,
             option="NAME",
         )
+        refuse_unused(self.name, given)
         if self.output is not None:
             with writing(self.output):
                 save_cameras(path, self.output)
