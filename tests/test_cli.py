@@ -156,7 +156,7 @@ def test_generate_writes_all_six_files(
     field, cameras = load_field(out / "scene.safetensors"), load_field_cameras(out / "scene.safetensors")
     assert cameras is not None and (cameras.num_frames, cameras.height, cameras.width) == (3, 22, 22)
     provenance = read_field_header(out / "scene.safetensors")["provenance"]
-    expected = {"prompt": "rain 雨", "seed": 7, "trajectory": "forward", "image": "photo.png"}
+    expected = {"prompt": "rain 雨", "seed": 7, "trajectory": "forward", "image": "photo.png", "fps": 12.0}
     assert expected.items() <= provenance.items()
     assert load_ply(out / "scene.ply").num_gaussians == field.num_gaussians
     videos = {name: load_video(out / f"{name}.mp4") for name in ("video", "novel_view", "depth")}
@@ -229,6 +229,51 @@ def test_cameras_from_a_file_that_does_not_state_a_size(generate: Run, fake: obj
     torch.testing.assert_close(cameras.intrinsics[0, 0, 0], given.intrinsics[0, 0, 0] * 22 / 31)
 
 
+def test_size_of_the_images_of_a_camera_file(
+    generate: Run, fake: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = trajectory.upward(4, height=90, width=160)
+    path = tmp_path / "path.txt"
+    save_cameras(given, path)
+    lenses = []
+    for words in ((), ("--image-size", "160x90")):
+        assert generate("--trajectory", str(path), *words) == 0
+        shown = capsys.readouterr().err
+        assert ("43x31 pixels are assumed (--image-size WxH tells)" in shown) == (words == ())
+        assert "path.txt holds 4 cameras; they are resampled to 3 frames" in shown
+        cameras = load_field_cameras(tmp_path / "out" / "scene.safetensors")
+        assert cameras is not None
+        lenses.append(float(cameras.intrinsics[0, 0, 0]))
+    assert lenses[1] == pytest.approx(float(given.intrinsics[0, 0, 0]) * 22 / 90, rel=1e-6)
+    assert lenses[0] != pytest.approx(lenses[1], rel=0.01)
+    fake.clear()
+    for words, message in (
+        (
+            ("--image-size", "160"),
+            "--image-size must be width x height in pixels, such as 640x480",
+        ),
+        (("--image-size", "0x9"), "--image-size must be width x height in pixels"),
+        (("--amplitude", "2"), f"--amplitude is for a path that is given by its name, got {path}"),
+    ):
+        assert generate("--trajectory", str(path), *words) == 2
+        assert message in error_of(capsys)
+    save_cameras(given, tmp_path / "path.json")
+    words = ("--trajectory", str(tmp_path / "path.json"), "--image-size")
+    assert generate(*words, "160x90") == 0
+    assert "assumed" not in capsys.readouterr().err
+    assert generate(*words, "160x91") == 2
+    assert "--image-size must be that of" in error_of(capsys)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow no such names")
+def test_photo_whose_name_is_no_text(photo: Path, fake: object, tmp_path: Path) -> None:
+    named = photo.rename(tmp_path / os.fsdecode(b"caf\xe9.png"))
+    words = ["--output", str(tmp_path / "out"), "--frames", "3", "--size", "22"]
+    assert main(["generate", str(named), *words]) == 0
+    assert read_field_header(tmp_path / "out" / "scene.safetensors")["provenance"]["image"] == "caf\ufffd.png"
+    assert "<title>caf\ufffd" in (tmp_path / "out" / "player.html").read_text(encoding="utf-8")
+
+
 def test_quiet_shows_results_only(generate: Run, fake: object, capsys: pytest.CaptureFixture[str]) -> None:
     assert generate("--quiet") == 0
     shown = capsys.readouterr()
@@ -295,6 +340,8 @@ def test_request_to_end(
     name: str, status: int, generate: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = getattr(signal, name)
+    if signal.getsignal(request) is signal.SIG_IGN:
+        pytest.skip("ignored from outside, as under nohup")
     before = signal.getsignal(request)
 
     def ended(*words: object, **options: object) -> None:
@@ -304,6 +351,25 @@ def test_request_to_end(
     assert generate() == status
     assert not (tmp_path / "out").exists()
     assert signal.getsignal(request) is before
+
+
+def test_too_little_memory(
+    generate: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def full(*words: object, **options: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+
+    monkeypatch.setattr(Diff4SplatPipeline, "from_pretrained", full)
+    assert generate() == 2
+    assert "out of memory: try fewer frames" in error_of(capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_streams_that_the_caller_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert main(["trajectory", "spiral", "--frames", "3"]) == 0
+    assert main(["trajectory", "nowhere"]) == 2
 
 
 def test_a_bug_says_how_to_see_more(generate: Run, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
@@ -333,6 +399,19 @@ def test_a_bug_says_how_to_see_more(generate: Run, monkeypatch: pytest.MonkeyPat
         (["--size", "3"], "--size must be from 16 to 4096, got 3"),
         (["--fps", "0"], "--fps must be from 0.1 to 240, got 0"),
         (["--fps", "nan"], "--fps must be from 0.1 to 240, got nan"),
+        (["--amplitude", "nan"], "--amplitude must be from -1000 to 1000, got nan"),
+        (["--amplitude", "1e30"], "--amplitude must be from -1000 to 1000, got 1e+30"),
+        (["--guidance", "1e30"], "--guidance must be from 0 to 100, got 1e+30"),
+        (["--guidance", "nan"], "--guidance must be from 0 to 100, got nan"),
+        (["--device", "cpu:7"], "--device must be auto, cpu, cuda or cuda:N, got 'cpu:7'"),
+        (["--output", ""], "--output must not be empty"),
+        (
+            ["--trajectory", "static", "--amplitude", "2"],
+            "--amplitude is for the paths spiral, forward, backward, upward, downward, got static",
+        ),
+        (["--image-size", "640x480"], "--image-size is for a file of cameras, got the path spiral"),
+        (["--trajectory", "sideways", "--amplitude", "2"], "--trajectory must be one of spiral, forward"),
+        (["--trajectory", "x" * 300], "--trajectory must be one of spiral, forward"),
         (["--seed", "-1"], r"--seed must be in [0, 2**63), got -1"),
         (["--device", "abacus"], "--device must be auto, cpu, cuda or cuda:N, got 'abacus'"),
         (["--device", "cuda:99"], "--device must be there, PyTorch finds"),
@@ -370,6 +449,18 @@ def test_truncated_photo(photo: Path, generate: Run, fake: object, tmp_path: Pat
     assert generate() == 2
     assert "damaged or truncated" in error_of(capsys)
     assert not (tmp_path / "out").exists()
+
+
+def test_photo_that_cannot_be_read(
+    generate: Run, fake: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def denied(*words: object, **options: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "photo.png")
+
+    monkeypatch.setattr("PIL.Image.open", denied)  # an administrator may read everything
+    assert generate() == 2
+    assert "PHOTO cannot be read: Permission denied: " in error_of(capsys)
+    assert fake == []
 
 
 def test_photo_of_one_pixel(photo: Path, generate: Run, fake: object, capsys: Any) -> None:

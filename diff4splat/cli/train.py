@@ -1,7 +1,10 @@
 """`diff4splat train`: the stages that train the compact model."""
 
+import contextlib
+import io
+import itertools
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
@@ -38,6 +41,27 @@ class Train:
     def run(self, console: Console) -> None:
         """Run the stage; it shows its own progress."""
         with hold_requests():
-            from diff4splat.training.commands import main
+            import tyro
 
-        main([self.stage, *self.options], program="diff4splat train")
+            from diff4splat.training.commands import Stage
+        box = io.StringIO()
+        try:
+            with contextlib.redirect_stderr(box):
+                stage: Any = tyro.cli(Stage, prog="diff4splat train", args=[self.stage, *self.options])
+        except SystemExit as exit:
+            if not exit.code:  # help was asked for
+                raise
+            raise ValueError(
+                f"{_sentence(box.getvalue())}; see diff4splat train {self.stage} --help"
+            ) from None
+        stage.run()
+
+
+def _sentence(box: str) -> str:
+    """The first paragraph in a box that tyro draws, of lines or of dashes, as one line."""
+
+    def is_rule(line: str) -> bool:
+        return line.startswith(("╰", "───", "---"))
+
+    inside = itertools.dropwhile(is_rule, (line.strip("│ ") for line in box.splitlines()[1:]))
+    return " ".join(itertools.takewhile(lambda line: not is_rule(line), inside))

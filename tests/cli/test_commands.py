@@ -5,14 +5,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
 import pytest
 import torch
 from cli.shown import error_of
 from pipelines.fake_parts import fake_pipeline
 
 from diff4splat.assets import load_field, load_ply, load_video
-from diff4splat.cameras import load_cameras, trajectory
+from diff4splat.cameras import load_cameras, save_cameras, trajectory
 from diff4splat.cli import COMMANDS, Command, main
+from diff4splat.cli.options import recorded_fps
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +24,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("scene") / "scene.safetensors"
     image = torch.rand(3, 31, 31, generator=torch.Generator().manual_seed(0))
     field = fake_pipeline()(image, generator=torch.Generator().manual_seed(0))
-    save_field(field, path, cameras=trajectory.forward(5, height=32, width=32))
+    cameras = trajectory.forward(5, height=32, width=32)
+    save_field(field, path, cameras=cameras, provenance={"image": "my photo.jpg", "fps": 10})
     return path
 
 
@@ -50,6 +53,16 @@ def test_render(scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (["-o", "none/a.mp4"], "--output must lie in an existing folder, got none/a.mp4"),
         (["-o", "a.mp4", "--time", "1.5"], "--time must be from 0 to 1, got 1.5"),
         (["-o", "a.mp4", "--trajectory", "nowhere"], "--trajectory must be one of"),
+        (
+            ["-o", "a.mp4", "--amplitude", "2"],
+            "--amplitude is for a path that is given by its name, got",
+        ),
+        (["-o", "a.mp4", "-t", "orbit", "--amplitude", "2"], "--amplitude is for the paths spiral, forward"),
+        (
+            ["-o", "a.mp4", "--image-size", "8x8"],
+            "--image-size is for a file of cameras, got the path",
+        ),
+        (["-o", "a.mp4", "--frames", "1"], "--frames must be from 2 to 10000, got 1"),
     ],
 )
 def test_render_refuses(
@@ -66,6 +79,23 @@ def test_render_refuses(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_render_plays_as_the_scene_was_made(scene: Path, tmp_path: Path) -> None:
+    def facts(*words: str) -> tuple[int, float]:
+        assert main(["render", str(scene), "-o", str(tmp_path / "a.mp4"), "--size", "22", *words]) == 0
+        with av.open(str(tmp_path / "a.mp4")) as container:
+            stream = container.streams.video[0]
+            return stream.frames, float(stream.average_rate or 0)
+
+    assert facts() == (5, 10.0)
+    assert facts("--trajectory", "spiral") == (5, 10.0)
+    assert facts("--frames", "3", "--fps", "24") == (3, 24.0)
+
+
+@pytest.mark.parametrize("fps", [None, "fast", 0, 1e9, float("inf")])
+def test_a_scene_that_tells_no_sound_speed_plays_at_the_default(fps: object) -> None:
+    assert recorded_fps({"fps": fps}) == recorded_fps({}) == 12.0
+
+
 def test_export(scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     field = load_field(scene)
     for name, words, expected in (("a", [], field.canonical), ("b", ["--time", "0.75"], field.at(0.75))):
@@ -73,8 +103,19 @@ def test_export(scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
         assert main(["export", str(scene), "--to", "ply", "-o", str(output), *words]) == 0
         torch.testing.assert_close(load_ply(output).means, expected.means)
     assert main(["export", str(scene), "--to", "player", "-o", str(tmp_path / "a.html")]) == 0
-    assert "<html" in (tmp_path / "a.html").read_text()
+    page = (tmp_path / "a.html").read_text()
+    assert "<title>my photo</title>" in page and '"seconds": 0.5,' in page, "five frames at ten per second"
+    words = ["export", str(scene), "--to", "player", "-o", str(tmp_path / "a.html"), "--seconds", "7"]
+    assert main(words) == 0
+    assert '"seconds": 7.0,' in (tmp_path / "a.html").read_text()
     capsys.readouterr()
+    for option, value, message in (
+        ("--seconds", "7", "--seconds is for --to player, got --to ply"),
+        ("--seconds", "0", "--seconds must be from 0.1 to 3600, got 0"),
+        ("--time", "7", "--time must be from 0 to 1, got 7"),
+    ):
+        assert main(["export", str(scene), "--to", "ply", "-o", str(tmp_path / "c.ply"), option, value]) == 2
+        assert message in error_of(capsys)
     assert main(["export", str(scene), "--to", "ply", "-o", str(tmp_path / "a.html")]) == 2
     assert "--output must end in .ply, got" in error_of(capsys)
     words = ["export", str(scene), "--to", "player", "-o", str(tmp_path / "b.html"), "--time", "0.5"]
@@ -131,6 +172,49 @@ def test_trajectory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["trajectory", str(tmp_path / "path.json"), "-o", str(tmp_path / "path.npz")]) == 0
     copied = load_cameras(tmp_path / "path.npz", height=40, width=40)
     torch.testing.assert_close(copied.camera_to_world, cameras.camera_to_world)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("nowhere", "NAME must be one of spiral, forward"),
+        ("spiral -o a.txt2", "--output must end in .json or .npz or .txt, got a.txt2"),
+        ("spiral --focus-depth 0", "--focus-depth must be from 0.001 to 1000000, got 0"),
+        ("spiral --field-of-view 0", "--field-of-view must be from 1 to 179, got 0"),
+        ("spiral --frames 0", "--frames must be from 1 to 10000, got 0"),
+        ("forward --focus-depth 2", "--focus-depth is for the paths spiral, orbit, got forward"),
+        ("orbit --amplitude 2", "--amplitude is for the paths spiral, forward"),
+        ("path.txt --frames 3", "--frames is for a path that is given by its name, got path.txt"),
+        ("path.txt --size 3", "--size is for a path that is given by its name, got path.txt"),
+        ("path.txt --field-of-view 60", "--field-of-view is for a path that is given by its name"),
+        ("spiral --image-size 8x8", "--image-size is for a file of cameras, got the path spiral"),
+    ],
+)
+def test_trajectory_refuses(
+    words: str,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_cameras(trajectory.spiral(3, height=24, width=40), "path.txt")
+    assert main(["trajectory", *words.split()]) == 2
+    assert message in error_of(capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["path.txt"]
+
+
+def test_trajectory_from_a_file_without_a_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cameras = trajectory.spiral(3, height=24, width=40)
+    save_cameras(cameras, tmp_path / "path.txt")
+    words = ["trajectory", str(tmp_path / "path.txt"), "--output", str(tmp_path / "path.json")]
+    assert main(words) == 0
+    assert "path.txt does not say how large its images are; 512x512 pixels" in capsys.readouterr().err
+    assert main([*words, "--image-size", "40x24"]) == 0
+    assert "assumed" not in capsys.readouterr().err
+    loaded = load_cameras(tmp_path / "path.json")
+    assert (loaded.height, loaded.width, loaded.num_frames) == (24, 40, 3)
+    torch.testing.assert_close(loaded.intrinsics, cameras.intrinsics)
 
 
 def test_trajectory_into_a_closed_pipe() -> None:

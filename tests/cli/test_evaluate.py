@@ -44,6 +44,8 @@ def test_evaluate(flat: list[str], tmp_path: Path, capsys: pytest.CaptureFixture
         (["--first", "-1"], "--first must be from 0 to 1000000, got -1"),
         (["--steps", "0"], "--steps must be from 1 to 10000, got 0"),
         (["--output", "taken"], "--output must be a folder, got a file: taken"),
+        (["--steps", "3", "--part", "reconstruction"], "--steps is for the parts generation and both"),
+        (["--size", "20", "--output", "new/folder"], "--size must be a multiple of 8"),
         (["--size", "20"], "--size must be a multiple of 8"),
     ],
 )

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,19 @@ import pytest
 from diff4splat.cli.console import Console
 from diff4splat.cli.stopping import hold_requests, unwind_on_request
 
+REQUESTS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends signals of Unix")
+
+
+@pytest.fixture(autouse=True)
+def ordinary_handlers() -> Iterator[None]:
+    """The handlers that a program starts with, whatever these tests are run under."""
+    before = {number: signal.getsignal(number) for number in REQUESTS}
+    for number in REQUESTS:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +87,7 @@ def test_what_is_ignored_from_outside_stays_ignored() -> None:
 
 
 def test_at_the_end_of_the_process_further_requests_are_ignored() -> None:
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in REQUESTS}
     try:
         with unwind_on_request(ends_process=True):
             pass

@@ -81,6 +81,11 @@ def test_what_is_wrong_is_one_sentence(words: list[str], sentence: str) -> None:
         ),
         ("models extra", "'extra' is one word too many; see diff4splat models --help"),
         ("export a --to obj", "--to must be one of ply, player, got 'obj'; see diff4splat export --help"),
+        (
+            "train vae --stepss 3",
+            "Unrecognized options: --stepss, 3; see diff4splat train vae --help",
+        ),
+        ("train vae --steps x", "Error parsing --steps: invalid literal for int() with base 10: 'x'; see"),
         ("train nope", "STAGE must be one of clips, vae, latents, ldrm, dit, bundle, got 'nope'; see"),
     ],
 )
