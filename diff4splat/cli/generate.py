@@ -103,8 +103,8 @@ class Generate:
     def run(self, console: Console) -> None:
         """Generate, render, write, and say what was written."""
         self._check()
-        with console.libraries():
-            import av  # noqa: F401 (needed later, as the next but one; loaded here, where requests to stop wait)
+        with console.libraries():  # also what is only used later: here requests to stop wait
+            import av  # noqa: F401
             import torch
 
             import diff4splat.models  # noqa: F401

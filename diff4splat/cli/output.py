@@ -89,7 +89,7 @@ def staged_folder(output: Path, names: Sequence[str]) -> Iterator[Path]:
                 with writing(output / name):
                     _move(staging / name, output / name)
         except OSError as error:
-            if error.filename is None or Path(error.filename).parent != staging:
+            if Path(str(error.filename)).parent != staging:
                 raise  # not about a file of ours
             with writing(output / Path(error.filename).name):
                 raise

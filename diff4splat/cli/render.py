@@ -77,8 +77,8 @@ class Render:
         check_between("--amplitude", self.amplitude, -MAX_AMPLITUDE, MAX_AMPLITUDE)
         check_between("--time", self.time, 0, 1)
         check_output_file(self.output, (".mp4",))
-        with console.libraries():
-            import av  # noqa: F401 (needed later; loaded here, where requests to stop wait)
+        with console.libraries():  # also what is only used later: here requests to stop wait
+            import av  # noqa: F401
             import torch
 
             from diff4splat.assets import load_field, load_field_cameras, save_video
