@@ -267,14 +267,18 @@ class DeformableGaussianField:
         check_unbatched("prune", self.batch_shape)
         return self.select(self.canonical.opacities >= min_opacity)
 
-    def limit(self, num_gaussians: int) -> "DeformableGaussianField":
-        """Field of at most so many Gaussians: those of greatest opacity times area.
+    def limit(
+        self, num_gaussians: int, *, cameras: "diff4splat.cameras.Cameras | None" = None
+    ) -> "DeformableGaussianField":
+        """Field of at most so many Gaussians: those that fill most of the views of a camera path.
 
-        Area is the product of the two largest canonical scales, which is what a viewer facing the Gaussian
-        sees.
+        Without `cameras` nothing is known of what hides what; then those of greatest opacity times area are
+        kept, area being the product of the two largest canonical scales.
 
         Args:
             num_gaussians: Largest number that is kept, at least 1.
+            cameras: Path that views are taken from, equally spaced in time from 0 to 1; see
+                `diff4splat.rendering.filled_pixels`.
 
         Returns:
             Field with the Gaussians in their former order.
@@ -287,9 +291,14 @@ class DeformableGaussianField:
             raise ValueError(f"num_gaussians must be at least 1, got {num_gaussians}.")
         if num_gaussians >= self.num_gaussians:
             return self
-        area = self.canonical.scales.sort(dim=-1).values[..., 1:].prod(dim=-1)
-        kept = (self.canonical.opacities * area).topk(num_gaussians).indices
-        return self.select(kept.sort().values)
+        if cameras is None:
+            area = self.canonical.scales.sort(dim=-1).values[..., 1:].prod(dim=-1)
+            importance = self.canonical.opacities * area
+        else:
+            from diff4splat.rendering import filled_pixels
+
+            importance = filled_pixels(self, cameras, torch.linspace(0, 1, cameras.num_frames))
+        return self.select(importance.topk(num_gaussians).indices.sort().values)
 
     def transform(self, matrix: Float[Tensor, "4 4"]) -> "DeformableGaussianField":
         """Field moved, turned and uniformly scaled in the world, at all times alike.

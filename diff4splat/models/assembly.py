@@ -1,8 +1,5 @@
 """Raw maps to physical values: depth, displacement, and the deformable field they make up."""
 
-from collections.abc import Sequence
-from itertools import accumulate
-
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -18,6 +15,7 @@ from diff4splat.geometry import (
     quaternion_multiply,
     quaternion_normalize,
     quaternion_rotate,
+    unproject,
     unproject_pixels,
 )
 from diff4splat.models.layout import GuidedSampler, Layout, pixel_layout
@@ -99,8 +97,8 @@ def assemble_field(
     start: Float[Tensor, "batch one=1 map_frame channel2=10 height width"],
     *,
     cameras: Cameras,
-    frame_times: Float[Tensor, "batch map_frame"],
     times: Float[Tensor, " time"],
+    seen: Bool[Tensor, "batch map_frame height width"] | None = None,
     layout: Layout | None = None,
     image: Float[Tensor, "batch rgb=3 image_height image_width"] | None = None,
     origin: Float[Tensor, "batch 4 4"] | None = None,
@@ -122,8 +120,8 @@ def assemble_field(
         deformation: Raw deformation from each pixel's own time to `times`.
         start: The same to time 0.
         cameras: Cameras of the frames that carry Gaussians, relative to the first.
-        frame_times: Times of these frames.
         times: Target times, ascending.
+        seen: Pixels of later frames to leave out, see `seen_before`; none when omitted.
         layout: Where the first frame's Gaussians stand on `image`, and their colours; needs `image`. The
             map's own pixels and colours when omitted.
         image: First frame; the maps are read along its edges.
@@ -131,7 +129,7 @@ def assemble_field(
 
     Returns:
         Field with the Gaussians of frame 0 first, in the order of the layout, then rows before columns; those
-        already seen in an earlier frame have opacity zero. Opacities of zero carry no gradient.
+        left out have opacity zero. Opacities of zero carry no gradient.
 
     Raises:
         ValueError: If there is a layout without an image.
@@ -146,6 +144,9 @@ def assemble_field(
             parts.append(_laid_out_gaussians(*maps, camera, layout, image))
         else:
             parts.append(_pixel_gaussians(*maps, camera))
+            if index > 0 and seen is not None:
+                hidden = seen[:, index].flatten(1)[..., None]
+                parts[-1]["opacities"] = parts[-1]["opacities"].masked_fill(hidden, 0.0)
     observed = {name: torch.cat([part[name] for part in parts], dim=-2) for name in parts[0]}
     canonical_means = observed["means"] + observed["start_means"][:, 0]
     start_rotation = observed["start_quaternions"][:, 0]
@@ -155,17 +156,6 @@ def assemble_field(
         observed["delta_quaternions"],
     )
     delta_scales = observed["delta_scales"] - observed["start_scales"]
-    opacities = observed["opacities"][..., 0]
-    seen = seen_before(
-        canonical_means,
-        delta_means,
-        map_depth(gaussian_map),
-        times=times,
-        frame_times=frame_times,
-        cameras=cameras,
-        counts=[part["means"].shape[-2] for part in parts],
-    )
-    opacities = torch.where(seen, torch.zeros_like(opacities), opacities)
     quaternions = quaternion_multiply(observed["quaternions"], start_rotation)
     scales = observed["scales"] * observed["start_scales"][:, 0].exp()
     if origin is not None:
@@ -178,7 +168,7 @@ def assemble_field(
         means=canonical_means,
         quaternions=quaternion_normalize(quaternions),
         scales=scales,
-        opacities=opacities,
+        opacities=observed["opacities"][..., 0],
         harmonics=rgb_to_harmonics(observed["colors"])[..., None, :],
     )
     return DeformableGaussianField(
@@ -192,54 +182,44 @@ def assemble_field(
 
 @torch.no_grad()
 def seen_before(
-    canonical_means: Float[Tensor, "batch gaussian xyz=3"],
-    delta_means: Float[Tensor, "batch time gaussian xyz=3"],
     depth: Float[Tensor, "batch map_frame height width"],
-    *,
-    times: Float[Tensor, " time"],
-    frame_times: Float[Tensor, "batch map_frame"],
+    displacement: Float[Tensor, "batch target_frame=map_frame map_frame height width xyz=3"],
     cameras: Cameras,
-    counts: Sequence[int],
+    *,
     tolerance: float = 0.1,
-) -> Bool[Tensor, "batch gaussian"]:
-    """Gaussians of later frames whose place an earlier frame already shows.
+) -> Bool[Tensor, "batch map_frame height width"]:
+    """Pixels of later frames whose place an earlier frame already shows.
 
-    A Gaussian of frame k is moved to the time of an earlier frame j and projected there. Where it falls into
-    the image and not behind what frame j shows by more than `tolerance` of its depth, frame j knows that
-    place: the Gaussian would only blur it. What was hidden from, or outside, every earlier frame is new and
-    stays.
+    The point of a pixel of frame k is moved to the time of an earlier frame j and projected there. Where it
+    falls into the image and not behind what frame j shows by more than `tolerance` of its depth, frame j
+    knows that place: a Gaussian of frame k would only blur it. What was hidden from, or outside, every
+    earlier frame is new and stays.
 
     Args:
-        canonical_means: Means at time 0, the Gaussians of a frame together.
-        delta_means: Displacement from time 0 to `times`.
         depth: Z-depth that each frame shows, scene units.
-        times: Times of the deltas; the nearest one stands for the time of a frame.
-        frame_times: Times of the frames, the same for the whole batch.
+        displacement: World displacement of each pixel's point from its own time to the time of every frame.
         cameras: Cameras of the frames.
-        counts: Gaussians of each frame.
         tolerance: Relative depth difference that counts as the same surface.
 
     Returns:
-        True where a Gaussian is redundant; always False in the first frame. Not differentiable.
+        True where a pixel is redundant; always False in the first frame. Not differentiable.
     """
-    seen = torch.zeros(canonical_means.shape[:2], dtype=torch.bool, device=canonical_means.device)
     rows, columns = depth.shape[-2:]
+    seen = torch.zeros_like(depth, dtype=torch.bool)
     resized = cameras.resize(rows, columns)
+    points = unproject(depth, resized.camera_to_world, resized.intrinsics)
     # The farthest depth nearby, so that the rim of a foreground object does not claim the background.
     reach = F.max_pool2d(depth, 3, stride=1, padding=1)
-    ends = list(accumulate(counts))
-    for earlier, end in enumerate(ends[:-1]):
-        later = slice(end, None)
-        nearest = int((times - frame_times[0, earlier]).abs().argmin())
-        points = canonical_means[:, later] + delta_means[:, nearest, later]
+    for earlier in range(depth.shape[1] - 1):
+        moved = points[:, earlier + 1 :] + displacement[:, earlier, earlier + 1 :]
         pixels, distance = project(
-            points, resized.camera_to_world[:, earlier], resized.intrinsics[:, earlier]
+            moved.flatten(1, -2), resized.camera_to_world[:, earlier], resized.intrinsics[:, earlier]
         )
         inside = (pixels >= 0).all(-1) & (pixels[..., 0] < columns) & (pixels[..., 1] < rows) & (distance > 0)
         column = pixels[..., 0].nan_to_num().long().clamp(0, columns - 1)
         row = pixels[..., 1].nan_to_num().long().clamp(0, rows - 1)
         surface = torch.gather(reach[:, earlier].flatten(1), 1, row * columns + column)
-        seen[:, later] |= inside & (distance < surface * (1 + tolerance))
+        seen[:, earlier + 1 :] |= (inside & (distance < surface * (1 + tolerance))).view(moved.shape[:-1])
     return seen
 
 
@@ -277,14 +257,15 @@ def _gaussians_at(
     pose, intrinsics = camera.camera_to_world[:, 0], camera.intrinsics[:, 0]
     # A block of s pixels is covered as a pixel is, the renderer's own blur of sqrt(0.3) pixels included.
     covered = (_RELATIVE_SCALE**2 + _RENDER_BLUR * (1 - layout.sizes**-2)).sqrt() * layout.sizes
-    footprint = depth / intrinsics[:, 0, 0, None] * covered
+    across, down = (depth / intrinsics[:, axis, axis, None] * covered for axis in (0, 1))
+    footprint = torch.stack((across, down, (across + down) / 2), dim=1)
     stretch = maps[:, 4:7].clamp(-_MAX_LOG_SCALE, _MAX_LOG_SCALE).exp()
     local = _unit_quaternions(maps[:, 7:11, :, None])[:, :, 0]
     facing = matrix_to_quaternion(pose[:, :3, :3]).to(local.dtype)
     result = {
         "means": unproject_pixels(layout.pixels, depth, pose, intrinsics),
         "quaternions": quaternion_multiply(facing[:, None].expand_as(local), local),
-        "scales": rearrange(footprint[:, None] * stretch, "b c n -> b n c"),
+        "scales": rearrange(footprint * stretch, "b c n -> b n c"),
         "opacities": torch.sigmoid(maps[:, 11] + 3.0)[..., None],
         "colors": layout.colors,
     }

@@ -12,7 +12,7 @@ from diff4splat.cameras import Cameras
 from diff4splat.cameras.latent_rays import latent_rays
 from diff4splat.gaussians import DeformableGaussianField, Gaussians
 from diff4splat.hub import HubModule
-from diff4splat.models.assembly import assemble_field, map_depth
+from diff4splat.models.assembly import assemble_field, map_depth, map_displacement, seen_before
 from diff4splat.models.backdrop import append_static, backdrop_gaussians
 from diff4splat.models.heads import DeformationHead, GaussianHead
 from diff4splat.models.layout import Layout, adaptive_layout, pixel_layout
@@ -20,6 +20,8 @@ from diff4splat.models.tokens import LatentPoseTokens
 from diff4splat.transformer import TransformerBlock, rotary_positions
 
 __all__ = ["LDRM", "LDRMFeatures"]
+
+_FIRST_FRAME_SHARE = 0.9
 
 
 @dataclass(frozen=True)
@@ -175,12 +177,15 @@ class LDRM(HubModule):
             image: First frame in [0, 1]; the first frame's Gaussians are laid out on its pixels, so a larger
                 image gives more and finer ones. Colours come from the latents when omitted.
             times: Ascending times in [0, 1] to store deltas at; the pixel frames when omitted.
-            max_gaussians: Budget of the first frame: plain areas of `image` share Gaussians
-                (`adaptive_layout`). One per pixel when omitted, or when the pixels are fewer.
+            max_gaussians: Budget. The first frame takes what later frames and the backdrop leave of it, and
+                nine tenths at least: plain areas of `image` share Gaussians (`adaptive_layout`). One per
+                pixel of `image` when omitted, or where that fits.
 
         Returns:
-            One Gaussian per pixel of every frame that carries them; Gaussians of later frames that an earlier
-            frame already shows have opacity zero, `prune` removes them.
+            First the Gaussians of the first frame: one per pixel of `image`, or per block of it where a
+            budget is given, or per place of the Gaussian map without an image. Then, for each later frame
+            that carries Gaussians, one per place of its map (every `pixel_stride`-th pixel); where an earlier
+            frame already shows the place, opacity is zero, and `prune` removes them. The backdrop is last.
 
         Raises:
             ValueError: If channels, frames or sizes do not fit the configuration, or a budget is given for
@@ -278,22 +283,28 @@ class LDRM(HubModule):
         if deformation is None:
             deformation = self.deform(features, every)
         start = self.deform(features, torch.zeros_like(every[:, :1]))
+        with torch.no_grad():
+            at_frames = self.deform(features, features.frame_times)
         with torch.autocast(every.device.type, enabled=False):
-            layout = None if image is None else self._layout(image, max_gaussians)
+            depth = map_depth(features.gaussian_map)
+            seen = seen_before(depth, map_displacement(at_frames, depth, features.cameras), features.cameras)
+            backdrop = self._backdrop(features, image)
+            layout = None
+            if image is not None:
+                others = int((~seen[:, 1:]).sum()) + (0 if backdrop is None else backdrop.num_gaussians)
+                layout = self._layout(image, max_gaussians, others)
             field = assemble_field(
                 features.gaussian_map,
                 deformation,
                 start,
                 cameras=features.cameras,
-                frame_times=features.frame_times,
                 times=times,
+                seen=seen,
                 layout=layout,
                 image=image,
                 origin=features.origin,
             )
-            if self.backdrop_cells == 0:
-                return field
-            return append_static(field, self._backdrop(features, image))
+        return field if backdrop is None else append_static(field, backdrop)
 
     def deform(
         self, features: LDRMFeatures, times: Float[Tensor, "batch time"]
@@ -314,7 +325,9 @@ class LDRM(HubModule):
         """The bundled size: latents of the compact backbone, two processor cores."""
         return cls(temporal_context=1, backdrop_cells=32)
 
-    def _backdrop(self, features: LDRMFeatures, image: Tensor | None) -> Gaussians:
+    def _backdrop(self, features: LDRMFeatures, image: Tensor | None) -> Gaussians | None:
+        if self.backdrop_cells == 0:
+            return None
         first = features.gaussian_map[:, 0]
         camera = features.cameras.select(0)
         camera = replace(camera, camera_to_world=features.origin[:, None] @ camera.camera_to_world)
@@ -328,13 +341,16 @@ class LDRM(HubModule):
         near = [latents[:, (steps + offset).clamp(0, frames - 1)] for offset in range(-reach, reach + 1)]
         return torch.cat(near, dim=2)
 
-    def _layout(self, image: Tensor, max_gaussians: int | None) -> Layout:
+    def _layout(self, image: Tensor, max_gaussians: int | None, others: int) -> Layout:
         sharp = image + self.sharpen(image)
-        if max_gaussians is None or image.shape[-2] * image.shape[-1] <= max_gaussians:
+        if max_gaussians is None:
             return pixel_layout(sharp)
         if image.shape[0] != 1:
             raise ValueError(f"max_gaussians needs one clip at a time, got {image.shape[0]}.")
-        return adaptive_layout(sharp, max_gaussians=max_gaussians)
+        room = max(max_gaussians - others, int(_FIRST_FRAME_SHARE * max_gaussians), 1)
+        if image.shape[-2] * image.shape[-1] <= room:
+            return pixel_layout(sharp)
+        return adaptive_layout(sharp, max_gaussians=room)
 
     def _spread(self, grid: Tensor) -> Tensor:
         """Tokens of every pixel frame: those of its latent frame."""

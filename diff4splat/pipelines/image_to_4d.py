@@ -30,8 +30,6 @@ STAGES = ("prepare image", "generate video", "reconstruct scene")
 ProgressCallback = Callable[[str, int, int], None]
 """Called as `callback(stage, done, total)`: with `done` 0 when a stage begins, then after each step of it."""
 
-_FIRST_FRAME_SHARE = 0.8
-
 
 @runtime_checkable
 class Reconstructor(Protocol):
@@ -46,7 +44,7 @@ class Reconstructor(Protocol):
         times: Float[Tensor, " time"] | None = None,
         max_gaussians: int | None = None,
     ) -> DeformableGaussianField:
-        """Batched field in the frame of the first camera, of at most `max_gaussians` for the first frame."""
+        """Batched field in the frame of the first camera, with a budget of `max_gaussians`."""
         ...
 
 
@@ -73,7 +71,8 @@ class Diff4SplatPipeline:
         num_steps: Sampling steps of the video model.
         guidance: Guidance schedule of the video model; its own default when omitted.
         num_gaussians: Gaussian budget. Most of it goes to the photograph, whose plain areas share Gaussians;
-            the least important are dropped beyond it. None keeps all, one per pixel of the detail copy.
+            beyond it, those that show least along the path are dropped. None keeps all, one per pixel of
+            the detail copy.
         min_opacity: Gaussians fainter than this are dropped (tau in the paper).
         detail_size: Longest side of the copy of the image that `ldrm` takes fine detail from, pixels.
         provenance: JSON values about the model, copied to the metadata of every field; the names of the two
@@ -212,14 +211,12 @@ class Diff4SplatPipeline:
         )
 
         report(reconstruct, 0, 1)
-        # The first frame's share leaves room for what only later frames show.
-        budget = None if num_gaussians is None else max(1, int(_FIRST_FRAME_SHARE * num_gaussians))
-        field = _without_batch_axis(self.ldrm(latents, batched, image=detail, max_gaussians=budget))
+        field = _without_batch_axis(self.ldrm(latents, batched, image=detail, max_gaussians=num_gaussians))
         field = field.prune(self.min_opacity)
         if field.canonical.num_gaussians == 0:
             raise ValueError(f"min_opacity={self.min_opacity} leaves no Gaussian of this scene.")
-        if num_gaussians is not None and field.canonical.num_gaussians > num_gaussians:
-            field = field.limit(num_gaussians)
+        if num_gaussians is not None:
+            field = field.limit(num_gaussians, cameras=path)
         report(reconstruct, 1, 1)
         return replace(
             field,

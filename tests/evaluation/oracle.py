@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from einops import rearrange, repeat
+from einops import rearrange
 from torch import Tensor
 
 from diff4splat.backbones import LatentSpec
@@ -13,7 +13,8 @@ from diff4splat.data import HELD_OUT_SEEDS, ProceduralScenes, sample_cameras, sa
 from diff4splat.diffusion import Guidance, SampleStep
 from diff4splat.gaussians import DeformableGaussianField, Gaussians, rgb_to_harmonics
 from diff4splat.geometry import unproject
-from diff4splat.models.assembly import assemble_field
+from diff4splat.models import map_displacement
+from diff4splat.models.assembly import assemble_field, seen_before
 
 STRIDE = 4
 PUSH = 0.3
@@ -80,7 +81,7 @@ class Oracle:
         maps[:, :, 0] = (frames.depth / 4).log()
         maps[:, :, 1:4] = frames.color - 0.5
         maps[:, :, 11] = 3.0
-        moments = torch.cat((torch.zeros(1), times))
+        moments = torch.cat((key_times, times))
         points = unproject(frames.depth, keys.camera_to_world, keys.intrinsics)
         local = []
         for k in range(count):
@@ -99,11 +100,13 @@ class Oracle:
         deformation[:, :, :, :3] = torch.stack(local, dim=2)
         return assemble_field(
             maps,
-            deformation[:, 1:],
+            deformation[:, count:],
             deformation[:, :1],
             cameras=keys,
-            frame_times=repeat(key_times, "f -> b f", b=batch),
             times=times,
+            seen=seen_before(
+                frames.depth, map_displacement(deformation[:, :count], frames.depth, keys), keys
+            ),
             image=image,
         )
 

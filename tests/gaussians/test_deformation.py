@@ -252,6 +252,31 @@ def test_limit_keeps_the_most_important_in_order():
         field.limit(0)
 
 
+def test_limit_keeps_what_fills_the_views_of_a_path():
+    """A wall, something larger behind it, something small beside it, and something behind the camera."""
+    gaussians = Gaussians(
+        means=torch.tensor([[0.0, 0, 2], [0, 0, 9], [0.6, 0, 2], [0, 0, -2]]),
+        quaternions=torch.tensor([1.0, 0, 0, 0]).expand(4, 4),
+        scales=torch.tensor([0.3, 0.4, 0.03, 5.0])[:, None].expand(4, 3) * torch.tensor([1.0, 1.0, 0.01]),
+        opacities=torch.ones(4),
+        harmonics=torch.zeros(4, 1, 3),
+    )
+    field = DeformableGaussianField.from_gaussians(gaussians, torch.tensor([0.0, 1.0]))
+    static = trajectory.static(2, height=23, width=29)
+    sideways = static.camera_to_world.clone()
+    sideways[1, 0, 3] = 4.0
+    moving = replace(static, camera_to_world=sideways)
+
+    def kept(count, cameras=None):
+        chosen = field.limit(count, cameras=cameras).canonical.means
+        return [field.canonical.means.tolist().index(mean) for mean in chosen.tolist()]
+
+    assert kept(2) == [1, 3], "without cameras, the largest"
+    assert kept(2, static) == [0, 2]
+    assert kept(2, moving) == [0, 1], "the second view shows what the wall hid"
+    assert kept(3, moving) == [0, 1, 2]
+
+
 def test_prune_and_limit_refuse_batches():
     for method in (lambda field: field.prune(), lambda field: field.limit(3)):
         with pytest.raises(ValueError, match=r"without batch axes.*got batch shape \[2\]"):

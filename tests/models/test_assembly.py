@@ -7,7 +7,7 @@ from models.parts import path, rigid
 from reference import models_assembly as reference
 
 from diff4splat.cameras import Cameras
-from diff4splat.geometry import project, quaternion_to_matrix, unproject
+from diff4splat.geometry import project, quaternion_to_matrix
 from diff4splat.models import map_depth, map_displacement, map_rotation
 from diff4splat.models.assembly import assemble_field, seen_before
 from diff4splat.models.layout import pixel_layout
@@ -36,7 +36,6 @@ class Maps:
             self.deformation,
             self.start,
             cameras=self.cameras,
-            frame_times=torch.linspace(0, 1, FRAMES, dtype=torch.float64).expand(BATCH, -1),
             times=self.times,
             image=image,
             layout=None if image is None else pixel_layout(image),
@@ -90,8 +89,9 @@ def test_gaussians_at_a_time_are_seen_points_plus_their_displacement() -> None:
         depth = reference.depth(raw[0])
         seen = reference.unproject(depth, poses[sample, frame], intrinsics[sample, frame], row, column)
         facing = poses[sample, frame, :3, :3] @ reference.to_matrix(reference.turn(raw[7:11]))
-        # a raw value of zero stands for 0.35 pixels
-        scale = 0.35 * depth / intrinsics[sample, frame, 0, 0] * np.exp(raw[4:7])
+        # a raw value of zero stands for 0.35 pixels in each direction of the image, and their mean along z
+        pixel = depth / np.diag(intrinsics[sample, frame])[:2]
+        scale = 0.35 * np.array([*pixel, pixel.mean()]) * np.exp(raw[4:7])
         for time in range(TIMES):
             change = maps.deformation[sample, time, frame, :, row, column].numpy()
             moved = reference.displacement(change[:3], depth, poses[sample, frame])
@@ -126,8 +126,14 @@ def test_colours_and_opacities() -> None:
         color = 0.5 + canonical.harmonics[sample, index, 0] / math.sqrt(4 * math.pi)
         torch.testing.assert_close(color, raw[1:4] + 0.5, atol=1e-12, rtol=0)
         opacity = float(canonical.opacities[sample, index])
-        assert opacity in (0.0, pytest.approx(1 / (1 + math.exp(-float(raw[11]) - 3))))
-        assert opacity > 0 or frame > 0
+        assert opacity == pytest.approx(1 / (1 + math.exp(-float(raw[11]) - 3)))
+
+
+def test_pixels_that_were_seen_have_opacity_zero_and_the_others_keep_theirs() -> None:
+    seen = torch.rand(BATCH, FRAMES, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(3)) < 0.5
+    seen[:, 0] = False
+    everything, some = Maps().field.canonical.opacities, Maps(seen=seen).field.canonical.opacities
+    assert torch.equal(some, everything * ~seen.flatten(1))
 
 
 def test_origin_moves_the_whole_field() -> None:
@@ -157,7 +163,6 @@ def test_finer_image_gives_more_gaussians_of_the_same_surface() -> None:
         torch.zeros_like(fine.deformation),
         torch.zeros_like(fine.start),
         cameras=fine.cameras,
-        frame_times=torch.zeros(BATCH, FRAMES, dtype=torch.float64),
         times=fine.times,
         image=image,
         layout=pixel_layout(image),
@@ -187,7 +192,6 @@ def test_a_layout_needs_its_image() -> None:
             maps.deformation,
             maps.start,
             cameras=maps.cameras,
-            frame_times=torch.zeros(BATCH, FRAMES, dtype=torch.float64),
             times=maps.times,
             layout=pixel_layout(torch.rand(BATCH, 3, 5, 7, dtype=torch.float64)),
         )
@@ -203,21 +207,12 @@ def two_views(
     intrinsics = torch.tensor([[7.0, 0.0, 3.5], [0.0, 7.0, 2.5], [0.0, 0.0, 1.0]], dtype=torch.float64)
     poses = torch.stack((torch.eye(4, dtype=torch.float64), second_pose))[None]
     cameras = Cameras(poses, intrinsics.expand(1, 2, 3, 3), HEIGHT, WIDTH)
-    depth = torch.stack((first_depth, second_depth))[None]
-    means = unproject(depth, poses, cameras.intrinsics).reshape(1, -1, 3)
-    moved = options.pop("moved", torch.zeros(1, 2, 2 * SIZE, 3, dtype=torch.float64))
+    still = torch.zeros(1, 2, 2, HEIGHT, WIDTH, 3, dtype=torch.float64)
     seen = seen_before(
-        options.pop("canonical", means),
-        moved,
-        depth,
-        times=torch.tensor([0.0, 1.0], dtype=torch.float64),
-        frame_times=torch.tensor([[0.0, 1.0]], dtype=torch.float64),
-        cameras=cameras,
-        counts=[SIZE, SIZE],
-        **options,
+        torch.stack((first_depth, second_depth))[None], options.pop("displacement", still), cameras, **options
     )
-    assert not seen[:, :SIZE].any(), "nothing comes before the first frame"
-    return seen[0, SIZE:].reshape(HEIGHT, WIDTH)
+    assert not seen[:, 0].any(), "nothing comes before the first frame"
+    return seen[0, 1]
 
 
 def shifted(x: float) -> torch.Tensor:
@@ -257,14 +252,13 @@ def test_what_is_behind_the_earlier_camera_is_new() -> None:
 
 
 def test_movers_are_compared_where_they_were_at_the_earlier_time() -> None:
-    # seen at time 1 in the first view's middle, but outside of it at time 0
-    canonical_shift = torch.zeros(1, 2 * SIZE, 3, dtype=torch.float64)
-    canonical_shift[:, SIZE:, 0] = 40.0
-    poses = torch.eye(4, dtype=torch.float64).expand(1, 2, 4, 4)
-    intrinsics = torch.tensor([[7.0, 0.0, 3.5], [0.0, 7.0, 2.5], [0.0, 0.0, 1.0]], dtype=torch.float64)
-    means = unproject(PLANE.expand(1, 2, -1, -1), poses, intrinsics.expand(1, 2, 3, 3)).reshape(1, -1, 3)
-    moved = torch.stack((torch.zeros_like(canonical_shift), -canonical_shift), dim=1)
-    assert not two_views(PLANE, PLANE, shifted(0), canonical=means + canonical_shift, moved=moved).any()
+    # where the second view sees it, the first one looks too; but it came there from far beside
+    displacement = torch.zeros(1, 2, 2, HEIGHT, WIDTH, 3, dtype=torch.float64)
+    displacement[:, 0, 1, ..., 0] = 40.0
+    assert not two_views(PLANE, PLANE, shifted(0), displacement=displacement).any()
+    displacement[:, 0, 1, ..., 0] = 0.0
+    displacement[:, 1, 1, ..., 0] = 40.0  # where it is at its own time, or later, does not count
+    assert two_views(PLANE, PLANE, shifted(0), displacement=displacement).all()
 
 
 def test_rotation_matches_the_loop() -> None:

@@ -140,6 +140,19 @@ def test_guided_sampling_keeps_to_its_side_of_an_edge() -> None:
     assert near == pytest.approx(2, abs=0.02) and far == pytest.approx(10, abs=0.02)
 
 
+@pytest.mark.parametrize("budget", [1500, 4000])
+def test_first_frame_takes_what_the_others_leave_and_nine_tenths_at_least(budget) -> None:
+    model, noise = small_ldrm(), torch.rand(1, 3, 64, 96, dtype=torch.float64)
+    field = model(
+        latents(1, 3, 3, 4, 6), path(1, 9, 32, 48), image=noise, times=torch.zeros(1), max_gaussians=budget
+    )
+    first = field.num_gaussians - 2 * 16 * 24
+    others = int((field.canonical.opacities[0, first:] > 0).sum())
+    room = max(budget - others, 0.9 * budget)
+    assert (room > 0.9 * budget) == (budget == 4000)
+    assert room - 9 < first <= room
+
+
 def test_budget_of_the_model() -> None:
     model = small_ldrm()
     cameras, z = path(1, 9, 32, 48), latents(1, 3, 3, 4, 6)

@@ -148,6 +148,16 @@ def test_target_times_are_decoded_from_one_encoding(ldrm: LDRM) -> None:
     torch.testing.assert_close(some.delta_means, all_times.delta_means[:, [0, 2, 8]], atol=1e-10, rtol=0)
 
 
+def test_stored_times_do_not_choose_the_gaussians(ldrm: LDRM) -> None:
+    z, cameras = clip()
+    opacities = [
+        ldrm(z, cameras, times=torch.tensor(times, dtype=torch.float64)).canonical.opacities
+        for times in ([0.0, 0.5, 1.0], [0.13], [0.0, 1.0])
+    ]
+    assert (opacities[0] == 0).any()
+    assert torch.equal(opacities[0], opacities[1]) and torch.equal(opacities[0], opacities[2])
+
+
 def test_gradients_reach_the_latents_and_every_parameter() -> None:
     model = small_ldrm()
     z, cameras = clip(1)

@@ -8,7 +8,7 @@ from rendering.scenes import random_cameras, random_gaussians
 from diff4splat.cameras import Cameras
 from diff4splat.gaussians import DeformableGaussianField, Gaussians, concatenate_gaussians, rgb_to_harmonics
 from diff4splat.geometry import matrix_to_quaternion, quaternion_multiply
-from diff4splat.rendering import render, render_field
+from diff4splat.rendering import filled_pixels, render, render_field
 
 BACKENDS = ("cpu", "reference")
 
@@ -379,3 +379,18 @@ def test_background_that_is_no_colour_is_refused(without_shape_checker):
         render(gaussians, cameras, background="white")
     with pytest.raises(ValueError, match="background must be finite"):
         render(gaussians, cameras, background=(0.0, math.nan, 0.0))
+
+
+def test_filled_pixels_are_the_weights_of_the_colours():
+    gaussians, cameras = random_gaussians(31), random_cameras(3, 17, 19)
+    field = DeformableGaussianField.from_gaussians(gaussians, torch.tensor([0.0, 1.0]))
+    times = torch.tensor([0.0, 0.4, 1.0])
+    weights = filled_pixels(field, cameras, times)
+    assert weights.shape == (31,) and not weights.requires_grad and (weights >= 0).all()
+    assert torch.isclose(weights.sum(), render(gaussians, cameras).alpha.double().sum(), rtol=1e-5)
+    for index in (0, 5, 10, 29):
+        colors = torch.zeros(31, 3, dtype=torch.float64)
+        colors[index] = 1.0
+        alone = replace(gaussians, harmonics=rgb_to_harmonics(colors)[:, None])
+        image = render(alone, cameras).color[:, 1]
+        assert torch.isclose(weights[index], image.sum(), rtol=1e-4, atol=1e-4)
