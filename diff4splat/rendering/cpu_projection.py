@@ -16,7 +16,7 @@ from diff4splat.rendering.reference import ALPHA_THRESHOLD, CUTOFF_SIGMAS
 
 __all__ = ["project_backward", "project_forward"]
 
-_LOG2_E = 1.4426950408889634
+_HALF_LOG2_E = 0.7213475204444817
 _BOX_MARGIN = 1.0005  # float32 rounding near the alpha threshold must not meet the edge of the box
 _FLOAT32_MAX = 3.4028235e38
 
@@ -112,7 +112,8 @@ def project_forward(
 ):  # fmt: skip
     """Fill one row per Gaussian and count the tiles it touches; return how many are no Gaussians.
 
-    A row is (x, y, A, B, C, opacity, r, g, b, z) with the footprint 2^(A dx^2 + B dx dy + C dy^2); a box is
+    A row is (x, y, A, B, C, opacity, r, g, b, z) with the footprint 2^-((A dx + B dy)^2 + (C dy)^2): squares
+    of Cholesky factors, because the terms of the expanded form cancel in float32 along thin splats. A box is
     (left, top, right, bottom) in pixels, ends excluded; a key is z as an integer of the same order. Gaussians
     that are not visible touch 0 tiles and have nothing else filled in.
     """
@@ -168,9 +169,9 @@ def project_forward(
             if left >= right or top >= bottom:
                 continue
             rows[g, 0], rows[g, 1] = np.float32(x), np.float32(y)
-            rows[g, 2] = np.float32(-0.5 * _LOG2_E * yy / determinant)
-            rows[g, 3] = np.float32(_LOG2_E * xy / determinant)
-            rows[g, 4] = np.float32(-0.5 * _LOG2_E * xx / determinant)
+            rows[g, 2] = np.float32(math.sqrt(_HALF_LOG2_E * yy / determinant))
+            rows[g, 3] = np.float32(-xy * math.sqrt(_HALF_LOG2_E / (yy * determinant)))
+            rows[g, 4] = np.float32(math.sqrt(_HALF_LOG2_E / yy))
             rows[g, 5] = np.float32(opacity)
             for k in range(3):
                 rows[g, 6 + k] = max(colors[g, k], np.float32(0.0))
@@ -191,9 +192,10 @@ def project_backward(
 ):  # fmt: skip
     """Add the gradients of one frame, from those of its (Gaussian, tile) pairs.
 
-    A slot holds sums over the pixels of one pair: gradients of r, g, b and z, then the moments 1, dx, dy,
-    dx^2, dx dy, dy^2 of -dL/dsigma, where sigma is half the squared Mahalanobis distance. `grad_camera` gets,
-    per block of Gaussians, the gradients of the 3x4 `camera` and of (fx, fy, cx, cy).
+    A slot holds sums over the pixels of one pair: gradients of r, g, b and z, then the moments 1, s, t, s^2,
+    s t, t^2 of -dL/dsigma, where sigma is half the squared Mahalanobis distance and (s, t) are the two terms
+    of the footprint in `project_forward`. `grad_camera` gets, per block of Gaussians, the gradients of the
+    3x4 `camera` and of (fx, fy, cx, cy).
     """
     count = means.shape[0]
     for block in numba.prange(NUM_BLOCKS):
@@ -207,18 +209,18 @@ def project_backward(
             if num_tiles[g] == 0:
                 continue
             d_r, d_g, d_b, d_z = 0.0, 0.0, 0.0, 0.0
-            m_0, m_x, m_y, m_xx, m_xy, m_yy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+            m_0, m_s, m_t, m_ss, m_st, m_tt = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
             for slot in range(slot_starts[g], slot_starts[g] + num_tiles[g]):
                 d_r += slots[slot, 0]
                 d_g += slots[slot, 1]
                 d_b += slots[slot, 2]
                 d_z += slots[slot, 3]
                 m_0 += slots[slot, 4]
-                m_x += slots[slot, 5]
-                m_y += slots[slot, 6]
-                m_xx += slots[slot, 7]
-                m_xy += slots[slot, 8]
-                m_yy += slots[slot, 9]
+                m_s += slots[slot, 5]
+                m_t += slots[slot, 6]
+                m_ss += slots[slot, 7]
+                m_st += slots[slot, 8]
+                m_tt += slots[slot, 9]
             if colors[g, 0] >= 0.0:
                 grad_colors[g, 0] += np.float32(d_r)
             if colors[g, 1] >= 0.0:
@@ -246,15 +248,20 @@ def project_backward(
             half, (xx, xy, yy) = _half(factor, jx, jxz, jy, jyz)
             before = xx * yy - xy * xy
             determinant = (xx + eps2d) * (yy + eps2d) - xy * xy
-            q_xx, q_xy, q_yy = (yy + eps2d) / determinant, -xy / determinant, (xx + eps2d) / determinant
+            # L d has the squared length d^T Q d, Q = L^T L the inverse covariance; (s, t) are L d in units
+            # of 2^-(s^2 + t^2) = e^-sigma
+            l_xx = math.sqrt((yy + eps2d) / determinant)
+            l_xy = -xy / math.sqrt((yy + eps2d) * determinant)
+            l_yy = 1.0 / math.sqrt(yy + eps2d)
+            m_s, m_t = m_s / math.sqrt(_HALF_LOG2_E), m_t / math.sqrt(_HALF_LOG2_E)
+            m_ss, m_st, m_tt = m_ss / _HALF_LOG2_E, m_st / _HALF_LOG2_E, m_tt / _HALF_LOG2_E
 
-            # sigma -> centre, and inverse covariance Q -> covariance: dL/dC = -Q (dL/dQ) Q, all symmetric
-            d_x, d_y = q_xx * m_x + q_xy * m_y, q_xy * m_x + q_yy * m_y
-            a_xx, a_xy = q_xx * m_xx + q_xy * m_xy, q_xx * m_xy + q_xy * m_yy
-            a_yx, a_yy = q_xy * m_xx + q_yy * m_xy, q_xy * m_xy + q_yy * m_yy
-            c_xx = 0.5 * (a_xx * q_xx + a_xy * q_xy)
-            c_xy = 0.5 * (a_xx * q_xy + a_xy * q_yy)
-            c_yy = 0.5 * (a_yx * q_xy + a_yy * q_yy)
+            # sigma -> centre, and Q -> covariance: dL/dC = L^T M L / 2 with the second moments M
+            d_x, d_y = l_xx * m_s, l_xy * m_s + l_yy * m_t
+            a_s, a_t = l_xy * m_ss + l_yy * m_st, l_xy * m_st + l_yy * m_tt
+            c_xx = 0.5 * l_xx * l_xx * m_ss
+            c_xy = 0.5 * l_xx * a_s
+            c_yy = 0.5 * (l_xy * a_s + l_yy * a_t)
             grad_opacities[g] += np.float32(m_0 / opacities[g])
             if antialiased:  # the opacity was multiplied by sqrt(ratio)
                 ratio = before / determinant

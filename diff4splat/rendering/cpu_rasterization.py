@@ -17,8 +17,8 @@ _PIXELS = TILE * TILE
 # unsigned: to signed indices numba adds Python's wrap-around of negative values, which stops vector code
 _LANES, _PLANE = np.uint64(TILE), np.uint64(TILE * TILE)
 _P2, _P3, _P4, _P5, _P6 = (np.uint64(i * TILE * TILE) for i in range(2, 7))
-_L2, _L3, _L4, _L5, _L6 = (np.uint64(i * TILE) for i in range(2, 7))
-_ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
+_L2, _L3, _L4, _L5, _L6, _L7 = (np.uint64(i * TILE) for i in range(2, 8))
+_ZERO, _HALF, _ONE, _TWO = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(2.0)
 _ALPHA_THRESHOLD = np.float32(reference.ALPHA_THRESHOLD)
 _MAX_ALPHA = np.float32(reference.MAX_ALPHA)
 _STOP = np.float32(reference.TRANSMITTANCE_STOP)
@@ -56,15 +56,16 @@ def _forward_tile(rows, boxes, pairs, start, end, left, top, height, width, colo
             red, green, blue, z = rows[g, 6], rows[g, 7], rows[g, 8], rows[g, 9]
             for y in range(max(boxes[g, 1], top) - top, min(boxes[g, 3], bottom) - top):
                 dy = np.float32(y) + _HALF - center_y
-                b_dy, c_dy = b * dy, c * dy * dy
+                b_dy, t = b * dy, c * dy
+                tt = t * t
                 base = np.uint64(y) * _LANES
                 for lane in range(_LANES):
                     p = base + lane
                     dx = np.float32(np.int32(lane)) + _HALF - center_x
-                    power = (a * dx + b_dy) * dx + c_dy
-                    raw = opacity * _exp2(power)
+                    s = a * dx + b_dy
+                    raw = opacity * _exp2(-(s * s + tt))
                     cover = raw if raw < _MAX_ALPHA else _MAX_ALPHA
-                    cover = cover if (raw >= _ALPHA_THRESHOLD) & (power <= _ZERO) else _ZERO
+                    cover = cover if raw >= _ALPHA_THRESHOLD else _ZERO
                     before = planes[p]
                     after = before - before * cover
                     alive = after > _STOP
@@ -111,7 +112,7 @@ def _backward_tile(
     """Walk front to back as forward did; what lies behind is the total minus what was passed."""
     # transmittance, gradient-weighted rest behind, gradients of red, green, blue, alpha, depth
     planes = np.zeros(7 * _PIXELS, np.float32)
-    lanes = np.empty(7 * TILE, np.float32)
+    lanes = np.empty(8 * TILE, np.float32)
     bottom, right = min(top + TILE, height), min(left + TILE, width)
     for y in range(bottom - top):
         for x in range(right - left):
@@ -135,17 +136,24 @@ def _backward_tile(
             red, green, blue, z = rows[g, 6], rows[g, 7], rows[g, 8], rows[g, 9]
             for i in range(7 * TILE):
                 lanes[i] = _ZERO
-            for y in range(max(boxes[g, 1], top) - top, min(boxes[g, 3], bottom) - top):
+            first, last = max(boxes[g, 1], top) - top, min(boxes[g, 3], bottom) - top
+            # Moments along a column are taken about the row where s is smallest, so that none of them cancel.
+            for lane in range(TILE):
+                row = center_y - _HALF - a * (np.float32(lane) + _HALF - center_x) / b
+                row = row if row < np.float32(last) else np.float32(last)
+                lanes[lane + 7 * TILE] = row if row > np.float32(first) else np.float32(first)
+            for y in range(first, last):
                 dy = np.float32(y) + _HALF - center_y
-                b_dy, c_dy = b * dy, c * dy * dy
+                b_dy, t = b * dy, c * dy
+                tt = t * t
                 base = np.uint64(y) * _LANES
                 for lane in range(_LANES):
                     p = base + lane
                     dx = np.float32(np.int32(lane)) + _HALF - center_x
-                    power = (a * dx + b_dy) * dx + c_dy
-                    raw = opacity * _exp2(power)
+                    s = a * dx + b_dy
+                    raw = opacity * _exp2(-(s * s + tt))
                     capped = raw if raw < _MAX_ALPHA else _MAX_ALPHA
-                    hit = (raw >= _ALPHA_THRESHOLD) & (power <= _ZERO)
+                    hit = raw >= _ALPHA_THRESHOLD
                     cover = capped if hit else _ZERO
                     before = planes[p]
                     after = before - before * cover
@@ -168,26 +176,29 @@ def _backward_tile(
                     lanes[lane + _L2] += weight * d_blue
                     lanes[lane + _L3] += weight * d_depth
                     lanes[lane + _L4] += moment
-                    lanes[lane + _L5] += moment * dy
-                    lanes[lane + _L6] += moment * dy * dy
-            m_r, m_g, m_b, m_z, m_0, m_x, m_y = _ZERO, _ZERO, _ZERO, _ZERO, _ZERO, _ZERO, _ZERO
-            m_xx, m_xy, m_yy = _ZERO, _ZERO, _ZERO
+                    above = np.float32(y) - lanes[lane + _L7]
+                    lanes[lane + _L5] += moment * above
+                    lanes[lane + _L6] += moment * above * above
+            m_r, m_g, m_b, m_z, m_0, m_s, m_t = _ZERO, _ZERO, _ZERO, _ZERO, _ZERO, _ZERO, _ZERO
+            m_ss, m_st, m_tt = _ZERO, _ZERO, _ZERO
             for lane in range(TILE):
-                dx = np.float32(lane) + _HALF - center_x
+                dy = lanes[lane + 7 * TILE] + _HALF - center_y
+                s, t = a * (np.float32(lane) + _HALF - center_x) + b * dy, c * dy
+                n_0, n_1, n_2 = lanes[lane + 4 * TILE], lanes[lane + 5 * TILE], lanes[lane + 6 * TILE]
                 m_r += lanes[lane]
                 m_g += lanes[lane + TILE]
                 m_b += lanes[lane + 2 * TILE]
                 m_z += lanes[lane + 3 * TILE]
-                m_0 += lanes[lane + 4 * TILE]
-                m_x += lanes[lane + 4 * TILE] * dx
-                m_xx += lanes[lane + 4 * TILE] * dx * dx
-                m_y += lanes[lane + 5 * TILE]
-                m_xy += lanes[lane + 5 * TILE] * dx
-                m_yy += lanes[lane + 6 * TILE]
+                m_0 += n_0
+                m_s += s * n_0 + b * n_1
+                m_t += t * n_0 + c * n_1
+                m_ss += s * s * n_0 + _TWO * s * b * n_1 + b * b * n_2
+                m_st += s * t * n_0 + (s * c + t * b) * n_1 + b * c * n_2
+                m_tt += t * t * n_0 + _TWO * t * c * n_1 + c * c * n_2
             slot = _slot(boxes, slot_starts, g, left, top)
             slots[slot, 0], slots[slot, 1], slots[slot, 2], slots[slot, 3] = m_r, m_g, m_b, m_z
-            slots[slot, 4], slots[slot, 5], slots[slot, 6] = m_0, m_x, m_y
-            slots[slot, 7], slots[slot, 8], slots[slot, 9] = m_xx, m_xy, m_yy
+            slots[slot, 4], slots[slot, 5], slots[slot, 6] = m_0, m_s, m_t
+            slots[slot, 7], slots[slot, 8], slots[slot, 9] = m_ss, m_st, m_tt
         most = _ZERO
         for i in range(_PIXELS):
             most = max(most, planes[i])
