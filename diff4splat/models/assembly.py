@@ -236,10 +236,9 @@ def _laid_out_gaussians(
 ) -> dict[str, Tensor]:
     """Attributes of Gaussians laid out on an image of any size; the maps are read along its edges."""
     height, width = image.shape[-2:]
-    positions = layout.pixels / torch.tensor([width, height], device=image.device, dtype=image.dtype)
-    coarse = F.interpolate(
-        image.detach(), size=maps.shape[-2:], mode="bilinear", antialias=True, align_corners=False
-    )
+    positions = layout.pixels / layout.pixels.new_tensor([width, height])
+    wide = image.detach().to(layout.pixels.dtype)
+    coarse = F.interpolate(wide, size=maps.shape[-2:], mode="bilinear", antialias=True, align_corners=False)
     sample = GuidedSampler(positions, layout.colors, coarse)
     batch = maps.shape[0]
     moved, moved_start = (

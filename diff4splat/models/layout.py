@@ -19,7 +19,8 @@ class Layout:
     """Square blocks of pixels that cover an image, a Gaussian for each.
 
     Args:
-        pixels: Centres of the blocks in pixels, the centre of the first pixel is (0.5, 0.5).
+        pixels: Centres of the blocks in pixels, the centre of the first pixel is (0.5, 0.5). Float32 or
+            wider: half precision cannot count the pixels of an image.
         sizes: Sides of the blocks in pixels.
         colors: Mean colours of the blocks.
     """
@@ -39,10 +40,11 @@ def pixel_layout(image: Float[Tensor, "batch rgb=3 height width"]) -> Layout:
         The layout.
     """
     batch, _, height, width = image.shape
-    centres = rearrange(pixel_grid(height, width, device=image.device, dtype=image.dtype), "h w c -> (h w) c")
+    wide = torch.promote_types(image.dtype, torch.float32)
+    centres = rearrange(pixel_grid(height, width, device=image.device, dtype=wide), "h w c -> (h w) c")
     return Layout(
         pixels=repeat(centres, "n c -> b n c", b=batch),
-        sizes=torch.ones(batch, height * width, device=image.device, dtype=image.dtype),
+        sizes=torch.ones(batch, height * width, device=image.device, dtype=wide),
         colors=rearrange(image, "b c h w -> b (h w) c"),
     )
 
@@ -83,8 +85,8 @@ def adaptive_layout(
     if max_size < 1 or max_size & (max_size - 1):
         raise ValueError(f"max_size must be a power of two, got {max_size}.")
     border = (0, -width % max_size, 0, -height % max_size)
-    padded = F.pad(image.detach(), border)
-    inside = F.pad(torch.ones_like(image[:, :1]), border)[0, 0]
+    padded = F.pad(image.detach().to(torch.promote_types(image.dtype, torch.float32)), border)
+    inside = F.pad(torch.ones_like(padded[:, :1, :height, :width]), border)[0, 0]
     errors, levels = [], int(math.log2(max_size))
     for level in range(1, levels + 1):
         side = 2**level
@@ -116,8 +118,8 @@ def adaptive_layout(
         for places, side in parts
     ]
     return Layout(
-        pixels=torch.cat([(places.flip(-1) + 0.5) * side for places, side in parts])[None].to(image.dtype),
-        sizes=torch.cat([image.new_full((len(places),), float(side)) for places, side in parts])[None],
+        pixels=torch.cat([(places.flip(-1) + 0.5) * side for places, side in parts])[None].to(padded.dtype),
+        sizes=torch.cat([padded.new_full((len(places),), float(side)) for places, side in parts])[None],
         colors=torch.cat(colors)[None],
     )
 

@@ -171,11 +171,15 @@ class LDRM(HubModule):
     ) -> DeformableGaussianField:
         """The deformable Gaussian field of a clip, in the world of `cameras`.
 
+        Any floating types do: latents are brought to that of the weights, cameras and image to the same or
+        float32, whichever is wider, which is also the type of the result.
+
         Args:
             latents: Normalised latents of the clip.
-            cameras: One camera per pixel frame, batch axis as in `latents`.
-            image: First frame in [0, 1]; the first frame's Gaussians are laid out on its pixels, so a larger
-                image gives more and finer ones. Colours come from the latents when omitted.
+            cameras: One camera per pixel frame, batch axis as in `latents`, of the clip's image size, which
+                is that of the latents times `spatial_stride`.
+            image: First frame in [0, 1], any size; the first frame's Gaussians are laid out on its pixels, so
+                a larger image gives more and finer ones. Colours come from the latents when omitted.
             times: Ascending times in [0, 1] to store deltas at; the pixel frames when omitted.
             max_gaussians: Budget. The first frame takes what later frames and the backdrop leave of it, and
                 nine tenths at least: plain areas of `image` share Gaussians (`adaptive_layout`). One per
@@ -188,14 +192,16 @@ class LDRM(HubModule):
             frame already shows the place, opacity is zero, and `prune` removes them. The backdrop is last.
 
         Raises:
-            ValueError: If channels, frames or sizes do not fit the configuration, or a budget is given for
-                more than one clip or without an image.
+            TypeError: If latents, cameras or image are not floating point, or on another device than the
+                weights.
+            ValueError: If channels, frames or sizes do not fit the configuration or each other, or a budget
+                is given for more than one clip or without an image.
         """
         if max_gaussians is not None and image is None:
             raise ValueError("max_gaussians needs the image that is laid out, got image=None.")
         features = self.encode(latents, cameras, image=image)
         if times is None:
-            times = _clip_times(cameras.num_frames, latents)
+            times = _clip_times(cameras.num_frames, features.frame_times)
         return self.decode(features, times, image=image, max_gaussians=max_gaussians)
 
     def encode(
@@ -216,9 +222,12 @@ class LDRM(HubModule):
             Maps and features.
 
         Raises:
-            ValueError: If channels, frames or sizes do not fit the configuration.
+            TypeError: If latents, cameras or image are not floating point, or on another device than the
+                weights.
+            ValueError: If channels, frames or sizes do not fit the configuration or each other.
         """
-        self._check(latents, cameras)
+        self._check(latents, cameras, image)
+        latents, cameras = latents.to(self._dtype), cameras.to(dtype=self._wide)
         batch, num_latents, _, latent_height, latent_width = latents.shape
         origin = cameras.camera_to_world[:, 0]
         with torch.autocast(latents.device.type, enabled=False):  # eight bits are too few for geometry
@@ -238,7 +247,9 @@ class LDRM(HubModule):
         if image is not None:
             scale = self.spatial_stride // self.pixel_stride
             size = (latent_height * scale, latent_width * scale)
-            image = F.interpolate(image, size=size, mode="bilinear", antialias=True, align_corners=False)
+            image = F.interpolate(
+                image.to(self._wide), size=size, mode="bilinear", antialias=True, align_corners=False
+            ).to(self._dtype)
         gaussian_map, pixels = self.gaussian_head(grids[-1], image)
         stride = 1 if self.every_frame else self.temporal_stride
         frame_times = _clip_times(cameras.num_frames, latents)[::stride]
@@ -288,6 +299,7 @@ class LDRM(HubModule):
         with torch.autocast(every.device.type, enabled=False):
             depth = map_depth(features.gaussian_map)
             seen = seen_before(depth, map_displacement(at_frames, depth, features.cameras), features.cameras)
+            image = None if image is None else image.to(self._wide)
             backdrop = self._backdrop(features, image)
             layout = None
             if image is not None:
@@ -334,6 +346,15 @@ class LDRM(HubModule):
         colors = (first[:, 1:4] + 0.5).clamp(0, 1) if image is None else image
         return backdrop_gaussians(colors, map_depth(first), camera, cells=self.backdrop_cells)
 
+    @property
+    def _dtype(self) -> torch.dtype:
+        return self.sharpen.weight.dtype
+
+    @property
+    def _wide(self) -> torch.dtype:
+        """Type of geometry and colours: half precision cannot tell the pixels of an image apart."""
+        return torch.promote_types(self._dtype, torch.float32)
+
     def _with_context(self, latents: Tensor) -> Tensor:
         """Each latent with those of its neighbours in time, on channels; the ends repeat."""
         frames, reach = latents.shape[1], self.temporal_context
@@ -342,7 +363,7 @@ class LDRM(HubModule):
         return torch.cat(near, dim=2)
 
     def _layout(self, image: Tensor, max_gaussians: int | None, others: int) -> Layout:
-        sharp = image + self.sharpen(image)
+        sharp = image + self.sharpen(image.to(self._dtype))
         if max_gaussians is None:
             return pixel_layout(sharp)
         if image.shape[0] != 1:
@@ -357,20 +378,40 @@ class LDRM(HubModule):
         repeated = grid.repeat_interleave(self.temporal_stride, dim=1)
         return repeated[:, self.temporal_stride - 1 :]
 
-    def _check(self, latents: Tensor, cameras: Cameras) -> None:
-        if latents.shape[2] != self.latent_channels:
-            raise ValueError(f"latents must have {self.latent_channels} channels, got {latents.shape[2]}.")
-        expected = (latents.shape[1] - 1) * self.temporal_stride + 1
+    def _check(self, latents: Tensor, cameras: Cameras, image: Tensor | None) -> None:
+        given = {"latents": latents, "cameras": cameras.camera_to_world}
+        if image is not None:
+            given["image"] = image
+        device = self.sharpen.weight.device
+        for name, values in given.items():
+            if not values.is_floating_point():
+                raise TypeError(f"{name} must be floating point, got {values.dtype}.")
+            if values.device != device:
+                raise TypeError(f"{name} must be on {device} like the weights, got {values.device}.")
+        if latents.ndim != 5 or latents.shape[2] != self.latent_channels:
+            raise ValueError(
+                f"latents must have shape [batch, frame, {self.latent_channels} channels, height, width], "
+                f"got {list(latents.shape)}."
+            )
+        batch, num_latents, _, *sides = latents.shape
+        expected = (num_latents - 1) * self.temporal_stride + 1
         if cameras.num_frames != expected:
             raise ValueError(
-                f"cameras must have {expected} frames for {latents.shape[1]} latent frames "
+                f"cameras must have {expected} frames for {num_latents} latent frames "
                 f"(temporal_stride={self.temporal_stride}), got {cameras.num_frames}."
             )
-        if tuple(cameras.batch_shape) != (latents.shape[0],):
+        if tuple(cameras.batch_shape) != (batch,):
             raise ValueError(
-                f"cameras must have the batch axis of latents ({latents.shape[0]},), "
-                f"got {tuple(cameras.batch_shape)}."
+                f"cameras must have the batch axis of latents ({batch},), got {tuple(cameras.batch_shape)}."
             )
+        height, width = (side * self.spatial_stride for side in sides)
+        if (cameras.height, cameras.width) != (height, width):
+            raise ValueError(
+                f"cameras must be of the clip's size, {height} x {width} for latents of {sides[0]} x "
+                f"{sides[1]}, got {cameras.height} x {cameras.width}; see Cameras.resize."
+            )
+        if image is not None and (image.ndim != 4 or tuple(image.shape[:2]) != (batch, 3)):
+            raise ValueError(f"image must have shape [{batch}, 3, height, width], got {list(image.shape)}.")
 
 
 def _clip_times(num_frames: int, like: Tensor) -> Tensor:

@@ -195,7 +195,7 @@ class Diff4SplatPipeline:
             background=background,
         )
         first_frame = prepared.image[None].to(self.device, self.dtype)
-        detail = prepared.detail[None].to(self.device, self.dtype)
+        detail = prepared.detail[None].to(self.device)
         batched = _with_batch_axis(path)
         report(prepare, 1, 1)
 
@@ -317,17 +317,25 @@ class Diff4SplatPipeline:
         with atomic_path(target / CONFIG_NAME) as path:
             path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
-    def to(self, device: str | torch.device) -> "Diff4SplatPipeline":
-        """Move the parts that hold weights to a device.
+    def to(
+        self, device: str | torch.device | None = None, *, dtype: torch.dtype | None = None
+    ) -> "Diff4SplatPipeline":
+        """Move the parts that hold weights to a device, or bring their weights to another floating type.
 
         Args:
-            device: Such as "cuda" or "cpu".
+            device: Such as "cuda" or "cpu"; unchanged when omitted.
+            dtype: Such as `torch.bfloat16`; unchanged when omitted. Fields are float32 all the same.
 
         Returns:
             The pipeline itself.
+
+        Raises:
+            TypeError: If `device` is a floating type.
         """
+        if isinstance(device, torch.dtype):
+            raise TypeError(f"device must be a device, got {device}; for a floating type call to(dtype=...).")
         for part in self._modules:
-            part.to(device)
+            part.to(device=device, dtype=dtype)
         return self
 
     @property
@@ -351,7 +359,8 @@ class Diff4SplatPipeline:
             else cameras
         )
         fitted = fit_cameras(path, height=self.height, width=self.width, num_frames=num_frames)
-        return fitted.to(device=self.device, dtype=self.dtype)
+        # Half precision is for weights: it is too coarse for places.
+        return fitted.to(device=self.device, dtype=torch.promote_types(self.dtype, torch.float32))
 
 
 def _clean_prompt(prompt: object) -> str | None:

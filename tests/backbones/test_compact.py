@@ -1,5 +1,6 @@
 """The compact video model: causality, sampling, prompts, loading."""
 
+import copy
 import logging
 
 import pytest
@@ -324,6 +325,22 @@ def test_without_a_folder_the_bundled_weights_are_loaded(backbone, tmp_path, mon
     monkeypatch.setattr("diff4splat.hub._BUNDLED", tmp_path)
     for loaded in (get_backbone("compact"), CompactBackbone.from_pretrained()):
         assert torch.equal(generate(loaded, None), generate(backbone, None))
+
+
+@torch.no_grad()
+def test_half_precision_weights_take_any_input_and_give_float32(backbone, video) -> None:
+    halved = copy.deepcopy(backbone).bfloat16()
+    exact = backbone.encode(video)
+    for given in (video, video.bfloat16()):
+        latents = halved.encode(given)
+        assert latents.dtype == torch.float32
+        assert (latents - exact).norm() < 0.05 * exact.norm()
+    shown = halved.decode(exact)
+    assert shown.dtype == torch.float32 and (shown - backbone.decode(exact)).abs().max() < 0.1
+    time, prompts = torch.tensor([0.3, 0.9]), ["left", ""]
+    expected = backbone.velocity(exact, time, cameras(), prompts)
+    rough = halved.velocity(exact, time, cameras(), prompts)
+    assert rough.dtype == torch.float32 and (rough - expected).norm() < 0.1 * expected.norm()
 
 
 def test_half_size_storage(backbone, tmp_path) -> None:

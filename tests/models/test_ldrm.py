@@ -3,7 +3,7 @@ import torch
 from models.parts import latents, path, rigid, small_ldrm, stir
 
 from diff4splat.cameras import Cameras
-from diff4splat.geometry import quaternion_to_matrix
+from diff4splat.geometry import project, quaternion_to_matrix
 from diff4splat.models import LDRM
 
 # 9 frames of 32 x 48 in latents of 3 x 3 x 4 x 6
@@ -222,10 +222,55 @@ def test_bfloat16_network_gives_float32_geometry() -> None:
     torch.testing.assert_close(rough.canonical.means, exact.canonical.means, rtol=0.05, atol=0.05)
 
 
+def test_half_precision_weights_place_gaussians_as_exactly_as_float32() -> None:
+    model = small_ldrm(fresh=True).float()
+    stir(model, 0.02)
+    z, cameras = clip(1)
+    image = photo(1, height=19, width=811).float()  # more columns than bfloat16 can count
+    halved = small_ldrm(fresh=True).float()
+    halved.load_state_dict(model.state_dict())
+    halved.bfloat16()
+    for given in (image, image.bfloat16()):
+        field = halved(z, cameras, image=given)
+        assert field.dtype == torch.float32
+        # seen from the first camera, Gaussians lie behind the centres of their pixels, whatever their depth
+        first = cameras.select(slice(0, 1)).resize(19, 811).to(dtype=torch.float32)
+        pose, lens = first.camera_to_world[:, 0], first.intrinsics[:, 0]
+        still = project(field.canonical.means[:, : 19 * 811], pose, lens)[0][0].reshape(19, 811, 2)
+        assert (still[..., 0] - torch.arange(811) - 0.5).abs().max() < 0.01
+        assert (still[..., 1] - torch.arange(19)[:, None] - 0.5).abs().max() < 0.01
+
+
+@pytest.mark.parametrize("given", [torch.float32, torch.float64])
+def test_types_of_inputs_may_differ_from_that_of_the_weights(given) -> None:
+    model = small_ldrm().float()
+    z, cameras = clip()
+    expected = model(z.float(), cameras.to(dtype=torch.float32), image=photo().float())
+    field = model(z.to(given), cameras, image=photo())
+    assert field.dtype == field.times.dtype == torch.float32
+    torch.testing.assert_close(field.canonical.means, expected.canonical.means, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.usefixtures("without_shape_checker")
+def test_what_cannot_be_computed_with_is_refused(ldrm: LDRM) -> None:
+    z, cameras = clip()
+    with pytest.raises(
+        ValueError, match=r"image must have shape \[2, 3, height, width\], got \[3, 3, 32, 48\]"
+    ):
+        ldrm(z, cameras, image=photo(3))
+    with pytest.raises(TypeError, match=r"image must be floating point, got torch\.uint8"):
+        ldrm(z, cameras, image=(255 * photo()).to(torch.uint8))
+    with pytest.raises(TypeError, match="cameras must be on cpu like the weights, got meta"):
+        ldrm(z, cameras.to(device="meta"))
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda m: m(latents(2, 3, 5, 4, 6), clip()[1]), r"latents must have 3 channels, got 5\."),
+        (
+            lambda m: m(latents(2, 3, 5, 4, 6), clip()[1]),
+            r"3 channels, height, width\], got \[2, 3, 5, 4",
+        ),
         (
             lambda m: m(latents(2, 2, 3, 4, 6), clip()[1]),
             r"cameras must have 5 frames for 2 latent frames \(temporal_stride=4\), got 9\.",
@@ -234,7 +279,14 @@ def test_bfloat16_network_gives_float32_geometry() -> None:
             lambda m: m(latents(3, 3, 3, 4, 6), clip()[1]),
             r"cameras must have the batch axis of latents \(3,\), got \(2,\)\.",
         ),
-        (lambda m: m(latents(2, 3, 3, 4, 5), clip()[1]), r"multiples of patch_size=2, got 4 x 5\."),
+        (
+            lambda m: m(latents(2, 3, 3, 4, 5), path(2, FRAMES, 32, 40)),
+            r"multiples of patch_size=2, got 4 x 5\.",
+        ),
+        (
+            lambda m: m(clip()[0], path(2, FRAMES, 17, 99)),
+            r"the clip's size, 32 x 48 for latents of 4 x 6, got 17 x 99; see Cameras.resize",
+        ),
         (lambda m: LDRM(pixel_stride=3), r"pixel_stride must divide spatial_stride=8, got 3\."),
         (
             lambda m: LDRM(pixel_stride=8),

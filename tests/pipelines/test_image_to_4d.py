@@ -329,3 +329,14 @@ def test_any_backbone_and_reconstructor_will_do() -> None:
     pipe(IMAGE)
     assert pipe.backbone.calls[0]["image"].shape == (1, 3, 16, 40)
     assert pipe.device == torch.device("cpu") and pipe.dtype == torch.float32
+
+
+@pytest.mark.usefixtures("without_shape_checker")
+def test_the_bundled_model_runs_in_half_precision() -> None:
+    pipe = Diff4SplatPipeline.from_pretrained("compact").to(dtype=torch.bfloat16)
+    assert pipe.dtype == torch.bfloat16
+    field = pipe(IMAGE, num_frames=5, num_steps=1, num_gaussians=997, generator=generator())
+    assert field.dtype == torch.float32 and field.num_gaussians <= 997
+    field.validate()
+    with pytest.raises(TypeError, match=r"got torch\.bfloat16; for a floating type call to\(dtype="):
+        pipe.to(torch.bfloat16)

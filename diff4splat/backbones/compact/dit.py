@@ -134,6 +134,7 @@ class CompactDiT(HubModule):
         self._check(latents, rays)
         num_frames, _, height, width = latents.shape[1:]
         grid = (num_frames, height // self.patch_size, width // self.patch_size)
+        latents = latents.to(self.output.weight.dtype)
         known = latents[:, :1].expand_as(latents)
         tokens = self.latent_tokens(self._patchify(torch.cat((latents, known), dim=2)))
         tokens = tokens + self.pose_tokens(self._patchify(rays).to(tokens.dtype))
@@ -171,5 +172,6 @@ class CompactDiT(HubModule):
     def _condition(self, time: Tensor, num_frames: int) -> Tensor:
         """Modulation of each frame: the first is known, so its time is zero."""
         levels = torch.stack((torch.zeros_like(time), time), dim=1)
-        codes = self.shared_modulation(self.time(sinusoidal_embedding(levels, self.dim)))
+        codes = sinusoidal_embedding(levels, self.dim).to(self.output.weight.dtype)
+        codes = self.shared_modulation(self.time(codes))
         return torch.cat((codes[:, :1], codes[:, 1:].expand(-1, num_frames - 1, -1)), dim=1)

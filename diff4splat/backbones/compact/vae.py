@@ -59,7 +59,7 @@ class CausalVideoVAE(HubModule):
                 "video must have 4k + 1 frames and sides that are multiples of 8, "
                 f"got {frames} frames of {height} x {width}."
             )
-        mean, log_variance = self.encoder(video * 2 - 1).chunk(2, dim=2)
+        mean, log_variance = self.encoder((video * 2 - 1).to(self.latent_mean.dtype)).chunk(2, dim=2)
         return mean, log_variance.float().clamp(-20, 4)
 
     def encode(
@@ -91,7 +91,7 @@ class CausalVideoVAE(HubModule):
             Video in [0, 1] up to overshoot: not clamped.
         """
         raw = latents * self._per_channel(self.latent_std) + self._per_channel(self.latent_mean)
-        return (self.decoder(raw).float() + 1) / 2
+        return (self.decoder(raw.to(self.latent_mean.dtype)).float() + 1) / 2
 
     @torch.no_grad()
     def set_normalization(self, mean: Float[Tensor, " channel"], std: Float[Tensor, " channel"]) -> None:
