@@ -65,7 +65,7 @@ class Diff4SplatPipeline:
     Args:
         backbone: Camera-conditioned video model.
         ldrm: Turns latents and cameras into a field; takes the latents of `backbone`.
-        num_frames: Frames of the generated clip; one that `backbone` takes.
+        num_frames: Frames of the generated clip, at least 2; a number that `backbone` takes.
         height: Height of the generated clip, pixels.
         width: Width of the generated clip, pixels.
         num_steps: Sampling steps of the video model.
@@ -73,7 +73,7 @@ class Diff4SplatPipeline:
         num_gaussians: Gaussian budget. Most of it goes to the photograph, whose plain areas share Gaussians;
             beyond it, those that show least along the path are dropped. None keeps all, one per pixel of
             the detail copy.
-        min_opacity: Gaussians fainter than this are dropped (tau in the paper).
+        min_opacity: Gaussians fainter than this are dropped (tau in the paper); those of opacity 0 always.
         detail_size: Longest side of the copy of the image that `ldrm` takes fine detail from, pixels.
         provenance: JSON values about the model, copied to the metadata of every field; the names of the two
             classes when omitted.
@@ -104,7 +104,7 @@ class Diff4SplatPipeline:
             _check_count("num_gaussians", num_gaussians)
         if not 0 <= min_opacity < 1:
             raise ValueError(f"min_opacity must be in [0, 1), got {min_opacity}.")
-        _check_count("num_frames", num_frames)
+        _check_count("num_frames", num_frames, least=2)
         _check_count("height", height)
         _check_count("width", width)
         _check_count("detail_size", detail_size)
@@ -133,7 +133,7 @@ class Diff4SplatPipeline:
         num_frames: int | None = None,
         num_steps: int | None = None,
         guidance: Guidance | float | int | None = None,
-        num_gaussians: int | None = None,
+        num_gaussians: int | Literal["all"] | None = None,
         detail_size: int | None = None,
         background: Literal["white", "black"] = "white",
         callback: ProgressCallback | None = None,
@@ -150,7 +150,7 @@ class Diff4SplatPipeline:
             num_frames: Frames of the generated clip.
             num_steps: Sampling steps; fewer are faster and coarser.
             guidance: Guidance schedule, or a constant scale (1 switches guidance off).
-            num_gaussians: Gaussian budget.
+            num_gaussians: Gaussian budget, or "all" for none.
             detail_size: Longest side of the copy that fine detail is taken from, pixels.
             background: What shows through where the image is transparent.
             callback: Progress, see `ProgressCallback`.
@@ -172,16 +172,17 @@ class Diff4SplatPipeline:
         prompt = _clean_prompt(prompt)
         num_frames = self.num_frames if num_frames is None else num_frames
         num_steps = self.num_steps if num_steps is None else num_steps
-        num_gaussians = self.num_gaussians if num_gaussians is None else num_gaussians
+        budget = self.num_gaussians if num_gaussians is None else num_gaussians
+        budget = None if budget == "all" else budget
         detail_size = self.detail_size if detail_size is None else detail_size
         guidance = self.guidance if guidance is None else _as_guidance(guidance)
         if generator is not None and not isinstance(generator, torch.Generator):
             raise TypeError(f"generator must be a torch.Generator or None, got {type(generator).__name__}.")
-        _check_count("num_frames", num_frames)
+        _check_count("num_frames", num_frames, least=2)
         _check_count("num_steps", num_steps)
         _check_count("detail_size", detail_size)
-        if num_gaussians is not None:
-            _check_count("num_gaussians", num_gaussians)
+        if budget is not None:
+            _check_count("num_gaussians", budget)
         self.backbone.spec.check_frames(num_frames)
         path = self._path(cameras, num_frames)
 
@@ -211,12 +212,12 @@ class Diff4SplatPipeline:
         )
 
         report(reconstruct, 0, 1)
-        field = _without_batch_axis(self.ldrm(latents, batched, image=detail, max_gaussians=num_gaussians))
-        field = field.prune(self.min_opacity)
+        field = _without_batch_axis(self.ldrm(latents, batched, image=detail, max_gaussians=budget))
+        field = field.prune(max(self.min_opacity, torch.finfo(field.dtype).tiny))
         if field.canonical.num_gaussians == 0:
             raise ValueError(f"min_opacity={self.min_opacity} leaves no Gaussian of this scene.")
-        if num_gaussians is not None:
-            field = field.limit(num_gaussians, cameras=path)
+        if budget is not None:
+            field = field.limit(budget, cameras=path)
         report(reconstruct, 1, 1)
         return replace(
             field,
@@ -383,11 +384,11 @@ def _as_guidance(guidance: Guidance | float | int) -> Guidance:
     return guidance
 
 
-def _check_count(name: str, value: object) -> None:
+def _check_count(name: str, value: object, *, least: int = 1) -> None:
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise TypeError(f"{name} must be an integer, got {type(value).__name__}.")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}.")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}.")
 
 
 def _no_progress(stage: str, done: int, total: int) -> None:

@@ -121,7 +121,22 @@ def test_faint_gaussians_are_dropped_and_the_budget_is_kept() -> None:
     assert pruned.canonical.opacities.min() >= 0.005
     limited = fake_pipeline()(IMAGE, num_gaussians=1000)
     assert limited.num_gaussians <= 1000
-    assert fake_pipeline(num_gaussians=101)(IMAGE).num_gaussians == 101
+    few = fake_pipeline(num_gaussians=101)
+    assert few(IMAGE).num_gaussians == 101
+    assert few(IMAGE, num_gaussians="all").num_gaussians == pruned.num_gaussians
+
+
+def test_what_cannot_be_seen_at_all_is_dropped_even_if_faint_ones_are_kept() -> None:
+    pipe = fake_pipeline(num_gaussians=None, min_opacity=0.0)
+    complete = pipe.ldrm
+
+    def with_ghosts(*arguments: Any, **options: Any) -> DeformableGaussianField:
+        field = complete(*arguments, **options)
+        field.canonical.opacities[:, :13] = 0.0
+        return field
+
+    pipe.ldrm = with_ghosts
+    assert pipe(IMAGE).num_gaussians == 71 * 71 - 13
 
 
 @pytest.mark.parametrize("budget", [1, 101, None])
@@ -186,6 +201,7 @@ SPIRAL = trajectory.spiral(5, height=32, width=32)
         ({"cameras": shifted(SPIRAL, float("nan"))}, "camera_to_world must be finite"),
         ({"cameras": SPIRAL.select(slice(0, 1))}, "cameras must have at least 2 frames, got 1"),
         ({"num_frames": 6}, "num_frames must be 4k.1 for this backbone, got 6; nearest valid 5 or 9"),
+        ({"num_frames": 1}, "num_frames must be at least 2, got 1"),
         ({"num_steps": 0}, "num_steps must be at least 1, got 0"),
         ({"num_gaussians": 0}, "num_gaussians must be at least 1, got 0"),
         ({"guidance": float("nan")}, "must be finite"),
