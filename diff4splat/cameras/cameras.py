@@ -168,6 +168,23 @@ class Cameras:
             intrinsics=self.intrinsics[..., index, :, :],
         )
 
+    def batch(self, index: int | slice | None) -> "Cameras":
+        """Some paths of a batch, along the first batch axis.
+
+        Args:
+            index: An integer for one path without that axis, a slice for several with it, None for a new
+                first batch axis of length 1.
+
+        Returns:
+            Cameras that share the tensors of these.
+
+        Raises:
+            ValueError: If `index` is not None and there is no batch axis.
+        """
+        if index is not None and not self.batch_shape:
+            raise ValueError("batch needs cameras with a batch axis, got none.")
+        return replace(self, camera_to_world=self.camera_to_world[index], intrinsics=self.intrinsics[index])
+
     def crop(self, top: int, left: int, height: int, width: int) -> "Cameras":
         """Cameras of a rectangle cut out of every image.
 

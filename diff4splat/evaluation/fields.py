@@ -33,7 +33,7 @@ def render_scenes(
     parts = []
     for index in range(times.shape[0]):
         chosen = slice(index, index + 1)
-        parts.append(render_field(_scene(field, chosen), _cameras(cameras, chosen), times[index].tolist()))
+        parts.append(render_field(field.batch(chosen), cameras.batch(chosen), times[index].tolist()))
     return Rendering(
         *(torch.cat([getattr(part, name) for part in parts]) for name in ("color", "alpha", "depth"))
     )
@@ -60,7 +60,7 @@ def first_frame_motion(
     batch = []
     for index in range(field.batch_shape[0]):
         chosen = slice(index, index + 1)
-        scene, view = _scene(field, chosen), _cameras(camera, chosen)
+        scene, view = field.batch(chosen), camera.batch(chosen)
         start = scene.at(0.0)
         batch.append(torch.cat([_seen_motion(start, scene.at(float(t)), view) for t in times], dim=1))
     return torch.cat(batch)
@@ -76,22 +76,3 @@ def _seen_motion(start: Gaussians, moved: Gaussians, camera: Cameras) -> Tensor:
     blended = shown.color / torch.where(seen, shown.alpha, torch.ones_like(shown.alpha))
     blended = torch.where(seen, (2 * blended - 1) * reach, torch.zeros_like(blended))
     return rearrange(blended, "b f c h w -> b f h w c")
-
-
-def _cameras(cameras: Cameras, chosen: slice) -> Cameras:
-    return replace(
-        cameras, camera_to_world=cameras.camera_to_world[chosen], intrinsics=cameras.intrinsics[chosen]
-    )
-
-
-def _scene(field: DeformableGaussianField, chosen: slice) -> DeformableGaussianField:
-    canonical = replace(
-        field.canonical, **{name: value[chosen] for name, value in vars(field.canonical).items()}
-    )
-    return replace(
-        field,
-        canonical=canonical,
-        delta_means=field.delta_means[chosen],
-        delta_quaternions=field.delta_quaternions[chosen],
-        delta_scales=field.delta_scales[chosen],
-    )

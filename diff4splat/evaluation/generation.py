@@ -113,6 +113,8 @@ def evaluate_generation(
 ) -> dict[str, Float[Tensor, " batch"]]:
     """Generate each scene thrice: along its path, and at rest with two prompts and the same noise.
 
+    The noise of a scene comes from its seed alone, so that results do not depend on the batch it is in.
+
     Args:
         backbone: Video model.
         ldrm: Makes the field of latents, cameras and image.
@@ -128,10 +130,21 @@ def evaluate_generation(
     rows: dict[str, Tensor] = {}
 
     def generate(cameras: Cameras, prompts: list[str]) -> Tensor:
-        noise = torch.Generator().manual_seed(scenes.seeds[0])
-        return backbone.generate(
-            scenes.image, cameras, prompts, num_steps=num_steps, guidance=guidance, generator=noise
-        )
+        clips = []
+        for index, seed in enumerate(scenes.seeds):
+            one = slice(index, index + 1)
+            noise = torch.Generator().manual_seed(seed)
+            clips.append(
+                backbone.generate(
+                    scenes.image[one],
+                    cameras.batch(one),
+                    prompts[one],
+                    num_steps=num_steps,
+                    guidance=guidance,
+                    generator=noise,
+                )
+            )
+        return torch.cat(clips)
 
     latents, rows["generate_seconds"] = timed(
         lambda: generate(scenes.cameras, list(scenes.captions)), count, device

@@ -1,6 +1,6 @@
 """Gaussians over time: one canonical set and, per time, how each Gaussian has moved, turned and stretched."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +28,7 @@ __all__ = ["deform_gaussians", "DeformableGaussianField"]
 
 ScaleSpace = Literal["log", "linear"]
 
+_DELTAS = ("delta_means", "delta_quaternions", "delta_scales")
 # In linear space a Gaussian never shrinks below this share of its canonical scale.
 _SMALLEST_SHARE = 1e-3
 
@@ -247,9 +248,24 @@ class DeformableGaussianField:
         return replace(
             self,
             canonical=self.canonical.select(chosen),
-            delta_means=self.delta_means[..., chosen, :],
-            delta_quaternions=self.delta_quaternions[..., chosen, :],
-            delta_scales=self.delta_scales[..., chosen, :],
+            **self._deltas(lambda values: values[..., chosen, :]),
+        )
+
+    def batch(self, index: int | slice | None) -> "DeformableGaussianField":
+        """Some fields of a batch, along the first batch axis.
+
+        Args:
+            index: An integer for one field without that axis, a slice for several with it, None for a new
+                first batch axis of length 1.
+
+        Returns:
+            Fields that share the tensors of these.
+
+        Raises:
+            ValueError: If `index` is not None and there is no batch axis.
+        """
+        return replace(
+            self, canonical=self.canonical.batch(index), **self._deltas(lambda values: values[index])
         )
 
     def prune(self, min_opacity: float = 0.005) -> "DeformableGaussianField":
@@ -339,9 +355,7 @@ class DeformableGaussianField:
             self,
             canonical=self.canonical.to(device=device, dtype=dtype),
             times=self.times.to(device=device, dtype=time_type),
-            delta_means=self.delta_means.to(device=device, dtype=dtype),
-            delta_quaternions=self.delta_quaternions.to(device=device, dtype=dtype),
-            delta_scales=self.delta_scales.to(device=device, dtype=dtype),
+            **self._deltas(lambda values: values.to(device=device, dtype=dtype)),
         )
 
     def detach(self) -> "DeformableGaussianField":
@@ -350,9 +364,7 @@ class DeformableGaussianField:
             self,
             canonical=self.canonical.detach(),
             times=self.times.detach(),
-            delta_means=self.delta_means.detach(),
-            delta_quaternions=self.delta_quaternions.detach(),
-            delta_scales=self.delta_scales.detach(),
+            **self._deltas(Tensor.detach),
         )
 
     def validate(self) -> None:
@@ -366,7 +378,7 @@ class DeformableGaussianField:
         check_finite("times", self.times)
         if self.times[0] < 0 or self.times[-1] > 1 or (self.times.diff() <= 0).any():
             raise ValueError(f"times must ascend strictly in [0, 1], got {self.times.tolist()}.")
-        for name in ("delta_means", "delta_quaternions", "delta_scales"):
+        for name in _DELTAS:
             check_finite(name, getattr(self, name))
         check_nonzero_quaternions("delta_quaternions", self.delta_quaternions)
 
@@ -410,3 +422,6 @@ class DeformableGaussianField:
         from diff4splat.rendering import render_field
 
         return render_field(self, cameras, times, **options)
+
+    def _deltas(self, change: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+        return {name: change(getattr(self, name)) for name in _DELTAS}

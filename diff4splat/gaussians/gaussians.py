@@ -123,6 +123,23 @@ class Gaussians:
             )
         )
 
+    def batch(self, index: int | slice | None) -> "Gaussians":
+        """Some sets of a batch, along the first batch axis.
+
+        Args:
+            index: An integer for one set without that axis, a slice for several with it, None for a new first
+                batch axis of length 1.
+
+        Returns:
+            Gaussians that share the tensors of these.
+
+        Raises:
+            ValueError: If `index` is not None and there is no batch axis.
+        """
+        if index is not None and not self.batch_shape:
+            raise ValueError("batch needs Gaussians with a batch axis, got none.")
+        return Gaussians(*(tensor[index] for tensor in self._tensors()))
+
     def prune(self, min_opacity: float = 0.005) -> "Gaussians":
         """Gaussians without those too transparent to be seen.
 

@@ -53,17 +53,12 @@ class LDRMFeatures:
         Returns:
             Views of the tensors.
         """
-        cameras = replace(
-            self.cameras,
-            camera_to_world=self.cameras.camera_to_world[clips],
-            intrinsics=self.cameras.intrinsics[clips],
-        )
         return LDRMFeatures(
             gaussian_map=self.gaussian_map[clips],
             pixels=self.pixels[clips],
             levels=tuple(level[clips] for level in self.levels),
             frame_times=self.frame_times[clips],
-            cameras=cameras,
+            cameras=self.cameras.batch(clips),
             origin=self.origin[clips],
         )
 

@@ -197,7 +197,7 @@ class Diff4SplatPipeline:
         )
         first_frame = prepared.image[None].to(self.device, self.dtype)
         detail = prepared.detail[None].to(self.device)
-        batched = _with_batch_axis(path)
+        batched = path.batch(None)
         report(prepare, 1, 1)
 
         report(generate, 0, num_steps)
@@ -212,7 +212,7 @@ class Diff4SplatPipeline:
         )
 
         report(reconstruct, 0, 1)
-        field = _without_batch_axis(self.ldrm(latents, batched, image=detail, max_gaussians=budget))
+        field = self.ldrm(latents, batched, image=detail, max_gaussians=budget).batch(0)
         field = field.prune(max(self.min_opacity, torch.finfo(field.dtype).tiny))
         if field.canonical.num_gaussians == 0:
             raise ValueError(f"min_opacity={self.min_opacity} leaves no Gaussian of this scene.")
@@ -400,20 +400,3 @@ def _step_reporter(report: ProgressCallback, stage: str) -> Callable[[SampleStep
         report(stage, state.step + 1, state.num_steps)
 
     return after_step
-
-
-def _with_batch_axis(cameras: Cameras) -> Cameras:
-    return replace(
-        cameras, camera_to_world=cameras.camera_to_world[None], intrinsics=cameras.intrinsics[None]
-    )
-
-
-def _without_batch_axis(field: DeformableGaussianField) -> DeformableGaussianField:
-    canonical = field.canonical
-    return replace(
-        field,
-        canonical=replace(canonical, **{name: value[0] for name, value in vars(canonical).items()}),
-        delta_means=field.delta_means[0],
-        delta_quaternions=field.delta_quaternions[0],
-        delta_scales=field.delta_scales[0],
-    )

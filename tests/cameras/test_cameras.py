@@ -193,3 +193,12 @@ def test_field_of_view():
     for wrong in (0.0, 180.0, math.nan):
         with pytest.raises(ValueError, match="field_of_view_deg"):
             field_of_view_to_intrinsics(wrong, height=HEIGHT, width=WIDTH)
+
+
+def test_batch_takes_paths_along_the_first_axis():
+    cameras = random_cameras(2, 3, 5)
+    assert torch.equal(cameras.batch(1).camera_to_world, cameras.camera_to_world[1])
+    assert torch.equal(cameras.batch(slice(0, 1)).intrinsics, cameras.intrinsics[:1])
+    assert cameras.batch(None).batch_shape == (1, 2, 3) and cameras.batch(0).height == HEIGHT
+    with pytest.raises(ValueError, match="batch needs cameras with a batch axis, got none"):
+        random_cameras(5).batch(0)

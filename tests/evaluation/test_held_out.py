@@ -88,6 +88,27 @@ def test_rows_do_not_depend_on_the_batch_and_progress_is_told(flat) -> None:
             assert values == pytest.approx(flat.scenes[name][:2], abs=1e-3, nan_ok=True)
 
 
+class NoiseBackbone(BlindBackbone):
+    """Latents are noise; the video is one grey that depends on it."""
+
+    def generate(self, image, cameras, prompt=None, *, generator=None, **options) -> torch.Tensor:
+        return torch.randn(super().generate(image, cameras, prompt, **options).shape, generator=generator)
+
+    def decode(self, latents) -> torch.Tensor:
+        grey = latents.mean((1, 2, 3, 4)).sigmoid()[:, None, None, None, None]
+        return grey * torch.ones_like(super().decode(latents))
+
+
+def test_noise_of_a_scene_does_not_depend_on_the_batch() -> None:
+    settings = {**vars(PROTOCOL), "num_scenes": 3, "part": "generation"}
+    together, alone = (
+        evaluate_held_out(NoiseBackbone(), Flat(), HeldOutProtocol(**{**settings, "batch_size": size}))
+        for size in (3, 1)
+    )
+    assert len(set(together.scenes["agreement_psnr"])) == 3
+    assert alone.scenes["agreement_psnr"] == pytest.approx(together.scenes["agreement_psnr"], abs=1e-3)
+
+
 def test_settings_picture_and_every_line_are_in_the_report(oracle) -> None:
     assert [row.measure for row in oracle.rows] == list(MEASURES)
     assert json.loads(oracle.to_json())["settings"]["num_scenes"] == 4

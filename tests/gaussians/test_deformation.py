@@ -357,3 +357,14 @@ def test_save_load_and_render_are_those_of_the_other_parts(tmp_path):
     cameras = trajectory.backward(2, height=11, width=13, amplitude=4.0)
     rendering = field.render(cameras, torch.tensor([0.2, 0.8]), backend="reference")
     assert rendering.color.shape == (2, 3, 11, 13)
+
+
+def test_batch_takes_fields_along_the_first_axis():
+    field = random_field(2, metadata={"prompt": "a boat"})
+    one = field.batch(1)
+    for time in (0.1, 0.42):
+        for name in FIELDS:
+            assert torch.equal(getattr(one.at(time), name), getattr(field.at(time), name)[1])
+    assert one.metadata == {"prompt": "a boat"} and one.batch(None).batch_shape == (1,)
+    with pytest.raises(ValueError, match="batch axis, got none"):
+        one.batch(slice(0, 1))

@@ -184,3 +184,13 @@ def test_concatenation_errors():
         concatenate_gaussians([])
     with pytest.raises(ValueError, match="equal batch shapes"):
         concatenate_gaussians([random_gaussians(2), random_gaussians(3)])
+
+
+def test_batch_takes_sets_along_the_first_axis():
+    gaussians = random_gaussians(2, 3)
+    assert gaussians.batch(1).batch_shape == (3,) and gaussians.batch(slice(1, None)).batch_shape == (1, 3)
+    for name, values in vars(gaussians).items():
+        assert torch.equal(getattr(gaussians.batch(1), name), values[1])
+        assert torch.equal(getattr(gaussians.batch(None), name), values[None])
+    with pytest.raises(ValueError, match="batch needs Gaussians with a batch axis, got none"):
+        random_gaussians().batch(0)
