@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from diff4splat.geometry import matrix_to_quaternion, quaternion_slerp, quaternion_to_matrix
+from diff4splat.geometry import matrix_to_quaternion, quaternion_slerp, quaternion_to_matrix, rigid_inverse
 
 __all__ = ["Cameras", "field_of_view_to_intrinsics"]
 
@@ -238,7 +238,7 @@ class Cameras:
         """
         if camera_to_world is None:
             camera_to_world = self.camera_to_world[..., 0, :, :]
-        inverse = _rigid_inverse(camera_to_world)[..., None, :, :]
+        inverse = rigid_inverse(camera_to_world)[..., None, :, :]
         return replace(self, camera_to_world=inverse @ self.camera_to_world)
 
     def interpolate(self, times: Float[Tensor, " time"]) -> "Cameras":
@@ -302,12 +302,6 @@ def field_of_view_to_intrinsics(
         raise ValueError(f"field_of_view_deg must lie between 0 and 180, got {field_of_view_deg}.")
     focal = width / (2 * math.tan(math.radians(field_of_view_deg) / 2))
     return torch.tensor([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]], dtype=dtype)
-
-
-def _rigid_inverse(matrices: Tensor) -> Tensor:
-    rotation = matrices[..., :3, :3].mT
-    upper_rows = torch.cat((rotation, -rotation @ matrices[..., :3, 3:]), dim=-1)
-    return torch.cat((upper_rows, matrices[..., 3:, :]), dim=-2)
 
 
 def _largest(values: Tensor) -> float:

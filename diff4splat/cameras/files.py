@@ -25,6 +25,7 @@ import torch
 
 from diff4splat.cameras.cameras import Cameras
 from diff4splat.files import atomic_path
+from diff4splat.geometry import rigid_inverse
 
 __all__ = ["load_cameras", "save_cameras"]
 
@@ -346,8 +347,7 @@ def _square(matrices: np.ndarray) -> np.ndarray:
 
 
 def _rigid_inverse(matrices: np.ndarray) -> np.ndarray:
-    rotation = matrices[:, :3, :3].transpose(0, 2, 1)
-    return _square(np.concatenate((rotation, -rotation @ matrices[:, :3, 3:]), axis=2))
+    return rigid_inverse(torch.from_numpy(matrices)).numpy()
 
 
 def _refuse_skew(intrinsics: np.ndarray) -> None:

@@ -89,7 +89,7 @@ def evaluate_held_out(
     protocol = protocol or HeldOutProtocol()
     backbone.spec.check_frames(protocol.num_frames)
     backbone.spec.check_size(protocol.height, protocol.width)
-    report = callback or _no_progress
+    report = callback or (lambda stage, done, total: None)
     size = {"num_frames": protocol.num_frames, "height": protocol.height, "width": protocol.width}
     size |= {"supersample": protocol.supersample}
     device = _device_of(backbone, ldrm)
@@ -173,7 +173,3 @@ def _warm_up(device: torch.device) -> None:
     one = torch.ones(1, 1, device=device)
     gaussians = Gaussians(one.expand(1, 3), one.expand(1, 4), one.expand(1, 3), one[0], one.expand(1, 1, 3))
     render(gaussians, trajectory.static(1, height=8, width=8).to(device=device))
-
-
-def _no_progress(stage: str, done: int, total: int) -> None:
-    """Progress nobody asked for."""

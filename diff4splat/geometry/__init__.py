@@ -6,6 +6,7 @@ from diff4splat.geometry.projection import (
     pixel_grid,
     pixel_rays,
     project,
+    rigid_inverse,
     unproject,
     unproject_pixels,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "quaternion_rotate",
     "quaternion_slerp",
     "quaternion_to_matrix",
+    "rigid_inverse",
     "unproject",
     "unproject_pixels",
 ]

@@ -17,6 +17,7 @@ __all__ = [
     "project",
     "depth_to_distance",
     "distance_to_depth",
+    "rigid_inverse",
 ]
 
 
@@ -170,6 +171,20 @@ def distance_to_depth(
         z-depth in scene units.
     """
     return distance / _ray_lengths(distance, intrinsics)
+
+
+def rigid_inverse(matrix: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*batch 4 4"]:
+    r"""Inverse of rigid transforms, $[R\,|\,t]^{-1} = [R^\top\,|\,-R^\top t]$.
+
+    Args:
+        matrix: Rotation $R$ and translation $t$ in the upper rows, (0, 0, 0, 1) below.
+
+    Returns:
+        Transforms with the last row of `matrix`; gradients follow the formula.
+    """
+    rotation = matrix[..., :3, :3].mT
+    upper_rows = torch.cat((rotation, -rotation @ matrix[..., :3, 3:]), dim=-1)
+    return torch.cat((upper_rows, matrix[..., 3:, :]), dim=-2)
 
 
 def _ray_lengths(image: Tensor, intrinsics: Tensor) -> Tensor:

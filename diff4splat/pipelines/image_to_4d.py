@@ -168,7 +168,7 @@ class Diff4SplatPipeline:
         Example:
             >>> field = pipe(image, "orbit", generator=torch.Generator().manual_seed(7))  # doctest: +SKIP
         """
-        report = callback or _no_progress
+        report = callback or (lambda stage, done, total: None)
         prompt = _clean_prompt(prompt)
         num_frames = self.num_frames if num_frames is None else num_frames
         num_steps = self.num_steps if num_steps is None else num_steps
@@ -389,10 +389,6 @@ def _check_count(name: str, value: object, *, least: int = 1) -> None:
         raise TypeError(f"{name} must be an integer, got {type(value).__name__}.")
     if value < least:
         raise ValueError(f"{name} must be at least {least}, got {value}.")
-
-
-def _no_progress(stage: str, done: int, total: int) -> None:
-    """Progress nobody asked for."""
 
 
 def _step_reporter(report: ProgressCallback, stage: str) -> Callable[[SampleStep], None]:

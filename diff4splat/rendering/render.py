@@ -11,7 +11,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diff4splat.cameras import Cameras
-from diff4splat.gaussians import DeformableGaussianField, Gaussians, deform_gaussians, evaluate_harmonics
+from diff4splat.gaussians import (
+    DeformableGaussianField,
+    Gaussians,
+    deform_gaussians,
+    evaluate_harmonics,
+    harmonics_to_rgb,
+)
+from diff4splat.geometry import rigid_inverse
 from diff4splat.rendering import cpu_backend, gsplat_backend, reference
 
 __all__ = ["Backend", "DepthMode", "Mode", "Rendering", "render", "render_field"]
@@ -29,7 +36,6 @@ class _Options(TypedDict):
     mode: Mode
 
 
-_DC = 0.28209479177387814  # the constant basis function, 1 / (2 sqrt(pi))
 _RIGID_TOLERANCE = (
     1e-2  # coarse on purpose: poses that went through half precision pass, scaled or sheared ones do not
 )
@@ -118,7 +124,7 @@ def render(
     gaussians, cameras = gaussians.to(dtype=wide), cameras.to(dtype=wide)
     options = _Options(near=near, far=far, eps2d=eps2d, radius_clip=radius_clip, mode=mode)
     with torch.autocast(gaussians.means.device.type, enabled=False):
-        world_to_camera = _rigid_inverse(cameras.camera_to_world)
+        world_to_camera = rigid_inverse(cameras.camera_to_world)
         if chosen == "gsplat":
             color, alpha, depth = gsplat_backend.rasterize(
                 *(
@@ -286,15 +292,9 @@ def _rasterize_sets(
 def _colors(harmonics: Tensor, means: Tensor, centers: Tensor) -> Tensor:
     """Colours per Gaussian (1, n, 3), or per camera and Gaussian (f, n, 3) where the direction counts."""
     if harmonics.shape[-2] == 1:
-        return (harmonics[None, :, 0] * _DC).add(0.5)
+        return harmonics_to_rgb(harmonics[None, :, 0])
     series = [evaluate_harmonics(harmonics, means - center) for center in centers]
     return torch.stack(series) if series else means.new_zeros(0, *means.shape)
-
-
-def _rigid_inverse(camera_to_world: Tensor) -> Tensor:
-    rotation = camera_to_world[..., :3, :3].transpose(-1, -2)
-    translation = -rotation @ camera_to_world[..., :3, 3:]
-    return torch.cat([torch.cat([rotation, translation], dim=-1), camera_to_world[..., 3:, :]], dim=-2)
 
 
 def _background(background: Tensor | Sequence[float] | None, like: Tensor) -> Tensor | None:

@@ -10,7 +10,43 @@ from diff4splat.transformer.positions import rotate_by_position
 __all__ = ["CrossAttention", "SelfAttention"]
 
 
-class SelfAttention(nn.Module):
+class _GroupedAttention(nn.Module):
+    """Projections and heads that both kinds of attention have; abstract."""
+
+    def __init__(self, dim: int, context_dim: int, num_heads: int, num_key_value_heads: int | None) -> None:
+        super().__init__()
+        key_value_heads = num_heads if num_key_value_heads is None else num_key_value_heads
+        _check_heads(dim, num_heads, key_value_heads)
+        self.num_heads = num_heads
+        self.num_key_value_heads = key_value_heads
+        self.head_dim = dim // num_heads
+        self.query = nn.Linear(dim, dim, bias=False)
+        self.key_value = nn.Linear(context_dim, 2 * key_value_heads * self.head_dim, bias=False)
+        self.query_norm = nn.RMSNorm(self.head_dim, eps=1e-6)
+        self.key_norm = nn.RMSNorm(self.head_dim, eps=1e-6)
+        self.output = nn.Linear(dim, dim)
+
+    def _attend(
+        self, tokens: Tensor, context: Tensor, mask: Tensor | None, angles: Tensor | None = None
+    ) -> Tensor:
+        query = rearrange(self.query(tokens), "b n (h d) -> b h n d", h=self.num_heads)
+        key, value = rearrange(
+            self.key_value(context), "b n (two h d) -> two b h n d", two=2, h=self.num_key_value_heads
+        )
+        query, key = self.query_norm(query), self.key_norm(key)
+        if angles is not None:
+            query, key = rotate_by_position(query, angles), rotate_by_position(key, angles)
+        mixed = F.scaled_dot_product_attention(
+            query.to(value.dtype),  # a norm may have widened it
+            key.to(value.dtype),
+            value,
+            attn_mask=None if mask is None else rearrange(mask, "b n -> b 1 1 n"),
+            enable_gqa=self.num_heads != self.num_key_value_heads,
+        )
+        return self.output(rearrange(mixed, "b h n d -> b n (h d)"))
+
+
+class SelfAttention(_GroupedAttention):
     r"""Grouped-query self-attention with normalised queries and keys.
 
     $$\mathrm{head}_i = \mathrm{softmax}\!\left(\frac{Q_i K_{g(i)}^\top}{\sqrt{d_h}}\right) V_{g(i)}$$
@@ -29,17 +65,7 @@ class SelfAttention(nn.Module):
     """
 
     def __init__(self, dim: int, num_heads: int, num_key_value_heads: int | None = None) -> None:
-        super().__init__()
-        key_value_heads = num_heads if num_key_value_heads is None else num_key_value_heads
-        _check_heads(dim, num_heads, key_value_heads)
-        self.num_heads = num_heads
-        self.num_key_value_heads = key_value_heads
-        self.head_dim = dim // num_heads
-        self.query = nn.Linear(dim, dim, bias=False)
-        self.key_value = nn.Linear(dim, 2 * key_value_heads * self.head_dim, bias=False)
-        self.query_norm = nn.RMSNorm(self.head_dim, eps=1e-6)
-        self.key_norm = nn.RMSNorm(self.head_dim, eps=1e-6)
-        self.output = nn.Linear(dim, dim)
+        super().__init__(dim, dim, num_heads, num_key_value_heads)
 
     def forward(
         self,
@@ -57,18 +83,10 @@ class SelfAttention(nn.Module):
         Returns:
             Mixed tokens, also at places that are not read.
         """
-        query = rearrange(self.query(tokens), "b n (h d) -> b h n d", h=self.num_heads)
-        key, value = rearrange(
-            self.key_value(tokens), "b n (two h d) -> two b h n d", two=2, h=self.num_key_value_heads
-        )
-        query, key = self.query_norm(query), self.key_norm(key)
-        if angles is not None:
-            query, key = rotate_by_position(query, angles), rotate_by_position(key, angles)
-        mixed = _attend(query, key, value, mask)
-        return self.output(rearrange(mixed, "b h n d -> b n (h d)"))
+        return self._attend(tokens, tokens, mask, angles)
 
 
-class CrossAttention(nn.Module):
+class CrossAttention(_GroupedAttention):
     """Attention from tokens to a context of another width, for example the words of a prompt.
 
     Args:
@@ -84,17 +102,7 @@ class CrossAttention(nn.Module):
     def __init__(
         self, dim: int, context_dim: int, num_heads: int, num_key_value_heads: int | None = None
     ) -> None:
-        super().__init__()
-        key_value_heads = num_heads if num_key_value_heads is None else num_key_value_heads
-        _check_heads(dim, num_heads, key_value_heads)
-        self.num_heads = num_heads
-        self.num_key_value_heads = key_value_heads
-        self.head_dim = dim // num_heads
-        self.query = nn.Linear(dim, dim, bias=False)
-        self.key_value = nn.Linear(context_dim, 2 * key_value_heads * self.head_dim, bias=False)
-        self.query_norm = nn.RMSNorm(self.head_dim, eps=1e-6)
-        self.key_norm = nn.RMSNorm(self.head_dim, eps=1e-6)
-        self.output = nn.Linear(dim, dim)
+        super().__init__(dim, context_dim, num_heads, num_key_value_heads)
 
     def forward(
         self,
@@ -112,21 +120,7 @@ class CrossAttention(nn.Module):
         Returns:
             What each token has read.
         """
-        query = rearrange(self.query(tokens), "b n (h d) -> b h n d", h=self.num_heads)
-        key, value = rearrange(
-            self.key_value(context), "b n (two h d) -> two b h n d", two=2, h=self.num_key_value_heads
-        )
-        mixed = _attend(self.query_norm(query), self.key_norm(key), value, mask)
-        return self.output(rearrange(mixed, "b h n d -> b n (h d)"))
-
-
-def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-    """Attention per head; queries and keys take the type of the values, which a norm may have widened."""
-    readable = None if mask is None else rearrange(mask, "b n -> b 1 1 n")
-    grouped = query.shape[1] != key.shape[1]
-    return F.scaled_dot_product_attention(
-        query.to(value.dtype), key.to(value.dtype), value, attn_mask=readable, enable_gqa=grouped
-    )
+        return self._attend(tokens, context, mask)
 
 
 def _check_heads(dim: int, num_heads: int, num_key_value_heads: int) -> None:

@@ -65,7 +65,11 @@ def test_first_camera_is_the_identity_and_paths_are_rigid():
     )
     cameras.validate()
     distance = cameras.camera_to_world[..., :3, 3].norm(dim=-1)
-    assert distance.max() < 1.2 and (distance[:, -1] > 0.05).float().mean() > 0.5
+    assert (distance[:, -1] > 0.05).float().mean() > 0.5
+    wide = sample_cameras([116, 229, 880, *range(50)], 7, height=31, width=47, max_translation=0.3)
+    farthest = wide.camera_to_world[..., :3, 3].norm(dim=-1).amax(1)
+    torch.testing.assert_close(farthest[:3], torch.full((3,), 0.3), atol=1e-6, rtol=0)  # would go beyond
+    assert farthest.max() < 0.3 + 1e-6
 
 
 def bare_scene(scenes):

@@ -10,6 +10,7 @@ from diff4splat.geometry import (
     pixel_grid,
     pixel_rays,
     project,
+    rigid_inverse,
     unproject,
 )
 
@@ -82,6 +83,13 @@ def test_points_behind_the_camera_have_negative_depth():
     transform, intrinsics = torch.eye(4), torch.eye(3)
     _, depth = project(torch.tensor([[0.0, 0.0, -2.0]]), transform, intrinsics)
     assert depth.tolist() == [-2.0]
+
+
+def test_rigid_inverse_undoes_the_transform_and_has_its_gradient():
+    transforms, _ = random_cameras(2, 3)
+    inverse = rigid_inverse(transforms)
+    assert np.allclose(inverse, np.linalg.inv(transforms.numpy()), atol=1e-12)
+    torch.autograd.gradcheck(rigid_inverse, transforms[0, :1].clone().requires_grad_())
 
 
 def test_depth_and_distance_are_inverse():

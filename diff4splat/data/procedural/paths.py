@@ -77,6 +77,8 @@ def sample_cameras(
     position = torch.zeros_like(circle)
     for index, name in enumerate(PATH_NAMES):
         position = torch.where(kind == index, offsets[name] * amplitude, position)
+    farthest = position.norm(dim=-1, keepdim=True).amax(1, keepdim=True)
+    position = position * (max_translation / farthest.clamp_min(1e-12)).clamp(max=1.0)  # a few bend too far
     focus = torch.tensor([0.0, 0.0, 1.0]) * draws.uniform(3.0, 8.0)[:, None, None]
     wander = torch.sin(torch.pi * 0.5 * time) * draws.uniform(-0.6, 0.6, 1, 3) * (kind == len(PATH_NAMES) - 1)
     follows = draws.chance(0.8)[:, None, None]
