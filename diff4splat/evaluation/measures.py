@@ -6,7 +6,7 @@ __all__ = ["MEASURES"]
 
 _GIVEN = "With the true video given (encode, reconstruct, render)"
 _GENERATED = "With the video generated from one image"
-_TIME = "Time per scene, in batches"
+_TIME = "Time per scene"
 
 
 def _views(region: str, title: str) -> tuple[Measure, ...]:

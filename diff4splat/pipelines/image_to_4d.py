@@ -58,9 +58,9 @@ class _Saveable(Protocol):
 class Diff4SplatPipeline:
     """One image, a camera path and perhaps a prompt to a deformable Gaussian field.
 
-    The image is made upright, RGB and square; the backbone generates the latents of a video along the path;
-    the reconstructor turns them into Gaussians and their motion; faint Gaussians are dropped and the rest is
-    limited to a budget. Source: Diff4Splat, Fig. 2 and Sec. 3.
+    The image is made upright and RGB and cropped to the shape of the clip; the backbone generates the latents
+    of a video along the path; the reconstructor turns them into Gaussians and their motion; faint Gaussians
+    are dropped and the rest is limited to a budget. Source: Diff4Splat, Fig. 2 and Sec. 3.
 
     Args:
         backbone: Camera-conditioned video model.
@@ -217,7 +217,7 @@ class Diff4SplatPipeline:
         if field.canonical.num_gaussians == 0:
             raise ValueError(f"min_opacity={self.min_opacity} leaves no Gaussian of this scene.")
         if budget is not None:
-            field = field.limit(budget, cameras=path)
+            field = field.limit(budget, cameras=path.to(device=field.device, dtype=field.dtype))
         report(reconstruct, 1, 1)
         return replace(
             field,
