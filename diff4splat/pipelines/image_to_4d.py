@@ -217,7 +217,8 @@ class Diff4SplatPipeline:
         if field.canonical.num_gaussians == 0:
             raise ValueError(f"min_opacity={self.min_opacity} leaves no Gaussian of this scene.")
         if budget is not None:
-            field = field.limit(budget, cameras=path.to(device=field.device, dtype=field.dtype))
+            views = path.resize(*prepared.detail.shape[-2:])  # coarser ones would blur what the detail is
+            field = field.limit(budget, cameras=views.to(device=field.device, dtype=field.dtype))
         report(reconstruct, 1, 1)
         return replace(
             field,
