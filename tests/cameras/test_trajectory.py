@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from reference import cameras_trajectory as reference
 from reference.geometry_quaternion import to_matrix
 
 from diff4splat.cameras import Cameras, trajectory
@@ -26,6 +27,62 @@ def test_every_trajectory_starts_at_the_input_camera(name, num_frames):
     focal = WIDTH / 2 / math.tan(math.radians(30))
     expected = torch.tensor([[focal, 0, WIDTH / 2], [0, focal, HEIGHT / 2], [0, 0, 1]])
     assert torch.allclose(cameras.intrinsics, expected.expand(num_frames, 3, 3))
+
+
+SHARES = np.linspace(0, 1, FRAMES)
+
+
+def assert_poses(cameras, expected):
+    # float32 rounding of coordinates of a few units
+    np.testing.assert_allclose(cameras.camera_to_world.numpy(), np.stack(list(expected)), atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("amplitude", "turns", "focus"), [(0.5, 1.0, 4.0), (0.7, 2.5, 1.3), (-0.3, -0.4, 3.0)]
+)
+def test_spiral_matches_the_closed_form(amplitude, turns, focus):
+    cameras = trajectory.spiral(
+        FRAMES, height=HEIGHT, width=WIDTH, amplitude=amplitude, turns=turns, focus_depth=focus
+    )
+    eyes = [reference.spiral_position(share, amplitude, turns) for share in SHARES]
+    assert_poses(cameras, [reference.look_at(eye, np.array([0, 0, focus])) for eye in eyes])
+
+
+def test_default_spiral_goes_once_around_and_half_a_unit_out():
+    end = trajectory.spiral(FRAMES, height=HEIGHT, width=WIDTH).positions[-1]
+    assert torch.allclose(end, torch.tensor([0.5, 0.0, 0.0]), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "end", "default"),
+    [
+        ("forward", (0, 0, 1), 1.0),
+        ("backward", (0, 0, -1), 1.0),
+        ("upward", (0, -1, 0), 0.5),
+        ("downward", (0, 1, 0), 0.5),
+        ("static", (0, 0, 0), 0.0),
+    ],
+)
+def test_straight_paths_match_the_loop(name, end, default):
+    cameras = trajectory.by_name(name, FRAMES, height=HEIGHT, width=WIDTH)
+    assert_poses(cameras, [reference.straight(share, default * np.array(end)) for share in SHARES])
+    cameras = trajectory.by_name(name, FRAMES, height=HEIGHT, width=WIDTH, amplitude=1.7)
+    assert_poses(cameras, [reference.straight(share, 1.7 * np.array(end)) for share in SHARES])
+
+
+@pytest.mark.parametrize(("degrees", "focus"), [(360.0, 4.0), (-70.0, 1.3)])
+def test_orbit_matches_the_loop(degrees, focus):
+    cameras = trajectory.orbit(FRAMES, height=HEIGHT, width=WIDTH, degrees=degrees, focus_depth=focus)
+    eyes = [reference.orbit_position(share, degrees, focus) for share in SHARES]
+    assert_poses(cameras, [reference.look_at(eye, np.array([0, 0, focus])) for eye in eyes])
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_keyframes_match_the_loop(count):
+    keys = random_keys(count)
+    cameras = trajectory.keyframes(keys, FRAMES, height=HEIGHT, width=WIDTH)
+    poses = [key.double().numpy() for key in keys]
+    assert_poses(cameras, [reference.keyframe(poses, share) for share in SHARES])
 
 
 @pytest.mark.parametrize("name", trajectory.NAMES)
@@ -132,8 +189,19 @@ def test_look_at(dtype):
     ahead = (target - eye) / (target - eye).norm(dim=-1, keepdim=True)
     assert torch.allclose(matrices[:, :3, 2], ahead, atol=1e-6)
     assert (matrices[:, 1, 1] > 0).all()  # the image's down is the world's +y
+    for index in range(2):
+        expected = reference.look_at(eye[index].double().numpy(), target.double().numpy())
+        np.testing.assert_allclose(matrices[index].numpy(), expected, atol=1e-6)
     upside_down = trajectory.look_at(eye, target, torch.tensor([0.0, 1.0, 0.0], dtype=dtype))
     assert (upside_down[:, 1, 1] < 0).all()
+
+
+def test_gradients_of_look_at():
+    generator = torch.Generator().manual_seed(0)
+    eye, target, up = (
+        torch.randn(2, 3, generator=generator, dtype=torch.float64).requires_grad_() for _ in range(3)
+    )
+    assert torch.autograd.gradcheck(trajectory.look_at, (eye, target, up))
 
 
 def test_errors():
