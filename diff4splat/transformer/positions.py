@@ -35,8 +35,9 @@ def sinusoidal_embedding(
     if dim % 2:
         raise ValueError(f"dim must be even, got {dim}.")
     half = dim // 2
-    exponent = torch.arange(half, device=values.device, dtype=torch.float32) / half
-    angle = scale * values.float()[..., None] * torch.exp(-math.log(max_period) * exponent)
+    wide = torch.promote_types(values.dtype, torch.float32)
+    exponent = torch.arange(half, device=values.device, dtype=wide) / half
+    angle = scale * values.to(wide)[..., None] * torch.exp(-math.log(max_period) * exponent)
     return torch.cat((angle.cos(), angle.sin()), dim=-1).to(values.dtype)
 
 

@@ -1,9 +1,13 @@
 """Small models and camera paths for the tests."""
 
+import math
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from diff4splat.cameras import Cameras
+from diff4splat.gaussians import DeformableGaussianField
 from diff4splat.geometry import quaternion_to_matrix
 from diff4splat.models import LDRM
 
@@ -34,6 +38,26 @@ def stir(module: nn.Module, size: float = 0.1) -> None:
     with torch.no_grad():
         for parameter in module.parameters():
             parameter += size * torch.randn_like(parameter)
+
+
+def weights_of(module: nn.Module) -> dict[str, np.ndarray]:
+    """Parameters and buffers by name, for the loops in tests/reference."""
+    return {name: value.double().numpy() for name, value in module.state_dict().items()}
+
+
+def field_values(field: DeformableGaussianField) -> dict[str, Tensor]:
+    """What a field holds, `batch gaussian ...`, named as in the loops of tests/reference."""
+    canonical = field.canonical
+    return {
+        "means": canonical.means,
+        "quaternions": canonical.quaternions,
+        "scales": canonical.scales,
+        "opacities": canonical.opacities,
+        "colors": 0.5 + canonical.harmonics[..., 0, :] / math.sqrt(4 * math.pi),
+        "delta_means": field.delta_means.movedim(-3, -2),
+        "delta_quaternions": field.delta_quaternions.movedim(-3, -2),
+        "delta_scales": field.delta_scales.movedim(-3, -2),
+    }
 
 
 def rigid(*shape: int, seed: int = 0, size: float = 0.2) -> Tensor:

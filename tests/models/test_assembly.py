@@ -3,14 +3,15 @@ import math
 import numpy as np
 import pytest
 import torch
-from models.parts import path, rigid
+from models.parts import field_values, path, rigid
 from reference import models_assembly as reference
+from reference.finite_differences import slope
 
 from diff4splat.cameras import Cameras
 from diff4splat.geometry import project, quaternion_to_matrix
 from diff4splat.models import map_depth, map_displacement, map_rotation
 from diff4splat.models.assembly import assemble_field, seen_before
-from diff4splat.models.layout import pixel_layout
+from diff4splat.models.layout import Layout, pixel_layout
 
 BATCH, FRAMES, TIMES, HEIGHT, WIDTH = 2, 3, 4, 5, 7
 SIZE = HEIGHT * WIDTH
@@ -103,6 +104,76 @@ def test_gaussians_at_a_time_are_seen_points_plus_their_displacement() -> None:
         turned = quaternion_to_matrix(gaussians.quaternions).numpy()
         np.testing.assert_allclose(turned, turns[time], atol=1e-12)
         np.testing.assert_allclose(gaussians.scales.numpy(), scales[time], rtol=1e-12)
+
+
+# Blocks of sides 4, 2 and 1 that cover an image of 6 x 8: centre and side.
+BLOCKS = [(2, 2, 4), (6, 2, 4), (1, 5, 2), (3, 5, 2), (5, 5, 2)]
+BLOCKS += [(x + 0.5, y + 0.5, 1) for y in (4, 5) for x in (6, 7)]
+
+
+@pytest.mark.parametrize("laid_out", [False, True])
+def test_field_matches_the_loop_with_its_gradient(laid_out) -> None:
+    rows, columns, frames, times = 3, 5, 2, [0.0, 0.4, 1.0]
+    leaves = [
+        randn(1, frames, 12, rows, columns),
+        randn(1, len(times), frames, 10, rows, columns, seed=1),
+        randn(1, 1, frames, 10, rows, columns, seed=2),
+    ]
+    cameras, origin = path(1, frames, 24, 32, seed=4), rigid(1, seed=5, size=0.4)
+    image = torch.rand(1, 3, 6, 8, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    colors = torch.rand(len(BLOCKS), 3, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    blocks = torch.tensor(BLOCKS, dtype=torch.float64)
+    layout = Layout(blocks[None, :, :2], blocks[None, :, 2], colors[None])
+
+    field = assemble_field(
+        *[leaf.requires_grad_() for leaf in leaves],
+        cameras=cameras,
+        frame_times=torch.tensor([[0.0, 1.0]], dtype=torch.float64),
+        times=torch.tensor(times, dtype=torch.float64),
+        layout=layout if laid_out else None,
+        image=image if laid_out else None,
+        origin=origin,
+    )
+
+    def by_loop(*arrays: np.ndarray) -> dict[str, np.ndarray]:
+        return reference.field(
+            *(arrays[0][0], arrays[1][0], arrays[2][0, 0]),
+            cameras.camera_to_world[0].numpy(),
+            cameras.intrinsics[0].numpy(),
+            (24, 32),
+            times=times,
+            frame_times=[0.0, 1.0],
+            image=image[0].numpy() if laid_out else None,
+            blocks=[(*block, color.numpy()) for block, color in zip(BLOCKS, colors, strict=True)],
+            origin=origin[0].numpy(),
+        )
+
+    values, arrays = field_values(field), [leaf.detach().numpy() for leaf in leaves]
+    expected = by_loop(*arrays)
+    for name, value in values.items():
+        np.testing.assert_allclose(value[0].detach().numpy(), expected[name], atol=1e-12, err_msg=name)
+    draw = np.random.default_rng(0)
+    probes = {name: draw.normal(size=array.shape) for name, array in expected.items()}
+    directions = [draw.normal(size=array.shape) for array in arrays]
+    sum((value[0] * torch.from_numpy(probes[name])).sum() for name, value in values.items()).backward()
+    got = sum(
+        float((leaf.grad * torch.from_numpy(direction)).sum())
+        for leaf, direction in zip(leaves, directions, strict=True)
+    )
+    difference = slope(
+        lambda *moved: sum(float(np.sum(array * probes[name])) for name, array in by_loop(*moved).items()),
+        arrays,
+        directions,
+    )
+    assert got == pytest.approx(difference, rel=1e-7)
+
+
+def test_gradients_of_depth_and_displacement() -> None:
+    maps = randn(1, 2, 12, 2, 3).requires_grad_()
+    assert torch.autograd.gradcheck(map_depth, (maps,))
+    deformation, depth = randn(1, 2, 2, 10, 2, 3).requires_grad_(), (3 + randn(1, 2, 2, 3)).requires_grad_()
+    cameras = path(1, 2, 2, 3)
+    assert torch.autograd.gradcheck(lambda d, z: map_displacement(d, z, cameras), (deformation, depth))
 
 
 def test_canonical_set_is_at_time_zero() -> None:

@@ -1,8 +1,10 @@
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from models.parts import latents, path, small_ldrm
+from reference import models_backdrop as reference
 
 from diff4splat.gaussians import DeformableGaussianField
 from diff4splat.geometry import project
@@ -18,6 +20,31 @@ def scene(height: int = 26, width: int = 34) -> tuple[torch.Tensor, torch.Tensor
     depth = torch.full((2, height, width), 7.0, dtype=torch.float64)
     depth[..., 8:18, 10:24] = 2.0
     return image, depth
+
+
+@pytest.mark.parametrize("options", [{}, {"margin": 0.2, "behind": 1.4}])
+@pytest.mark.parametrize("cells", [3, 5])
+def test_backdrop_matches_the_loop(cells: int, options: dict[str, float]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(2, 3, 26, 34, generator=generator, dtype=torch.float64)
+    depth = 1 + 5 * torch.rand(2, 11, 13, generator=generator, dtype=torch.float64)
+    camera = path(2, 1, 26, 34, seed=3)
+    backdrop = backdrop_gaussians(image, depth, camera, cells=cells, **options)
+    for sample in range(2):
+        expected = reference.backdrop(
+            image[sample].numpy(),
+            depth[sample].numpy(),
+            camera.camera_to_world[sample, 0].numpy(),
+            camera.intrinsics[sample, 0].numpy(),
+            (26, 34),
+            cells=cells,
+            **options,
+        )
+        expected["harmonics"] = reference.harmonics(expected.pop("colors"))[:, None]
+        for name, values in expected.items():
+            np.testing.assert_allclose(
+                getattr(backdrop, name)[sample].numpy(), values, atol=1e-12, err_msg=name
+            )
 
 
 def test_backdrop_lies_behind_everything_and_reaches_beyond_the_borders() -> None:

@@ -1,6 +1,9 @@
+import numpy as np
 import pytest
 import torch
-from models.parts import stir
+from models.parts import stir, weights_of
+from reference import models_heads as reference
+from reference.finite_differences import slope
 
 from diff4splat.models import DeformationHead, GaussianHead
 
@@ -50,6 +53,46 @@ def test_the_known_image_reaches_the_first_frame_alone() -> None:
     assert torch.equal(with_image[:, 1:], without[:, 1:])
 
 
+@pytest.mark.parametrize("known", [False, True])
+def test_gaussian_map_matches_the_loop_with_its_gradient(known) -> None:
+    head = GaussianHead(7, upsampling=8, temporal_upsampling=3, width=6, pixel_width=5).double()
+    stir(head)
+    generator = torch.Generator().manual_seed(3)
+    leaves = [torch.randn(1, 2, 1, 2, 7, generator=generator, dtype=torch.float64)]
+    if known:
+        leaves.append(torch.rand(1, 3, 8, 16, generator=generator, dtype=torch.float64))
+    weights = weights_of(head)
+
+    def by_loop(tokens: np.ndarray, image: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        image = None if image is None else image[0]
+        return reference.gaussian_head(tokens[0], image, weights, temporal_upsampling=3)
+
+    results = head(*[leaf.requires_grad_() for leaf in leaves])
+    assert results[0].shape == (1, 4, 12, 8, 16)
+    check_values_and_slope(results, by_loop, leaves)
+
+
+def check_values_and_slope(results, by_loop, leaves: list[torch.Tensor]) -> None:
+    """Outputs of one sample are those of the loop, and their gradient is the loop's slope."""
+    arrays = [leaf.detach().numpy() for leaf in leaves]
+    expected = by_loop(*arrays)
+    for result, values in zip(results, expected, strict=True):
+        np.testing.assert_allclose(result[0].detach().numpy(), values, atol=1e-11)
+    draw = np.random.default_rng(0)
+    probes = [draw.normal(size=values.shape) for values in expected]
+    directions = [draw.normal(size=array.shape) for array in arrays]
+    sum((r[0] * torch.from_numpy(p)).sum() for r, p in zip(results, probes, strict=True)).backward()
+    got = sum(
+        float((leaf.grad * torch.from_numpy(d)).sum()) for leaf, d in zip(leaves, directions, strict=True)
+    )
+    difference = slope(
+        lambda *arrays: sum(float(np.sum(v * p)) for v, p in zip(by_loop(*arrays), probes, strict=True)),
+        arrays,
+        directions,
+    )
+    assert got == pytest.approx(difference, rel=1e-7)
+
+
 def test_upsampling_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="upsampling must be a multiple of 4, got 6"):
         GaussianHead(7, upsampling=6)
@@ -63,6 +106,28 @@ def deformation(head: DeformationHead, times: torch.Tensor, frame_times: torch.T
 
 TIMES = torch.tensor([[0.0, 0.3, 1.0], [0.1, 0.5, 0.7]])
 FRAME_TIMES = torch.tensor([[0.0, 1.0], [0.0, 0.7]])
+
+
+def test_deformation_map_matches_the_loop_with_its_gradient() -> None:
+    head = DeformationHead(7, width=6, pixel_width=5, time_dim=8).double()
+    stir(head, 0.3)
+    generator = torch.Generator().manual_seed(2)
+    leaves = [torch.randn(1, 2, 2, 3, 7, generator=generator, dtype=torch.float64) for _ in range(4)]
+    leaves.append(torch.randn(1, 2, 5, 8, 12, generator=generator, dtype=torch.float64))
+    times, frame_times = torch.tensor([[0.0, 0.3, 0.9]]).double(), torch.tensor([[0.2, 0.7]]).double()
+    weights = weights_of(head)
+
+    def by_loop(*arrays: np.ndarray) -> list[np.ndarray]:
+        levels, pixels = [level[0] for level in arrays[:4]], arrays[4][0]
+        return [
+            reference.deformation_head(
+                levels, pixels, times[0].tolist(), frame_times[0].tolist(), weights, time_dim=8
+            )
+        ]
+
+    for leaf in leaves:
+        leaf.requires_grad_()
+    check_values_and_slope([head(leaves[:4], leaves[4], times, frame_times)], by_loop, leaves)
 
 
 def test_fresh_head_moves_nothing_and_has_ten_channels() -> None:

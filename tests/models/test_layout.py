@@ -110,7 +110,7 @@ def test_budgets_that_make_no_sense_are_refused(options, message) -> None:
         adaptive_layout(picture(8, 8), **options)
 
 
-def test_guided_sampling_matches_the_loop() -> None:
+def test_guided_sampling_matches_the_loop_with_its_gradient() -> None:
     generator = torch.Generator().manual_seed(1)
     positions = torch.rand(2, 23, 2, generator=generator, dtype=torch.float64)
     colors = torch.rand(2, 23, 3, generator=generator, dtype=torch.float64)
@@ -128,6 +128,8 @@ def test_guided_sampling_matches_the_loop() -> None:
                 0.3,
             )
             np.testing.assert_allclose(values[sample, :, point].numpy(), expected, atol=1e-12)
+    sampler = GuidedSampler(positions, colors, map_colors, sigma=0.3)
+    assert torch.autograd.gradcheck(sampler, (maps[:, :2].clone().requires_grad_(),))
 
 
 def test_guided_sampling_keeps_to_its_side_of_an_edge() -> None:

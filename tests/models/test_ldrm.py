@@ -1,6 +1,9 @@
+import numpy as np
 import pytest
 import torch
-from models.parts import latents, path, rigid, small_ldrm, stir
+from models.parts import field_values, latents, path, rigid, small_ldrm, stir, weights_of
+from reference import models_ldrm as reference
+from reference.finite_differences import slope
 
 from diff4splat.cameras import Cameras
 from diff4splat.geometry import project, quaternion_to_matrix
@@ -23,6 +26,75 @@ def photo(batch: int = 2, height: int = HEIGHT, width: int = WIDTH) -> torch.Ten
     return torch.rand(
         batch, 3, height, width, generator=torch.Generator().manual_seed(2), dtype=torch.float64
     )
+
+
+TINY = {
+    "num_layers": 2,
+    "dim": 12,
+    "num_heads": 2,
+    "num_key_value_heads": 1,
+    "head_width": 3,
+    "motion_width": 4,
+}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"temporal_context": 1, "pixel_stride": 4, "num_layers": 3},
+        {"every_frame": True, "temporal_stride": 2, "patch_size": 1},
+    ],
+)
+@pytest.mark.parametrize("photographed", [False, True])
+def test_field_matches_the_loop_with_its_gradient(options, photographed) -> None:
+    """Tokens, blocks, both heads and the assembly, by loops from the weights to the field."""
+    model = small_ldrm(**{**TINY, **options})
+    frames = model.temporal_stride + 1
+    z, cameras = latents(1, 2, 3, 2, 4), path(1, frames, 16, 32, seed=3)
+    image = photo(1, 7, 11) if photographed else None
+    times = torch.tensor([0.0, 0.3, 1.0], dtype=torch.float64)
+    names, arrays = zip(*weights_of(model).items(), strict=True)
+
+    def by_loop(latents: np.ndarray, *arrays: np.ndarray) -> dict[str, np.ndarray]:
+        return reference.ldrm(
+            latents[0],
+            cameras.camera_to_world[0].numpy(),
+            cameras.intrinsics[0].numpy(),
+            (16, 32),
+            times.tolist(),
+            dict(zip(names, arrays, strict=True)),
+            model.config,
+            image=None if image is None else image[0].numpy(),
+        )
+
+    values = field_values(model(z.requires_grad_(), cameras, image=image, times=times))
+    expected = by_loop(z.detach().numpy(), *arrays)
+    assert 0 < (expected["opacities"] == 0).mean() < 1
+    for name, value in values.items():
+        # rotary angles are float32: seven digits
+        np.testing.assert_allclose(value[0].detach().numpy(), expected[name], atol=1e-5, err_msg=name)
+
+    draw = np.random.default_rng(0)
+    probes = {name: draw.normal(size=array.shape) for name, array in expected.items()}
+    # What sharpens the photograph also picks the map's values, without a gradient.
+    moving = [0.0 if name.startswith("sharpen") else 1.0 for name in names]
+    directions = [draw.normal(size=z.shape)]
+    directions += [share * draw.normal(size=array.shape) for share, array in zip(moving, arrays, strict=True)]
+    sum((value[0] * torch.from_numpy(probes[name])).sum() for name, value in values.items()).backward()
+    leaves = [z, *(parameter for _, parameter in model.named_parameters())]
+    assert [name for name, _ in model.named_parameters()] == list(names)
+    got = sum(
+        float((leaf.grad * torch.from_numpy(direction)).sum())
+        for leaf, direction in zip(leaves, directions, strict=True)
+        if leaf.grad is not None
+    )
+    difference = slope(
+        lambda *moved: sum(float(np.sum(array * probes[name])) for name, array in by_loop(*moved).items()),
+        [z.detach().numpy(), *arrays],
+        directions,
+    )
+    assert got == pytest.approx(difference, rel=1e-4)
 
 
 def test_one_gaussian_per_entry_of_the_maps(ldrm: LDRM) -> None:

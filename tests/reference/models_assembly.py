@@ -1,8 +1,10 @@
-"""From raw maps to points and rotations in plain numpy float64, one pixel at a time."""
+"""From raw maps to points, rotations and the whole field in plain numpy float64, one pixel at a time."""
 
 import math
 
 import numpy as np
+from reference.layers import resize
+from reference.models_layout import guided_value
 
 
 def depth(raw):
@@ -40,3 +42,116 @@ def to_matrix(q):
             [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
         ]
     )
+
+
+def from_matrix(matrix):
+    """Quaternion with positive real part of a rotation below half a turn."""
+    w = 0.5 * math.sqrt(1 + np.trace(matrix))
+    turned = [matrix[2, 1] - matrix[1, 2], matrix[0, 2] - matrix[2, 0], matrix[1, 0] - matrix[0, 1]]
+    return np.array([w, *(value / (4 * w) for value in turned)])
+
+
+def on_grid(intrinsics, size, rows, columns):
+    """Intrinsics of an image of `size` = (height, width) for a grid of other numbers of pixels."""
+    return np.diag([columns / size[1], rows / size[0], 1.0]) @ intrinsics
+
+
+def footprint(depth, focal, side):
+    """Standard deviation of a fresh Gaussian, scene units, that stands for a block of `side` pixels.
+
+    0.35 pixels and the renderer's blur of variance 0.3 cover one pixel; a block of s pixels is covered alike:
+    variance (0.35 s)^2 + 0.3 s^2 in all, of which the renderer adds 0.3.
+    """
+    return depth / focal * math.sqrt((0.35 * side) ** 2 + 0.3 * side**2 - 0.3)
+
+
+def gaussian(raw, changes, start, x, y, side, color, pose, intrinsics):
+    """Canonical values and deltas of one Gaussian: 12 raw values, 10 changes per time and to time 0."""
+    z = depth(raw[0])
+    seen = pose[:3, :3] @ (np.linalg.inv(intrinsics) @ np.array([x, y, 1.0]) * z) + pose[:3, 3]
+    facing = multiply(from_matrix(pose[:3, :3]), turn(raw[7:11]))
+    size = footprint(z, intrinsics[0, 0], side) * np.exp(np.clip(raw[4:7], -3, 3))
+    moved = [displacement(change[:3], z, pose) for change in (*changes, start)]
+    back = turn(start[3:7]) * np.array([1, -1, -1, -1])
+    return {
+        "means": seen + moved[-1],
+        "quaternions": multiply(facing, turn(start[3:7])),
+        "scales": size * np.exp(start[7:]),
+        "opacities": 1 / (1 + math.exp(-raw[11] - 3)),
+        "colors": np.asarray(color),
+        "delta_means": np.array(moved[:-1]) - moved[-1],
+        "delta_quaternions": np.array([multiply(back, turn(change[3:7])) for change in changes]),
+        "delta_scales": np.array([change[7:] - start[7:] for change in changes]),
+    }
+
+
+def field(
+    gaussian_map,
+    deformation,
+    start,
+    poses,
+    intrinsics,
+    size,
+    *,
+    times,
+    frame_times,
+    image=None,
+    blocks=None,
+    origin=None,
+):
+    """Field of one sample: maps `[frame, 12, h, w]`, `[time, frame, 10, h, w]` and `[frame, 10, h, w]`.
+
+    With an image the first frame has a Gaussian per block of it: centre x and y, side, colour.
+    """
+    frames, _, rows, columns = gaussian_map.shape
+    parts, counts = [], []
+    for frame in range(frames):
+        before = len(parts)
+        if frame == 0 and image is not None:
+            coarse = resize(image, rows, columns, antialias=True)
+            height, width = image.shape[1:]
+            grid = on_grid(intrinsics[0], size, height, width)
+            stacked = np.concatenate((gaussian_map[0], *deformation[:, 0], start[0]))
+            for x, y, side, color in blocks:
+                values = guided_value(stacked, coarse, x / width, y / height, color, 0.08)
+                changes = values[12:-10].reshape(-1, 10)
+                place = (x, y, side, color)
+                parts.append(gaussian(values[:12], changes, values[-10:], *place, poses[0], grid))
+        else:
+            grid = on_grid(intrinsics[frame], size, rows, columns)
+            for i, j in np.ndindex(rows, columns):
+                raw = gaussian_map[frame, :, i, j]
+                changes, back = deformation[:, frame, :, i, j], start[frame, :, i, j]
+                place = (j + 0.5, i + 0.5, 1, raw[1:4] + 0.5)
+                parts.append(gaussian(raw, changes, back, *place, poses[frame], grid))
+        counts.append(len(parts) - before)
+    result = {name: np.array([part[name] for part in parts]) for name in parts[0]}
+    shown = np.array([[[depth(v) for v in row] for row in maps[0]] for maps in gaussian_map])
+    grids = [on_grid(matrix, size, rows, columns) for matrix in intrinsics]
+    nearest = [int(np.argmin(np.abs(np.asarray(times) - own))) for own in frame_times]
+    frame_of = np.repeat(np.arange(frames), counts)
+    for index in range(len(parts)):
+        for earlier in range(frame_of[index]):
+            point = result["means"][index] + result["delta_means"][index, nearest[earlier]]
+            if is_shown(point, shown[earlier], poses[earlier], grids[earlier]):
+                result["opacities"][index] = 0.0
+    if origin is not None:
+        rotation, whole = origin[:3, :3], from_matrix(origin[:3, :3])
+        result["means"] = result["means"] @ rotation.T + origin[:3, 3]
+        result["quaternions"] = np.array([multiply(whole, q) for q in result["quaternions"]])
+        result["delta_means"] = result["delta_means"] @ rotation.T
+    return result
+
+
+def is_shown(point, shown, pose, intrinsics, tolerance=0.1):
+    """Whether a point falls into a depth map and not behind the farthest depth of the 3 x 3 places there."""
+    local = pose[:3, :3].T @ (point - pose[:3, 3])
+    if local[2] <= 0:
+        return False
+    x, y, _ = intrinsics @ local / local[2]
+    rows, columns = shown.shape
+    if not (0 <= x < columns and 0 <= y < rows):
+        return False
+    i, j = int(y), int(x)
+    surface = shown[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2].max()
+    return local[2] < surface * (1 + tolerance)

@@ -1,5 +1,9 @@
+import numpy as np
 import pytest
 import torch
+from models.parts import weights_of
+from reference import transformer_blocks as reference
+from reference.finite_differences import slope
 from torch import nn
 
 from diff4splat.transformer import FeedForward, Modulation, TransformerBlock
@@ -50,6 +54,60 @@ def test_modulated_block_scales_shifts_and_gates() -> None:
     middle = x + gate * block.attention(rms(x) * (1 + scale) + shift)
     expected = middle + gate2 * block.feed_forward(rms(middle) * (1 + scale2) + shift2)
     torch.testing.assert_close(block(x, condition=condition), expected, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("context_dim", [None, 5])
+@pytest.mark.parametrize("modulated", [False, True])
+def test_block_matches_the_loop_with_its_gradient(modulated, context_dim) -> None:
+    block = stirred(
+        TransformerBlock(
+            DIM, num_heads=3, num_key_value_heads=1, context_dim=context_dim, modulated=modulated
+        )
+    )
+    generator = torch.Generator().manual_seed(1)
+
+    def randn(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    # six tokens in two runs of three, four words of which two are read
+    inputs = {"tokens": randn(1, 6, DIM)}
+    if modulated:
+        inputs["condition"] = randn(1, 2, 6 * DIM)
+    if context_dim is not None:
+        inputs["context"] = randn(1, 4, context_dim)
+    angles, mask = randn(6, 2), torch.tensor([[True, False, True, True, True, False]])
+    words = torch.tensor([[True, False, True, False]]) if context_dim is not None else None
+    weights = weights_of(block)
+
+    def by_loop(*arrays: np.ndarray) -> np.ndarray:
+        given = {name: array[0] for name, array in zip(inputs, arrays, strict=True)}
+        return reference.block(
+            given.pop("tokens"),
+            weights,
+            num_heads=3,
+            num_key_value_heads=1,
+            angles=angles.numpy(),
+            mask=mask[0].tolist(),
+            context_mask=None if words is None else words[0].tolist(),
+            **given,
+        )
+
+    leaves = [value.requires_grad_() for value in inputs.values()]
+    given = dict(zip(inputs, leaves, strict=True))
+    result = block(given.pop("tokens"), angles=angles, mask=mask, context_mask=words, **given)
+    arrays = [leaf.detach().numpy() for leaf in leaves]
+    np.testing.assert_allclose(result[0].detach().numpy(), by_loop(*arrays), atol=1e-11)
+
+    probe = randn(6, DIM)
+    (result[0] * probe).sum().backward()
+    directions = [randn(*leaf.shape) for leaf in leaves]
+    got = sum(float((leaf.grad * d).sum()) for leaf, d in zip(leaves, directions, strict=True))
+    expected = slope(
+        lambda *arrays: float(np.sum(by_loop(*arrays) * probe.numpy())),
+        arrays,
+        [direction.numpy() for direction in directions],
+    )
+    assert got == pytest.approx(expected, rel=1e-7)
 
 
 def test_closed_gates_leave_the_tokens() -> None:
