@@ -3,9 +3,12 @@
 import copy
 import logging
 
+import numpy as np
 import pytest
 import torch
-from models.parts import path, stir
+from models.parts import path, stir, weights_of
+from reference import backbones_dit, backbones_vae
+from reference.finite_differences import slope
 from torch import nn
 
 from diff4splat.backbones import VideoBackbone, get_backbone
@@ -56,7 +59,67 @@ def cameras(batch: int = 2, frames: int = 9, height: int = 16, width: int = 32) 
     return path(batch, frames, height, width).to(dtype=torch.float32)
 
 
+def check_values_and_slope(results, by_loop, module: nn.Module, leaves: list[torch.Tensor]) -> None:
+    """Outputs of one sample and their gradient by inputs and weights are those of the loop.
+
+    Parts of these networks compute in float32 whatever their weights are: six to seven digits.
+    """
+    parameters = dict(module.named_parameters())
+    buffers = {name: value for name, value in weights_of(module).items() if name not in parameters}
+    moving = [*leaves, *parameters.values()]
+    arrays = [value.detach().double().numpy() for value in moving]
+
+    def values(*arrays: np.ndarray) -> list[np.ndarray]:
+        weights = dict(zip(parameters, arrays[len(leaves) :], strict=True))
+        return by_loop(*(array[0] for array in arrays[: len(leaves)]), {**weights, **buffers})
+
+    expected = values(*arrays)
+    for result, array in zip(results, expected, strict=True):
+        np.testing.assert_allclose(result[0].detach().numpy(), array, atol=2e-5)
+    draw = np.random.default_rng(0)
+    probes = [draw.normal(size=array.shape) for array in expected]
+    directions = [draw.normal(size=array.shape) for array in arrays]
+    sum((r[0] * torch.from_numpy(p)).sum() for r, p in zip(results, probes, strict=True)).backward()
+    got = sum(
+        float((value.grad.double() * torch.from_numpy(direction)).sum())
+        for value, direction in zip(moving, directions, strict=True)
+        if value.grad is not None
+    )
+    difference = slope(
+        lambda *moved: sum(float(np.sum(v * p)) for v, p in zip(values(*moved), probes, strict=True)),
+        arrays,
+        directions,
+    )
+    assert got == pytest.approx(difference, rel=1e-4)
+
+
 # --- autoencoder
+
+
+@pytest.mark.parametrize("num_blocks", [1, 2])
+def test_encoder_matches_the_loop_with_its_gradient(num_blocks) -> None:
+    vae = seeded(lambda: CausalVideoVAE(latent_channels=2, width=3, num_blocks=num_blocks)).double()
+    vae.set_normalization(torch.tensor([0.3, -0.2]).double(), torch.tensor([0.7, 1.9]).double())
+    video = torch.rand(1, 5, 3, 8, 16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    video.requires_grad_()
+    results = [*vae.posterior(video), vae.encode(video)]
+
+    def by_loop(video: np.ndarray, weights: dict[str, np.ndarray]) -> list[np.ndarray]:
+        distribution = backbones_vae.posterior(video, weights, num_blocks)
+        return [*distribution, backbones_vae.encode(video, weights, num_blocks)]
+
+    check_values_and_slope(results, by_loop, vae, [video])
+
+
+@pytest.mark.parametrize("num_blocks", [1, 2])
+def test_decoder_matches_the_loop_with_its_gradient(num_blocks) -> None:
+    vae = seeded(lambda: CausalVideoVAE(latent_channels=2, width=3, num_blocks=num_blocks)).double()
+    vae.set_normalization(torch.tensor([0.3, -0.2]).double(), torch.tensor([0.7, 1.9]).double())
+    latents = torch.randn(1, 2, 2, 1, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    results = [vae.decode(latents.requires_grad_())]
+    check_values_and_slope(
+        results, lambda z, weights: [backbones_vae.decode(z, weights, num_blocks)], vae, [latents]
+    )
 
 
 @torch.no_grad()
@@ -165,6 +228,27 @@ def velocity(dit: CompactDiT, prompts: list[str], *, time: float = 0.7, seed: in
     rays = latent_rays(path(2, 9, 32, 48, seed=seed), height=4, width=6, temporal_stride=4).float()
     with torch.no_grad():
         return dit(latents, torch.full((2,), time), rays, prompts)
+
+
+@pytest.mark.parametrize("prompt", ["", "a ball"])
+def test_velocity_matches_the_loop_with_its_gradient(prompt) -> None:
+    options = {"num_heads": 2, "num_key_value_heads": 1, "patch_size": 2, "temporal_stride": 2}
+    dit = seeded(
+        lambda: CompactDiT(latent_channels=2, dim=12, num_layers=2, text_dim=8, text_layers=1, **options)
+    ).double()
+    generator = torch.Generator().manual_seed(1)
+    latents, rays = (
+        torch.randn(1, 3, channels, 2, 4, generator=generator, dtype=torch.float64) for channels in (2, 12)
+    )
+    time = torch.tensor([0.7], dtype=torch.float64)
+    leaves = [value.requires_grad_() for value in (latents, time, rays)]
+
+    def by_loop(latents, time, rays, weights) -> list[np.ndarray]:
+        return [backbones_dit.velocity(latents, float(time), rays, prompt, weights, dit.config)]
+
+    # a second, longer prompt makes the first one padded
+    result = dit(*(value.expand(2, *value.shape[1:]) for value in leaves), [prompt, "a longer prompt"])
+    check_values_and_slope([result[:1]], by_loop, dit, leaves)
 
 
 def test_fresh_velocity_is_zero_and_the_first_frame_always_rests() -> None:

@@ -119,6 +119,7 @@ def test_field_matches_the_loop_with_its_gradient(laid_out) -> None:
         randn(1, len(times), frames, 10, rows, columns, seed=1),
         randn(1, 1, frames, 10, rows, columns, seed=2),
     ]
+    leaves[0][0, :, 4, 0, :2] = torch.tensor([[4.0, -5.0]] * 2)  # beyond the limits of the stretch
     cameras, origin = path(1, frames, 24, 32, seed=4), rigid(1, seed=5, size=0.4)
     image = torch.rand(1, 3, 6, 8, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
     colors = torch.rand(len(BLOCKS), 3, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
