@@ -1,15 +1,19 @@
 """What is minimised: true motion, balanced errors, and a gradient for every weight."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from models.parts import NARROW, stir
 from reference import training_motion as reference
+from reference import training_objectives as objectives
+from reference.finite_differences import slope
 
 from diff4splat.backbones.compact import CausalVideoVAE, CompactDiT
 from diff4splat.data import sample_cameras, sample_scenes
 from diff4splat.geometry import unproject
-from diff4splat.models import LDRM
+from diff4splat.models import LDRM, LDRMFeatures, map_rotation
 from diff4splat.training.objectives import (
     autoencoder_losses,
     balanced_motion_loss,
@@ -131,6 +135,29 @@ def test_balanced_loss_matches_the_loop() -> None:
     assert (loss.item(), ratio.item()) == pytest.approx(expected, rel=1e-5)
 
 
+def test_gradient_of_the_balanced_loss() -> None:
+    predicted, target = (
+        torch.randn(1, 2, 2, 3, 2, 3, generator=generator(seed), dtype=torch.float64) for seed in (0, 1)
+    )
+    moving = torch.rand(1, 2, 2, 3, generator=generator(2)) < 0.4
+    assert moving.any() and not moving.all()
+    assert torch.autograd.gradcheck(
+        lambda p, t: balanced_motion_loss(p, t, moving)[0],
+        (predicted.requires_grad_(), target.requires_grad_()),
+    )
+
+
+def test_rotation_of_a_pixel_matches_the_loop_with_its_gradient() -> None:
+    maps = 0.7 * torch.randn(1, 2, 12, 2, 3, generator=generator(), dtype=torch.float64)
+    changes = 1.5 * torch.randn(1, 2, 2, 10, 2, 3, generator=generator(1), dtype=torch.float64)
+    got = map_rotation(maps, changes).numpy()
+    assert (changes[:, :, :, 3] < -1).any(), "scalar parts of both signs"
+    for b, t, f, h, w in np.ndindex(1, 2, 2, 2, 3):
+        raw = maps[b, f, 7:11, h, w].numpy(), changes[b, t, f, 3:7, h, w].numpy()
+        np.testing.assert_allclose(got[b, t, f, :, h, w], objectives.rotation(*raw), atol=1e-12)
+    assert torch.autograd.gradcheck(map_rotation, (maps.requires_grad_(), changes.requires_grad_()))
+
+
 def test_balanced_loss_without_movers_is_a_share_of_the_error_at_rest() -> None:
     predicted = (30 * torch.randn(1, 2, 1, 3, 3, 5)).requires_grad_()
     target = torch.zeros(1, 2, 1, 3, 3, 5)
@@ -157,6 +184,160 @@ def check_gradients(module: torch.nn.Module) -> None:
     for name, parameter in module.named_parameters():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
         assert (parameter.grad != 0).any(), name
+
+
+def assert_slope(loss: torch.Tensor, leaves: list[torch.Tensor], by_loop) -> None:
+    """The gradient of the loss is the slope of the loop's along a random direction."""
+    loss.backward()
+    arrays = [leaf.detach().numpy() for leaf in leaves]
+    draw = np.random.default_rng(0)
+    directions = [draw.normal(size=array.shape) for array in arrays]
+    got = sum(
+        float((leaf.grad * torch.from_numpy(d)).sum()) for leaf, d in zip(leaves, directions, strict=True)
+    )
+    # kinks of absolute values and float32 truth
+    assert got == pytest.approx(slope(by_loop, arrays, directions, step=1e-6), rel=1e-3)
+
+
+def randn(*shape: int, seed: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=generator(seed), dtype=torch.float64).requires_grad_()
+
+
+def test_autoencoder_loss_matches_the_loop_with_its_gradient(batch) -> None:
+    """The network's answers are given, so that only the loss is compared."""
+    vae = CausalVideoVAE(latent_channels=3, width=8, num_blocks=1)
+    mean, log_variance = randn(2, 2, 3, 2, 2, seed=1), randn(2, 2, 3, 2, 2, seed=2)
+    decoded = randn(2, 5, 3, 16, 16, seed=3)
+    sampled: list[torch.Tensor] = []
+    vae.posterior = lambda video: (mean, log_variance)
+    vae.decode = lambda sample: sampled.append(sample) or decoded
+    values = autoencoder_losses(vae, batch[0], generator(4), crop=16)
+
+    draws = generator(4)
+    top, left = (int(torch.randint(0, 17, (1,), generator=draws)) for _ in range(2))
+    noise = torch.randn(mean.shape, generator=draws)
+    torch.testing.assert_close(sampled[0], mean + (log_variance / 2).exp() * noise)
+    video = batch[0]["video"][..., top : top + 16, left : left + 16].double().numpy() / 255
+
+    def by_loop(decoded, mean, log_variance) -> tuple[float, float, float]:
+        return objectives.autoencoder_loss(decoded, video, mean, log_variance)
+
+    leaves = [decoded, mean, log_variance]
+    expected = by_loop(*(leaf.detach().numpy() for leaf in leaves))
+    got = [values[name].item() for name in ("loss", "psnr", "kl")]
+    assert got == pytest.approx(expected, rel=1e-6)
+    assert_slope(values["loss"], leaves, lambda *arrays: by_loop(*arrays)[0])
+    # At its small weight the divergence could hide in the other terms' slope.
+    analytic = 1e-4 * 0.5 * (log_variance.exp() - 1) / log_variance.numel()
+    torch.testing.assert_close(log_variance.grad, analytic.detach())
+    torch.testing.assert_close(mean.grad, 1e-4 * mean.detach() / mean.numel())
+
+
+def test_diffusion_loss_matches_the_loop_with_its_gradient(batch) -> None:
+    dit = CompactDiT(latent_channels=3, dim=24, num_layers=1, num_heads=3, num_key_value_heads=1, text_dim=16)
+    velocity = randn(2, 2, 3, 4, 4, seed=1)
+    seen: list[tuple] = []
+    dit.forward = lambda *arguments: seen.append(arguments) or velocity
+    loss = diffusion_losses(dit, *batch, generator(11))["loss"]
+
+    draws = generator(11)
+    clean = batch[0]["latents"].double()
+    noise = torch.randn(clean.shape, generator=draws).double()
+    time = torch.sigmoid(torch.randn(2, generator=draws) + 0.3)
+    kept = torch.rand(2, generator=draws) >= 0.1
+    noisy, given_time, _, prompts = seen[0]
+    t = time.double()[:, None, None, None, None]
+    torch.testing.assert_close(noisy[:, 1:].double(), ((1 - t) * clean + t * noise)[:, 1:])
+    assert torch.equal(noisy[:, 0].double(), clean[:, 0]) and torch.equal(given_time, time)
+    assert prompts == [text if keep else "" for text, keep in zip(batch[1], kept.tolist(), strict=True)]
+
+    def by_loop(velocity: np.ndarray) -> float:
+        return float(objectives.diffusion_loss(velocity, clean.numpy(), noise.numpy()))
+
+    assert loss.item() == pytest.approx(by_loop(velocity.detach().numpy()), rel=1e-6)
+    assert_slope(loss, [velocity], by_loop)
+
+
+@pytest.mark.parametrize("pixel_stride", [1, 2])
+def test_reconstruction_loss_matches_the_loop_with_its_gradient(batch, pixel_stride) -> None:
+    """The network's maps and what they look like are given; truth and terms are worked out pixel by pixel."""
+    clips, side = batch[0], 32 // pixel_stride
+    ldrm = LDRM(**{"latent_channels": 3, **NARROW}, pixel_stride=pixel_stride)
+    maps = (0.5 * randn(2, 2, 12, side, side, seed=1)).detach().requires_grad_()
+    deformation = (0.5 * randn(2, 2, 2, 10, side, side, seed=2)).detach().requires_grad_()
+    rendered = randn(2, 2, 3, 32, 32, seed=3)
+    encoded: list[torch.Tensor] = []
+
+    def encode(latents: torch.Tensor, cameras, *, image: torch.Tensor) -> LDRMFeatures:
+        encoded.append(latents)
+        features = torch.zeros(2, 2, 5, side, side)
+        return LDRMFeatures(
+            maps, features, (), torch.tensor([[0.0, 1.0]] * 2), cameras, torch.eye(4).expand(2, 4, 4)
+        )
+
+    film = SimpleNamespace(color=rendered)
+    ldrm.encode, ldrm.deform = encode, lambda features, times: deformation
+    ldrm.decode = lambda *_, **__: SimpleNamespace(render=lambda cameras, times: film)
+    values = reconstruction_losses(ldrm, clips, generator(4), noise=0.3)
+
+    draws = generator(4)
+    strength = 0.3 * torch.rand(2, 1, 1, 1, 1, generator=draws)
+    noise = torch.randn(clips["latents"].shape, generator=draws)
+    torch.testing.assert_close(encoded[0], clips["latents"] + strength * noise)
+    picks = sorted(torch.randperm(5, generator=draws)[:2].tolist())
+    top, left = torch.randint(0, pixel_stride, (2,), generator=draws).tolist()
+    truth = true_values(clips, picks, pixel_stride, top, left)
+
+    leaves = [maps, deformation, rendered]
+    arrays = [leaf.detach().numpy() for leaf in leaves]
+    terms = objectives.reconstruction_terms(*arrays, truth)
+    assert values["loss"].item() == pytest.approx(objectives.reconstruction_loss(*arrays, truth), rel=1e-5)
+    expected = {
+        "depth": terms["depth"],
+        "color": terms["color"],
+        "motion": terms["motion_ratio"],
+        "rotation": terms["rotation_ratio"],
+        "psnr": -10 * np.log10(terms["photo"]),
+    }
+    assert {name: values[name].item() for name in expected} == pytest.approx(expected, rel=1e-4)
+
+    def by_loop(*moved: np.ndarray) -> float:
+        # the orientation of a Gaussian is left to what it looks like
+        moved[0][:, :, 7:11] = arrays[0][:, :, 7:11]
+        return float(objectives.reconstruction_loss(*moved, truth))
+
+    assert_slope(values["loss"], leaves, by_loop)
+
+
+def true_values(clips: dict[str, torch.Tensor], picks: list[int], stride: int, top: int, left: int) -> dict:
+    """Depth, motion and colours of one pixel in each square of the frames with Gaussians, by loops."""
+    arrays = {name: value.double().numpy() for name, value in clips.items() if name != "latents"}
+    depth = np.maximum(arrays["depth"][..., top::stride, left::stride], 1e-2)
+    moves = np.zeros((depth.shape[0], len(picks), depth.shape[1], 3, *depth.shape[2:]))
+    turns, moving = np.zeros_like(moves), np.zeros(depth.shape, dtype=bool)
+    for b, f, h, w in np.ndindex(*depth.shape):
+        row, column = top + stride * h, left + stride * w
+        item = int(arrays["object_index"][b, f, row, column])
+        motion = arrays["object_motion"][b, item]
+        travel = np.linalg.norm(np.diff(motion[:, :, 3], axis=0), axis=-1).sum()
+        moving[b, f, h, w] = travel > 0.02 or np.linalg.norm(motion[-1, :, :3] - motion[0, :, :3]) > 0.02
+        pose = arrays["camera_to_world"][b, 4 * f]
+        for t, pick in enumerate(picks):
+            ends = motion[4 * f], motion[pick]
+            moves[b, t, f, :, h, w] = reference.displacement(
+                depth[b, f, h, w], row, column, pose, arrays["intrinsics"][b, 4 * f], *ends
+            )
+            turns[b, t, f, :, h, w] = reference.turn(pose, *ends)
+    video = arrays["video"] / 255
+    squares = [video[:, 4::4, :, i::stride, j::stride] for i in range(stride) for j in range(stride)]
+    return {
+        "depth": depth,
+        "moves": moves,
+        "turns": turns,
+        "moving": moving,
+        "later": sum(squares) / stride**2,
+        "frames": video[:, picks],
+    }
 
 
 @pytest.mark.parametrize("bfloat16", [False, True])
