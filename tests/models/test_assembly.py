@@ -177,6 +177,16 @@ def test_gradients_of_depth_and_displacement() -> None:
     assert torch.autograd.gradcheck(lambda d, z: map_displacement(d, z, cameras), (deformation, depth))
 
 
+def test_rotation_of_a_pixel_matches_the_loop_with_its_gradient() -> None:
+    maps, changes = randn(1, 2, 12, 2, 3, size=0.7), randn(1, 2, 2, 10, 2, 3, seed=1, size=1.5)
+    got = map_rotation(maps, changes).numpy()
+    assert (changes[:, :, :, 3] < -1).any(), "scalar parts of both signs"
+    for b, t, f, h, w in np.ndindex(1, 2, 2, 2, 3):
+        raw = maps[b, f, 7:11, h, w].numpy(), changes[b, t, f, 3:7, h, w].numpy()
+        np.testing.assert_allclose(got[b, t, f, :, h, w], reference.rotation(*raw), atol=1e-12)
+    assert torch.autograd.gradcheck(map_rotation, (maps.requires_grad_(), changes.requires_grad_()))
+
+
 def test_canonical_set_is_at_time_zero() -> None:
     maps = Maps()
     poses, intrinsics = maps.cameras.camera_to_world.numpy(), maps.cameras.intrinsics.numpy()

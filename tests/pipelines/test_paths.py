@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from reference import cameras_trajectory as reference
 
 from diff4splat.cameras import Cameras, trajectory
 from diff4splat.gaussians import DeformableGaussianField, Gaussians
@@ -121,6 +122,18 @@ def test_sway_is_rigid_looks_at_the_focus_and_was_not_commanded(name: str) -> No
     distance = (sway.positions - commanded.positions).norm(dim=-1)
     assert distance.max() > 0.03 * 3.5
     assert 0.03 * 3.5 < sway.positions.norm(dim=-1).max() < 0.14 * 3.5
+
+
+@pytest.mark.parametrize("amplitude", [0.01, 0.6, 5.0])
+def test_sway_matches_the_loop(amplitude: float) -> None:
+    """Below, between and above the least and the largest sway."""
+    commanded = trajectory.upward(5, height=48, width=48, amplitude=amplitude)
+    sway = sway_cameras(commanded, focus_depth=3.5, num_frames=11)
+    for matrix, share in zip(sway.camera_to_world.numpy(), np.linspace(0, 1, 11), strict=True):
+        eye = reference.sway_position(share, amplitude, 3.5)
+        expected = reference.look_at(eye, np.array([0.0, 0.0, 3.5]))
+        # float32 rounding
+        np.testing.assert_allclose(matrix, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("focus", [0.0, -1.0, float("nan"), float("inf")])

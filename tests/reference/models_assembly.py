@@ -33,6 +33,13 @@ def turn(raw):
     return q / np.linalg.norm(q)
 
 
+def rotation(gaussian_raw, change_raw):
+    """Vector part of q r q^-1 for one pixel, the scalar part of r made positive."""
+    q, r = turn(gaussian_raw), turn(change_raw)
+    r = -r if r[0] < 0 else r
+    return multiply(multiply(q, r), q * np.array([1, -1, -1, -1]))[1:]
+
+
 def to_matrix(q):
     w, x, y, z = q / np.linalg.norm(q)
     return np.array(

@@ -1,7 +1,7 @@
 """What the parts of the compact model are trained to minimise, in plain numpy float64, by loops."""
 
 import numpy as np
-from reference.models_assembly import depth, multiply, turn
+from reference.models_assembly import depth, rotation
 from reference.training_motion import balanced_motion_loss
 
 
@@ -24,13 +24,6 @@ def autoencoder_loss(decoded, video, mean, log_variance):
 def diffusion_loss(velocity, clean, noise):
     """Mean squared error of the velocity on all latent frames but the first."""
     return np.mean((velocity - (noise - clean))[:, 1:] ** 2)
-
-
-def rotation(gaussian_raw, change_raw):
-    """Vector part of q r q^-1 for one pixel, the scalar part of r made positive."""
-    q, r = turn(gaussian_raw), turn(change_raw)
-    r = -r if r[0] < 0 else r
-    return multiply(multiply(q, r), q * np.array([1, -1, -1, -1]))[1:]
 
 
 def reconstruction_terms(gaussian_map, deformation, rendered, truth):

@@ -13,7 +13,7 @@ from reference.finite_differences import slope
 from diff4splat.backbones.compact import CausalVideoVAE, CompactDiT
 from diff4splat.data import sample_cameras, sample_scenes
 from diff4splat.geometry import unproject
-from diff4splat.models import LDRM, LDRMFeatures, map_rotation
+from diff4splat.models import LDRM, LDRMFeatures
 from diff4splat.training.objectives import (
     autoencoder_losses,
     balanced_motion_loss,
@@ -145,17 +145,6 @@ def test_gradient_of_the_balanced_loss() -> None:
         lambda p, t: balanced_motion_loss(p, t, moving)[0],
         (predicted.requires_grad_(), target.requires_grad_()),
     )
-
-
-def test_rotation_of_a_pixel_matches_the_loop_with_its_gradient() -> None:
-    maps = 0.7 * torch.randn(1, 2, 12, 2, 3, generator=generator(), dtype=torch.float64)
-    changes = 1.5 * torch.randn(1, 2, 2, 10, 2, 3, generator=generator(1), dtype=torch.float64)
-    got = map_rotation(maps, changes).numpy()
-    assert (changes[:, :, :, 3] < -1).any(), "scalar parts of both signs"
-    for b, t, f, h, w in np.ndindex(1, 2, 2, 2, 3):
-        raw = maps[b, f, 7:11, h, w].numpy(), changes[b, t, f, 3:7, h, w].numpy()
-        np.testing.assert_allclose(got[b, t, f, :, h, w], objectives.rotation(*raw), atol=1e-12)
-    assert torch.autograd.gradcheck(map_rotation, (maps.requires_grad_(), changes.requires_grad_()))
 
 
 def test_balanced_loss_without_movers_is_a_share_of_the_error_at_rest() -> None:
