@@ -330,11 +330,14 @@ class DeformableGaussianField:
             ValueError: If `matrix` is no similarity transform.
         """
         linear, scale = split_similarity(matrix)
+        delta_scales = self.delta_scales
+        if self.scale_space == "linear":
+            delta_scales = delta_scales * scale.to(delta_scales)
         return replace(
             self,
             canonical=self.canonical.transform(matrix),
             delta_means=self.delta_means @ linear.mT.to(self.delta_means),
-            delta_scales=self.delta_scales * (scale if self.scale_space == "linear" else 1),
+            delta_scales=delta_scales,
         )
 
     def to(

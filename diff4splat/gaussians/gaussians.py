@@ -174,7 +174,7 @@ class Gaussians:
             self,
             means=self.means @ linear.mT.to(self.means) + matrix[:3, 3].to(self.means),
             quaternions=quaternion_multiply(matrix_to_quaternion(rotation), self.quaternions),
-            scales=self.scales * scale,
+            scales=self.scales * scale.to(self.scales),
             harmonics=rotate_harmonics(self.harmonics, rotation),
         )
 
@@ -283,16 +283,15 @@ def check_nonzero_quaternions(name: str, quaternions: Tensor) -> None:
         raise ValueError(f"{name} must have non-zero length, got a zero quaternion.")
 
 
-def split_similarity(matrix: Tensor) -> tuple[Tensor, float]:
-    """Linear part and scale of a similarity transform; ValueError for any other matrix."""
-    linear = matrix[:3, :3]
-    exact = linear.detach().double()
-    determinant = torch.linalg.det(exact).item()
+def split_similarity(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Linear part and scale of a similarity transform, both in float64; ValueError for any other matrix."""
+    linear = matrix[:3, :3].double()
+    determinant = torch.linalg.det(linear)
     if not (torch.isfinite(matrix).all() and determinant > 0):
         raise ValueError(f"matrix must be finite with determinant > 0, got determinant {determinant:.6g}.")
     scale = determinant ** (1 / 3)
-    identity = torch.eye(3, dtype=exact.dtype, device=exact.device)
-    error = (exact.mT @ exact / scale**2 - identity).abs().max().item()
+    identity = torch.eye(3, dtype=linear.dtype, device=linear.device)
+    error = (linear.mT @ linear / scale**2 - identity).abs().max().item()
     last_row = matrix[3].tolist()
     if error > 1e-3 or last_row != [0, 0, 0, 1]:
         raise ValueError(

@@ -309,7 +309,7 @@ def test_shapes_that_would_broadcast_are_refused(without_shape_checker: None) ->
         flow_matching_loss(noise, clean, clean)
 
 
-def test_gradients_of_path_and_target() -> None:
+def test_gradients_of_path_target_and_weight() -> None:
     generator = torch.Generator().manual_seed(0)
     clean, noise = (
         torch.randn(2, 3, generator=generator, dtype=torch.float64).requires_grad_() for _ in range(2)
@@ -317,3 +317,4 @@ def test_gradients_of_path_and_target() -> None:
     time = torch.rand(2, generator=generator, dtype=torch.float64).requires_grad_()
     assert torch.autograd.gradcheck(noise_interpolate, (clean, noise, time))
     assert torch.autograd.gradcheck(velocity_target, (clean, noise))
+    assert torch.autograd.gradcheck(lambda t: flow_matching_weight(t, scheme="cosmap"), (time,))

@@ -203,6 +203,20 @@ def test_gradients():
     assert torch.autograd.gradcheck(at, (time, *deltas))
 
 
+@pytest.mark.parametrize("scale_space", ["log", "linear"])
+def test_gradients_of_equation_7(scale_space):
+    gaussians = random_gaussians(count=2)
+
+    def deform(means, quaternions, scales, *deltas):
+        canonical = replace(gaussians, means=means, quaternions=quaternions, scales=scales)
+        moved = deform_gaussians(canonical, *deltas, scale_space=scale_space)
+        return moved.means, moved.quaternions, moved.scales
+
+    deltas = (normal(2, 3, seed=3), normal(2, 4, seed=4), 0.1 * normal(2, 3, seed=5))
+    inputs = (gaussians.means, gaussians.quaternions, gaussians.scales, *deltas)
+    assert torch.autograd.gradcheck(deform, [value.requires_grad_() for value in inputs])
+
+
 @pytest.mark.parametrize("stored", [0.2, 0.6])
 def test_time_has_a_gradient_at_a_stored_time(stored):
     field = random_field(count=2, times=(0.2, 0.6, 0.9))

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -108,6 +109,15 @@ def test_prune_keeps_what_can_be_seen():
         random_gaussians(2).prune()
 
 
+def test_gradient_of_prune_reaches_what_is_kept_alone():
+    gaussians = random_gaussians()
+    gaussians.opacities[[1, 4]] = torch.tensor([0.004, 0.005], dtype=torch.float64)
+    gaussians.means.requires_grad_()
+    gaussians.prune().means.sum().backward()
+    kept = torch.tensor([1.0, 0, 1, 1, 1, 1, 1], dtype=torch.float64)
+    assert torch.equal(gaussians.means.grad, kept[:, None].expand(7, 3))
+
+
 @pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 1e-4), (torch.float64, 1e-12)])
 def test_covariances_match_the_loop(dtype, tolerance):
     gaussians = random_gaussians(2, 3, dtype=dtype)
@@ -135,6 +145,28 @@ def test_covariance_gradients():
 
     inputs = (gaussians.quaternions.requires_grad_(), gaussians.scales.requires_grad_())
     assert torch.autograd.gradcheck(covariances, inputs)
+
+
+def test_transform_gradients():
+    """Along moves, turns and changes of size; in other directions a matrix is no similarity any more."""
+    gaussians = random_gaussians(count=2, degree=1)
+    base = torch.eye(4, dtype=torch.float64)
+    base[:3, :3], base[:3, 3] = (
+        1.7 * torch.tensor(to_matrix([0.3, -0.5, 0.2, 0.9])),
+        torch.tensor([1.0, -2, 3]),
+    )
+
+    def transform(shift, turn, size, means, scales):
+        zero = torch.zeros_like(size)
+        x, y, z = turn
+        rows = [torch.stack(row) for row in ((zero, -z, y), (z, zero, -x), (-y, x, zero))]
+        motion = torch.linalg.matrix_exp(torch.stack(rows)) * size.exp()
+        upper = torch.cat((motion @ base[:3, :3], (base[:3, 3] + shift)[:, None]), dim=1)
+        moved = replace(gaussians, means=means, scales=scales).transform(torch.cat((upper, base[3:])))
+        return moved.means, moved.covariances(), moved.scales, moved.harmonics
+
+    inputs = [torch.zeros(3), torch.zeros(3), torch.zeros(()), gaussians.means, gaussians.scales]
+    assert torch.autograd.gradcheck(transform, [value.double().requires_grad_() for value in inputs])
 
 
 def test_transform_moves_turns_and_scales():
