@@ -3,7 +3,8 @@
 import json
 from importlib import import_module
 
-from api_surface import SURFACE, public_names
+import pytest
+from api_surface import PACKAGE, SURFACE, public_names
 
 # What examples and outside code may rely on from one release to the next.
 CONTRACT = {
@@ -41,3 +42,16 @@ def test_every_public_name_exists() -> None:
         if not hasattr(import_module(module), name)
     ]
     assert lacking == []
+
+
+@pytest.mark.parametrize(
+    "part", ["cameras", "diffusion", "gaussians", "geometry", "losses", "models", "transformer"]
+)
+def test_what_a_building_block_s_file_offers_its_folder_offers(part: str) -> None:
+    """A public name of a file is one of its folder too, or that of a module which the folder offers."""
+    folder = import_module(f"diff4splat.{part}")
+    kept_inside = {"curves"}
+    for path in (PACKAGE / part).glob("[!_]*.py"):
+        if path.stem not in kept_inside | set(folder.__all__):
+            offered = import_module(f"diff4splat.{part}.{path.stem}").__all__
+            assert set(offered) <= set(folder.__all__), path.name

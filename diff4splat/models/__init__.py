@@ -1,7 +1,15 @@
 """The reconstruction model: video latents and cameras to a deformable Gaussian field."""
 
-from diff4splat.models.assembly import map_depth, map_displacement, map_rotation
+from diff4splat.models.assembly import (
+    assemble_field,
+    map_depth,
+    map_displacement,
+    map_rotation,
+    seen_before,
+)
+from diff4splat.models.backdrop import append_static, backdrop_gaussians
 from diff4splat.models.heads import DeformationHead, GaussianHead
+from diff4splat.models.layout import GuidedSampler, Layout, adaptive_layout, pixel_layout
 from diff4splat.models.ldrm import LDRM, LDRMFeatures
 from diff4splat.models.tokens import LatentPoseTokens, PatchTokens
 
@@ -9,10 +17,18 @@ __all__ = [
     "LDRM",
     "DeformationHead",
     "GaussianHead",
+    "GuidedSampler",
     "LDRMFeatures",
     "LatentPoseTokens",
+    "Layout",
     "PatchTokens",
+    "adaptive_layout",
+    "append_static",
+    "assemble_field",
+    "backdrop_gaussians",
     "map_depth",
     "map_displacement",
     "map_rotation",
+    "pixel_layout",
+    "seen_before",
 ]

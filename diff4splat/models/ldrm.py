@@ -8,8 +8,7 @@ from einops import rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from diff4splat.cameras import Cameras
-from diff4splat.cameras.latent_rays import latent_rays
+from diff4splat.cameras import Cameras, latent_rays
 from diff4splat.gaussians import DeformableGaussianField, Gaussians
 from diff4splat.hub import HubModule
 from diff4splat.models.assembly import assemble_field, map_depth, map_displacement, seen_before

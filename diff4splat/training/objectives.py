@@ -7,8 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from diff4splat.backbones.compact import CausalVideoVAE, CompactDiT
-from diff4splat.cameras import Cameras
-from diff4splat.cameras.latent_rays import latent_rays
+from diff4splat.cameras import Cameras, latent_rays
 from diff4splat.diffusion import flow_matching_loss, noise_interpolate
 from diff4splat.geometry import matrix_to_quaternion, unproject
 from diff4splat.losses import pearson_depth_loss, photometric_mse

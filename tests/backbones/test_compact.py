@@ -14,8 +14,7 @@ from torch import nn
 from diff4splat.backbones import VideoBackbone, get_backbone
 from diff4splat.backbones.compact import ByteTextEncoder, CausalVideoVAE, CompactBackbone, CompactDiT
 from diff4splat.backbones.compact.text import bytes_to_ids
-from diff4splat.cameras import Cameras
-from diff4splat.cameras.latent_rays import latent_rays
+from diff4splat.cameras import Cameras, latent_rays
 from diff4splat.diffusion import ConstantGuidance
 
 

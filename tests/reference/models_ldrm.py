@@ -1,7 +1,7 @@
 """The whole reconstruction model on one clip in plain numpy float64: latents and cameras to a field."""
 
 import numpy as np
-from reference.cameras_latent_rays import latent_rays
+from reference.cameras_latent_grid import latent_rays
 from reference.layers import conv, linear, part, resize
 from reference.models_assembly import field
 from reference.models_heads import deformation_head, gaussian_head

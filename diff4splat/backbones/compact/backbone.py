@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from diff4splat.backbones.backbone import LatentSpec
 from diff4splat.backbones.compact.dit import CompactDiT
 from diff4splat.backbones.compact.vae import CausalVideoVAE
-from diff4splat.cameras import Cameras
-from diff4splat.cameras.latent_rays import latent_rays
+from diff4splat.cameras import Cameras, latent_rays
 from diff4splat.diffusion import CosineGuidance, Guidance, SampleStep, euler_sample
 from diff4splat.hub import resolve_pretrained
 

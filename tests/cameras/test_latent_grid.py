@@ -2,10 +2,9 @@ import numpy as np
 import pytest
 import torch
 from models.parts import path
-from reference import cameras_latent_rays as reference
+from reference import cameras_latent_grid as reference
 
-from diff4splat.cameras import Cameras
-from diff4splat.cameras.latent_rays import latent_rays
+from diff4splat.cameras import Cameras, latent_rays
 
 
 @pytest.mark.parametrize(("frames", "stride"), [(1, 4), (9, 4), (7, 3), (5, 1)])
