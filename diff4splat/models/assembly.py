@@ -113,7 +113,15 @@ def assemble_field(
     $q_k \otimes r_k(t)$.
 
     A pixel of frame k is placed at its depth, which is where it is at its own time; its deformation to time 0
-    is applied to give the canonical set, and subtracted from every delta.
+    is applied to give the canonical set, and subtracted from every delta. Of the raw channels $r$ of a pixel,
+
+    $$d = 4 e^{r_0}, \quad c = r_{1:4} + \tfrac12, \quad
+      s_i = p_i \sqrt{(0.35^2 + 0.3)\, a^2 - 0.3}\; e^{\mathrm{clamp}(r_{4+i}, \pm 3)}, \quad
+      q \propto (1, 0, 0, 0) + r_{7:11}, \quad \alpha = \sigma(r_{11} + 3)$$
+
+    with $r_0$ limited to [-5, 5], $p = (d / f_x, d / f_y)$ and their mean the size of a pixel at that depth, and
+    $a$ the side in pixels of the block that the Gaussian stands for: a raw zero is 0.35 pixels wide, and larger blocks are covered as a pixel is, the renderer's own blur of variance
+    0.3 included. With a layout colours are the layout's.
 
     Args:
         gaussian_map: Raw Gaussian map.
@@ -188,7 +196,13 @@ def seen_before(
     *,
     tolerance: float = 0.1,
 ) -> Bool[Tensor, "batch map_frame height width"]:
-    """Pixels of later frames whose place an earlier frame already shows.
+    r"""Pixels of later frames whose place an earlier frame already shows.
+
+    $$\mathrm{seen} \iff 0 < z < (1 + \epsilon) \max_{3 \times 3} d_j(u, v)$$
+
+    with $(u, v)$ and $z$ the place and depth at which frame j sees the point, $d_j$ = `depth` and $\epsilon$ =
+    `tolerance`; the farthest of 3 x 3 places, so that the rim of a foreground object does not claim the
+    background.
 
     The point of a pixel of frame k is moved to the time of an earlier frame j and projected there. Where it
     falls into the image and not behind what frame j shows by more than `tolerance` of its depth, frame j

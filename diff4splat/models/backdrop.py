@@ -33,11 +33,15 @@ def backdrop_gaussians(
     margin: float = 0.5,
     behind: float = 1.15,
 ) -> Gaussians:
-    """Large static Gaussians behind and around what the first camera sees.
+    r"""Large static Gaussians behind and around what the first camera sees.
 
-    They lie behind the farthest surface nearby and carry the colours of the far parts of the neighbourhood,
-    continued outwards from the border. A view that uncovers a place no frame shows meets a blurred guess
-    instead of nothing.
+    $$z = b \max_{\mathrm{near}} d, \qquad c = \frac{B * (d^4 c)}{B * d^4}, \qquad s = 0.65\, z / f$$
+
+    with $d$, $c$ the depth and colours of the image averaged over half-cells and continued outwards from the
+    border, $b$ = `behind`, the farthest depth within two half-cells, $B$ a blur by three box filters
+    of five half-cells, $f$ the smaller focal length in cells, and opacity 0.97. So they lie
+    behind the farthest surface nearby and carry the colours of the far parts of the neighbourhood. A view
+    that uncovers a place no frame shows meets a blurred guess instead of nothing.
 
     Args:
         image: First frame, values in [0, 1].
@@ -107,7 +111,7 @@ def append_static(field: DeformableGaussianField, gaussians: Gaussians) -> Defor
 
 
 def _blur(maps: Tensor) -> Tensor:
-    """Three box filters one after another: close to a Gaussian of about two and a half cells."""
+    """Three box filters one after another: close to a Gaussian of about two and a half places."""
     for _ in range(3):
         maps = F.avg_pool2d(F.pad(maps, (2, 2, 2, 2), mode="replicate"), 5, stride=1)
     return maps

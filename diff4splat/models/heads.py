@@ -101,13 +101,19 @@ class GaussianHead(nn.Module):
 class DeformationHead(nn.Module):
     r"""Deformation map at any target time: multi-resolution, with $K_d = 10$ channels.
 
-    Features of several Transformer depths are brought to several resolutions, scaled and shifted by codes of
-    the target time $t$ and of the time $t_k$ at which a pixel was seen, fused from coarse to fine, and
-    projected by a 1x1 convolution without activation. The result is multiplied by $t - t_k$, so that a pixel
-    does not move at its own time and steady motion is a constant output.
+    $$f_l = F_l\big((1 + a_l)\, n(x_l) + b_l + f_{l+1}\big), \qquad
+      D(t) = (t - t_k)\, W\, \mathrm{silu}\big(\mathrm{norm}(U f_1 + V p)\big)$$
 
-    Source: Diff4Splat, Sec. 3.3 and Appendix C.2. Differs: the factor $t - t_k$ is ours, and the last layer
-    starts at zero, so that a fresh head gives a static scene.
+    $x_l$ are the tokens of Transformer depth $l$ (`levels`), normalised and projected ($n$) and resized to 4,
+    2, 1, 1/2 times their grid, shallow ones finest; $F_l$ is a residual block of two convolutions, before
+    which $f_{l+1}$, the coarser result, is resized; $a_l, b_l$ are linear in a code of the target time $t$
+    and of the time $t - t_k$ since the pixel was seen; $p$ = `pixels`; $U, V, W$ are 1x1 convolutions, no
+    activation follows. The factor $t - t_k$ holds a pixel still at its own time and makes steady motion a
+    constant output.
+
+    Source: Diff4Splat, Sec. 3.3 and Appendix C.2. Differs: the paper's head is an 8-layer DPT; this one has
+    its plan, several depths fused from coarse to fine, in fewer layers. The factor $t - t_k$ is ours, and
+    the last layer starts at zero, so that a fresh head gives a static scene.
 
     Args:
         dim: Token width.

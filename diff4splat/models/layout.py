@@ -143,8 +143,9 @@ class GuidedSampler:
     $$v(p) = \frac{\sum_i w_i v_i}{\sum_i w_i}, \qquad
       w_i = b_i(p)\, \Big(\epsilon + \exp\big(-\lVert c(p) - c_i \rVert^2 / 2\sigma^2\big)\Big)$$
 
-    over the four places around $p$, with bilinear weights $b_i$ and colours $c$: a pixel takes the value of
-    the side of the edge that it looks like. Source: Kopf et al. 2007 (joint bilateral upsampling).
+    over the four places around $p$, with bilinear weights $b_i$, colours $c$ and $\epsilon = 10^{-3}$, which
+    leaves plain bilinear reading where no place looks like $p$: a pixel takes the value of the side of the
+    edge that it looks like. Source: Kopf et al. 2007 (joint bilateral upsampling).
 
     Args:
         positions: Where to read, in [0, 1] over the map, x before y.

@@ -44,7 +44,8 @@ def autoencoder_losses(
 
     $$\mathcal{L} = \overline{\sqrt{e^2 + \epsilon}} + 0.3\, \overline{|\nabla e|} + 10^{-4}\, \mathrm{KL}$$
 
-    with $e$ the error of the decoded clip and $\nabla$ the differences between neighbours in time and space.
+    with $e$ the error of the decoded clip, $\epsilon = 10^{-4}$, and $\nabla$ the differences between
+    neighbours in time and space: the means of the three axes, added up.
 
     Args:
         vae: Autoencoder; receives gradients.
@@ -232,10 +233,10 @@ def reconstruction_losses(
       + 8\, \mathcal{L}_{motion} + 2\, \mathcal{L}_{rotation} + 0.5\, \overline{|c - c^*|}
       + 5\, \mathcal{L}_{photo}$$
 
-    with depth $d$, slopes $\nabla$ over one and four places, `balanced_motion_loss` of displacement and of
-    rotation, colours $c$ of later frames, and $\mathcal{L}_{photo}$ the squared error of Diff4Splat, Eq. 3,
-    of the field rendered at the target times, which trains what has no truth of its own: opacity, size,
-    orientation.
+    with depth $d$, slopes $\nabla$ along rows and columns over one and four places (four means, added up),
+    `balanced_motion_loss` of displacement and of rotation, colours $c$ of later frames, and
+    $\mathcal{L}_{photo}$ the squared error of Diff4Splat, Eq. 3, of the field rendered at the target times,
+    which trains what has no truth of its own: opacity, size, orientation.
 
     The latents are disturbed with noise, so that the model bears with generated ones. Where a Gaussian stands
     for several pixels, the truth is read at one of them, the same offset for the whole batch, drawn anew each

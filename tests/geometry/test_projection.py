@@ -12,6 +12,7 @@ from diff4splat.geometry import (
     project,
     rigid_inverse,
     unproject,
+    unproject_pixels,
 )
 
 HEIGHT, WIDTH = 5, 7
@@ -53,6 +54,18 @@ def test_unproject_matches_the_loop(dtype):
     for i, j in np.ndindex(2, 3):
         arguments = (tensor[i, j].double().numpy() for tensor in (depth, transforms, intrinsics))
         assert np.allclose(points[i, j].double(), reference.unproject(*arguments), atol=TOLERANCE[dtype])
+
+
+def test_unprojected_pixels_are_projected_back_by_the_loop():
+    transforms, intrinsics = random_cameras(3)
+    generator = torch.Generator().manual_seed(2)
+    pixels = 7 * torch.rand(3, 11, 2, generator=generator, dtype=torch.float64)
+    depth = 1 + torch.rand(3, 11, generator=generator, dtype=torch.float64)
+    points = unproject_pixels(pixels, depth, transforms, intrinsics)
+    for index in range(3):
+        back = reference.project(points[index].numpy(), transforms[index].numpy(), intrinsics[index].numpy())
+        assert np.allclose(back[0], pixels[index], atol=1e-11)
+        assert np.allclose(back[1], depth[index], atol=1e-11)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -114,5 +127,7 @@ def test_gradients():
     points = torch.tensor([[[0.2, -0.3, 9.0]], [[0.1, 0.4, 8.0]]], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(unproject, (depth, transforms, intrinsics))
     assert torch.autograd.gradcheck(project, (points, transforms, intrinsics))
+    pixels = torch.tensor([[[1.2, 3.3]], [[0.4, 2.7]]], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(unproject_pixels, (pixels, depth[:, 0, :1], transforms, intrinsics))
     assert torch.autograd.gradcheck(depth_to_distance, (depth, intrinsics))
     assert torch.autograd.gradcheck(distance_to_depth, (depth, intrinsics))

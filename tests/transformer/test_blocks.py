@@ -30,11 +30,14 @@ def rms(values: torch.Tensor, gain: torch.Tensor | float = 1.0) -> torch.Tensor:
 
 def test_feed_forward_is_gated() -> None:
     layer = stirred(FeedForward(DIM, 5))
-    weight, bias = layer.gate_value.weight, layer.gate_value.bias
     x = tokens()
-    gate, value = x @ weight[:5].T + bias[:5], x @ weight[5:].T + bias[5:]
-    expected = (gate / (1 + (-gate).exp()) * value) @ layer.output.weight.T + layer.output.bias
-    torch.testing.assert_close(layer(x), expected, atol=1e-12, rtol=0)
+    by_loop = [[reference.feed_forward(token, weights_of(layer)) for token in sample] for sample in x.numpy()]
+    np.testing.assert_allclose(layer(x).detach().numpy(), by_loop, atol=1e-12)
+
+
+def test_gradient_of_feed_forward() -> None:
+    layer = stirred(FeedForward(3, 5))
+    assert torch.autograd.gradcheck(layer, (tokens()[:1, :2, :3].clone().requires_grad_(),))
 
 
 def test_plain_block_adds_attention_then_feed_forward() -> None:

@@ -21,6 +21,22 @@ def test_sinusoidal_code_keeps_the_type() -> None:
     assert sinusoidal_embedding(torch.ones(3, dtype=torch.bfloat16), 6).dtype == torch.bfloat16
 
 
+def test_sinusoidal_code_of_float64_is_that_exact() -> None:
+    values = torch.tensor([0.13, 0.997], dtype=torch.float64)
+    codes = sinusoidal_embedding(values, 14)
+    expected = [reference.sinusoidal(v, 14, 10_000.0, 1_000.0) for v in values.tolist()]
+    np.testing.assert_allclose(codes.numpy(), expected, atol=1e-11)
+
+
+def test_gradients() -> None:
+    values = torch.tensor([0.13, 0.5, 0.99], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda v: sinusoidal_embedding(v, 6, scale=30.0), (values,))
+    generator = torch.Generator().manual_seed(0)
+    pairs = torch.randn(2, 3, 6, generator=generator, dtype=torch.float64, requires_grad=True)
+    angles = torch.randn(3, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(rotate_by_position, (pairs, angles))
+
+
 def test_rotary_angles_match_the_loop() -> None:
     angles = rotary_positions(2, 3, 5, 22, base=50.0)
     expected = [
