@@ -24,7 +24,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "diff4splat"
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="isolates imports with os.fork")
 # Slow to load, so loaded by the function that needs them. roma brings torch's compiler along.
-HEAVY = {"diffusers", "gsplat", "huggingface_hub", "lpips", "numba", "roma", "torchvision", "transformers"}
+HEAVY = {
+    *("PIL", "av", "diffusers", "gsplat", "huggingface_hub", "lpips", "numba", "roma", "scipy", "skimage"),
+    *("torchvision", "transformers", "tyro"),
+}
 
 
 def layers() -> list[set[str]]:

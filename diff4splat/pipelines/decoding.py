@@ -1,5 +1,9 @@
-"""Image files and pictures of every kind, decoded to upright 8-bit pictures or refused in words."""
+"""Image files and pictures of every kind, decoded to upright 8-bit pictures or refused in words.
 
+Loaded with the first photograph, because it brings Pillow.
+"""
+
+import io
 import logging
 import os
 import re
@@ -8,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -19,16 +22,14 @@ from torch import Tensor
 __all__ = [
     "MAX_PIXELS",
     "MIN_SIDE",
-    "ImageSource",
     "UprightPicture",
     "decode_upright",
     "opened",
+    "picture_to_tensor",
     "upright_size",
 ]
 
 logger = logging.getLogger(__name__)
-
-ImageSource: TypeAlias = str | os.PathLike[str] | Image.Image | Tensor
 
 MIN_SIDE = 16
 """Shortest side of a photograph that is accepted, pixels."""
@@ -165,6 +166,56 @@ def decode_upright(
         logger.info("photograph is turned upright as its EXIF orientation %d says", orientation)
     height, width = (full_width, full_height) if orientation in _SIDEWAYS else (full_height, full_width)
     return UprightPicture(upright, height=height, width=width)
+
+
+def picture_to_tensor(
+    picture: Image.Image, box: tuple[int, int, int, int], shape: tuple[int, int], *, background: str
+) -> Float[Tensor, "rgb=3 height width"]:
+    """Cut, resize, lay transparency over a background, and convert to sRGB.
+
+    Args:
+        picture: Of mode L, LA, RGB, RGBA or CMYK, as `decode_upright` gives it.
+        box: Top, left, height and width of the part to show, pixels.
+        shape: Height and width of the result.
+        background: Name of the colour that shows through where the picture is transparent.
+
+    Returns:
+        Values in [0, 1].
+    """
+    top, left, height, width = box
+    resized = picture.resize(
+        (shape[1], shape[0]),
+        Image.Resampling.LANCZOS,
+        box=(left, top, left + width, top + height),
+        reducing_gap=3.0,
+    )
+    profile = resized.info.get("icc_profile")
+    if resized.mode in ("LA", "RGBA"):
+        layer = resized.convert("RGBA")
+        if layer.getchannel("A").getextrema()[0] < 255:  # type: ignore[operator, unused-ignore]
+            logger.info("transparent parts of the photograph are shown over %s", background)
+        resized = Image.alpha_composite(Image.new("RGBA", layer.size, background), layer).convert("RGB")
+    rgb = _to_srgb(resized, profile)
+    return torch.from_numpy(np.array(rgb, dtype=np.uint8)).permute(2, 0, 1).float().div(255).contiguous()
+
+
+def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
+    """Apply the embedded colour profile where it fits the pixels; phones save Display P3."""
+    if profile:
+        try:
+            from PIL import ImageCms
+
+            embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            converted = ImageCms.profileToProfile(
+                picture, embedded, ImageCms.createProfile("sRGB"), outputMode="RGB"
+            )
+            if converted is not None:
+                return converted
+        except (
+            Exception
+        ) as error:  # a profile of another colour space, a damaged one, or Pillow without LittleCMS
+            logger.debug("embedded colour profile is ignored (%s)", error)
+    return picture.convert("RGB")
 
 
 def _check_sides(width: int, height: int, name: str) -> None:

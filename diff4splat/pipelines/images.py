@@ -4,23 +4,24 @@ Formats, rotation, transparency, bit depth and size are settled here, once; ever
 expected and what came. What is changed on the way (a crop, a background) is logged at level INFO.
 """
 
-import io
 import logging
+import os
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias, Union
 
-import numpy as np
-import torch
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from diff4splat.pipelines.decoding import ImageSource, decode_upright, opened, upright_size
+if TYPE_CHECKING:
+    import PIL.Image
 
 __all__ = ["ImageSource", "PreparedImage", "centre_crop_box", "image_size", "prepare_image"]
 
 logger = logging.getLogger(__name__)
+
+ImageSource: TypeAlias = Union[str, os.PathLike[str], "PIL.Image.Image", Tensor]
+"""Path of an image file, a PIL image, or a float tensor `[3, height, width]` in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,13 @@ def prepare_image(
             pixels than can be decoded safely, or is a tensor of another shape or range.
 
     Example:
+        >>> import torch
         >>> prepared = prepare_image(torch.rand(3, 300, 500), height=128, width=128)
         >>> prepared.image.shape, prepared.detail.shape
         (torch.Size([3, 128, 128]), torch.Size([3, 300, 300]))
     """
+    from diff4splat.pipelines.decoding import decode_upright, opened, picture_to_tensor
+
     if height < 1 or width < 1:
         raise ValueError(f"height and width must be positive, got {height} and {width}.")
     if detail_size < 1:
@@ -96,7 +100,8 @@ def prepare_image(
             source_height, source_width = upright.height, upright.width
             _, _, crop_height, crop_width = centre_crop_box(source_height, source_width, aspect=aspect)
             shape = _detail_shape(crop_height, crop_width, height, width, detail_size)
-            detail = _to_tensor(_crop_and_resize(upright.picture, shape), background)
+            box = centre_crop_box(upright.picture.height, upright.picture.width, aspect=shape[1] / shape[0])
+            detail = picture_to_tensor(upright.picture, box, shape, background=background)
     if (crop_height, crop_width) != (source_height, source_width):
         sizes = (source_width, source_height, crop_width, crop_height)
         logger.info("photograph of %dx%d pixels is centre-cropped to %dx%d", *sizes)
@@ -122,6 +127,8 @@ def image_size(image: ImageSource) -> tuple[int, int]:
         TypeError: If `image` is of another type.
         ValueError: If `image` is of no known format or has a side under 16 pixels.
     """
+    from diff4splat.pipelines.decoding import opened, upright_size
+
     with opened(image) as (source, name):
         if isinstance(source, Tensor):
             return source.shape[-2], source.shape[-1]
@@ -148,48 +155,6 @@ def centre_crop_box(height: int, width: int, *, aspect: float) -> tuple[int, int
     crop_width = min(width, max(1, round(height * aspect)))
     crop_height = min(height, max(1, round(width / aspect)))
     return (height - crop_height) // 2, (width - crop_width) // 2, crop_height, crop_width
-
-
-def _crop_and_resize(picture: Image.Image, shape: tuple[int, int]) -> Image.Image:
-    height, width = shape
-    top, left, crop_height, crop_width = centre_crop_box(picture.height, picture.width, aspect=width / height)
-    return picture.resize(
-        (width, height),
-        Image.Resampling.LANCZOS,
-        box=(left, top, left + crop_width, top + crop_height),
-        reducing_gap=3.0,
-    )
-
-
-def _to_tensor(picture: Image.Image, background: str) -> Float[Tensor, "rgb=3 height width"]:
-    """Lay transparency over the background, convert to sRGB, and scale to [0, 1]."""
-    profile = picture.info.get("icc_profile")
-    if picture.mode in ("LA", "RGBA"):
-        layer = picture.convert("RGBA")
-        if layer.getchannel("A").getextrema()[0] < 255:  # type: ignore[operator, unused-ignore]
-            logger.info("transparent parts of the photograph are shown over %s", background)
-        picture = Image.alpha_composite(Image.new("RGBA", layer.size, background), layer).convert("RGB")
-    rgb = _to_srgb(picture, profile)
-    return torch.from_numpy(np.array(rgb, dtype=np.uint8)).permute(2, 0, 1).float().div(255).contiguous()
-
-
-def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
-    """Apply the embedded colour profile where it fits the pixels; phones save Display P3."""
-    if profile:
-        try:
-            from PIL import ImageCms
-
-            embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            converted = ImageCms.profileToProfile(
-                picture, embedded, ImageCms.createProfile("sRGB"), outputMode="RGB"
-            )
-            if converted is not None:
-                return converted
-        except (
-            Exception
-        ) as error:  # a profile of another colour space, a damaged one, or Pillow without LittleCMS
-            logger.debug("embedded colour profile is ignored (%s)", error)
-    return picture.convert("RGB")
 
 
 def _detail_shape(
