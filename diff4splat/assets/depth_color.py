@@ -57,7 +57,10 @@ def depth_to_color(
     valid = torch.isfinite(values) & (values > 0)
     if mask is not None:
         valid = valid & mask
-    if near is None or far is None:
+    if not valid.any():  # nothing to colour, so any limits do
+        near = (1.0 if far is None else far / 2) if near is None else near
+        far, flat = (2 * near if far is None else far), False
+    elif near is None or far is None:
         low, high = _percentiles(values[valid])
         near, far = (low if near is None else near), (high if far is None else far)
         flat = low == high
@@ -69,8 +72,11 @@ def depth_to_color(
     scale = torch.linspace(0.0, 1.0, SCALE_STEPS + 1, device=values.device, dtype=values.dtype)
     colors = torch.cat([position_to_color(scale), scale.new_zeros(1, 3)]).T  # the last is for nothing
     color = values.new_empty(*values.shape[:-2], 3, *values.shape[-2:])
-    maps, masks = values.reshape(-1, *values.shape[-2:]), valid.reshape(-1, *values.shape[-2:])
-    for picture, depth_map, some in zip(color.view(-1, 3, *values.shape[-2:]), maps, masks, strict=True):
+    count, size = values.shape[:-2].numel(), values.shape[-2:]
+    maps, masks, pictures = (
+        v.reshape(count, *axes, *size) for v, axes in ((values, ()), (valid, ()), (color, (3,)))
+    )
+    for picture, depth_map, some in zip(pictures, maps, masks, strict=True):
         position = (1.0 - (1.0 / near - 1.0 / torch.where(some, depth_map, near)) / span).clamp(0.0, 1.0)
         picture.copy_(colors[:, torch.where(some, (position * SCALE_STEPS).round().long(), SCALE_STEPS + 1)])
     return color
@@ -101,8 +107,6 @@ def position_to_color(position: Float[Tensor, " *shape"]) -> Float[Tensor, "*sha
 
 def _percentiles(values: Float[Tensor, " pixel"]) -> tuple[float, float]:
     """1st and 99th percentile, from at most a million evenly spaced pixels."""
-    if not values.numel():
-        return 1.0, 1.0
     ordered = values[:: max(1, values.numel() // 1_000_000)].double().sort().values
     last = len(ordered) - 1
     return float(ordered[round(0.01 * last)]), float(ordered[round(0.99 * last)])

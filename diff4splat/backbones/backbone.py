@@ -36,6 +36,9 @@ class LatentSpec:
         frame_multiple: Clips have m * k + 1 frames, where m is this or, when omitted, `temporal_stride`. A
             multiple of `temporal_stride`; 8 for CogVideoX, whose stride is 4.
 
+    Raises:
+        ValueError: If a number is below 1, or `frame_multiple` is no multiple of `temporal_stride`.
+
     Example:
         >>> spec = LatentSpec(channels=16, temporal_stride=4, spatial_stride=8, patch=2)
         >>> spec.num_latents(49), spec.num_frames(13), spec.latent_size(480, 832)

@@ -1,5 +1,10 @@
 """Flow matching and classifier-free guidance, for any latent and any network."""
 
+from diff4splat.diffusion.adapted_guidance import (
+    AdaptiveProjectedGuidance,
+    IntervalGuidance,
+    ZeroStarGuidance,
+)
 from diff4splat.diffusion.flow_matching import (
     SampleStep,
     euler_sample,
@@ -11,15 +16,7 @@ from diff4splat.diffusion.flow_matching import (
     shifted_times,
     velocity_target,
 )
-from diff4splat.diffusion.guidance import (
-    AdaptiveProjectedGuidance,
-    ConstantGuidance,
-    CosineGuidance,
-    Guidance,
-    IntervalGuidance,
-    ZeroStarGuidance,
-    guide,
-)
+from diff4splat.diffusion.guidance import ConstantGuidance, CosineGuidance, Guidance, guide
 
 __all__ = [
     "AdaptiveProjectedGuidance",

@@ -204,7 +204,8 @@ def shifted_times(
         dtype: Type of the result.
 
     Returns:
-        Strictly falling times, `num_steps` + 1 of them, the first exactly 1 and the last exactly 0.
+        Falling times, `num_steps` + 1 of them, the first exactly 1 and the last exactly 0; neighbours are
+        equal where `dtype` cannot tell them apart, as a thousand steps in bfloat16.
 
     Raises:
         ValueError: If `num_steps` < 1 or `shift` <= 0.

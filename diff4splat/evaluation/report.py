@@ -134,7 +134,11 @@ class Report:
         return all(row.met is not False for row in self.rows)
 
     def to_text(self) -> str:
-        """The table as aligned text, one block per section."""
+        """The table as aligned text, one block per section.
+
+        Returns:
+            Lines, the last one ended.
+        """
         cells = [row.cells() for row in self.rows]
         widths = [max(map(len, column)) for column in zip(self.head, *cells, strict=True)]
 
@@ -154,7 +158,11 @@ class Report:
         return "\n".join(lines)
 
     def to_markdown(self) -> str:
-        """The table as Markdown, one per section, and the settings."""
+        """The table as Markdown, one per section, and the settings.
+
+        Returns:
+            A Markdown document.
+        """
         lines: list[str] = []
         section = None
         for row in self.rows:
@@ -170,7 +178,11 @@ class Report:
         return "\n".join(["# Held-out evaluation", *lines]) + "\n"
 
     def to_json(self) -> str:
-        """Settings and estimates as JSON; numbers that do not exist are null."""
+        """Settings and estimates as JSON; numbers that do not exist are null.
+
+        Returns:
+            A JSON object with `settings` and `measures`.
+        """
         measures = {
             row.measure.key: {
                 **{name: _json_number(value) for name, value in asdict(row.estimate).items()},
@@ -183,7 +195,11 @@ class Report:
         return json.dumps({"settings": dict(self.settings), "measures": measures}, indent=2) + "\n"
 
     def to_csv(self) -> str:
-        """One line per scene; empty where a scene does not have what is measured."""
+        """One line per scene; empty where a scene does not have what is measured.
+
+        Returns:
+            A header and a line per scene.
+        """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(self.scenes)

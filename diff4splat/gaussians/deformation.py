@@ -243,6 +243,9 @@ class DeformableGaussianField:
 
         Returns:
             Field with the same times and batch axes.
+
+        Raises:
+            ValueError: If a mask has another length than the number of Gaussians, or `index` has batch axes.
         """
         chosen = check_index(index, self.num_gaussians, self.device)
         return replace(
@@ -362,7 +365,11 @@ class DeformableGaussianField:
         )
 
     def detach(self) -> "DeformableGaussianField":
-        """The same field cut off from the gradient graph."""
+        """The same field cut off from the gradient graph.
+
+        Returns:
+            Field that shares the tensors' memory.
+        """
         return replace(
             self,
             canonical=self.canonical.detach(),
@@ -390,6 +397,10 @@ class DeformableGaussianField:
 
         Args:
             path: File to write, usually `*.safetensors`.
+
+        Raises:
+            ValueError: If the field has batch axes or no Gaussian, or holds values that are none.
+            FileNotFoundError: If the folder does not exist.
         """
         from diff4splat.assets import save_field
 
@@ -404,6 +415,10 @@ class DeformableGaussianField:
 
         Returns:
             The field, on the CPU.
+
+        Raises:
+            ValueError: If the file is damaged, of another format or of a newer version.
+            FileNotFoundError: If there is no such file.
         """
         from diff4splat.assets import load_field
 
@@ -421,6 +436,10 @@ class DeformableGaussianField:
 
         Returns:
             Colour, alpha and depth per frame.
+
+        Raises:
+            ValueError: If `times` has not one entry per camera or one outside [0, 1], the batch axes or types
+                differ, or a value or option is out of range.
         """
         from diff4splat.rendering import render_field
 

@@ -98,7 +98,11 @@ class Gaussians:
         return Gaussians(*(tensor.to(device=device, dtype=dtype) for tensor in self._tensors()))
 
     def detach(self) -> "Gaussians":
-        """The same Gaussians cut off from the gradient graph."""
+        """The same Gaussians cut off from the gradient graph.
+
+        Returns:
+            Gaussians that share the tensors' memory.
+        """
         return Gaussians(*(tensor.detach() for tensor in self._tensors()))
 
     def select(

@@ -56,7 +56,7 @@ def evaluate_harmonics(
 
     Args:
         harmonics: Coefficients of degree 0 to 4 (1, 4, 9, 16 or 25 of them).
-        directions: From the camera centre to the Gaussian, world axes, any length.
+        directions: From the camera centre to the Gaussian, world axes, any length, also zero.
 
     Returns:
         Colours; not clamped.
@@ -64,7 +64,9 @@ def evaluate_harmonics(
     Raises:
         ValueError: If the number of coefficients belongs to no degree.
     """
-    basis = _basis(torch.nn.functional.normalize(directions, dim=-1), _degree(harmonics))
+    tiny = torch.finfo(directions.dtype).tiny  # the usual 1e-12 is zero in float16
+    unit = torch.nn.functional.normalize(directions, dim=-1, eps=tiny)
+    basis = _basis(unit, _degree(harmonics))
     return einsum(basis, harmonics, "... k, ... k c -> ... c") + 0.5
 
 

@@ -30,7 +30,7 @@ def pearson_depth_loss(
             1.
 
     Returns:
-        Values in [0, 2], not reduced over `*batch`; 0 where the mask is empty.
+        Values in [0, 2] up to rounding, not reduced over `*batch`; 0 where the mask is empty.
 
     Raises:
         ValueError: If the shapes differ or `eps` is not positive.

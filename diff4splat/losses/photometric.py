@@ -128,6 +128,7 @@ class LpipsDistance(nn.Module):
 
     Raises:
         ModuleNotFoundError: If `lpips` or torchvision is not installed.
+        ValueError: If `net` is unknown.
         FileNotFoundError: If the weights are neither in the cache nor to be downloaded.
     """
 

@@ -187,7 +187,14 @@ class GuidedSampler:
     def __call__(
         self, maps: Float[Tensor, "batch channel height width"]
     ) -> Float[Tensor, "batch channel gaussian"]:
-        """Values of maps at the positions; differentiable in the maps."""
+        """Values of maps at the positions; differentiable in the maps.
+
+        Args:
+            maps: Any maps on the grid of `map_colors`; receive gradients.
+
+        Returns:
+            The values, one per position.
+        """
         flat = maps.flatten(-2)
         result = torch.zeros((), device=maps.device, dtype=maps.dtype)
         for index, weight in zip(self.indices, self.weights, strict=True):

@@ -328,7 +328,11 @@ class LDRM(HubModule):
 
     @classmethod
     def compact(cls) -> "LDRM":
-        """The bundled size: latents of the compact backbone, two processor cores."""
+        """The bundled size: latents of the compact backbone, two processor cores.
+
+        Returns:
+            A fresh model of the size whose weights come with the package.
+        """
         return cls(temporal_context=1, backdrop_cells=32)
 
     def _backdrop(self, features: LDRMFeatures, image: Tensor | None) -> Gaussians | None:

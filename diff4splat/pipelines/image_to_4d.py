@@ -44,7 +44,18 @@ class Reconstructor(Protocol):
         times: Float[Tensor, " time"] | None = None,
         max_gaussians: int | None = None,
     ) -> DeformableGaussianField:
-        """Batched field in the frame of the first camera, with a budget of `max_gaussians`."""
+        """Batched field in the frame of the first camera, with a budget of `max_gaussians`.
+
+        Args:
+            latents: Normalised latents of the clip.
+            cameras: One camera per pixel frame, batch axis as in `latents`.
+            image: First frame in [0, 1], at any size; what it shows may be finer than the latents.
+            times: Ascending times in [0, 1] to store deltas at; those of the frames when omitted.
+            max_gaussians: Budget, which the first frame may fill; no limit when omitted.
+
+        Returns:
+            Field with one batch axis, in the world of `cameras`.
+        """
         ...
 
 
@@ -73,10 +84,14 @@ class Diff4SplatPipeline:
         num_gaussians: Gaussian budget. Most of it goes to the photograph, whose plain areas share Gaussians;
             beyond it, those that show least along the path are dropped. None keeps all, one per pixel of
             the detail copy.
-        min_opacity: Gaussians fainter than this are dropped (tau in the paper); those of opacity 0 always.
+        min_opacity: Gaussians fainter than this are dropped; those of opacity 0 always.
         detail_size: Longest side of the copy of the image that `ldrm` takes fine detail from, pixels.
         provenance: JSON values about the model, copied to the metadata of every field; the names of the two
             classes when omitted.
+
+    Raises:
+        ValueError: If a count is not positive, `min_opacity` is not in [0, 1), or the backbone does not take
+            the number of frames or the size.
 
     Example:
         >>> pipe = Diff4SplatPipeline.from_pretrained("compact")  # doctest: +SKIP

@@ -36,7 +36,7 @@ CUTOFF_SIGMAS = 3.33
 class ProjectedGaussians(NamedTuple):
     """Gaussians as one camera sees them; entries with `visible` false carry no meaning.
 
-    Attributes:
+    Args:
         means: Centres on the image, pixels, corner of the image at (0, 0).
         conics: Upper triangle (xx, xy, yy) of the inverse dilated 2D covariance, 1 / pixels squared.
         depths: z in the camera frame.

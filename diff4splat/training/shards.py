@@ -154,7 +154,11 @@ class ClipShards:
             raise ValueError(f"folder must hold shards (*.safetensors), got {self.folder} without any.")
 
     def paths(self) -> list[Path]:
-        """The finished shards."""
+        """The finished shards.
+
+        Returns:
+            Sorted paths.
+        """
         return sorted(self.folder.glob("[!.]*.safetensors"))
 
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], list[str]]]:

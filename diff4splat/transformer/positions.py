@@ -23,7 +23,7 @@ def sinusoidal_embedding(
     Args:
         values: Scalars, usually times in [0, 1].
         dim: Length of a code; even.
-        max_period: Ratio of the longest to the shortest wavelength.
+        max_period: $p$, which the ratio of the longest to the shortest wavelength, $p^{(h-1)/h}$, comes near.
         scale: Multiplies the values, so that [0, 1] spans many radians at the highest frequency.
 
     Returns:

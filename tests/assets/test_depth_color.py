@@ -67,6 +67,13 @@ def test_dtype_and_gradient():
     assert color.dtype == torch.float64 and not color.requires_grad
 
 
+@pytest.mark.parametrize("limits", [{}, {"near": 2.0}, {"far": 0.5}, {"near": 2.0, "far": 3.0}])
+def test_no_pixel_and_nothing_seen_are_black_whatever_the_limits(limits):
+    assert (depth_to_color(torch.zeros(2, 5, 7), **limits) == 0).all()
+    assert depth_to_color(torch.zeros(2, 0, 7), **limits).shape == (2, 3, 0, 7)
+    assert depth_to_color(torch.zeros(0, 5, 7), **limits).shape == (0, 3, 5, 7)
+
+
 @pytest.mark.parametrize(
     ("near", "far"), [(0.0, 1.0), (-1.0, 1.0), (2.0, 1.0), (1.0, 1.0), (1.0, float("inf"))]
 )

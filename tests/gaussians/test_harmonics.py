@@ -53,6 +53,12 @@ def test_basis_is_orthonormal_on_the_sphere():
     assert torch.allclose(gram, torch.eye(25, dtype=torch.float64), atol=1e-13)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_no_direction_gives_a_finite_colour(dtype):
+    rgb = evaluate_harmonics(normal(5, 16, 3, dtype=dtype), torch.zeros(5, 3, dtype=dtype))
+    assert rgb.dtype == dtype and torch.isfinite(rgb).all()
+
+
 def test_length_of_the_direction_does_not_matter():
     harmonics, directions = normal(5, 9, 3), normal(5, 3)
     one, other = (evaluate_harmonics(harmonics, factor * directions) for factor in (1.0, 7.0))

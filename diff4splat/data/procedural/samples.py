@@ -62,7 +62,8 @@ def procedural_sample(
         num_frames: Frames, at times evenly spaced over [0, 1].
         height: Image height, pixels.
         width: Image width, pixels.
-        num_tracks: Tracked points, half of them on moving objects where frame 0 shows any.
+        num_tracks: Tracked points, half of them on moving objects where frame 0 shows any; at most two per
+            pixel of frame 0.
         supersample: See `ProceduralScenes.render`.
         device: Where to draw and render; the CPU when omitted.
         scene_options: Passed on to `sample_scenes`.
@@ -74,6 +75,9 @@ def procedural_sample(
         [batch frame height width]; `tracks` [batch frame track 3], world positions of points seen in frame 0;
         `track_object` [batch track]; `track_visibility` [batch frame track]; `main_direction` [batch 3];
         `caption`, a tuple of strings; and the `scenes` and `cameras` objects themselves.
+
+    Raises:
+        ValueError: If a seed, a size or an option is out of range.
 
     Example:
         >>> sample = procedural_sample([7, 8], num_frames=2, height=16, width=24)

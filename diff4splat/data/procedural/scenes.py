@@ -84,11 +84,25 @@ class ProceduralScenes:
         return ProceduralScenes(**values)
 
     def to(self, device: torch.device | str) -> "ProceduralScenes":
-        """The same scenes on a device."""
+        """The same scenes on a device.
+
+        Args:
+            device: Where every tensor goes.
+
+        Returns:
+            The same scenes; tensors that are there already are shared.
+        """
         return self._map(lambda tensor: tensor.to(device), self.captions)
 
     def select(self, scenes: slice) -> "ProceduralScenes":
-        """Some of the scenes (views of the tensors)."""
+        """Some of the scenes (views of the tensors).
+
+        Args:
+            scenes: Which scenes of the batch.
+
+        Returns:
+            These scenes, as views of the tensors.
+        """
         return self._map(lambda tensor: tensor[scenes], self.captions[scenes])
 
     def _without_empty_slots(self) -> "ProceduralScenes":
