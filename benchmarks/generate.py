@@ -14,10 +14,12 @@ from pathlib import Path
 
 import tyro
 
+from diff4splat.assets import load_field, load_video
+
 ROOT = Path(__file__).parents[1]
 
 
-def run(photo: Path, options: tuple[str, ...], cache: Path) -> dict[str, float]:
+def run(photo: Path, options: tuple[str, ...], cache: Path) -> dict[str, float | str]:
     """One run in its own process; peak memory is that of the process, all stages together."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "diff4splat", "--quiet", "generate", str(photo), "--output", folder]
@@ -28,7 +30,10 @@ def run(photo: Path, options: tuple[str, ...], cache: Path) -> dict[str, float]:
         if status:
             raise SystemExit(f"generate failed with status {status}")
         written = sum(path.stat().st_size for path in Path(folder).iterdir())
+        field, video = load_field(Path(folder) / "scene.safetensors"), load_video(Path(folder) / "video.mp4")
+    frames, _, height, width = video.shape
     return {
+        "result": f"{field.num_gaussians} Gaussians, {frames} frames of {height} x {width} per video",
         "seconds": seconds,
         "cpu_seconds": usage.ru_utime + usage.ru_stime,
         "peak_bytes": usage.ru_maxrss * (1 if platform.system() == "Darwin" else 1024),
@@ -51,6 +56,7 @@ def main(
     git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     machine = platform.processor() or platform.machine()
     print(f"{machine}, {os.cpu_count()} cores, commit {git.stdout.strip()}")
+    print(results[-1]["result"])
     print(f"{'run':<6}{'seconds':>9}{'cpu s':>8}{'peak MB':>9}{'written MB':>12}")
     for index, result in enumerate(results):
         print(

@@ -3,7 +3,7 @@
 One row per scene: the first frame, the middle and the end of the commanded path, a view beside it, depth.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import torch
@@ -25,9 +25,11 @@ def row(folder: Path) -> torch.Tensor:
 
 def main() -> None:
     """Write docs/images/scenes.jpg."""
-    folders = [Path(name) for name in sys.argv[1:]]
-    if not folders:
-        raise SystemExit(__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folders", nargs="+", type=Path, help="what `diff4splat generate --output` named")
+    folders = parser.parse_args().folders
     sheet = torch.cat([row(folder) for folder in folders], dim=-2)
     target = Path(__file__).parent / "images" / "scenes.jpg"
     target.parent.mkdir(exist_ok=True)

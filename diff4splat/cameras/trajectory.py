@@ -62,7 +62,7 @@ def spiral(
         Cameras without batch axes; the first is the identity.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range or not finite.
 
     Example:
         >>> spiral(5, height=64, width=96).camera_to_world.shape
@@ -96,7 +96,7 @@ def forward(
         Cameras without batch axes; the first is the identity.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range or not finite.
     """
     return _straight((0.0, 0.0, amplitude), num_frames, height, width, field_of_view_deg)
 
@@ -117,7 +117,7 @@ def backward(
         Cameras without batch axes; the first is the identity.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range or not finite.
     """
     return _straight((0.0, 0.0, -amplitude), num_frames, height, width, field_of_view_deg)
 
@@ -138,7 +138,7 @@ def upward(
         Cameras without batch axes; the first is the identity.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range or not finite.
     """
     return _straight((0.0, -amplitude, 0.0), num_frames, height, width, field_of_view_deg)
 
@@ -159,7 +159,7 @@ def downward(
         Cameras without batch axes; the first is the identity.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range or not finite.
     """
     return _straight((0.0, amplitude, 0.0), num_frames, height, width, field_of_view_deg)
 
@@ -187,7 +187,7 @@ def orbit(
         Cameras without batch axes; the first is the identity.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range or not finite.
     """
     _check_positive("focus_depth", focus_depth)
     _check_finite("degrees", degrees)
@@ -210,7 +210,7 @@ def static(num_frames: int, *, height: int, width: int, field_of_view_deg: float
         Cameras without batch axes, all the identity.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range or not finite.
     """
     return _straight((0.0, 0.0, 0.0), num_frames, height, width, field_of_view_deg)
 
@@ -239,7 +239,7 @@ def keyframes(
         Cameras without batch axes, in the type of torch's default.
 
     Raises:
-        ValueError: If there is no key, or a key is not rigid.
+        ValueError: If there is no key, a key is not rigid, or another argument is out of range.
     """
     if len(camera_to_world) < 1:
         raise ValueError("camera_to_world must hold at least one key, got none.")
@@ -298,7 +298,7 @@ def by_name(
         Cameras without batch axes; the first is the identity.
 
     Raises:
-        ValueError: If the name is unknown.
+        ValueError: If the name is unknown or an argument is out of range.
     """
     if name not in _BY_NAME:
         raise ValueError(f"name must be one of {', '.join(NAMES)}, got {name!r}.")
