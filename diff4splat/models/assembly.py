@@ -119,9 +119,10 @@ def assemble_field(
       s_i = p_i \sqrt{(0.35^2 + 0.3)\, a^2 - 0.3}\; e^{\mathrm{clamp}(r_{4+i}, \pm 3)}, \quad
       q \propto (1, 0, 0, 0) + r_{7:11}, \quad \alpha = \sigma(r_{11} + 3)$$
 
-    with $r_0$ limited to [-5, 5], $p = (d / f_x, d / f_y)$ and their mean the size of a pixel at that depth, and
-    $a$ the side in pixels of the block that the Gaussian stands for: a raw zero is 0.35 pixels wide, and larger blocks are covered as a pixel is, the renderer's own blur of variance
-    0.3 included. With a layout colours are the layout's.
+    with $r_0$ limited to [-5, 5]; $p$ = ($d / f_x$, $d / f_y$, their mean), the size of a pixel there; and
+    $a$ the side in pixels of the block that the Gaussian stands for. So a raw zero is 0.35 pixels wide,
+    and larger blocks are covered as a pixel is, the renderer's own blur of variance 0.3 included. With a
+    layout colours are the layout's.
 
     Args:
         gaussian_map: Raw Gaussian map.
@@ -200,8 +201,8 @@ def seen_before(
 
     $$\mathrm{seen} \iff 0 < z < (1 + \epsilon) \max_{3 \times 3} d_j(u, v)$$
 
-    with $(u, v)$ and $z$ the place and depth at which frame j sees the point, $d_j$ = `depth` and $\epsilon$ =
-    `tolerance`; the farthest of 3 x 3 places, so that the rim of a foreground object does not claim the
+    with $(u, v)$ and $z$ the place and depth at which frame j sees the point, $d_j$ = `depth` and $\epsilon$
+    = `tolerance`; the farthest of 3 x 3 places, so that the rim of a foreground object does not claim the
     background.
 
     The point of a pixel of frame k is moved to the time of an earlier frame j and projected there. Where it

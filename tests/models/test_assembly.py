@@ -125,12 +125,13 @@ def test_field_matches_the_loop_with_its_gradient(laid_out) -> None:
     colors = torch.rand(len(BLOCKS), 3, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
     blocks = torch.tensor(BLOCKS, dtype=torch.float64)
     layout = Layout(blocks[None, :, :2], blocks[None, :, 2], colors[None])
+    seen = torch.rand(1, frames, rows, columns, generator=torch.Generator().manual_seed(8)) < 0.4
 
     field = assemble_field(
         *[leaf.requires_grad_() for leaf in leaves],
         cameras=cameras,
-        frame_times=torch.tensor([[0.0, 1.0]], dtype=torch.float64),
         times=torch.tensor(times, dtype=torch.float64),
+        seen=seen,
         layout=layout if laid_out else None,
         image=image if laid_out else None,
         origin=origin,
@@ -142,8 +143,7 @@ def test_field_matches_the_loop_with_its_gradient(laid_out) -> None:
             cameras.camera_to_world[0].numpy(),
             cameras.intrinsics[0].numpy(),
             (24, 32),
-            times=times,
-            frame_times=[0.0, 1.0],
+            seen=seen[0].numpy(),
             image=image[0].numpy() if laid_out else None,
             blocks=[(*block, color.numpy()) for block, color in zip(BLOCKS, colors, strict=True)],
             origin=origin[0].numpy(),
@@ -270,6 +270,18 @@ def test_a_layout_needs_its_image() -> None:
 
 
 # --- what an earlier frame has seen
+
+
+def test_what_was_seen_matches_the_loop() -> None:
+    frames, rows, columns = 3, 5, 7
+    maps = randn(1, frames, 12, rows, columns, size=0.15)
+    changes = randn(1, frames, frames, 10, rows, columns, seed=1, size=0.05)
+    cameras, depth = path(1, frames, 24, 32, seed=4), map_depth(maps)
+    seen = seen_before(depth, map_displacement(changes, depth, cameras), cameras)
+    arrays = (cameras.camera_to_world[0].numpy(), cameras.intrinsics[0].numpy())
+    expected = reference.seen_before(maps[0].numpy(), changes[0].numpy(), *arrays, (24, 32))
+    assert 0.1 < expected[1:].mean() < 0.9 and not expected[0].any()
+    np.testing.assert_array_equal(seen[0].numpy(), expected)
 
 
 def two_views(

@@ -63,13 +63,16 @@ def on_grid(intrinsics, size, rows, columns):
     return np.diag([columns / size[1], rows / size[0], 1.0]) @ intrinsics
 
 
-def footprint(depth, focal, side):
-    """Standard deviation of a fresh Gaussian, scene units, that stands for a block of `side` pixels.
+def footprint(depth, intrinsics, side):
+    """Standard deviations of a fresh Gaussian, scene units, that stands for a block of `side` pixels.
 
     0.35 pixels and the renderer's blur of variance 0.3 cover one pixel; a block of s pixels is covered alike:
-    variance (0.35 s)^2 + 0.3 s^2 in all, of which the renderer adds 0.3.
+    variance (0.35 s)^2 + 0.3 s^2 in all, of which the renderer adds 0.3. Along z it is as wide as across and
+    down on average.
     """
-    return depth / focal * math.sqrt((0.35 * side) ** 2 + 0.3 * side**2 - 0.3)
+    across, down = depth / intrinsics[0, 0], depth / intrinsics[1, 1]
+    wide = math.sqrt((0.35 * side) ** 2 + 0.3 * side**2 - 0.3)
+    return wide * np.array([across, down, (across + down) / 2])
 
 
 def gaussian(raw, changes, start, x, y, side, color, pose, intrinsics):
@@ -77,7 +80,7 @@ def gaussian(raw, changes, start, x, y, side, color, pose, intrinsics):
     z = depth(raw[0])
     seen = pose[:3, :3] @ (np.linalg.inv(intrinsics) @ np.array([x, y, 1.0]) * z) + pose[:3, 3]
     facing = multiply(from_matrix(pose[:3, :3]), turn(raw[7:11]))
-    size = footprint(z, intrinsics[0, 0], side) * np.exp(np.clip(raw[4:7], -3, 3))
+    size = footprint(z, intrinsics, side) * np.exp(np.clip(raw[4:7], -3, 3))
     moved = [displacement(change[:3], z, pose) for change in (*changes, start)]
     back = turn(start[3:7]) * np.array([1, -1, -1, -1])
     return {
@@ -100,20 +103,19 @@ def field(
     intrinsics,
     size,
     *,
-    times,
-    frame_times,
+    seen=None,
     image=None,
     blocks=None,
     origin=None,
 ):
     """Field of one sample: maps `[frame, 12, h, w]`, `[time, frame, 10, h, w]` and `[frame, 10, h, w]`.
 
-    With an image the first frame has a Gaussian per block of it: centre x and y, side, colour.
+    With an image the first frame has a Gaussian per block of it: centre x and y, side, colour. Pixels of
+    later frames that were seen, `[frame, h, w]`, have no opacity.
     """
     frames, _, rows, columns = gaussian_map.shape
-    parts, counts = [], []
+    parts = []
     for frame in range(frames):
-        before = len(parts)
         if frame == 0 and image is not None:
             coarse = resize(image, rows, columns, antialias=True)
             height, width = image.shape[1:]
@@ -131,23 +133,29 @@ def field(
                 changes, back = deformation[:, frame, :, i, j], start[frame, :, i, j]
                 place = (j + 0.5, i + 0.5, 1, raw[1:4] + 0.5)
                 parts.append(gaussian(raw, changes, back, *place, poses[frame], grid))
-        counts.append(len(parts) - before)
+                if seen is not None and frame > 0 and seen[frame, i, j]:
+                    parts[-1]["opacities"] = 0.0
     result = {name: np.array([part[name] for part in parts]) for name in parts[0]}
-    shown = np.array([[[depth(v) for v in row] for row in maps[0]] for maps in gaussian_map])
-    grids = [on_grid(matrix, size, rows, columns) for matrix in intrinsics]
-    nearest = [int(np.argmin(np.abs(np.asarray(times) - own))) for own in frame_times]
-    frame_of = np.repeat(np.arange(frames), counts)
-    for index in range(len(parts)):
-        for earlier in range(frame_of[index]):
-            point = result["means"][index] + result["delta_means"][index, nearest[earlier]]
-            if is_shown(point, shown[earlier], poses[earlier], grids[earlier]):
-                result["opacities"][index] = 0.0
     if origin is not None:
         rotation, whole = origin[:3, :3], from_matrix(origin[:3, :3])
         result["means"] = result["means"] @ rotation.T + origin[:3, 3]
         result["quaternions"] = np.array([multiply(whole, q) for q in result["quaternions"]])
         result["delta_means"] = result["delta_means"] @ rotation.T
     return result
+
+
+def seen_before(gaussian_map, at_frames, poses, intrinsics, size):
+    """Pixels `[frame, h, w]` whose point an earlier frame shows; changes as `[target, frame, 10, h, w]`."""
+    frames, _, rows, columns = gaussian_map.shape
+    shown = np.array([[[depth(v) for v in row] for row in maps[0]] for maps in gaussian_map])
+    grids = [on_grid(matrix, size, rows, columns) for matrix in intrinsics]
+    seen = np.zeros(shown.shape, dtype=bool)
+    for k, i, j in np.ndindex(*shown.shape):
+        own = unproject(shown[k, i, j], poses[k], grids[k], i, j)
+        for earlier in range(k):
+            moved = own + displacement(at_frames[earlier, k, :3, i, j], shown[k, i, j], poses[k])
+            seen[k, i, j] |= is_shown(moved, shown[earlier], poses[earlier], grids[earlier])
+    return seen
 
 
 def is_shown(point, shown, pose, intrinsics, tolerance=0.1):

@@ -3,7 +3,7 @@
 import numpy as np
 from reference.cameras_latent_grid import latent_rays
 from reference.layers import conv, linear, part, resize
-from reference.models_assembly import field
+from reference.models_assembly import field, seen_before
 from reference.models_heads import deformation_head, gaussian_head
 from reference.transformer_attention import grid_angles
 from reference.transformer_blocks import block
@@ -71,6 +71,8 @@ def ldrm(latents, poses, intrinsics, size, times, weights, config, *, image=None
     head = part(weights, "deformation_head.")
     deformation = deformation_head(levels, pixels, times, own, head)
     start = deformation_head(levels, pixels, [0.0], own, head)[0]
+    at_frames = deformation_head(levels, pixels, own, own, head)
+    seen = seen_before(maps, at_frames, relative[::step], intrinsics[::step], size)
     blocks = None
     if image is not None:
         sharp = image + conv(image, weights["sharpen.weight"], weights["sharpen.bias"], mode="edge")
@@ -82,8 +84,7 @@ def ldrm(latents, poses, intrinsics, size, times, weights, config, *, image=None
         relative[::step],
         intrinsics[::step],
         size,
-        times=times,
-        frame_times=own,
+        seen=seen,
         image=image,
         blocks=blocks,
         origin=poses[0],
