@@ -78,7 +78,11 @@ class ReportRow:
         return self.estimate.value >= goal if higher else self.estimate.value < goal
 
     def cells(self) -> tuple[str, str, str, str, str, str]:
-        """Title with unit, value, interval, number of scenes, goal, and whether it is met; as text."""
+        """Title with unit, value, interval, number of scenes, goal, and whether it is met; as text.
+
+        Returns:
+            Texts of the six columns.
+        """
         measure, estimate = self.measure, self.estimate
         title = f"{measure.title} ({measure.unit})" if measure.unit else measure.title
         value, low, high = (

@@ -18,7 +18,14 @@ _SECOND = 0x94D049BB133111EB - (1 << 64)
 
 
 def hash_integers(values: Int64[Tensor, "*batch"]) -> Int64[Tensor, "*batch"]:
-    """Integers scrambled by a bijection of the 64-bit integers (the finaliser of SplitMix64)."""
+    """Integers scrambled by a bijection of the 64-bit integers (the finaliser of SplitMix64).
+
+    Args:
+        values: Any 64-bit integers.
+
+    Returns:
+        One integer for each, different for different values.
+    """
     values = (values ^ ((values >> 30) & ((1 << 34) - 1))) * _FIRST
     values = (values ^ ((values >> 27) & ((1 << 37) - 1))) * _SECOND
     return values ^ ((values >> 31) & ((1 << 33) - 1))
@@ -78,7 +85,16 @@ class Draws:
         self._position = 0
 
     def uniform(self, low: float = 0.0, high: float = 1.0, *shape: int) -> Tensor:
-        """Numbers in [low, high) of shape (batch, *shape)."""
+        """Numbers in [low, high) of shape (batch, *shape).
+
+        Args:
+            low: Least value.
+            high: Bound above.
+            *shape: Axes after the batch axis.
+
+        Returns:
+            Float32 numbers.
+        """
         count = 1
         for size in shape:
             count *= size
@@ -87,11 +103,27 @@ class Draws:
         return low + (high - low) * numbers
 
     def chance(self, probability: float, *shape: int) -> Tensor:
-        """Booleans that hold with the given probability."""
+        """Booleans that hold with the given probability.
+
+        Args:
+            probability: Share of draws that hold, in [0, 1].
+            *shape: Axes after the batch axis.
+
+        Returns:
+            Booleans of shape (batch, *shape).
+        """
         return self.uniform(0.0, 1.0, *shape) < probability
 
     def choose(self, weights: Sequence[float | int], *shape: int) -> Tensor:
-        """Indices 0 .. len(weights) - 1 drawn in proportion to `weights`."""
+        """Indices 0 .. len(weights) - 1 drawn in proportion to `weights`.
+
+        Args:
+            weights: Relative frequencies, >= 0.
+            *shape: Axes after the batch axis.
+
+        Returns:
+            Integers of shape (batch, *shape).
+        """
         edges = torch.tensor(list(weights), dtype=torch.float64).cumsum(0)
         edges = (edges / edges[-1]).to(torch.float32)[:-1].contiguous()
         return torch.searchsorted(edges, self.uniform(0.0, 1.0, *shape), right=True)

@@ -76,7 +76,14 @@ class RigidMotion:
     spin_angle: Float[Tensor, "*batch"]
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "RigidMotion":
-        """Apply one function to every tensor."""
+        """Apply one function to every tensor.
+
+        Args:
+            function: Applied to each tensor.
+
+        Returns:
+            The motion of what it gives.
+        """
         return RigidMotion(**{field.name: function(getattr(self, field.name)) for field in fields(self)})
 
     def at(

@@ -52,7 +52,14 @@ class Props:
     arm: Float[Tensor, "batch object xyz=3"]
 
     def doing(self, name: str) -> Bool[Tensor, "batch object"]:
-        """Which objects perform a motion."""
+        """Which objects perform a motion.
+
+        Args:
+            name: One of the motions of objects.
+
+        Returns:
+            True where an object performs it.
+        """
         return (self.motion == MOTIONS.index(name)) & self.moves
 
 

@@ -35,11 +35,19 @@ class Placement:
     center: Float[Tensor, "*bundle object xyz=3"]
 
     def to_unit(self) -> Float[Tensor, "*bundle object 3 3"]:
-        """Maps from the frame to the space where the object is the unit shape."""
+        """Maps from the frame to the space where the object is the unit shape.
+
+        Returns:
+            Matrices; offsets from the centre are multiplied by them.
+        """
         return self.rotation.transpose(-1, -2) / self.size.clamp_min(1e-6)[..., None]
 
     def bounding_radius(self) -> Float[Tensor, "*bundle object"]:
-        """Radius of a sphere around the centre that holds the object."""
+        """Radius of a sphere around the centre that holds the object.
+
+        Returns:
+            Radii in scene units.
+        """
         x, y, z = (self.size**2).unbind(-1)
         squares = torch.stack([self.size.amax(-1) ** 2, x + y + z, torch.maximum(x, z) + y], dim=-1)
         return squares.gather(-1, self.shape[..., None]).squeeze(-1).sqrt()
@@ -73,7 +81,14 @@ class ObjectHits:
     distance: Float[Tensor, " hit"]
 
     def select(self, index: Int64[Tensor, " chosen"]) -> "ObjectHits":
-        """The chosen entries."""
+        """The chosen entries.
+
+        Args:
+            index: Which hits, in the order wanted.
+
+        Returns:
+            These hits.
+        """
         return ObjectHits(
             ray=self.ray.index_select(0, index),
             pair=self.pair.index_select(0, index),

@@ -42,7 +42,14 @@ class Surfaces:
     of_object: Int64[Tensor, "batch object"]
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Surfaces":
-        """Apply one function to every tensor."""
+        """Apply one function to every tensor.
+
+        Args:
+            function: Applied to each tensor.
+
+        Returns:
+            The surfaces of what it gives.
+        """
         return Surfaces(
             texels=function(self.texels),
             size=self.size,
@@ -83,7 +90,14 @@ class Lighting:
     exposure: Float[Tensor, " batch"]
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Lighting":
-        """Apply one function to every tensor."""
+        """Apply one function to every tensor.
+
+        Args:
+            function: Applied to each tensor.
+
+        Returns:
+            The lighting of what it gives.
+        """
         return Lighting(**{field.name: function(getattr(self, field.name)) for field in fields(self)})
 
 

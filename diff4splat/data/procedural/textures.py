@@ -50,7 +50,16 @@ class TextureRecipes:
     def draw(
         draws: Draws, pattern: Int64[Tensor, "batch texture"], colors: Float[Tensor, "batch texture 2 rgb=3"]
     ) -> "TextureRecipes":
-        """Random recipes for given patterns and colours."""
+        """Random recipes for given patterns and colours.
+
+        Args:
+            draws: Source of randomness.
+            pattern: Index of each texture's pattern.
+            colors: Two colours of each texture, in [0, 1].
+
+        Returns:
+            The recipes.
+        """
         num_textures = pattern.shape[1]
         return TextureRecipes(
             pattern=pattern,

@@ -38,14 +38,29 @@ class Enclosure:
 
 
 def turn_about(axis: int, angle: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch 3 3"]:
-    """Rotation about one of the frame's axes (0, 1, 2), radians."""
+    """Rotation about one of the frame's axes (0, 1, 2), radians.
+
+    Args:
+        axis: 0, 1 or 2.
+        angle: Radians.
+
+    Returns:
+        Rotation matrices.
+    """
     direction = torch.zeros(*angle.shape, 3)
     direction[..., axis] = 1.0
     return axis_angle_matrix(direction, angle)
 
 
 def draw_enclosure(draws: Draws) -> Enclosure:
-    """A random room, or open ground under a sky, and how the camera stands in it."""
+    """A random room, or open ground under a sky, and how the camera stands in it.
+
+    Args:
+        draws: Source of randomness.
+
+    Returns:
+        One enclosure per scene.
+    """
     outdoors = draws.chance(0.45)
     camera_height = draws.uniform(0.8, 1.8)
     ceiling = -draws.uniform(0.7, 2.0)
@@ -68,7 +83,15 @@ def draw_enclosure(draws: Draws) -> Enclosure:
 
 
 def draw_lighting(draws: Draws, enclosure: Enclosure) -> Lighting:
-    """The sun and a sky for open ground, a lamp under the ceiling for rooms."""
+    """The sun and a sky for open ground, a lamp under the ceiling for rooms.
+
+    Args:
+        draws: Source of randomness.
+        enclosure: What is lit.
+
+    Returns:
+        One lighting per scene.
+    """
     outdoors = enclosure.outdoors
     azimuth, elevation = draws.uniform(-math.pi, math.pi), torch.deg2rad(draws.uniform(25.0, 70.0))
     level = torch.cos(elevation)
