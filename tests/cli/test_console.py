@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,19 @@ from diff4splat.cli.output import check_output_file, made_folder, staged_folder
 from diff4splat.files import atomic_path
 
 
+def wait_until_sampled(console: Console) -> None:
+    """Until the thread that samples the memory has had its turn, however busy the machine is."""
+    sampler = console._memory
+    sampler._peak, deadline = 0, time.monotonic() + 30
+    while not sampler._peak and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
 def test_console_measures_each_stage(capsys: pytest.CaptureFixture[str]) -> None:
     with Console() as console:
         with console.stage("large"):
             block = np.ones(100_000_000, dtype=np.uint8)
+            wait_until_sampled(console)
             del block
         with console.stage("small"):
             pass
