@@ -18,6 +18,7 @@ from diff4splat.geometry.quaternion import (
     quaternion_rotate,
     quaternion_slerp,
     quaternion_to_matrix,
+    quaternion_to_rotation_vector,
 )
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "quaternion_slerp",
     "quaternion_to_matrix",
     "rigid_inverse",
+    "quaternion_to_rotation_vector",
     "unproject",
     "unproject_pixels",
 ]

@@ -16,6 +16,7 @@ __all__ = [
     "quaternion_rotate",
     "quaternion_slerp",
     "quaternion_to_matrix",
+    "quaternion_to_rotation_vector",
     "matrix_to_quaternion",
 ]
 
@@ -159,6 +160,25 @@ def quaternion_to_matrix(quaternions: Float[Tensor, "*batch wxyz=4"]) -> Float[T
     import roma
 
     return roma.unitquat_to_rotmat(_to_xyzw(quaternion_normalize(quaternions)))
+
+
+def quaternion_to_rotation_vector(
+    quaternions: Float[Tensor, "*batch wxyz=4"],
+) -> Float[Tensor, "*batch xyz=3"]:
+    r"""Rotation vectors $\theta a$: the unit axis times the angle, the short way round.
+
+    Args:
+        quaternions: Rotations; normalised here, so any non-zero length serves, and both signs give the same.
+
+    Returns:
+        Vectors of length 0 to pi, radians. Differentiable everywhere but at half turns, the identity
+        included.
+    """
+    import roma
+
+    unit = quaternion_normalize(quaternions)
+    short = torch.where(unit[..., :1] < 0, -unit, unit)
+    return roma.unitquat_to_rotvec(_to_xyzw(short))
 
 
 def matrix_to_quaternion(matrices: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch wxyz=4"]:

@@ -13,6 +13,7 @@ from diff4splat.geometry import (
     quaternion_rotate,
     quaternion_slerp,
     quaternion_to_matrix,
+    quaternion_to_rotation_vector,
 )
 
 # Units in the last place of a few dozen operations on values near one.
@@ -169,3 +170,21 @@ def test_gradients():
 def test_shapes_that_do_not_broadcast_are_refused():
     with pytest.raises((TypeError, RuntimeError, ValueError)):
         quaternion_multiply(torch.ones(3, 4), torch.ones(5, 4))
+
+
+def test_rotation_vector_matches_the_definition():
+    quaternions = torch.randn(11, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    expected = np.stack([reference.rotation_vector(q) for q in quaternions.numpy()])
+    for scale in (1, -1, 1e6):
+        vectors = quaternion_to_rotation_vector(scale * quaternions)
+        np.testing.assert_allclose(vectors.numpy(), expected, atol=1e-12)
+    torch.autograd.gradcheck(quaternion_to_rotation_vector, (quaternions.clone().requires_grad_(),))
+
+
+def test_rotation_vector_is_smooth_at_the_identity():
+    tiny = torch.tensor([1.0, 1e-9, -2e-9, 0.0], dtype=torch.float64, requires_grad=True)
+    vector = quaternion_to_rotation_vector(tiny)
+    torch.testing.assert_close(vector, 2 * tiny[1:], atol=1e-16, rtol=1e-6)
+    for value in (tiny, torch.tensor([1.0, 0, 0, 0], dtype=torch.float64, requires_grad=True)):
+        jacobian = torch.autograd.functional.jacobian(quaternion_to_rotation_vector, value)
+        torch.testing.assert_close(jacobian[:, 1:], 2 * torch.eye(3, dtype=torch.float64), atol=1e-6, rtol=0)

@@ -1,7 +1,7 @@
 """Deformation of one Gaussian in plain numpy float64 (Diff4Splat, Eq. 7)."""
 
 import numpy as np
-from reference.geometry_quaternion import multiply, slerp
+from reference.geometry_quaternion import multiply, rotation_vector, slerp, to_matrix
 
 
 def deform(mean, quaternion, scale, delta_mean, delta_quaternion, delta_scale, scale_space):
@@ -26,3 +26,21 @@ def interpolate(times, delta_means, delta_quaternions, delta_scales, time):
                 (1 - share) * delta_scales[index] + share * delta_scales[index + 1],
             )
     return delta_means[-1], delta_quaternions[-1], delta_scales[-1]
+
+
+def between(mean0, quaternion0, scale0, mean1, quaternion1, scale1, scale_space):
+    """Eq. 7 solved for the deltas, the quaternion with w >= 0."""
+    turn = multiply(quaternion0 * np.array([1, -1, -1, -1]), quaternion1)
+    turn = (turn if turn[0] >= 0 else -turn) / np.linalg.norm(turn)
+    return mean1 - mean0, turn, np.log(scale1 / scale0) if scale_space == "log" else scale1 - scale0
+
+
+def velocity(quaternion, gap, delta_means, delta_quaternions, delta_scales):
+    """Rates of one Gaussian in an interval: [2, ...] arrays of deltas at its ends, `gap` apart."""
+    turn = multiply(delta_quaternions[0] * np.array([1, -1, -1, -1]), delta_quaternions[1])
+    axes = to_matrix(multiply(quaternion, delta_quaternions[0]))
+    return (
+        (delta_means[1] - delta_means[0]) / gap,
+        axes @ rotation_vector(turn) / gap,
+        (delta_scales[1] - delta_scales[0]) / gap,
+    )

@@ -40,3 +40,13 @@ def slerp(p, q, fraction):
     side = side / np.linalg.norm(side)
     angle = math.atan2(q @ side, p @ q) * fraction
     return math.cos(angle) * p + math.sin(angle) * side
+
+
+def rotation_vector(q):
+    """Axis times angle, the short way round."""
+    q = np.asarray(q, dtype=np.float64) / np.linalg.norm(q)
+    q = q if q[0] >= 0 else -q
+    sine = np.linalg.norm(q[1:])
+    if sine == 0:
+        return np.zeros(3)
+    return 2 * math.atan2(sine, q[0]) * q[1:] / sine
