@@ -4,7 +4,9 @@ from diff4splat.cameras import trajectory
 from diff4splat.cameras.cameras import Cameras, field_of_view_to_intrinsics
 from diff4splat.cameras.files import load_cameras, save_cameras
 from diff4splat.cameras.latent_grid import latent_rays
+from diff4splat.cameras.packing import pack_frames, pool_maps, unshuffle_pixels
 from diff4splat.cameras.plucker import PluckerEmbedding, plucker_rays
+from diff4splat.cameras.pose_vectors import pose_maps, pose_vectors
 
 __all__ = [
     "Cameras",
@@ -12,7 +14,12 @@ __all__ = [
     "field_of_view_to_intrinsics",
     "latent_rays",
     "load_cameras",
+    "pack_frames",
     "plucker_rays",
+    "pool_maps",
+    "pose_maps",
+    "pose_vectors",
     "save_cameras",
     "trajectory",
+    "unshuffle_pixels",
 ]
