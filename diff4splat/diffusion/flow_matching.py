@@ -113,29 +113,52 @@ def flow_matching_loss(
 
 
 def flow_matching_weight(
-    time: Float[Tensor, "*batch"], *, scheme: Literal["uniform", "cosmap"] = "uniform"
+    time: Float[Tensor, "*batch"],
+    *,
+    scheme: Literal["uniform", "logit_normal", "cosmap"] | Callable[[Tensor], Tensor] = "uniform",
+    mean: float = 0.0,
+    std: float = 1.0,
 ) -> Float[Tensor, "*batch"]:
     r"""Loss weight $w(t)$ of a noise level.
 
-    "uniform" is 1. "cosmap" is $\frac{2}{\pi (1 - 2t + 2t^2)}$, which has mean 1 over [0, 1] and its peak at
-    the middle. Source: $w(t)$ of Diff4Splat, Eq. 2 (not specified there); cosmap from Esser et al., "Scaling
-    Rectified Flow Transformers for High-Resolution Image Synthesis".
+    "uniform" is 1. "logit_normal" is the density of the times that `sample_times` draws under that name, with
+    $m$ = `mean` and $\sigma$ = `std`; "cosmap" has its peak at the middle as well and falls less:
+
+    $$w_{ln}(t) = \frac{1}{\sigma \sqrt{2 \pi}\, t (1 - t)}
+      \exp\left(-\frac{(\log\frac{t}{1 - t} - m)^2}{2 \sigma^2}\right), \qquad
+      w_{cos}(t) = \frac{2}{\pi (1 - 2t + 2t^2)}$$
+
+    All have mean 1 over [0, 1]. Weighting evenly drawn times by a density, or drawing from it, minimises the
+    same loss. Source: $w(t)$ of Diff4Splat, Eq. 2 (not specified there); the others from Esser et al.,
+    "Scaling Rectified Flow Transformers for High-Resolution Image Synthesis".
 
     Args:
         time: In [0, 1].
-        scheme: Name of the weighting.
+        scheme: Name of the weighting, or a function of `time` that gives one.
+        mean: Of "logit_normal"; positive values move the peak towards noise.
+        std: Of "logit_normal".
 
     Returns:
-        Weight of each time.
+        Weight of each time; 0 at both ends for "logit_normal".
 
     Raises:
-        ValueError: If `scheme` is unknown.
+        ValueError: If `scheme` is unknown, or a function that gives another shape, or `std` is not positive.
     """
     if scheme == "uniform":
         return torch.ones_like(time)
+    if scheme == "logit_normal":
+        if not std > 0:
+            raise ValueError(f"std must be > 0, got {std}.")
+        inside = (time > 0) & (time < 1)
+        safe = torch.where(inside, time, 0.5)
+        score = (torch.logit(safe) - mean) / std
+        density = torch.exp(-0.5 * score.square()) / (std * math.sqrt(2 * math.pi) * safe * (1 - safe))
+        return torch.where(inside, density, 0)
     if scheme == "cosmap":
         return 2.0 / (math.pi * (1.0 - 2.0 * time + 2.0 * time.square()))
-    raise ValueError(f"scheme must be 'uniform' or 'cosmap', got {scheme!r}.")
+    if callable(scheme):
+        return _checked(scheme(time), time, "scheme")
+    raise ValueError(f"scheme must be 'uniform', 'logit_normal', 'cosmap' or a function, got {scheme!r}.")
 
 
 def sample_times(

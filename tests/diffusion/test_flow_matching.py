@@ -125,8 +125,33 @@ def test_weight_schemes() -> None:
     np.testing.assert_allclose(
         cosmap.numpy(), [reference.cosmap_weight(t) for t in time.tolist()], rtol=1e-13
     )
-    # the trapezoid rule on 1,000 intervals is good to about 1e-7 here
-    assert torch.trapezoid(cosmap, time).item() == pytest.approx(1.0, abs=1e-6)
+    density = flow_matching_weight(time, scheme="logit_normal", mean=0.3, std=0.8)
+    np.testing.assert_allclose(
+        density.numpy(), [reference.logit_normal_weight(t, 0.3, 0.8) for t in time.tolist()], rtol=1e-10
+    )
+    for weight in (cosmap, density):
+        # the trapezoid rule on 1,000 intervals is good to about 1e-7 here
+        assert torch.trapezoid(weight, time).item() == pytest.approx(1.0, abs=1e-6)
+    own = flow_matching_weight(time, scheme=lambda t: 3 * t)
+    assert torch.equal(own, 3 * time)
+
+
+@pytest.mark.parametrize("scheme", ["uniform", "logit_normal", "cosmap", torch.exp])
+def test_weights_have_finite_gradients_up_to_the_ends(scheme) -> None:
+    time = torch.tensor([0.0, 0.25, 0.5, 1.0], dtype=torch.float64, requires_grad=True)
+    weight = flow_matching_weight(time, scheme=scheme)
+    if weight.requires_grad:
+        weight.sum().backward()
+        assert time.grad is not None and torch.isfinite(time.grad).all()
+    inner = torch.tensor([0.2, 0.6], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda t: flow_matching_weight(t, scheme=scheme) + 0 * t, (inner,))
+
+
+def test_weight_of_another_shape_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"scheme must return shape \(3,\), got \(\)"):
+        flow_matching_weight(torch.ones(3), scheme=torch.mean)
+    with pytest.raises(ValueError, match="std must be > 0, got 0"):
+        flow_matching_weight(torch.ones(3), scheme="logit_normal", std=0.0)
 
 
 def test_sampled_times_follow_seed_and_distribution() -> None:

@@ -45,3 +45,12 @@ def euler(velocity, start, times):
     for now, after in zip(times[:-1], times[1:], strict=True):
         z = z + (after - now) * velocity(z, now)
     return z
+
+
+def logit_normal_weight(t, mean, std):
+    """Density of the logistic function of a normal draw, by the change of variables t = 1 / (1 + exp(-x))."""
+    if t in (0.0, 1.0):
+        return 0.0
+    x = math.log(t) - math.log(1 - t)
+    normal = math.exp(-((x - mean) ** 2) / (2 * std**2)) / math.sqrt(2 * math.pi * std**2)
+    return normal / (t * (1 - t))
