@@ -10,5 +10,13 @@ from diff4splat.backbones.backbone import (
     list_backbones,
     register_backbone,
 )
+from diff4splat.backbones.diffusers_guidance import diffusers_guider
 
-__all__ = ["LatentSpec", "VideoBackbone", "get_backbone", "list_backbones", "register_backbone"]
+__all__ = [
+    "LatentSpec",
+    "VideoBackbone",
+    "diffusers_guider",
+    "get_backbone",
+    "list_backbones",
+    "register_backbone",
+]
