@@ -405,7 +405,7 @@ def test_saved_backbone_is_the_same(backbone, tmp_path) -> None:
 
 def test_without_a_folder_the_bundled_weights_are_loaded(backbone, tmp_path, monkeypatch) -> None:
     backbone.save_pretrained(tmp_path / "compact" / "backbone")
-    monkeypatch.setattr("diff4splat.hub._BUNDLED", tmp_path)
+    monkeypatch.setattr("diff4splat.hub.resolve._BUNDLED", tmp_path)
     for loaded in (get_backbone("compact"), CompactBackbone.from_pretrained()):
         assert torch.equal(generate(loaded, None), generate(backbone, None))
 

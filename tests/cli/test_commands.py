@@ -229,11 +229,11 @@ def test_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     folder = tmp_path / "compact"
     folder.mkdir()
     (folder / "pipeline_config.json").write_text(json.dumps({"num_frames": 9, "height": 128, "width": 128}))
-    monkeypatch.setattr("diff4splat.hub._BUNDLED", tmp_path)
+    monkeypatch.setattr("diff4splat.hub.resolve._BUNDLED", tmp_path)
     assert main(["models"]) == 0
     shown = capsys.readouterr().out
     assert "compact" in shown and "9 x 128 x 128" in shown and str(folder) in shown
-    monkeypatch.setattr("diff4splat.hub._BUNDLED", tmp_path / "none")
+    monkeypatch.setattr("diff4splat.hub.resolve._BUNDLED", tmp_path / "none")
     assert main(["models"]) == 0
     assert "has no model" in capsys.readouterr().out
 

@@ -1,52 +1,25 @@
-"""Saving, strict loading, and where models are found; the Hub is a server on this machine."""
+"""Saving and strict loading."""
 
 import copy
-import hashlib
 import json
-import os
 import pickle
-import subprocess
-import sys
-import threading
-from collections.abc import Iterator, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import torch
+from hub.parts import Affine
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from diff4splat import hub
 from diff4splat.files import read_safetensors
 from diff4splat.hub import (
     HubModule,
-    list_bundled,
     load_state,
     read_config,
     resolve_pretrained,
     save_module,
     weights_hash,
 )
-
-
-class Affine(HubModule):
-    """Two layers, one of them tied, a buffer of integers, and every kind of JSON argument."""
-
-    def __init__(
-        self,
-        width: int = 3,
-        *,
-        gains: Sequence[float] = (1.0, 2.0),
-        name: str | None = None,
-        options: dict[str, int] | None = None,
-    ) -> None:
-        super().__init__()
-        self.first = nn.Linear(width, width)
-        self.second = nn.Linear(width, width)
-        self.second.weight = self.first.weight
-        self.register_buffer("count", torch.tensor([width, 2**40]))
-        self.gains = gains
 
 
 class Derived(Affine):
@@ -336,170 +309,3 @@ def test_weights_hash_follows_weights_and_names_only(saved: Path, tmp_path: Path
     assert weights_hash(tmp_path / "other") != before
     with pytest.raises(FileNotFoundError, match="holds no safetensors file"):
         weights_hash(tmp_path / "nowhere")
-
-
-@pytest.fixture
-def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "package" / "weights"
-    Affine(5).save_pretrained(folder / "tiny" / "part")
-    monkeypatch.setattr(hub, "_BUNDLED", folder)
-    return folder
-
-
-def test_order_of_resolution(bundled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(hub, "_fetch", lambda name, **options: pytest.fail("the Hub was asked"))
-    assert list_bundled() == ["tiny"]
-    (tmp_path / "tiny").mkdir()
-    (tmp_path / "owner" / "name").mkdir(parents=True)
-    assert resolve_pretrained("tiny") == bundled / "tiny"
-    assert resolve_pretrained("./tiny").resolve() == tmp_path / "tiny"
-    assert resolve_pretrained(tmp_path / "tiny") == tmp_path / "tiny"
-    assert resolve_pretrained("owner/name") == Path("owner/name")
-    assert resolve_pretrained("tiny", subfolder="part") == bundled / "tiny" / "part"
-    assert Affine.from_pretrained("tiny", subfolder="part").first.in_features == 5
-
-
-@pytest.mark.parametrize("name", ["huge", "./huge", "/no/such/folder", "a/b/c", "../x", "~/nothing-here", ""])
-def test_unknown_names_say_what_was_looked_for(
-    bundled: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hub, "_fetch", lambda name, **options: pytest.fail("the Hub was asked"))
-    with pytest.raises(FileNotFoundError, match=r"bundled: \['tiny'\].*is not a folder.*owner/name"):
-        resolve_pretrained(name)
-
-
-def test_missing_subfolder(bundled: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="has no folder 'other'"):
-        resolve_pretrained("tiny", subfolder="other")
-
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[str, list[str]]]:
-    """A Hub with one repository, org/tiny, and a list of the requests it got."""
-    root = tmp_path / "served"
-    Affine(5).save_pretrained(root / "part")
-    (root / "notes.txt").write_text("not asked for")
-    (root / "pytorch_model.bin").write_bytes(b"\x80\x02")
-    requests: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            self.answer(with_body=False)
-
-        def do_GET(self) -> None:
-            self.answer(with_body=True)
-
-        def answer(self, with_body: bool) -> None:
-            requests.append(f"{self.command} {self.path}")
-            path = self.path.partition("?")[0]
-            headers = {"X-Repo-Commit": COMMIT}
-            files = sorted(file.relative_to(root).as_posix() for file in root.rglob("*") if file.is_file())
-            status, body = 404, b"{}"
-            if path == "/api/models/org/tiny/revision/main":
-                siblings = [{"rfilename": name} for name in files]
-                status, body = (
-                    200,
-                    json.dumps({"id": "org/tiny", "sha": COMMIT, "siblings": siblings}).encode(),
-                )
-            elif path.startswith("/api/models/org/tiny/tree/"):
-                tree = [
-                    {"type": "file", "path": name, "size": (root / name).stat().st_size, "oid": "0" * 40}
-                    for name in files
-                ]
-                status, body = 200, json.dumps(tree).encode()
-            elif path.startswith(f"/org/tiny/resolve/{COMMIT}/"):
-                body = (root / path.split("/", 5)[5]).read_bytes()
-                headers["ETag"] = f'"{hashlib.sha256(body).hexdigest()}"'
-                status = 200
-            else:
-                headers["X-Error-Code"] = "RepoNotFound"
-            self.send_response(status)
-            for key, value in headers.items():
-                self.send_header(key, value)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if with_body:
-                self.wfile.write(body)
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=httpd.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{httpd.server_port}", requests
-    httpd.shutdown()
-    httpd.server_close()
-
-
-CLIENT = """
-import json, sys
-from pathlib import Path
-from torch import nn
-from diff4splat.files import read_safetensors
-from diff4splat.hub import HubModule, resolve_pretrained
-
-class Part(HubModule):
-    def __init__(self, width: int = 3, gains=(), name=None, options=None) -> None:
-        super().__init__()
-        self.first = nn.Linear(width, width)
-
-def attempt(*args, **options):
-    try:
-        return str(resolve_pretrained(*args, **options))
-    except FileNotFoundError as error:
-        return f"{type(error).__name__}: {error}"
-
-heavy = "huggingface_hub" in sys.modules
-local = attempt(sys.argv[1])
-lazy = not heavy and "huggingface_hub" not in sys.modules
-offline_miss = attempt("org/tiny", local_files_only=True)
-folder = attempt("org/tiny", subfolder="part")
-again = attempt("org/tiny", subfolder="part", local_files_only=True)
-missing = attempt("org/none")
-print(json.dumps({
-    "lazy": lazy, "local": local, "offline_miss": offline_miss, "folder": folder, "again": again,
-    "missing": missing, "files": sorted(p.name for p in Path(folder).parent.rglob("*") if p.is_file()),
-    "width": json.loads((Path(folder) / "config.json").read_text())["width"],
-}))
-"""
-
-
-def test_hub(server: tuple[str, list[str]], tmp_path: Path) -> None:
-    address, requests = server
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-    environment |= {
-        "HF_ENDPOINT": address,
-        "HF_HOME": str(tmp_path / "home"),
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "NO_PROXY": "127.0.0.1",
-        "no_proxy": "127.0.0.1",
-    }
-    result = subprocess.run(
-        [sys.executable, "-c", CLIENT, str(tmp_path)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert result.returncode == 0, result.stderr
-    report = json.loads(result.stdout)
-    assert report["lazy"]
-    assert report["local"] == str(tmp_path)
-    assert report["offline_miss"].startswith("FileNotFoundError: no model 'org/tiny'")
-    assert "the Hub cache did not give it" in report["offline_miss"]
-    assert report["missing"].startswith("FileNotFoundError: no model 'org/none'")
-    assert report["folder"].endswith(f"{COMMIT}/part")
-    assert report["again"] == report["folder"]
-    assert report["files"] == ["config.json", "model.safetensors"]
-    assert report["width"] == 5
-    assert Affine.from_pretrained(report["folder"]).first.in_features == 5
-    assert requests[0].startswith(
-        "GET /api/models/org/tiny/revision/main"
-    )  # nothing before it asked the network
-    assert not any("pytorch_model.bin" in request or "notes.txt" in request for request in requests)

@@ -1,14 +1,11 @@
-"""Modules on disk and on the Hub: a config.json beside a model.safetensors, loaded strictly.
-
-A name is resolved in this order: a model bundled with the package, a local folder, a Hub id (`owner/name`).
-The network is touched for the last one only.
-"""
+"""Modules on disk: a config.json beside a model.safetensors, loaded strictly."""
 
 import functools
 import hashlib
 import inspect
 import json
 import os
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,20 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from diff4splat.files import atomic_path, read_safetensors, write_safetensors
+from diff4splat.hub.push import push_folder
+from diff4splat.hub.resolve import resolve_pretrained
 
-__all__ = [
-    "HubModule",
-    "list_bundled",
-    "load_state",
-    "read_config",
-    "resolve_pretrained",
-    "save_module",
-    "weights_hash",
-]
+__all__ = ["HubModule", "load_state", "read_config", "save_module", "weights_hash"]
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
-_BUNDLED = Path(__file__).parent / "weights"
 _CLASS_KEY = "_class"
 _HASH_KEY = "_weights_sha256"
 _Module = TypeVar("_Module", bound="HubModule")
@@ -76,6 +66,41 @@ class HubModule(nn.Module):
             TypeError: If a constructor argument is not a JSON value.
         """
         save_module(self.config, self.state_dict(), folder, class_name=type(self).__name__, dtype=dtype)
+
+    def push_to_hub(
+        self,
+        repository: str,
+        *,
+        dtype: torch.dtype | None = None,
+        branch: str | None = None,
+        private: bool = False,
+        token: str | None = None,
+        message: str | None = None,
+    ) -> str:
+        """Put config.json and model.safetensors into a repository of the Hub.
+
+        Args:
+            repository: Hub id `owner/name`; created if missing.
+            dtype: Storage type, see `save_pretrained`.
+            branch: See `push_folder`.
+            private: See `push_folder`.
+            token: See `push_folder`.
+            message: See `push_folder`.
+
+        Returns:
+            The commit, 40 hexadecimal digits: `from_pretrained(repository, revision=...)` loads this very
+            state.
+
+        Raises:
+            ValueError: If `repository` is not of the form `owner/name`.
+            PermissionError: If the Hub does not let you write there.
+            OSError: If it cannot be reached or refuses the files.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, dtype=dtype)
+            return push_folder(
+                folder, repository, branch=branch, private=private, token=token, message=message
+            )
 
     @classmethod
     def from_pretrained(
@@ -353,29 +378,3 @@ def _sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _is_hub_id(name: str) -> bool:
-    parts = name.split("/")
-    return len(parts) == 2 and all(part and part.strip(".~") and "\\" not in part for part in parts)
-
-
-def _fetch(name: str, *, revision: str | None, local_files_only: bool, subfolder: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    prefix = "" if subfolder is None else f"{subfolder}/"
-    try:
-        folder = snapshot_download(
-            name,
-            revision=revision,
-            local_files_only=local_files_only,
-            allow_patterns=[f"{prefix}*.json", f"{prefix}*.safetensors"],
-        )
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise FileNotFoundError(
-            f"no model {name!r}: it is not bundled (bundled: {list_bundled()}), {Path(name).absolute()} is "
-            f"not a folder, and the Hub {'cache ' if local_files_only else ''}did not give it: {reason}"
-        ) from error
-    return Path(folder)

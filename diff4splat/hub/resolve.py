@@ -1,0 +1,86 @@
+"""Where a model is: bundled with the package, in a local folder, or on the Hub.
+
+A name is looked for in this order; the network is touched for the last one only.
+"""
+
+import os
+from pathlib import Path
+
+__all__ = ["is_hub_id", "list_bundled", "resolve_pretrained"]
+
+_BUNDLED = Path(__file__).parents[1] / "weights"
+
+
+def resolve_pretrained(
+    name_or_path: str | os.PathLike[str],
+    *,
+    revision: str | None = None,
+    local_files_only: bool = False,
+    subfolder: str | None = None,
+) -> Path:
+    """Local folder of a model, fetched from the Hub only if it is neither bundled nor a folder.
+
+    Args:
+        name_or_path: Name of a bundled model (write "./name" for a folder of that name), a local folder, or a
+            Hub id `owner/name`.
+        revision: Branch, tag or commit on the Hub.
+        local_files_only: Use what the Hub cache holds, without network.
+        subfolder: Folder inside the model to return.
+
+    Returns:
+        The folder.
+
+    Raises:
+        FileNotFoundError: If nothing is found; says where it was looked for.
+    """
+    name = os.fspath(name_or_path)
+    if name in list_bundled():
+        folder = _BUNDLED / name
+    elif name and Path(name).expanduser().is_dir():
+        folder = Path(name).expanduser()
+    elif Path(name).is_file():
+        raise FileNotFoundError(f"a model must be a bundled name, a folder or a Hub id, got the file {name}.")
+    elif is_hub_id(name):
+        folder = _fetch(name, revision=revision, local_files_only=local_files_only, subfolder=subfolder)
+    else:
+        raise FileNotFoundError(
+            f"no model {name!r}: it is not bundled (bundled: {list_bundled()}), {Path(name).absolute()} is "
+            "not a folder, and it is not a Hub id of the form owner/name."
+        )
+    if subfolder is None:
+        return folder
+    if not (folder / subfolder).is_dir():
+        raise FileNotFoundError(f"{folder} has no folder {subfolder!r}.")
+    return folder / subfolder
+
+
+def list_bundled() -> list[str]:
+    """Sorted names of the models that come with the package."""
+    return sorted(path.name for path in _BUNDLED.glob("[!_.]*") if path.is_dir())
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a name has the form of a Hub id, `owner/name`."""
+    parts = name.split("/")
+    return len(parts) == 2 and all(part and part.strip(".~") and "\\" not in part for part in parts)
+
+
+def _fetch(name: str, *, revision: str | None, local_files_only: bool, subfolder: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    prefix = "" if subfolder is None else f"{subfolder}/"
+    try:
+        folder = snapshot_download(
+            name,
+            revision=revision,
+            local_files_only=local_files_only,
+            allow_patterns=[f"{prefix}*.json", f"{prefix}*.safetensors"],
+        )
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise FileNotFoundError(
+            f"no model {name!r}: it is not bundled (bundled: {list_bundled()}), {Path(name).absolute()} is "
+            f"not a folder, and the Hub {'cache ' if local_files_only else ''}did not give it: {reason}"
+        ) from error
+    return Path(folder)
