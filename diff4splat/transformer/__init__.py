@@ -2,6 +2,7 @@
 
 from diff4splat.transformer.attention import CrossAttention, SelfAttention
 from diff4splat.transformer.blocks import FeedForward, Modulation, TransformerBlock
+from diff4splat.transformer.factorized import run_factorized
 from diff4splat.transformer.positions import rotary_positions, rotate_by_position, sinusoidal_embedding
 
 __all__ = [
@@ -12,5 +13,6 @@ __all__ = [
     "TransformerBlock",
     "rotary_positions",
     "rotate_by_position",
+    "run_factorized",
     "sinusoidal_embedding",
 ]
