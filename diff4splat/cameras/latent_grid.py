@@ -1,11 +1,10 @@
 """Plücker rays packed onto a latent grid, several pixel frames to a latent frame."""
 
-import torch
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
 from diff4splat.cameras.cameras import Cameras
+from diff4splat.cameras.packing import pack_frames
 from diff4splat.cameras.plucker import plucker_rays
 
 __all__ = ["latent_rays"]
@@ -36,7 +35,4 @@ def latent_rays(
             f"cameras must have k * {temporal_stride} + 1 frames for temporal_stride={temporal_stride}, "
             f"got {cameras.num_frames}."
         )
-    rays = plucker_rays(cameras.resize(height, width))
-    first = rays[..., :1, :, :, :].expand(*rays.shape[:-4], temporal_stride, *rays.shape[-3:])
-    packed = torch.cat((first, rays[..., 1:, :, :, :]), dim=-4)
-    return rearrange(packed, "... (f s) c h w -> ... f (s c) h w", s=temporal_stride)
+    return pack_frames(plucker_rays(cameras.resize(height, width)), temporal_stride=temporal_stride)

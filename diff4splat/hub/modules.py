@@ -256,58 +256,6 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
     return config
 
 
-def resolve_pretrained(
-    name_or_path: str | os.PathLike[str],
-    *,
-    revision: str | None = None,
-    local_files_only: bool = False,
-    subfolder: str | None = None,
-) -> Path:
-    """Local folder of a model, fetched from the Hub only if it is neither bundled nor a folder.
-
-    Args:
-        name_or_path: Name of a bundled model (write "./name" for a folder of that name), a local folder, or a
-            Hub id `owner/name`.
-        revision: Branch, tag or commit on the Hub.
-        local_files_only: Use what the Hub cache holds, without network.
-        subfolder: Folder inside the model to return.
-
-    Returns:
-        The folder.
-
-    Raises:
-        FileNotFoundError: If nothing is found; says where it was looked for.
-    """
-    name = os.fspath(name_or_path)
-    if name in list_bundled():
-        folder = _BUNDLED / name
-    elif name and Path(name).expanduser().is_dir():
-        folder = Path(name).expanduser()
-    elif Path(name).is_file():
-        raise FileNotFoundError(f"a model must be a bundled name, a folder or a Hub id, got the file {name}.")
-    elif _is_hub_id(name):
-        folder = _fetch(name, revision=revision, local_files_only=local_files_only, subfolder=subfolder)
-    else:
-        raise FileNotFoundError(
-            f"no model {name!r}: it is not bundled (bundled: {list_bundled()}), {Path(name).absolute()} is "
-            "not a folder, and it is not a Hub id of the form owner/name."
-        )
-    if subfolder is None:
-        return folder
-    if not (folder / subfolder).is_dir():
-        raise FileNotFoundError(f"{folder} has no folder {subfolder!r}.")
-    return folder / subfolder
-
-
-def list_bundled() -> list[str]:
-    """Sorted names of the models that come with the package.
-
-    Returns:
-        Sorted names.
-    """
-    return sorted(path.name for path in _BUNDLED.glob("[!_.]*") if path.is_dir())
-
-
 def weights_hash(folder: str | os.PathLike[str]) -> str:
     """Fingerprint of all safetensors files in a folder and its subfolders, for the provenance of results.
 

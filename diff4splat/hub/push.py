@@ -50,6 +50,7 @@ def push_folder(
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
+    client_error: type[Exception] = HfHubHTTPError.__bases__[0]  # any error of the HTTP client
     api = HfApi(token=token, library_name="diff4splat")
     try:
         api.create_repo(repository, private=private, exist_ok=True)
@@ -62,7 +63,7 @@ def push_folder(
             allow_patterns=_FILES,
             commit_message=message or "Upload a model with diff4splat",
         )
-    except (HfHubHTTPError.__bases__[0], OSError) as error:  # the first is any error of the HTTP client
+    except (client_error, OSError) as error:
         reason = " ".join(str(error).split())
         response = getattr(error, "response", None)
         if response is not None and response.status_code in (401, 403):

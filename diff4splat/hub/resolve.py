@@ -55,7 +55,11 @@ def resolve_pretrained(
 
 
 def list_bundled() -> list[str]:
-    """Sorted names of the models that come with the package."""
+    """Sorted names of the models that come with the package.
+
+    Returns:
+        Sorted names.
+    """
     return sorted(path.name for path in _BUNDLED.glob("[!_.]*") if path.is_dir())
 
 

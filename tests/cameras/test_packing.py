@@ -4,7 +4,6 @@ import torch
 from models.parts import path
 
 from diff4splat.cameras import pack_frames, plucker_rays, pool_maps, unshuffle_pixels
-from diff4splat.cameras.latent_rays import latent_rays
 
 
 def maps(frames: int, channels: int = 5, height: int = 6, width: int = 9) -> torch.Tensor:
@@ -49,14 +48,6 @@ def test_unshuffling_matches_the_loop_and_torch():
     for channel, i, j in np.ndindex(5, 3, 3):
         assert torch.equal(blocks[:, :, channel * 9 + i * 3 + j], values[:, :, channel, i::3, j::3])
     assert torch.equal(blocks, torch.nn.functional.pixel_unshuffle(values, 3))
-
-
-def test_rays_of_a_latent_grid_are_packed_rays():
-    cameras = path(2, 9, 16, 24)
-    rays = plucker_rays(cameras.resize(4, 6))
-    torch.testing.assert_close(
-        pack_frames(rays, temporal_stride=4), latent_rays(cameras, height=4, width=6, temporal_stride=4)
-    )
 
 
 def test_the_input_of_the_wan_fun_adapter_has_its_channels():
