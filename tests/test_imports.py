@@ -124,7 +124,7 @@ def test_the_check_accepts_a_lower_layer(tmp_path: Path) -> None:
         {
             "diff4splat/__init__.py": "",
             "diff4splat/losses/__init__.py": "import diff4splat.hub",
-            "diff4splat/hub.py": "",
+            "diff4splat/hub/__init__.py": "",
         },
     )
     loaded = loaded_with(["losses"], before="", root=tmp_path)
