@@ -168,6 +168,8 @@ class Ldrm:
     """Trained model to start from; fresh weights when omitted."""
     batch: int = 16
     """Clips per step."""
+    rendered: int = 0
+    """Clips per step that are rendered and compared with the video, which doubles the time of a step."""
     loop: Annotated[LoopConfig, tyro.conf.OmitArgPrefixes] = field(
         default_factory=lambda: LoopConfig(steps=6000, learning_rate=1e-3)
     )
@@ -179,7 +181,9 @@ class Ldrm:
         run_loop(
             ldrm,
             _Batches(self.clips, self.batch, _CLIP_NAMES, self.loop.seed),
-            lambda batch, generator: reconstruction_losses(ldrm, batch[0], generator),
+            lambda batch, generator: reconstruction_losses(
+                ldrm, batch[0], generator, num_rendered=self.rendered
+            ),
             self.output,
             self.loop,
             name="ldrm",

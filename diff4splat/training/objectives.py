@@ -224,10 +224,10 @@ def reconstruction_losses(
     generator: torch.Generator,
     *,
     num_times: int = 2,
-    num_rendered: int = 4,
+    num_rendered: int = 0,
     noise: float = 0.2,
 ) -> dict[str, Tensor]:
-    r"""Supervision of the maps, and of what they look like when rendered.
+    r"""Supervision of the maps and, if asked for, of what they look like when rendered.
 
     $$\mathcal{L} = \overline{|\log d - \log d^*|} + 0.5\, \overline{|\nabla (\log d - \log d^*)|}
       + 8\, \mathcal{L}_{motion} + 2\, \mathcal{L}_{rotation} + 0.5\, \overline{|c - c^*|}
@@ -235,8 +235,10 @@ def reconstruction_losses(
 
     with depth $d$, slopes $\nabla$ along rows and columns over one and four places (four means, added up),
     `balanced_motion_loss` of displacement and of rotation, colours $c$ of later frames, and
-    $\mathcal{L}_{photo}$ the squared error of Diff4Splat, Eq. 3, of the field rendered at the target times,
-    which trains what has no truth of its own: opacity, size, orientation.
+    $\mathcal{L}_{photo}$ the squared error of Diff4Splat, Eq. 3, of the field rendered at the target times.
+    That last term is left out by default. It alone trains what has no truth of its own (opacity, size,
+    orientation), and does so for images of the clip's size: shown at four times that size, photographs came
+    out blurred and see-through.
 
     The latents are disturbed with noise, so that the model bears with generated ones. Where a Gaussian stands
     for several pixels, the truth is read at one of them, the same offset for the whole batch, drawn anew each
@@ -247,13 +249,13 @@ def reconstruction_losses(
         clips: Batch with everything that `make_clips` writes, and `latents`.
         generator: Source of noise, target frames and offsets.
         num_times: Target frames, the same for the batch.
-        num_rendered: Clips of the batch that are rendered, the first so many: it takes longer than the rest.
+        num_rendered: Clips of the batch that are rendered, the first so many; none leaves out the last term.
         noise: Largest standard deviation of the noise on the latents.
 
     Returns:
         "loss" and, detached, the errors of "depth" (log) and "color", the "pearson" correlation of log-depth,
-        "motion" and "rotation", the error on moving pixels over that of no motion, and "psnr" of the rendered
-        frames in dB; means over the batch.
+        "motion" and "rotation", the error on moving pixels over that of no motion, and, if there are any,
+        "psnr" of the rendered frames in dB; means over the batch.
     """
     latents = clips["latents"].float()
     batch, frames = latents.shape[0], clips["video"].shape[1]
@@ -277,22 +279,25 @@ def reconstruction_losses(
     later = F.avg_pool2d(video[:, 4::4].flatten(0, 1), ldrm.pixel_stride)
     colors = features.gaussian_map[:, 1:, 1:4] + 0.5
     color_loss = (colors.flatten(0, 1) - later).abs().mean()
-    few = slice(num_rendered)
-    field = ldrm.decode(features.select(few), times, image=video[few, 0], deformation=deformation[few])
     with torch.autocast(latents.device.type, enabled=False):  # eight bits are too few for geometry
         target, turn, moving = motion_targets(truth, picks.expand(batch, -1))
         motion_loss, motion_ratio = balanced_motion_loss(deformation[:, :, :, :3], target, moving)
         predicted_turn = map_rotation(features.gaussian_map.detach(), deformation)
         rotation_loss, rotation_ratio = balanced_motion_loss(predicted_turn, turn, moving)
-        path = batch_cameras({name: value[few] for name, value in clips.items()}).select(picks)
-        squared = photometric_mse(field.render(path, times).color, video[few, picks]).mean()
-    loss = depth_loss + 0.5 * slopes + 8 * motion_loss + 2 * rotation_loss + 0.5 * color_loss + 5 * squared
-    return {
-        "loss": loss,
+    loss = depth_loss + 0.5 * slopes + 8 * motion_loss + 2 * rotation_loss + 0.5 * color_loss
+    values = {
         "depth": depth_loss.detach(),
         "pearson": (1 - pearson_depth_loss(depth.detach(), true_depth)).mean(),
         "motion": motion_ratio,
         "rotation": rotation_ratio,
         "color": color_loss.detach(),
-        "psnr": -10 * squared.detach().log10(),
     }
+    if num_rendered:
+        few = slice(num_rendered)
+        field = ldrm.decode(features.select(few), times, image=video[few, 0], deformation=deformation[few])
+        with torch.autocast(latents.device.type, enabled=False):
+            path = batch_cameras(clips).batch(few).select(picks)
+            squared = photometric_mse(field.render(path, times).color, video[few, picks]).mean()
+        loss = loss + 5 * squared
+        values["psnr"] = -10 * squared.detach().log10()
+    return {"loss": loss, **values}

@@ -267,7 +267,7 @@ def test_reconstruction_loss_matches_the_loop_with_its_gradient(batch, pixel_str
     film = SimpleNamespace(color=rendered)
     ldrm.encode, ldrm.deform = encode, lambda features, times: deformation
     ldrm.decode = lambda *_, **__: SimpleNamespace(render=lambda cameras, times: film)
-    values = reconstruction_losses(ldrm, clips, generator(4), noise=0.3)
+    values = reconstruction_losses(ldrm, clips, generator(4), noise=0.3, num_rendered=4)
 
     draws = generator(4)
     strength = 0.3 * torch.rand(2, 1, 1, 1, 1, generator=draws)
@@ -369,8 +369,12 @@ def test_reconstruction_objective(batch, bfloat16, pixel_stride) -> None:
     ldrm = LDRM(**{"latent_channels": 3, **NARROW}, pixel_stride=pixel_stride)
     stir(ldrm, 0.05)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
-        values = reconstruction_losses(ldrm, batch[0], generator())
+        values = reconstruction_losses(ldrm, batch[0], generator(), num_rendered=2)
+        plain = reconstruction_losses(ldrm, batch[0], generator())
     assert set(values) == {"loss", "depth", "pearson", "motion", "rotation", "color", "psnr"}
+    assert set(plain) == set(values) - {"psnr"}
+    psnr = values["psnr"].double()
+    assert (values["loss"] - plain["loss"]).item() == pytest.approx(5 * 10 ** (-psnr.item() / 10), rel=1e-2)
     assert all(torch.isfinite(value) for value in values.values())
     assert not any(value.requires_grad for name, value in values.items() if name != "loss")
     values["loss"].backward()
