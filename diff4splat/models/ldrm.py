@@ -149,10 +149,6 @@ class LDRM(HubModule):
             pixel_width=pixel_width,
         )
         self.deformation_head = DeformationHead(dim, width=motion_width, pixel_width=pixel_width)
-        # Gaussians blur what they carry; this small filter learns to undo it on the photograph's own pixels.
-        self.sharpen = nn.Conv2d(3, 3, 5, padding=2, padding_mode="replicate")
-        for parameter in self.sharpen.parameters():
-            nn.init.zeros_(parameter)
 
     def forward(
         self,
@@ -346,7 +342,7 @@ class LDRM(HubModule):
 
     @property
     def _dtype(self) -> torch.dtype:
-        return self.sharpen.weight.dtype
+        return self.gaussian_head.output.weight.dtype
 
     @property
     def _wide(self) -> torch.dtype:
@@ -361,15 +357,14 @@ class LDRM(HubModule):
         return torch.cat(near, dim=2)
 
     def _layout(self, image: Tensor, max_gaussians: int | None, others: int) -> Layout:
-        sharp = image + self.sharpen(image.to(self._dtype))
         if max_gaussians is None:
-            return pixel_layout(sharp)
+            return pixel_layout(image)
         if image.shape[0] != 1:
             raise ValueError(f"max_gaussians needs one clip at a time, got {image.shape[0]}.")
         room = max(max_gaussians - others, int(_FIRST_FRAME_SHARE * max_gaussians), 1)
         if image.shape[-2] * image.shape[-1] <= room:
-            return pixel_layout(sharp)
-        return adaptive_layout(sharp, max_gaussians=room)
+            return pixel_layout(image)
+        return adaptive_layout(image, max_gaussians=room)
 
     def _spread(self, grid: Tensor) -> Tensor:
         """Tokens of every pixel frame: those of its latent frame."""
@@ -380,7 +375,7 @@ class LDRM(HubModule):
         given = {"latents": latents, "cameras": cameras.camera_to_world}
         if image is not None:
             given["image"] = image
-        device = self.sharpen.weight.device
+        device = self.gaussian_head.output.weight.device
         for name, values in given.items():
             if not values.is_floating_point():
                 raise TypeError(f"{name} must be floating point, got {values.dtype}.")

@@ -1,5 +1,7 @@
 """What each part of the compact model is trained to do: one function of a batch per part, and its losses."""
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -236,9 +238,8 @@ def reconstruction_losses(
     with depth $d$, slopes $\nabla$ along rows and columns over one and four places (four means, added up),
     `balanced_motion_loss` of displacement and of rotation, colours $c$ of later frames, and
     $\mathcal{L}_{photo}$ the squared error of Diff4Splat, Eq. 3, of the field rendered at the target times.
-    That last term is left out by default. It alone trains what has no truth of its own (opacity, size,
-    orientation), and does so for images of the clip's size: shown at four times that size, photographs came
-    out blurred and see-through.
+    It trains depth, colour and deformation, not size, orientation and opacity: fitted to images of the clip's
+    size, these made photographs at four times that size blurred and see-through.
 
     The latents are disturbed with noise, so that the model bears with generated ones. Where a Gaussian stands
     for several pixels, the truth is read at one of them, the same offset for the whole batch, drawn anew each
@@ -294,7 +295,11 @@ def reconstruction_losses(
     }
     if num_rendered:
         few = slice(num_rendered)
-        field = ldrm.decode(features.select(few), times, image=video[few, 0], deformation=deformation[few])
+        part = features.select(few)
+        # Sizes, orientations and opacities that suit the clip's pixels would not suit those of a photograph.
+        kept = torch.cat((part.gaussian_map[:, :, :4], part.gaussian_map[:, :, 4:].detach()), dim=2)
+        part = replace(part, gaussian_map=kept)
+        field = ldrm.decode(part, times, image=video[few, 0], deformation=deformation[few])
         with torch.autocast(latents.device.type, enabled=False):
             path = batch_cameras(clips).batch(few).select(picks)
             squared = photometric_mse(field.render(path, times).color, video[few, picks]).mean()

@@ -128,5 +128,7 @@ def test_ctrl_c_twice_while_libraries_load(seconds: float, tmp_path: Path) -> No
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     _, shown = process.communicate(timeout=60)
-    assert (process.returncode, shown) == (130, "diff4splat: interrupted; unfinished files were removed\n")
+    lines = shown.splitlines()  # a fast machine has passed a stage or two
+    assert (process.returncode, lines[-1]) == (130, "diff4splat: interrupted; unfinished files were removed")
+    assert not any("Traceback" in line for line in lines)
     assert list(tmp_path.iterdir()) == []

@@ -75,12 +75,9 @@ def test_field_matches_the_loop_with_its_gradient(options, photographed) -> None
         # rotary angles are float32: seven digits
         np.testing.assert_allclose(value[0].detach().numpy(), expected[name], atol=1e-5, err_msg=name)
 
-    draw = np.random.default_rng(0)
+    draw = np.random.default_rng(3)
     probes = {name: draw.normal(size=array.shape) for name, array in expected.items()}
-    # What sharpens the photograph also picks the map's values, without a gradient.
-    moving = [0.0 if name.startswith("sharpen") else 1.0 for name in names]
-    directions = [draw.normal(size=z.shape)]
-    directions += [share * draw.normal(size=array.shape) for share, array in zip(moving, arrays, strict=True)]
+    directions = [draw.normal(size=array.shape) for array in (z, *arrays)]
     sum((value[0] * torch.from_numpy(probes[name])).sum() for name, value in values.items()).backward()
     leaves = [z, *(parameter for _, parameter in model.named_parameters())]
     assert [name for name, _ in model.named_parameters()] == list(names)
@@ -93,6 +90,7 @@ def test_field_matches_the_loop_with_its_gradient(options, photographed) -> None
         lambda *moved: sum(float(np.sum(array * probes[name])) for name, array in by_loop(*moved).items()),
         [z.detach().numpy(), *arrays],
         directions,
+        step=1e-8,  # small, so that no Gaussian turns from new into seen on the way
     )
     assert got == pytest.approx(difference, rel=1e-4)
 

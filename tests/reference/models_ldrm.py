@@ -2,7 +2,7 @@
 
 import numpy as np
 from reference.cameras_latent_grid import latent_rays
-from reference.layers import conv, linear, part, resize
+from reference.layers import linear, part, resize
 from reference.models_assembly import field, seen_before
 from reference.models_heads import deformation_head, gaussian_head
 from reference.transformer_attention import grid_angles
@@ -75,8 +75,7 @@ def ldrm(latents, poses, intrinsics, size, times, weights, config, *, image=None
     seen = seen_before(maps, at_frames, relative[::step], intrinsics[::step], size)
     blocks = None
     if image is not None:
-        sharp = image + conv(image, weights["sharpen.weight"], weights["sharpen.bias"], mode="edge")
-        blocks = [(j + 0.5, i + 0.5, 1, sharp[:, i, j]) for i, j in np.ndindex(*image.shape[1:])]
+        blocks = [(j + 0.5, i + 0.5, 1, image[:, i, j]) for i, j in np.ndindex(*image.shape[1:])]
     return field(
         maps,
         deformation,
