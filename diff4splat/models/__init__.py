@@ -8,7 +8,8 @@ from diff4splat.models.assembly import (
     seen_before,
 )
 from diff4splat.models.backdrop import append_static, backdrop_gaussians
-from diff4splat.models.heads import DeformationHead, GaussianHead
+from diff4splat.models.deformation_head import DeformationHead
+from diff4splat.models.gaussian_head import GaussianHead
 from diff4splat.models.layout import GuidedSampler, Layout, adaptive_layout, pixel_layout
 from diff4splat.models.ldrm import LDRM, LDRMFeatures
 from diff4splat.models.tokens import LatentPoseTokens, PatchTokens

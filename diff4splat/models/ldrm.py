@@ -13,7 +13,8 @@ from diff4splat.gaussians import DeformableGaussianField, Gaussians
 from diff4splat.hub import HubModule
 from diff4splat.models.assembly import assemble_field, map_depth, map_displacement, seen_before
 from diff4splat.models.backdrop import append_static, backdrop_gaussians
-from diff4splat.models.heads import DeformationHead, GaussianHead
+from diff4splat.models.deformation_head import DeformationHead
+from diff4splat.models.gaussian_head import GaussianHead
 from diff4splat.models.layout import Layout, adaptive_layout, pixel_layout
 from diff4splat.models.tokens import LatentPoseTokens
 from diff4splat.transformer import TransformerBlock, rotary_positions

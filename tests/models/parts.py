@@ -3,7 +3,9 @@
 import math
 
 import numpy as np
+import pytest
 import torch
+from reference.finite_differences import slope
 from torch import Tensor, nn
 
 from diff4splat.cameras import Cameras
@@ -85,3 +87,34 @@ def path(batch: int, frames: int, height: int, width: int, *, seed: int = 0) -> 
 def latents(batch: int, frames: int, channels: int, height: int, width: int, *, seed: int = 1) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(batch, frames, channels, height, width, generator=generator, dtype=torch.float64)
+
+
+def token_grids(
+    count: int, *, frames: int = 2, height: int = 3, width: int = 5, dim: int = 7
+) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [
+        torch.randn(2, frames, height, width, dim, generator=generator, dtype=torch.float64)
+        for _ in range(count)
+    ]
+
+
+def check_values_and_slope(results, by_loop, leaves: list[torch.Tensor]) -> None:
+    """Outputs of one sample are those of the loop, and their gradient is the loop's slope."""
+    arrays = [leaf.detach().numpy() for leaf in leaves]
+    expected = by_loop(*arrays)
+    for result, values in zip(results, expected, strict=True):
+        np.testing.assert_allclose(result[0].detach().numpy(), values, atol=1e-11)
+    draw = np.random.default_rng(0)
+    probes = [draw.normal(size=values.shape) for values in expected]
+    directions = [draw.normal(size=array.shape) for array in arrays]
+    sum((r[0] * torch.from_numpy(p)).sum() for r, p in zip(results, probes, strict=True)).backward()
+    got = sum(
+        float((leaf.grad * torch.from_numpy(d)).sum()) for leaf, d in zip(leaves, directions, strict=True)
+    )
+    difference = slope(
+        lambda *arrays: sum(float(np.sum(v * p)) for v, p in zip(by_loop(*arrays), probes, strict=True)),
+        arrays,
+        directions,
+    )
+    assert got == pytest.approx(difference, rel=1e-7)
