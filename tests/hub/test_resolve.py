@@ -39,8 +39,9 @@ def test_order_of_resolution(bundled: Path, tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize("name", ["huge", "./huge", "/no/such/folder", "a/b/c", "../x", "~/nothing-here", ""])
 def test_unknown_names_say_what_was_looked_for(
-    bundled: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    bundled: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
         "diff4splat.hub.resolve._fetch", lambda name, **options: pytest.fail("the Hub was asked")
     )
