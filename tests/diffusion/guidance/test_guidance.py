@@ -29,7 +29,7 @@ class LinearGuidance(GuidanceSchedule):
     """A user's schedule: falls evenly from 1 + `maximum`."""
 
     maximum: float = 6.0
-    skip_below: float = 3.0
+    skip_below: float = 3.1
 
     def scale(self, step: int, num_steps: int) -> float:
         return 1 + self.maximum * (1 - step / num_steps)
@@ -62,10 +62,10 @@ SCHEDULES: dict[Guidance, int] = {
     ConstantGuidance(1.0): 0,
     CosineGuidance(): 16,
     CosineGuidance(skip_below=1.0): 30,
-    LinearGuidance(): 21,
+    LinearGuidance(): 20,
     IntervalGuidance(ConstantGuidance(3.0), 0.2, 0.8): 18,
     IntervalGuidance(CosineGuidance(), 0.1, 0.8): 13,
-    IntervalGuidance(LinearGuidance(), 0.5, 1.0): 6,
+    IntervalGuidance(LinearGuidance(), 0.5, 1.0): 5,
     IntervalGuidance(IntervalGuidance(CosineGuidance(), 0.1, 1.0), 0.0, 0.2): 3,
     OwnGuidance(): 15,
 }
