@@ -20,6 +20,21 @@ def test_prediction_matches_reference(predictions, parallel, norm_limit) -> None
     np.testing.assert_allclose(guidance.combine(*predictions, 4.0).numpy(), expected, atol=1e-12)
 
 
+def test_narrow_types_are_rounded_once(predictions) -> None:
+    narrow = [value.bfloat16() for value in predictions]
+    guidance = AdaptiveProjectedGuidance(ConstantGuidance(4.0), parallel=0.3, norm_limit=2.0)
+    expected = reference.adaptive_projected(*(value.double().numpy() for value in narrow), 4.0, 0.3, 2.0)
+    result = guidance.combine(*narrow, 4.0).double().numpy()
+    np.testing.assert_allclose(result, expected, rtol=2**-8, atol=1e-5)  # half a unit of bfloat16
+
+
+def test_gradient_is_finite_where_the_predictions_agree(predictions) -> None:
+    pair = [predictions[0].clone().requires_grad_() for _ in range(2)]
+    guidance = AdaptiveProjectedGuidance(ConstantGuidance(4.0), norm_limit=2.0)
+    guidance.combine(*pair, 4.0).sum().backward()
+    assert pair[0].grad.isfinite().all() and pair[1].grad.isfinite().all()
+
+
 def test_with_everything_kept_it_is_plain_guidance(predictions) -> None:
     guidance = AdaptiveProjectedGuidance(ConstantGuidance(4.0), parallel=1.0)
     torch.testing.assert_close(

@@ -8,6 +8,7 @@ from diff4splat.diffusion import ConstantGuidance
 
 
 def test_scale_is_the_value_at_every_step() -> None:
+    assert ConstantGuidance() == ConstantGuidance(7.5)
     assert [ConstantGuidance(2.5).scale(step, 3) for step in range(3)] == [2.5] * 3
 
 

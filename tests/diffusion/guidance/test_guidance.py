@@ -229,11 +229,11 @@ def test_no_steps_have_no_passes() -> None:
 
 
 @pytest.mark.usefixtures("without_shape_checker")
-def test_a_number_is_no_guidance() -> None:
-    with pytest.raises(
-        TypeError, match=r"guidance must be a guidance such as ConstantGuidance\(7.5\), got float"
-    ):
-        ZeroStarGuidance(3.0)
+@pytest.mark.parametrize("wrap", [IntervalGuidance, ZeroStarGuidance, AdaptiveProjectedGuidance])
+def test_a_number_is_no_guidance(wrap) -> None:
+    message = r"guidance must be a guidance such as ConstantGuidance\(7.5\), got float"
+    with pytest.raises(TypeError, match=message):
+        wrap(3.0)
 
 
 def test_a_schedule_without_scale_cannot_be_made() -> None:

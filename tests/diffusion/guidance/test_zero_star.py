@@ -15,6 +15,13 @@ def test_prediction_matches_reference(predictions) -> None:
     np.testing.assert_allclose(GUIDANCE.combine(*predictions, 4.0).numpy(), expected, atol=1e-12)
 
 
+def test_narrow_types_are_rounded_once(predictions) -> None:
+    narrow = [value.bfloat16() for value in predictions]
+    expected = reference.zero_star(*(value.double().numpy() for value in narrow), 4.0)
+    result = GUIDANCE.combine(*narrow, 4.0).double().numpy()
+    np.testing.assert_allclose(result, expected, rtol=2**-8, atol=1e-5)  # half a unit of bfloat16
+
+
 def test_length_of_the_unconditional_prediction_does_not_matter(predictions) -> None:
     conditional, unconditional = predictions
     torch.testing.assert_close(
