@@ -1,10 +1,5 @@
 """Flow matching and classifier-free guidance, for any latent and any network."""
 
-from diff4splat.diffusion.adapted_guidance import (
-    AdaptiveProjectedGuidance,
-    IntervalGuidance,
-    ZeroStarGuidance,
-)
 from diff4splat.diffusion.flow_matching import (
     SampleStep,
     euler_sample,
@@ -16,13 +11,26 @@ from diff4splat.diffusion.flow_matching import (
     shifted_times,
     velocity_target,
 )
-from diff4splat.diffusion.guidance import ConstantGuidance, CosineGuidance, Guidance, guide
+from diff4splat.diffusion.guidance import (
+    AdaptiveProjectedGuidance,
+    ConstantGuidance,
+    CosineGuidance,
+    Guidance,
+    GuidanceSchedule,
+    GuidanceWrapper,
+    IntervalGuidance,
+    ZeroStarGuidance,
+    guide,
+    network_passes,
+)
 
 __all__ = [
     "AdaptiveProjectedGuidance",
     "ConstantGuidance",
     "CosineGuidance",
     "Guidance",
+    "GuidanceSchedule",
+    "GuidanceWrapper",
     "IntervalGuidance",
     "SampleStep",
     "ZeroStarGuidance",
@@ -31,6 +39,7 @@ __all__ = [
     "flow_matching_loss",
     "flow_matching_weight",
     "guide",
+    "network_passes",
     "noise_interpolate",
     "sample_times",
     "shifted_times",

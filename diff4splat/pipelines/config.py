@@ -1,21 +1,32 @@
 """The configuration of a pipeline on disk: a JSON file with its parts and how they are used."""
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from diff4splat.diffusion import ConstantGuidance, CosineGuidance, Guidance
+from diff4splat.diffusion import (
+    AdaptiveProjectedGuidance,
+    ConstantGuidance,
+    CosineGuidance,
+    Guidance,
+    IntervalGuidance,
+    ZeroStarGuidance,
+)
 
 __all__ = ["CONFIG_NAME", "FORMAT_VERSION", "guidance_to_config", "read_pipeline_config"]
 
 CONFIG_NAME = "pipeline_config.json"
 FORMAT_VERSION = 1
 
-_GUIDANCES: dict[str, type[ConstantGuidance] | type[CosineGuidance]] = {
+_GUIDANCES = {
+    "adaptive_projection": AdaptiveProjectedGuidance,
     "constant": ConstantGuidance,
     "cosine": CosineGuidance,
+    "interval": IntervalGuidance,
+    "zero_star": ZeroStarGuidance,
 }
 _REQUIRED: dict[str, tuple[type, ...]] = {
     "backbone": (str,),
@@ -84,29 +95,43 @@ def guidance_to_config(guidance: Guidance | None) -> dict[str, Any] | None:
     """Words for a guidance, to be read back by `read_pipeline_config`.
 
     Args:
-        guidance: A constant or cosine guidance, or None for the backbone's own.
+        guidance: A guidance of this library, around others of this library or not, or None for the backbone's
+            own.
 
     Returns:
-        Its kind and options as JSON values, or None.
+        Its kind and options as JSON values, those of a guidance inside among them, or None.
 
     Raises:
-        TypeError: If the guidance is of another kind.
+        TypeError: If the guidance, or one inside, is of another kind.
     """
     if guidance is None:
         return None
     for kind, cls in _GUIDANCES.items():
-        if isinstance(guidance, cls) and is_dataclass(guidance):
-            return {"kind": kind, **asdict(guidance)}
+        if type(guidance) is cls:
+            values = {field.name: getattr(guidance, field.name) for field in fields(guidance)}
+            return {"kind": kind, **{name: _to_json(value) for name, value in values.items()}}
     got = type(guidance).__name__
     raise TypeError(f"guidance must be of a kind in {sorted(_GUIDANCES)} to be saved, got {got}.")
 
 
+def _to_json(value: Guidance | float) -> dict[str, Any] | float | None:
+    if isinstance(value, Guidance):
+        return guidance_to_config(value)
+    return None if value == math.inf else value  # JSON has no infinity
+
+
+def _from_json(value: Any, path: Path) -> Any:
+    if isinstance(value, Mapping):
+        return _guidance_from_config(value, path)
+    return math.inf if value is None else value
+
+
 def _guidance_from_config(config: Mapping[str, Any], path: Path) -> Guidance:
-    options = dict(config)
+    options = {name: _from_json(value, path) for name, value in config.items()}
     kind = options.pop("kind", None)
-    if kind not in _GUIDANCES:
+    if not isinstance(kind, str) or kind not in _GUIDANCES:
         raise ValueError(f"{path}: the kind of guidance must be one of {sorted(_GUIDANCES)}, got {kind!r}.")
     try:
         return _GUIDANCES[kind](**options)
-    except TypeError as error:
-        raise ValueError(f"{path}: guidance has wrong options: {error}.") from None
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: guidance has wrong options: {error}") from None

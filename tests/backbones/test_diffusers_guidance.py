@@ -70,6 +70,10 @@ def test_a_disabled_guider_runs_conditional_passes_alone(inputs) -> None:
     torch.testing.assert_close(predictions[0], predict(inputs[0]))
 
 
+def test_both_inputs_are_announced_before_the_first_step() -> None:
+    assert diffusers_guider(CosineGuidance()).num_conditions == 2
+
+
 def test_a_new_guider_follows_the_same_guidance(inputs) -> None:
     guider = diffusers_guider(CosineGuidance())
     again = guider.new()

@@ -298,7 +298,7 @@ def test_saving_and_loading_gives_the_same_scene(saved: Path) -> None:
         ({"colour": "red"}, r"unknown \['colour'\]"),
         ({"height": ...}, r"missing \['height'\]"),
         ({"backbone": "none-such"}, r"pipeline_config.json: backbone must be one of .*, got 'none-such'"),
-        ({"guidance": {"kind": "loud"}}, r"one of \['constant', 'cosine'\], got 'loud'"),
+        ({"guidance": {"kind": "loud"}}, r"one of \[.*'constant', 'cosine'.*\], got 'loud'"),
         ({"guidance": {"kind": "cosine", "volume": 3}}, "guidance has wrong options"),
         ({"guidance": 7}, "guidance must be an object or null, got 7"),
         ({"num_frames": "9"}, "pipeline_config.json: num_frames must be an integer, got '9'"),
