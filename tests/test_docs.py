@@ -2,7 +2,9 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from api_surface import parts
@@ -10,6 +12,45 @@ from api_surface import parts
 from diff4splat.cli import COMMANDS, GENERATED_FILES
 
 ROOT = Path(__file__).parents[1]
+# Pages of the paper's blocks that must be there.
+BLOCKS: list[str] = []
+GUIDES = ["README.md", "docs/quickstart.md"]
+
+
+def python_blocks(page: str) -> list[tuple[int, str]]:
+    """Line number and code of each ```python block, without the examples, which have tests of their own."""
+    text = (ROOT / page).read_text()
+    found = re.finditer(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    blocks = [(text.count("\n", 0, match.start(1)) + 1, match[1]) for match in found]
+    return [(line, code) for line, code in blocks if not code.startswith("--8<--")]
+
+
+def run_blocks(page: str) -> None:
+    """Run the blocks of a page from top to bottom in one namespace; tracebacks show the lines of the page."""
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    for line, code in python_blocks(page):
+        exec(compile("\n" * (line - 1) + code, str(ROOT / page), "exec"), namespace)
+
+
+@pytest.mark.usefixtures("without_shape_checker")
+@pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs" / "blocks").glob("*.md")))
+def test_page_of_a_block_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_blocks(f"docs/blocks/{page}")
+
+
+@pytest.mark.usefixtures("without_shape_checker")
+@pytest.mark.parametrize("page", GUIDES)
+def test_guide_runs_beside_the_examples(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(ROOT / "examples" / "photos", tmp_path / "examples" / "photos")
+    monkeypatch.chdir(tmp_path)
+    run_blocks(page)
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_block_has_a_page_with_code_in_the_navigation(name: str) -> None:
+    assert python_blocks(f"docs/blocks/{name}.md")
+    assert f"blocks/{name}.md\n" in (ROOT / "mkdocs.yml").read_text()
 
 
 @pytest.mark.parametrize("part", [part for part in parts() if part != "cli"])
