@@ -15,7 +15,7 @@ from typing import Any
 
 
 class HubServer:
-    """Repositories as `{name: {revision: {file: content}}}`; a revision is "main", a branch or a commit.
+    """Repositories as `{name: {revision: {file: content}}}`; a revision is "main", a branch or a past commit.
 
     `cut` names files whose next download breaks off in the middle; `locked` repositories refuse writers.
     """
@@ -139,6 +139,7 @@ class HubServer:
                 content = base64.b64decode(entry["value"]["content"])
                 self.repositories[name][revision][entry["value"]["path"]] = content
         oid = self.commit(name, revision)
+        self.repositories[name][oid] = dict(self.repositories[name][revision])
         reply = {
             "success": True,
             "commitOid": oid,
