@@ -35,8 +35,8 @@ class HubServer:
         if len(revision) == 40:
             return revision
         files = self.repositories[name][revision]
-        digest = hashlib.sha1(json.dumps({k: v.hex() for k, v in sorted(files.items())}).encode())
-        return digest.hexdigest()
+        contents = {file: hashlib.sha1(content).hexdigest() for file, content in sorted(files.items())}
+        return hashlib.sha1(json.dumps(contents).encode()).hexdigest()
 
     def files(self, name: str, revision: str) -> dict[str, bytes] | None:
         revisions = self.repositories.get(name, {})
