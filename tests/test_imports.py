@@ -131,6 +131,45 @@ def test_the_check_accepts_a_lower_layer(tmp_path: Path) -> None:
     assert violations("losses", loaded["losses"]) == []
 
 
+# Ten lines of a user who takes one part and has none of the heavy libraries.
+LOSSES_ALONE = """
+import torch
+from diff4splat.losses import PhotometricLoss, motion_loss, pearson_depth_loss, weighted_sum
+depth, target = torch.rand(2, 5, 7, requires_grad=True), torch.rand(2, 5, 7)
+image = torch.rand(2, 3, 5, 7)
+terms = {
+    "photometric": PhotometricLoss(network=lambda a, b: (a - b).abs().mean((1, 2, 3)))(image, image.flip(0)),
+    "geometric": pearson_depth_loss(depth, target),
+    "motion": motion_loss(torch.rand(2, 11, 3), torch.rand(2, 11, 3)),
+}
+weighted_sum(terms).sum().backward()
+"""
+RAYS_ALONE = """
+import torch
+from diff4splat.cameras import Cameras, field_of_view_to_intrinsics
+from diff4splat.cameras import pack_frames, plucker_rays, unshuffle_pixels
+poses = torch.eye(4).repeat(9, 1, 1)
+poses[:, 0, 3] = torch.linspace(0, 1, 9)
+intrinsics = field_of_view_to_intrinsics(60.0, height=16, width=24).expand(9, 3, 3)
+rays = plucker_rays(Cameras(poses, intrinsics, 16, 24))
+assert unshuffle_pixels(pack_frames(rays, temporal_stride=4), 8).shape == (3, 1536, 2, 3)
+"""
+
+
+@pytest.mark.parametrize("script", [LOSSES_ALONE, RAYS_ALONE], ids=["losses", "rays"])
+def test_one_part_runs_where_the_heavy_libraries_are_missing(script: str) -> None:
+    missing = (
+        "import sys\nfor name in sys.argv[1:]:\n    sys.modules[name] = None  # importing it is an error\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", missing + script, *sorted(HEAVY)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_top_level_loads_no_part_and_no_torch() -> None:
     code = "import diff4splat, sys; dir(diff4splat); print(*sys.modules)"
     names = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).split()
