@@ -71,6 +71,12 @@ def test_every_page_of_a_part_has_the_part() -> None:
     assert pages <= set(parts())
 
 
+@pytest.mark.parametrize("name", BLOCKS)
+def test_code_of_a_block_fits_the_column_of_the_page(name: str) -> None:
+    lines = [line for _, code in python_blocks(f"docs/blocks/{name}.md") for line in code.splitlines()]
+    assert [line for line in lines if len(line) > 80] == []
+
+
 def test_readme_holds_the_two_commands() -> None:
     lines = (ROOT / "README.md").read_text().splitlines()
     generate, tests = [line for line in lines if line.startswith("python -m pip install")]
