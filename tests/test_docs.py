@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api_surface import parts
+from api_surface import parts, public_names
 from hub.server import HubServer, run_client
 
 from diff4splat.cli import COMMANDS, GENERATED_FILES
@@ -64,6 +64,18 @@ def test_block_has_a_page_with_code_in_the_navigation(name: str) -> None:
 def test_every_part_has_a_page_in_the_navigation(part: str) -> None:
     assert f"::: diff4splat.{part}\n" in (ROOT / "docs" / "api" / f"{part}.md").read_text()
     assert f"api/{part}.md" in (ROOT / "mkdocs.yml").read_text()
+
+
+@pytest.mark.parametrize("part", parts())
+def test_a_name_that_a_file_shares_is_asked_for_by_itself(part: str) -> None:
+    # mkdocstrings takes `render` in rendering for the file of that name and leaves the function out
+    shared = [name for name in public_names()[f"diff4splat.{part}"] if is_file_of(part, name)]
+    page = (ROOT / "docs" / "api" / f"{part}.md").read_text() if shared else ""
+    assert [name for name in shared if f"\n::: diff4splat.{part}.{name}" not in page] == []
+
+
+def is_file_of(part: str, name: str) -> bool:
+    return (ROOT / "diff4splat" / part / f"{name}.py").is_file()
 
 
 def test_every_page_of_a_part_has_the_part() -> None:

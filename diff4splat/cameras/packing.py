@@ -39,7 +39,7 @@ def pack_frames(
     Raises:
         ValueError: If the number of frames does not fit the stride, or `order` is unknown.
 
-    Example:
+    Examples:
         >>> pack_frames(torch.zeros(9, 6, 4, 4), temporal_stride=4).shape
         torch.Size([3, 24, 4, 4])
     """

@@ -24,7 +24,7 @@ def plucker_rays(cameras: Cameras) -> Float[Tensor, "*batch frame plucker=6 heig
     Returns:
         Moment (channels 0 to 2) and direction (channels 3 to 5) per pixel.
 
-    Example:
+    Examples:
         >>> from diff4splat.cameras import trajectory
         >>> plucker_rays(trajectory.forward(5, height=8, width=16)).shape
         torch.Size([5, 6, 8, 16])

@@ -33,7 +33,7 @@ class HubModule(nn.Module):
     must be JSON values (numbers, strings, booleans, None, lists, dicts), and tuples come back as lists, so
     accept sequences.
 
-    Example:
+    Examples:
         >>> class Affine(HubModule):
         ...     def __init__(self, width: int = 3) -> None:
         ...         super().__init__()

@@ -55,7 +55,7 @@ def motion_loss(
     Raises:
         ValueError: If shapes disagree, a weight is negative or an option is unknown.
 
-    Example:
+    Examples:
         >>> moved = torch.tensor([[3.0, 0.0, 4.0]])
         >>> motion_loss(moved, torch.zeros(1, 3))  # 2 * 5 + 7
         tensor(17.)

@@ -34,7 +34,7 @@ def total_variation_loss(
     Raises:
         ValueError: If the shape of `mask` does not fit that of `values`.
 
-    Example:
+    Examples:
         >>> total_variation_loss(torch.tensor([[0.0, 1.0, 3.0]]))
         tensor(1.5000)
     """

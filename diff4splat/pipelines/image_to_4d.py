@@ -94,7 +94,7 @@ class Diff4SplatPipeline:
         ValueError: If a count is not positive, `min_opacity` is not in [0, 1), or the backbone does not take
             the number of frames or the size.
 
-    Example:
+    Examples:
         >>> pipe = Diff4SplatPipeline.from_pretrained("compact")  # doctest: +SKIP
         >>> field = pipe("photo.jpg", "spiral", prompt="the cup moves left")  # doctest: +SKIP
         >>> field.save("scene.safetensors")  # doctest: +SKIP
@@ -181,7 +181,7 @@ class Diff4SplatPipeline:
             ValueError: If the image is unreadable or too small, the trajectory unknown, a camera not rigid,
                 or a count not one that the model takes.
 
-        Example:
+        Examples:
             >>> field = pipe(image, "orbit", generator=torch.Generator().manual_seed(7))  # doctest: +SKIP
         """
         report = callback or (lambda stage, done, total: None)
