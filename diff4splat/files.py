@@ -35,7 +35,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         IsADirectoryError: If `path` is a folder.
         OSError: If the file cannot be written, for instance on a full disk; names `path`.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> target = Path(tempfile.mkdtemp()) / "note.txt"
         >>> with atomic_path(target) as temporary:

@@ -2,14 +2,62 @@
 
 import re
 import shlex
+import shutil
+import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
-from api_surface import parts
+from api_surface import parts, public_names
+from hub.server import HubServer, run_client
 
 from diff4splat.cli import COMMANDS, GENERATED_FILES
 
 ROOT = Path(__file__).parents[1]
+# Pages of the paper's blocks that must be there.
+BLOCKS = ["camera_conditioning", "deformation_operations", "guidance", "hub", "losses"]
+GUIDES = ["README.md", "docs/quickstart.md"]
+
+
+def python_blocks(page: str) -> list[tuple[int, str]]:
+    """Line number and code of each ```python block, without the examples, which have tests of their own."""
+    text = (ROOT / page).read_text()
+    found = re.finditer(r"^( *)```python\n(.*?)^\1```$", text, flags=re.MULTILINE | re.DOTALL)
+    blocks = [(text.count("\n", 0, match.start(2)) + 1, textwrap.dedent(match[2])) for match in found]
+    return [(line, code) for line, code in blocks if not code.startswith("--8<--")]
+
+
+def run_blocks(page: str) -> None:
+    """Run the blocks of a page from top to bottom in one namespace; tracebacks show the lines of the page."""
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    for line, code in python_blocks(page):
+        exec(compile("\n" * (line - 1) + code, str(ROOT / page), "exec"), namespace)
+
+
+@pytest.mark.usefixtures("without_shape_checker")
+@pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs" / "blocks").glob("*.md")))
+def test_page_of_a_block_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    if page != "hub.md":
+        run_blocks(f"docs/blocks/{page}")
+        return
+    with HubServer().running() as address:  # the Hub of a process is read from the environment at its start
+        code = "from test_docs import run_blocks; run_blocks('docs/blocks/hub.md')"
+        run_client(code, address, tmp_path / "home")
+
+
+@pytest.mark.usefixtures("without_shape_checker")
+@pytest.mark.parametrize("page", GUIDES)
+def test_guide_runs_beside_the_examples(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(ROOT / "examples" / "photos", tmp_path / "examples" / "photos")
+    monkeypatch.chdir(tmp_path)
+    run_blocks(page)
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_block_has_a_page_with_code_in_the_navigation(name: str) -> None:
+    assert python_blocks(f"docs/blocks/{name}.md")
+    assert f"blocks/{name}.md\n" in (ROOT / "mkdocs.yml").read_text()
 
 
 @pytest.mark.parametrize("part", [part for part in parts() if part != "cli"])
@@ -18,9 +66,27 @@ def test_every_part_has_a_page_in_the_navigation(part: str) -> None:
     assert f"api/{part}.md" in (ROOT / "mkdocs.yml").read_text()
 
 
+@pytest.mark.parametrize("part", parts())
+def test_a_name_that_a_file_shares_is_asked_for_by_itself(part: str) -> None:
+    # mkdocstrings takes `render` in rendering for the file of that name and leaves the function out
+    shared = [name for name in public_names()[f"diff4splat.{part}"] if is_file_of(part, name)]
+    page = (ROOT / "docs" / "api" / f"{part}.md").read_text() if shared else ""
+    assert [name for name in shared if f"\n::: diff4splat.{part}.{name}" not in page] == []
+
+
+def is_file_of(part: str, name: str) -> bool:
+    return (ROOT / "diff4splat" / part / f"{name}.py").is_file()
+
+
 def test_every_page_of_a_part_has_the_part() -> None:
     pages = {path.stem for path in (ROOT / "docs" / "api").glob("*.md")}
     assert pages <= set(parts())
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_code_of_a_block_fits_the_column_of_the_page(name: str) -> None:
+    lines = [line for _, code in python_blocks(f"docs/blocks/{name}.md") for line in code.splitlines()]
+    assert [line for line in lines if len(line) > 80] == []
 
 
 def test_readme_holds_the_two_commands() -> None:

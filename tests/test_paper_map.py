@@ -66,6 +66,19 @@ def test_row_tests_a_gradient_or_says_why_there_is_none(row: list[str]) -> None:
     assert tested or "no gradient" in row[4] or "no equation" in row[4]
 
 
+def empty_cells(table: list[list[str]]) -> list[str]:
+    """First cell, or whole row, of rows that are not five cells with something in each."""
+    return [row[0] or str(row) for row in table if len(row) != 5 or not all(row)]
+
+
+def test_no_cell_is_empty() -> None:
+    assert empty_cells(rows()) == []
+    assert empty_cells([["paper", "", "file", "function", "test"], ["", "", "", "", ""]]) == [
+        "paper",
+        "['', '', '', '', '']",
+    ]
+
+
 def test_every_public_equation_has_a_row() -> None:
     named = {(quoted(row[2])[0], name.partition(".")[0]) for row in rows() for name in quoted(row[3])}
     lacking = [

@@ -39,7 +39,7 @@ class LatentSpec:
     Raises:
         ValueError: If a number is below 1, or `frame_multiple` is no multiple of `temporal_stride`.
 
-    Example:
+    Examples:
         >>> spec = LatentSpec(channels=16, temporal_stride=4, spatial_stride=8, patch=2)
         >>> spec.num_latents(49), spec.num_frames(13), spec.latent_size(480, 832)
         (13, 49, (60, 104))

@@ -6,7 +6,7 @@ from diff4splat.cameras.files import load_cameras, save_cameras
 from diff4splat.cameras.latent_grid import latent_rays
 from diff4splat.cameras.packing import pack_frames, pool_maps, unshuffle_pixels
 from diff4splat.cameras.plucker import PluckerEmbedding, plucker_rays
-from diff4splat.cameras.pose_vectors import pose_maps, pose_vectors
+from diff4splat.cameras.poses import pose_maps, pose_vectors
 
 __all__ = [
     "Cameras",

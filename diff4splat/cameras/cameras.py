@@ -29,7 +29,7 @@ class Cameras:
     Raises:
         ValueError: If the shapes do not agree or the image is empty.
 
-    Example:
+    Examples:
         >>> intrinsics = field_of_view_to_intrinsics(60.0, height=64, width=96)
         >>> cameras = Cameras(torch.eye(4)[None], intrinsics[None], height=64, width=96)
         >>> cameras.crop(0, 16, 64, 64).intrinsics[0, :2, 2].tolist()

@@ -28,8 +28,10 @@ def latent_rays(
         Packed rays, k + 1 latent frames, moments in scene units.
 
     Raises:
-        ValueError: If the number of frames does not fit the stride.
+        ValueError: If the number of frames does not fit the stride, or a size is below 1.
     """
+    if temporal_stride < 1:
+        raise ValueError(f"temporal_stride must be at least 1, got {temporal_stride}.")
     if (cameras.num_frames - 1) % temporal_stride:
         raise ValueError(
             f"cameras must have k * {temporal_stride} + 1 frames for temporal_stride={temporal_stride}, "

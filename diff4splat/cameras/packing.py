@@ -39,7 +39,7 @@ def pack_frames(
     Raises:
         ValueError: If the number of frames does not fit the stride, or `order` is unknown.
 
-    Example:
+    Examples:
         >>> pack_frames(torch.zeros(9, 6, 4, 4), temporal_stride=4).shape
         torch.Size([3, 24, 4, 4])
     """
@@ -103,6 +103,10 @@ def _whole_latents(maps: Tensor, stride: int) -> Tensor:
     """Frames with the first one repeated, so that every latent has as many."""
     if stride < 1:
         raise ValueError(f"temporal_stride must be at least 1, got {stride}.")
+    if maps.ndim < 4:
+        raise ValueError(
+            f"maps must have the axes frame, channel, height and width, got shape {tuple(maps.shape)}."
+        )
     frames = maps.shape[-4]
     if (frames - 1) % stride:
         raise ValueError(

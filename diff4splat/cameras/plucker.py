@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from diff4splat.cameras.cameras import Cameras
 from diff4splat.geometry import pixel_rays
+from diff4splat.hub import HubModule
 
 __all__ = ["plucker_rays", "PluckerEmbedding"]
 
@@ -23,7 +24,7 @@ def plucker_rays(cameras: Cameras) -> Float[Tensor, "*batch frame plucker=6 heig
     Returns:
         Moment (channels 0 to 2) and direction (channels 3 to 5) per pixel.
 
-    Example:
+    Examples:
         >>> from diff4splat.cameras import trajectory
         >>> plucker_rays(trajectory.forward(5, height=8, width=16)).shape
         torch.Size([5, 6, 8, 16])
@@ -36,7 +37,7 @@ def plucker_rays(cameras: Cameras) -> Float[Tensor, "*batch frame plucker=6 heig
     return rearrange(torch.cat((moments, directions), dim=-1), "... h w c -> ... c h w")
 
 
-class PluckerEmbedding(nn.Module):
+class PluckerEmbedding(HubModule):
     """One token per image patch from Plücker rays; starts as zero, so adding it changes nothing.
 
     Args:
@@ -70,8 +71,13 @@ class PluckerEmbedding(nn.Module):
             (height / patch_size) x (width / patch_size) tokens per frame.
 
         Raises:
-            ValueError: If height or width is no multiple of `patch_size`.
+            ValueError: If height or width is no multiple of `patch_size`, or an axis is missing.
         """
+        if rays.ndim != 5:
+            raise ValueError(
+                "rays must have the axes batch, frame, 6, height and width, "
+                f"got shape {tuple(rays.shape)}; add one with rays[None]."
+            )
         batch, _, _, height, width = rays.shape
         for name, value in (("height", height), ("width", width)):
             if value % self.patch_size:

@@ -64,7 +64,7 @@ def spiral(
     Raises:
         ValueError: If an argument is out of range or not finite.
 
-    Example:
+    Examples:
         >>> spiral(5, height=64, width=96).camera_to_world.shape
         torch.Size([5, 4, 4])
     """

@@ -82,7 +82,7 @@ def evaluate_held_out(
     Raises:
         ValueError: If the protocol asks for what the model cannot do, or for no scenes.
 
-    Example:
+    Examples:
         >>> report = evaluate_held_out(pipe.backbone, pipe.ldrm)  # doctest: +SKIP
         >>> print(report.to_text())  # doctest: +SKIP
     """

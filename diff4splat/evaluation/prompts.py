@@ -21,7 +21,7 @@ def direction_prompts(caption: str) -> tuple[str, str]:
         "the SUBJECT moves left" and the same with "right"; SUBJECT is "object" if the caption has none that
         is known.
 
-    Example:
+    Examples:
         >>> direction_prompts("a large red ball rises and a box spins, indoors")
         ('the large red ball moves left', 'the large red ball moves right')
     """

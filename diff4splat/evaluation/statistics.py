@@ -50,7 +50,7 @@ def mean_estimate(
     Raises:
         ValueError: If `num_resamples` is below 1.
 
-    Example:
+    Examples:
         >>> mean_estimate(torch.tensor([1.0, 2.0, 6.0]), generator=torch.Generator().manual_seed(0)).value
         3.0
     """
@@ -114,7 +114,7 @@ def share_estimate(successes: Bool[Tensor, " scene"]) -> Estimate:
     Returns:
         Share and interval in [0, 1].
 
-    Example:
+    Examples:
         >>> estimate = share_estimate(torch.tensor([True] * 10))
         >>> f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
         '1.00 [0.72, 1.00]'

@@ -138,7 +138,7 @@ class DeformableGaussianField:
         Returns:
             Field whose Gaussians are the same at every time.
 
-        Example:
+        Examples:
             >>> gaussians = Gaussians(
             ...     torch.zeros(5, 3), torch.ones(5, 4), torch.ones(5, 3), torch.ones(5), torch.zeros(5, 1, 3)
             ... )

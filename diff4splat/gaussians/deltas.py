@@ -133,10 +133,16 @@ def interpolate_deltas(
         Deformation with unit quaternions.
 
     Raises:
-        ValueError: If the two are not of one shape.
+        ValueError: If the two are not of one shape, or `fraction` has another one.
     """
     _check_same("end", end, "start", start)
     share = torch.as_tensor(fraction, dtype=start.means.dtype, device=start.means.device)
+    expected = start.means.shape[:-1]
+    pairs = zip(reversed(share.shape), reversed(expected), strict=False)
+    if share.ndim > len(expected) or any(size not in (1, whole) for size, whole in pairs):
+        raise ValueError(
+            f"fraction must be one number or have shape {list(expected)}, got shape {list(share.shape)}."
+        )
     return Deltas(
         torch.lerp(start.means, end.means, share[..., None]),
         quaternion_slerp(

@@ -26,7 +26,7 @@ def rgb_to_harmonics(rgb: Float[Tensor, "*batch rgb=3"]) -> Float[Tensor, "*batc
     Returns:
         Coefficients of degree 0 (without a coefficient axis); the inverse of `harmonics_to_rgb`.
 
-    Example:
+    Examples:
         >>> grey = rgb_to_harmonics(torch.full((5, 3), 0.5))
         >>> harmonics = grey[:, None]  # the coefficient axis of `Gaussians.harmonics`
         >>> harmonics.shape

@@ -33,7 +33,9 @@ class GaussianVelocities:
     scale: Float[Tensor, "*batch gaussian xyz=3"]
 
 
-def gaussian_velocities(field: DeformableGaussianField, time: float | int) -> GaussianVelocities:
+def gaussian_velocities(
+    field: DeformableGaussianField, time: float | int | Float[Tensor, ""]
+) -> GaussianVelocities:
     r"""Time derivatives of a field, exact for the way it interpolates.
 
     Between stored times $t_i$ and $t_{i+1}$, $h$ apart, means and changes of scale move linearly and
@@ -58,6 +60,7 @@ def gaussian_velocities(field: DeformableGaussianField, time: float | int) -> Ga
     Raises:
         ValueError: If `time` lies outside [0, 1] or is NaN.
     """
+    time = float(time)
     if not 0 <= time <= 1:
         raise ValueError(f"time must lie in [0, 1], got {time:.6g}.")
     times = field.times.detach()

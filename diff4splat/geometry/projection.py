@@ -35,7 +35,7 @@ def pixel_grid(
     Returns:
         Coordinates (x, y) in pixels.
 
-    Example:
+    Examples:
         >>> pixel_grid(1, 2).tolist()
         [[[0.5, 0.5], [1.5, 0.5]]]
     """

@@ -37,7 +37,7 @@ def quaternion_multiply(
     Returns:
         One product per (broadcast) leading index.
 
-    Example:
+    Examples:
         >>> i, j = torch.tensor([0.0, 1.0, 0.0, 0.0]), torch.tensor([0.0, 0.0, 1.0, 0.0])
         >>> quaternion_multiply(i, j).tolist()  # i j = k
         [0.0, 0.0, 0.0, 1.0]
@@ -95,7 +95,7 @@ def quaternion_rotate(
     Returns:
         Rotated vectors, of the length they had.
 
-    Example:
+    Examples:
         >>> quarter_turn_about_z = torch.tensor([1.0, 0.0, 0.0, 1.0])
         >>> quaternion_rotate(quarter_turn_about_z, torch.tensor([1.0, 0.0, 0.0])).round(decimals=5).tolist()
         [0.0, 1.0, 0.0]

@@ -33,7 +33,7 @@ class HubModule(nn.Module):
     must be JSON values (numbers, strings, booleans, None, lists, dicts), and tuples come back as lists, so
     accept sequences.
 
-    Example:
+    Examples:
         >>> class Affine(HubModule):
         ...     def __init__(self, width: int = 3) -> None:
         ...         super().__init__()
@@ -115,7 +115,7 @@ class HubModule(nn.Module):
 
         Args:
             name_or_path: Bundled name, local folder or Hub id, see `resolve_pretrained`.
-            revision: Branch, tag or commit on the Hub.
+            revision: Branch, tag or commit on the Hub; a commit, as `push_to_hub` returns it, pins the files.
             local_files_only: Use what the Hub cache holds, without network.
             subfolder: Folder inside the model that holds the two files.
 
@@ -125,7 +125,8 @@ class HubModule(nn.Module):
 
         Raises:
             FileNotFoundError: If the model or one of its files cannot be found.
-            ValueError: If a file is damaged, or config or weights do not fit this class.
+            ValueError: If a file is damaged, config or weights do not fit this class, or a revision is given
+                for what is not on the Hub.
         """
         folder = resolve_pretrained(
             name_or_path, revision=revision, local_files_only=local_files_only, subfolder=subfolder

@@ -23,7 +23,7 @@ def resolve_pretrained(
     Args:
         name_or_path: Name of a bundled model (write "./name" for a folder of that name), a local folder, or a
             Hub id `owner/name`.
-        revision: Branch, tag or commit on the Hub.
+        revision: Branch, tag or commit on the Hub; a commit, 40 hexadecimal digits, pins the files.
         local_files_only: Use what the Hub cache holds, without network.
         subfolder: Folder inside the model to return.
 
@@ -32,8 +32,10 @@ def resolve_pretrained(
 
     Raises:
         FileNotFoundError: If nothing is found; says where it was looked for.
+        ValueError: If a revision is given for a bundled model or a local folder, which have none.
     """
     name = os.fspath(name_or_path)
+    on_hub = False
     if name in list_bundled():
         folder = _BUNDLED / name
     elif name and Path(name).expanduser().is_dir():
@@ -41,12 +43,15 @@ def resolve_pretrained(
     elif Path(name).is_file():
         raise FileNotFoundError(f"a model must be a bundled name, a folder or a Hub id, got the file {name}.")
     elif is_hub_id(name):
+        on_hub = True
         folder = _fetch(name, revision=revision, local_files_only=local_files_only, subfolder=subfolder)
     else:
         raise FileNotFoundError(
             f"no model {name!r}: it is not bundled (bundled: {list_bundled()}), {Path(name).absolute()} is "
             "not a folder, and it is not a Hub id of the form owner/name."
         )
+    if revision is not None and not on_hub:
+        raise ValueError(f"revision must be None for what is not on the Hub, got {revision!r} for {folder}.")
     if subfolder is None:
         return folder
     if not (folder / subfolder).is_dir():

@@ -35,7 +35,7 @@ def pearson_depth_loss(
     Raises:
         ValueError: If the shapes differ or `eps` is not positive.
 
-    Example:
+    Examples:
         >>> depth = torch.rand(2, 5, 7)
         >>> bool((pearson_depth_loss(3 * depth + 1, depth) < 1e-4).all())
         True

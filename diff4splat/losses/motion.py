@@ -49,12 +49,13 @@ def motion_loss(
         l1_of: "motion" takes the L1 norm of `predicted`, "error" that of the difference.
 
     Returns:
-        Values >= 0, not reduced over `*batch`; 0 where no point is tracked.
+        Values >= 0, not reduced over `*batch`; 0 where no point is tracked. For one value per point, make
+        each point a batch element of its own: `motion_loss(predicted[..., None, :], target[..., None, :])`.
 
     Raises:
         ValueError: If shapes disagree, a weight is negative or an option is unknown.
 
-    Example:
+    Examples:
         >>> moved = torch.tensor([[3.0, 0.0, 4.0]])
         >>> motion_loss(moved, torch.zeros(1, 3))  # 2 * 5 + 7
         tensor(17.)

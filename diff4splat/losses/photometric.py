@@ -66,7 +66,7 @@ class PhotometricLoss(nn.Module):
     Raises:
         ValueError: If `perceptual_weight` is negative.
 
-    Example:
+    Examples:
         >>> loss = PhotometricLoss(network=lambda image, target: (image - target).abs().mean((1, 2, 3)))
         >>> loss(torch.zeros(2, 5, 3, 8, 8), torch.ones(2, 5, 3, 8, 8)).shape
         torch.Size([2, 5])

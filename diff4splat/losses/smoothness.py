@@ -10,7 +10,7 @@ __all__ = ["total_variation_loss"]
 def total_variation_loss(
     values: Float[Tensor, "*batch height width"],
     *,
-    mask: Bool[Tensor, "*batch height width"] | None = None,
+    mask: Bool[Tensor, "*#batch height width"] | None = None,
 ) -> Float[Tensor, " *batch"]:
     r"""Mean absolute difference between neighbouring pixels of a map.
 
@@ -21,33 +21,46 @@ def total_variation_loss(
     that the value does not grow with the resolution.
 
     Args:
-        values: Depth, one image channel, or one channel of a deformation map; any unit. Give
-            `"batch frame channel height width"` for several channels and average as the caller needs.
-        mask: Valid pixels; a difference counts where both of its pixels are valid. All pixels when omitted.
+        values: Depth, images or deformation maps, any unit; axes before the last two are kept, so that
+            `"batch frame channel height width"` gives one value per channel.
+        mask: Valid pixels; a difference counts where both of its pixels are valid. As many axes as `values`;
+            those of length 1 before the last two hold for all, as channels in `"batch 1 height width"`. All
+            pixels when omitted.
 
     Returns:
         Values >= 0, not reduced over `*batch`; 0 where no pair of neighbours is valid. Gradient 0 on flat
         maps.
 
     Raises:
-        ValueError: If the shape of `mask` differs from that of `values`.
+        ValueError: If the shape of `mask` does not fit that of `values`.
 
-    Example:
+    Examples:
         >>> total_variation_loss(torch.tensor([[0.0, 1.0, 3.0]]))
         tensor(1.5000)
     """
-    if mask is not None and mask.shape != values.shape:
-        raise ValueError(
-            f"mask must have the shape of values {tuple(values.shape)}, got {tuple(mask.shape)}."
-        )
     if mask is None:
         mask = torch.ones_like(values, dtype=torch.bool)
+    else:
+        mask = _fitted(mask, values)
     wide = values.to(torch.promote_types(values.dtype, torch.float32))
     # Selecting before the difference keeps NaN outside the mask out of the gradients.
     wide = torch.where(mask, wide, 0)
     horizontal = _masked_mean(wide.diff(dim=-1).abs(), mask[..., :, 1:] & mask[..., :, :-1])
     vertical = _masked_mean(wide.diff(dim=-2).abs(), mask[..., 1:, :] & mask[..., :-1, :])
     return (horizontal + vertical).to(values.dtype)
+
+
+def _fitted(mask: Tensor, values: Tensor) -> Tensor:
+    """Mask in the shape of `values`."""
+    # Masks with fewer axes are refused: a batch of three masks would be taken for those of three channels.
+    pairs = zip(mask.shape[:-2], values.shape[:-2], strict=False)
+    same_grid = mask.ndim == values.ndim and mask.shape[-2:] == values.shape[-2:]
+    if not same_grid or any(size not in (1, whole) for size, whole in pairs):
+        raise ValueError(
+            f"mask must have the shape of values {tuple(values.shape)}, or 1 in place of a length before the "
+            f"last two, got {tuple(mask.shape)}."
+        )
+    return mask.expand_as(values)
 
 
 def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:

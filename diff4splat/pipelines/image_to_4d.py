@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from numbers import Integral
@@ -17,7 +18,7 @@ from diff4splat.cameras import Cameras, trajectory
 from diff4splat.diffusion import ConstantGuidance, Guidance, SampleStep
 from diff4splat.files import atomic_path
 from diff4splat.gaussians import DeformableGaussianField
-from diff4splat.hub import list_bundled, resolve_pretrained, weights_hash
+from diff4splat.hub import list_bundled, push_folder, resolve_pretrained, weights_hash
 from diff4splat.pipelines.config import CONFIG_NAME, FORMAT_VERSION, guidance_to_config, read_pipeline_config
 from diff4splat.pipelines.images import ImageSource, prepare_image
 from diff4splat.pipelines.paths import fit_cameras
@@ -93,7 +94,7 @@ class Diff4SplatPipeline:
         ValueError: If a count is not positive, `min_opacity` is not in [0, 1), or the backbone does not take
             the number of frames or the size.
 
-    Example:
+    Examples:
         >>> pipe = Diff4SplatPipeline.from_pretrained("compact")  # doctest: +SKIP
         >>> field = pipe("photo.jpg", "spiral", prompt="the cup moves left")  # doctest: +SKIP
         >>> field.save("scene.safetensors")  # doctest: +SKIP
@@ -180,7 +181,7 @@ class Diff4SplatPipeline:
             ValueError: If the image is unreadable or too small, the trajectory unknown, a camera not rigid,
                 or a count not one that the model takes.
 
-        Example:
+        Examples:
             >>> field = pipe(image, "orbit", generator=torch.Generator().manual_seed(7))  # doctest: +SKIP
         """
         report = callback or (lambda stage, done, total: None)
@@ -259,13 +260,16 @@ class Diff4SplatPipeline:
         name_or_path: str | os.PathLike[str],
         *,
         revision: str | None = None,
+        local_files_only: bool = False,
         device: str | torch.device | None = None,
     ) -> "Diff4SplatPipeline":
         """Load a pipeline: a bundled one by name, a folder, or a repository of the Hugging Face Hub.
 
         Args:
             name_or_path: "compact", a folder with `pipeline_config.json`, or a Hub id such as "user/model".
-            revision: Branch, tag or commit, for a Hub id.
+            revision: Branch, tag or commit, for a Hub id; a commit, as `push_to_hub` returns it, pins the
+                files.
+            local_files_only: Use what the Hub cache holds, without network.
             device: Where the weights go; the CPU when omitted.
 
         Returns:
@@ -273,18 +277,19 @@ class Diff4SplatPipeline:
 
         Raises:
             FileNotFoundError: If there is no such model, or a file of it is missing.
-            ValueError: If its configuration or its weights are damaged or of another format.
+            ValueError: If its configuration or its weights are damaged or of another format, or a revision is
+                given for what is not on the Hub.
         """
         from diff4splat.models import LDRM
 
-        folder = resolve_pretrained(name_or_path, revision=revision)
+        folder = resolve_pretrained(name_or_path, revision=revision, local_files_only=local_files_only)
         config = read_pipeline_config(folder / CONFIG_NAME)
         kind = config.pop("backbone")
         if kind not in list_backbones():
             raise ValueError(
                 f"{folder / CONFIG_NAME}: backbone must be one of {list_backbones()}, got {kind!r}."
             )
-        backbone = get_backbone(kind, folder=folder / "backbone")
+        backbone = get_backbone(kind, name_or_path=folder / "backbone")
         ldrm = LDRM.from_pretrained(folder / "ldrm")
         given = os.fspath(name_or_path)
         # The name of a folder is enough: the path to it is the user's own business.
@@ -307,7 +312,8 @@ class Diff4SplatPipeline:
 
         Args:
             folder: Made if needed; files of the same names are replaced.
-            backbone: Name under which the backbone is registered.
+            backbone: Name under which the backbone is registered; when the pipeline is loaded, its factory is
+                called with `name_or_path`, the folder that the backbone wrote.
             dtype: Storage type of the weights, for instance `torch.float16`; the one they have when omitted.
 
         Raises:
@@ -333,6 +339,44 @@ class Diff4SplatPipeline:
         }
         with atomic_path(target / CONFIG_NAME) as path:
             path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+    def push_to_hub(
+        self,
+        repository: str,
+        *,
+        backbone: str = "compact",
+        dtype: torch.dtype | None = None,
+        branch: str | None = None,
+        private: bool = False,
+        token: str | None = None,
+        message: str | None = None,
+    ) -> str:
+        """Put what `save_pretrained` writes into a repository of the Hub, in one commit.
+
+        Args:
+            repository: Hub id `owner/name`; created if missing.
+            backbone: Name under which the backbone is registered.
+            dtype: Storage type of the weights, see `save_pretrained`.
+            branch: See [push_folder][diff4splat.hub.push_folder].
+            private: See `push_folder`.
+            token: See `push_folder`.
+            message: See `push_folder`.
+
+        Returns:
+            The commit, 40 hexadecimal digits: `from_pretrained(repository, revision=...)` loads this very
+            state.
+
+        Raises:
+            TypeError: If the pipeline cannot be saved, see `save_pretrained`.
+            ValueError: If `repository` is not of the form `owner/name`.
+            PermissionError: If the Hub does not let you write there.
+            OSError: If it cannot be reached or refuses the files.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, backbone=backbone, dtype=dtype)
+            return push_folder(
+                folder, repository, branch=branch, private=private, token=token, message=message
+            )
 
     def to(
         self, device: str | torch.device | None = None, *, dtype: torch.dtype | None = None

@@ -72,7 +72,7 @@ def prepare_image(
         ValueError: If `image` is not readable as an image, is truncated, has a side under 16 pixels, has more
             pixels than can be decoded safely, or is a tensor of another shape or range.
 
-    Example:
+    Examples:
         >>> import torch
         >>> prepared = prepare_image(torch.rand(3, 300, 500), height=128, width=128)
         >>> prepared.image.shape, prepared.detail.shape
@@ -148,7 +148,7 @@ def centre_crop_box(height: int, width: int, *, aspect: float) -> tuple[int, int
     Returns:
         Top, left, height and width of the box, pixels.
 
-    Example:
+    Examples:
         >>> centre_crop_box(480, 640, aspect=1.0)
         (0, 80, 480, 480)
     """

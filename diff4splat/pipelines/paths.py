@@ -96,7 +96,7 @@ def sway_cameras(cameras: Cameras, *, focus_depth: float, num_frames: int | None
     Raises:
         ValueError: If `focus_depth` is not a positive finite number.
 
-    Example:
+    Examples:
         >>> from diff4splat.cameras import trajectory
         >>> sway = sway_cameras(trajectory.forward(9, height=64, width=64), focus_depth=3.0)
         >>> bool((sway.camera_to_world[..., :3, 3].norm(dim=-1) < 0.5).all())

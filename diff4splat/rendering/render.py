@@ -107,7 +107,7 @@ def render(
         TypeError: If dtypes or devices differ, or are not floating point.
         RuntimeError: If the backend cannot run here; the message says how to cure it.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from diff4splat.cameras import trajectory
         >>> values = [0.0, 0, 3], [1.0, 0, 0, 0], [0.1] * 3, 0.9, [[1.0, 0, 0]]

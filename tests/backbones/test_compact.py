@@ -397,10 +397,31 @@ def test_backbone_refuses_what_does_not_fit(backbone, call, message) -> None:
 
 def test_saved_backbone_is_the_same(backbone, tmp_path) -> None:
     backbone.save_pretrained(tmp_path)
-    assert {folder.name for folder in tmp_path.iterdir()} == {"vae", "dit"}
-    loaded = get_backbone("compact", folder=tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "vae", "dit"}
+    loaded = get_backbone("compact", name_or_path=tmp_path)
     assert isinstance(loaded, CompactBackbone) and not loaded.training
     assert torch.equal(generate(loaded, ["a", "b"]), generate(backbone, ["a", "b"]))
+
+
+def test_time_shift_is_saved(backbone, tmp_path) -> None:
+    CompactBackbone(backbone.vae, backbone.dit, shift=3.0).save_pretrained(tmp_path)
+    assert CompactBackbone.from_pretrained(tmp_path).shift == 3.0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"shift": 0}', "shift must be > 0, got 0"),
+        ('{"shift": "much"}', "config.json does not build a CompactBackbone"),
+        ('{"slide": 1.0}', "config.json does not build a CompactBackbone: .*slide"),
+    ],
+)
+@pytest.mark.usefixtures("without_shape_checker")
+def test_damaged_configuration(text, message, backbone, tmp_path) -> None:
+    backbone.save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        CompactBackbone.from_pretrained(tmp_path)
 
 
 def test_without_a_folder_the_bundled_weights_are_loaded(backbone, tmp_path, monkeypatch) -> None:

@@ -57,3 +57,5 @@ def test_gradients_reach_the_poses() -> None:
 def test_frames_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match=r"k \* 4 \+ 1 frames for temporal_stride=4, got 7"):
         latent_rays(path(1, 7, 8, 8), height=1, width=1, temporal_stride=4)
+    with pytest.raises(ValueError, match="temporal_stride must be at least 1, got 0"):
+        latent_rays(path(1, 5, 8, 8), height=1, width=1, temporal_stride=0)

@@ -1,3 +1,5 @@
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -78,3 +80,5 @@ def test_what_does_not_fit_is_refused():
         pool_maps(maps(5), temporal_stride=4, spatial_stride=2)
     with pytest.raises(ValueError, match="height must be a multiple of factor=4, got 6"):
         unshuffle_pixels(maps(1), 4)
+    with pytest.raises(ValueError, match=r"maps must have the axes frame, channel, .* got shape \(6, 9\)"):
+        inspect.unwrap(pack_frames)(maps(1)[0, 0, 0], temporal_stride=4)

@@ -1,3 +1,5 @@
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -89,8 +91,19 @@ def test_embedding_sees_its_own_patch_in_row_major_order():
                 assert torch.allclose(tokens[0, frame, 3 * row + column], expected, atol=1e-12)
 
 
+def test_embedding_is_saved_and_loaded(tmp_path):
+    embedding = PluckerEmbedding(embed_dim=7, patch_size=2)
+    torch.nn.init.normal_(embedding.projection.weight, generator=torch.Generator().manual_seed(1))
+    embedding.save_pretrained(tmp_path)
+    loaded = PluckerEmbedding.from_pretrained(tmp_path)
+    assert loaded.config == {"embed_dim": 7, "patch_size": 2}
+    assert torch.equal(loaded.projection.weight, embedding.projection.weight)
+
+
 def test_embedding_errors():
     embedding = PluckerEmbedding(embed_dim=7, patch_size=4)
+    with pytest.raises(ValueError, match=r"axes batch, frame, 6, .* got shape \(1, 6, 8, 8\); add one"):
+        inspect.unwrap(PluckerEmbedding.forward)(embedding, torch.zeros(1, 6, 8, 8))
     with pytest.raises(ValueError, match="height must be a multiple of patch_size=4, got 6"):
         embedding(torch.zeros(1, 1, 6, 6, 8))
     with pytest.raises(ValueError, match="width must be a multiple of patch_size=4, got 7"):

@@ -1,3 +1,5 @@
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -132,3 +134,6 @@ def test_what_does_not_fit_is_refused():
         compose_deltas(random_deltas(1), random_deltas(2, count=5))
     with pytest.raises(ValueError, match=r"end\.means must have the shape of start\.means \[7, 3\]"):
         interpolate_deltas(random_deltas(1), random_deltas(2, count=5), 0.5)
+    for shape in ((5,), (2, 7)):
+        with pytest.raises(ValueError, match=r"fraction must be one number or have shape \[7\], got shape"):
+            inspect.unwrap(interpolate_deltas)(random_deltas(1), random_deltas(2), torch.zeros(shape))

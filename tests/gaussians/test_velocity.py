@@ -48,6 +48,12 @@ def test_rates_are_the_derivatives_of_the_field():
             np.testing.assert_allclose(rates.angular[number].numpy(), spin, atol=1e-5)
 
 
+def test_a_time_may_be_a_tensor():
+    field = random_field()
+    rates, expected = gaussian_velocities(field, torch.tensor(0.17)), gaussian_velocities(field, 0.17)
+    assert torch.equal(rates.linear, expected.linear) and torch.equal(rates.angular, expected.angular)
+
+
 def test_a_field_rests_outside_its_times():
     field = random_field()
     for resting, time in ((field, 0.05), (field, 0.95), (random_field(times=(0.4,)), 0.4)):

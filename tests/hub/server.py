@@ -15,7 +15,7 @@ from typing import Any
 
 
 class HubServer:
-    """Repositories as `{name: {revision: {file: content}}}`; a revision is "main", a branch or a commit.
+    """Repositories as `{name: {revision: {file: content}}}`; a revision is "main", a branch or a past commit.
 
     `cut` names files whose next download breaks off in the middle; `locked` repositories refuse writers.
     """
@@ -35,8 +35,8 @@ class HubServer:
         if len(revision) == 40:
             return revision
         files = self.repositories[name][revision]
-        digest = hashlib.sha1(json.dumps({k: v.hex() for k, v in sorted(files.items())}).encode())
-        return digest.hexdigest()
+        contents = {file: hashlib.sha1(content).hexdigest() for file, content in sorted(files.items())}
+        return hashlib.sha1(json.dumps(contents).encode()).hexdigest()
 
     def files(self, name: str, revision: str) -> dict[str, bytes] | None:
         revisions = self.repositories.get(name, {})
@@ -139,6 +139,7 @@ class HubServer:
                 content = base64.b64decode(entry["value"]["content"])
                 self.repositories[name][revision][entry["value"]["path"]] = content
         oid = self.commit(name, revision)
+        self.repositories[name][oid] = dict(self.repositories[name][revision])
         reply = {
             "success": True,
             "commitOid": oid,

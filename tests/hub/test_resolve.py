@@ -49,6 +49,12 @@ def test_unknown_names_say_what_was_looked_for(
         resolve_pretrained(name)
 
 
+def test_a_revision_of_what_is_not_on_the_hub_is_refused(bundled: Path, tmp_path: Path) -> None:
+    for name in ("tiny", tmp_path):
+        with pytest.raises(ValueError, match="revision must be None for what is not on the Hub, got 'v1'"):
+            resolve_pretrained(name, revision="v1")
+
+
 def test_missing_subfolder(bundled: Path) -> None:
     with pytest.raises(FileNotFoundError, match="has no folder 'other'"):
         resolve_pretrained("tiny", subfolder="other")

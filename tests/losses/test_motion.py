@@ -54,6 +54,14 @@ def test_matches_reference(distance, l1_of, masked, weighted) -> None:
         assert result[batch].item() == pytest.approx(expected, rel=1e-13)
 
 
+def test_points_as_batch_elements_have_a_value_each() -> None:
+    predicted, target, visible, _ = tracks()
+    each = motion_loss(predicted[..., None, :], target[..., None, :], visibility=visible[..., None])
+    assert each.shape == (2, 11) and (each[~visible] == 0).all()
+    mean = each.sum(-1) / visible.sum(-1)
+    torch.testing.assert_close(mean, motion_loss(predicted, target, visibility=visible))
+
+
 def test_default_is_the_equation_with_weight_two() -> None:
     predicted, target, _, _ = tracks()
     expected = 2 * (predicted - target).norm(dim=-1) + predicted.abs().sum(-1)

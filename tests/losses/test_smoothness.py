@@ -38,6 +38,13 @@ def test_unchanged_by_shift_and_linear_in_scale() -> None:
     torch.testing.assert_close(total_variation_loss(-3 * maps + 17, mask=mask), 3 * base)
 
 
+def test_one_mask_holds_for_all_channels() -> None:
+    maps, mask = values()
+    shared = total_variation_loss(maps, mask=mask[:, :1])
+    assert torch.equal(shared, total_variation_loss(maps, mask=mask[:, :1].expand_as(maps)))
+    assert not torch.equal(shared, total_variation_loss(maps, mask=mask))
+
+
 def test_gradient() -> None:
     maps, mask = values()
     leaf = maps[0, :2].clone().requires_grad_()
@@ -76,9 +83,9 @@ def test_type_is_kept_and_sums_are_wide(dtype) -> None:
     assert loss.item() == 32.0
 
 
-def test_errors() -> None:
-    maps, mask = values()
-    with pytest.raises(
-        ValueError, match=r"mask must have the shape of values \(2, 3, 5, 7\), got \(3, 5, 7\)"
-    ):
-        inspect.unwrap(total_variation_loss)(maps, mask=mask[0])
+@pytest.mark.parametrize("shape", [(3, 5, 7), (5, 7), (2, 2, 5, 7), (2, 3, 5, 1), (1, 2, 3, 5, 7)])
+def test_errors(shape) -> None:
+    maps, _ = values()
+    mask = torch.ones(shape, dtype=torch.bool)
+    with pytest.raises(ValueError, match=r"mask must have the shape of values \(2, 3, 5, 7\), or 1 .*, got"):
+        inspect.unwrap(total_variation_loss)(maps, mask=mask)

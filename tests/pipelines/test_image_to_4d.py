@@ -9,9 +9,11 @@ import pytest
 import torch
 from pipelines.fake_parts import FRAMES, HEIGHT, WIDTH, FakeBackbone, FakeReconstructor, fake_pipeline
 
+from diff4splat.backbones import LatentSpec, register_backbone
 from diff4splat.cameras import Cameras, trajectory
 from diff4splat.diffusion import ConstantGuidance, CosineGuidance
 from diff4splat.gaussians import DeformableGaussianField
+from diff4splat.hub import HubModule
 from diff4splat.pipelines import STAGES, Diff4SplatPipeline
 
 IMAGE = torch.rand(3, 71, 83, generator=torch.Generator().manual_seed(1))
@@ -333,6 +335,25 @@ def test_missing_parts(saved: Path, tmp_path: Path) -> None:
         Diff4SplatPipeline.from_pretrained(tmp_path)
     with pytest.raises(FileNotFoundError, match="no-such-model"):
         Diff4SplatPipeline.from_pretrained("no-such-model")
+
+
+class SavedBackbone(HubModule):
+    """A user's backbone, as far as saving goes."""
+
+    spec = LatentSpec(channels=4, temporal_stride=4, spatial_stride=8)
+
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__()
+        self.gain = torch.nn.Parameter(torch.full((), gain))
+
+
+@pytest.mark.usefixtures("without_shape_checker")
+def test_a_backbone_that_is_registered_by_its_from_pretrained_is_loaded(tmp_path: Path) -> None:
+    register_backbone("saved backbone", SavedBackbone.from_pretrained)
+    pipe = Diff4SplatPipeline(SavedBackbone(2.5), tiny_pipeline().ldrm, num_frames=5, height=32, width=32)
+    pipe.save_pretrained(tmp_path, backbone="saved backbone")
+    loaded = Diff4SplatPipeline.from_pretrained(tmp_path).backbone
+    assert isinstance(loaded, SavedBackbone) and loaded.gain.item() == 2.5
 
 
 def test_parts_without_a_way_to_save_are_named(tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 """The bundled video model: causal autoencoder and camera-conditioned diffusion transformer, one backbone."""
 
+import json
+import os
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,7 +15,8 @@ from diff4splat.backbones.compact.dit import CompactDiT
 from diff4splat.backbones.compact.vae import CausalVideoVAE
 from diff4splat.cameras import Cameras, latent_rays
 from diff4splat.diffusion import CosineGuidance, Guidance, SampleStep, euler_sample
-from diff4splat.hub import resolve_pretrained
+from diff4splat.files import atomic_path
+from diff4splat.hub import push_folder, read_config, resolve_pretrained
 
 __all__ = ["CompactBackbone"]
 
@@ -24,10 +28,15 @@ class CompactBackbone(nn.Module):
         vae: Clips to latents and back.
         dit: Velocity field over latents.
         shift: Time shift of the sampler; above 1 spends more steps at high noise.
+
+    Raises:
+        ValueError: If `shift` is not positive.
     """
 
     def __init__(self, vae: CausalVideoVAE, dit: CompactDiT, *, shift: float = 1.0) -> None:
         super().__init__()
+        if not shift > 0:
+            raise ValueError(f"shift must be > 0, got {shift}.")
         self.vae = vae
         self.dit = dit
         self.shift = shift
@@ -147,8 +156,8 @@ class CompactBackbone(nn.Module):
             velocity, start, num_steps=num_steps, shift=self.shift, guidance=schedule, callback=callback
         )
 
-    def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
-        """Write the two parts as `vae/` and `dit/`.
+    def save_pretrained(self, folder: str | os.PathLike[str], *, dtype: torch.dtype | None = None) -> None:
+        """Write the two parts as `vae/` and `dit/`, and `config.json` with the time shift.
 
         Args:
             folder: Made if needed.
@@ -156,13 +165,59 @@ class CompactBackbone(nn.Module):
         """
         self.vae.save_pretrained(Path(folder) / "vae", dtype=dtype)
         self.dit.save_pretrained(Path(folder) / "dit", dtype=dtype)
+        with atomic_path(Path(folder) / "config.json") as path:
+            path.write_text(json.dumps({"shift": self.shift}, indent=2) + "\n", encoding="utf-8")
 
-    @classmethod
-    def from_pretrained(cls, folder: str | Path | None = None) -> "CompactBackbone":
-        """Load what `save_pretrained` wrote.
+    def push_to_hub(
+        self,
+        repository: str,
+        *,
+        dtype: torch.dtype | None = None,
+        branch: str | None = None,
+        private: bool = False,
+        token: str | None = None,
+        message: str | None = None,
+    ) -> str:
+        """Put what `save_pretrained` writes into a repository of the Hub.
 
         Args:
-            folder: Folder with `vae/` and `dit/`; the weights that come with the package when omitted.
+            repository: Hub id `owner/name`; created if missing.
+            dtype: Storage type, see `save_pretrained`.
+            branch: See `push_folder`.
+            private: See `push_folder`.
+            token: See `push_folder`.
+            message: See `push_folder`.
+
+        Returns:
+            The commit, for `from_pretrained(repository, revision=...)`.
+
+        Raises:
+            ValueError: If `repository` is not of the form `owner/name`.
+            PermissionError: If the Hub does not let you write there.
+            OSError: If it cannot be reached or refuses the files.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, dtype=dtype)
+            return push_folder(
+                folder, repository, branch=branch, private=private, token=token, message=message
+            )
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | os.PathLike[str] | None = None,
+        *,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        subfolder: str | None = None,
+    ) -> "CompactBackbone":
+        """Load what `save_pretrained` or `push_to_hub` wrote.
+
+        Args:
+            name_or_path: Local folder or Hub id; the weights that come with the package when omitted.
+            revision: Branch, tag or commit on the Hub.
+            local_files_only: Use what the Hub cache holds, without network.
+            subfolder: Folder inside that holds the parts; "backbone" in the folder of a pipeline.
 
         Returns:
             The backbone in evaluation mode.
@@ -171,10 +226,17 @@ class CompactBackbone(nn.Module):
             FileNotFoundError: If a file is missing, or no weights come with this copy of the package.
             ValueError: If a file is damaged or does not fit its configuration.
         """
-        if folder is None:
-            folder = resolve_pretrained("compact", subfolder="backbone")
-        vae = CausalVideoVAE.from_pretrained(Path(folder) / "vae")
-        return cls(vae, CompactDiT.from_pretrained(Path(folder) / "dit")).eval()
+        if name_or_path is None:
+            name_or_path, subfolder = "compact", "backbone"
+        folder = resolve_pretrained(
+            name_or_path, revision=revision, local_files_only=local_files_only, subfolder=subfolder
+        )
+        vae = CausalVideoVAE.from_pretrained(folder / "vae")
+        dit = CompactDiT.from_pretrained(folder / "dit")
+        try:
+            return cls(vae, dit, **read_config(folder)).eval()
+        except TypeError as error:
+            raise ValueError(f"{folder / 'config.json'} does not build a {cls.__name__}: {error}.") from error
 
     def _rays(self, cameras: Cameras, height: int, width: int) -> Tensor:
         with torch.autocast(cameras.device.type, enabled=False):  # eight bits are too few for geometry

@@ -11,6 +11,7 @@ from diff4splat.data.procedural.draws import Draws
 __all__ = ["PATH_NAMES", "sample_cameras"]
 
 PATH_NAMES = ("static", "forward", "backward", "upward", "downward", "spiral", "smooth")
+"""Kinds of camera paths that `sample_cameras` draws from."""
 
 
 def sample_cameras(

@@ -79,7 +79,7 @@ def procedural_sample(
     Raises:
         ValueError: If a seed, a size or an option is out of range.
 
-    Example:
+    Examples:
         >>> sample = procedural_sample([7, 8], num_frames=2, height=16, width=24)
         >>> sample["video"].shape
         torch.Size([2, 2, 3, 16, 24])

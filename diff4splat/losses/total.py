@@ -34,7 +34,7 @@ def weighted_sum(
     Raises:
         ValueError: If there is no term, a term has no weight, or shapes differ.
 
-    Example:
+    Examples:
         >>> import torch
         >>> terms = {"photometric": torch.tensor([1.0, 2.0]), "motion": torch.tensor([0.0, 3.0])}
         >>> weighted_sum(terms, {"photometric": 1.0, "motion": 0.5}).tolist()

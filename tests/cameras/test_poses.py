@@ -1,3 +1,4 @@
+import pytest
 import torch
 from models.parts import path
 
@@ -20,6 +21,12 @@ def test_maps_are_the_same_everywhere():
     maps = pose_maps(cameras, height=11, width=13)
     assert maps.shape == (2, 3, 12, 11, 13)
     assert torch.equal(maps, pose_vectors(cameras)[..., None, None].expand_as(maps))
+
+
+@pytest.mark.parametrize("side", ["height", "width"])
+def test_a_grid_without_places_is_refused(side):
+    with pytest.raises(ValueError, match=f"{side} must be at least 1, got 0"):
+        pose_maps(path(1, 2, 5, 7), **{"height": 1, "width": 1, side: 0})
 
 
 def test_gradients_reach_the_poses():

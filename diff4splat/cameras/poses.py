@@ -38,6 +38,12 @@ def pose_maps(
 
     Returns:
         Constant maps; views of one vector per camera, do not write to them.
+
+    Raises:
+        ValueError: If a size is below 1.
     """
+    for name, value in (("height", height), ("width", width)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}.")
     vectors = pose_vectors(cameras)
     return vectors[..., None, None].expand(*vectors.shape, height, width)
