@@ -196,7 +196,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence
     Returns:
         The table, without a line break at its end.
 
-    Example:
+    Examples:
         >>> print(table(("stage", "seconds"), [("load", "1.5")], right=(1,)))
         stage  seconds
         -----  -------

@@ -26,7 +26,7 @@ def in_words(error: BaseException) -> str:
     Returns:
         One sentence, which names the option where the library names an argument.
 
-    Example:
+    Examples:
         >>> in_words(ValueError("num_steps must be at least 1, got 0."))
         '--steps must be at least 1, got 0.'
     """

@@ -233,7 +233,7 @@ def shifted_times(
     Raises:
         ValueError: If `num_steps` < 1 or `shift` <= 0.
 
-    Example:
+    Examples:
         >>> shifted_times(2, 3.0)
         tensor([1.0000, 0.7500, 0.0000])
     """

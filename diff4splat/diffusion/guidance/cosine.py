@@ -31,7 +31,7 @@ class CosineGuidance(GuidanceSchedule):
     Raises:
         ValueError: If `maximum` is negative, `exponent` not positive, or an option not finite.
 
-    Example:
+    Examples:
         >>> guidance = CosineGuidance()
         >>> [round(guidance.scale(step, 30), 2) for step in (0, 5, 10, 29)]
         [8.5, 3.61, 1.32, 1.0]

@@ -107,7 +107,7 @@ def network_passes(guidance: Guidance | None, num_steps: int) -> int:
     Raises:
         ValueError: If `num_steps` < 1.
 
-    Example:
+    Examples:
         >>> from diff4splat.diffusion import ConstantGuidance, CosineGuidance
         >>> network_passes(ConstantGuidance(7.5), 30), network_passes(CosineGuidance(), 30)
         (60, 46)
