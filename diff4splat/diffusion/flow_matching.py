@@ -142,6 +142,7 @@ def flow_matching_weight(
         Weight of each time; 0 at both ends for "logit_normal".
 
     Raises:
+        TypeError: If `scheme` is a function that gives no tensor.
         ValueError: If `scheme` is unknown, or a function that gives another shape, or `std` is not positive.
     """
     if scheme == "uniform":
@@ -315,6 +316,7 @@ def euler_sample(
         Sample at time 0. Differentiable; wrap the call in `torch.no_grad()` for plain sampling.
 
     Raises:
+        TypeError: If the network or callback gives no tensor.
         ValueError: If `num_steps` or `shift` is out of range, or the network or callback changes the shape.
     """
     times = _time_grid(num_steps, shift)
@@ -369,7 +371,9 @@ def _align(values: Tensor, like: Tensor, name: str) -> Tensor:
     return values.reshape(*values.shape, *[1] * (like.ndim - values.ndim))
 
 
-def _checked(output: Tensor, like: Tensor, name: str) -> Tensor:
+def _checked(output: object, like: Tensor, name: str) -> Tensor:
+    if not isinstance(output, Tensor):
+        raise TypeError(f"{name} must return a tensor of shape {tuple(like.shape)}, got {output!r}.")
     if output.shape != like.shape:
         raise ValueError(f"{name} must return shape {tuple(like.shape)}, got {tuple(output.shape)}.")
     return output

@@ -147,9 +147,11 @@ def test_weights_have_finite_gradients_up_to_the_ends(scheme) -> None:
     assert torch.autograd.gradcheck(lambda t: flow_matching_weight(t, scheme=scheme) + 0 * t, (inner,))
 
 
-def test_weight_of_another_shape_is_refused() -> None:
+def test_weight_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match=r"scheme must return shape \(3,\), got \(\)"):
         flow_matching_weight(torch.ones(3), scheme=torch.mean)
+    with pytest.raises(TypeError, match=r"scheme must return a tensor of shape \(3,\), got 0.5"):
+        flow_matching_weight(torch.ones(3), scheme=lambda time: 0.5)
     with pytest.raises(ValueError, match="std must be > 0, got 0"):
         flow_matching_weight(torch.ones(3), scheme="logit_normal", std=0.0)
 
