@@ -1,6 +1,6 @@
 """3D Gaussians, their colour as spherical harmonics, and their deformation over time."""
 
-from diff4splat.gaussians.deformation import DeformableGaussianField, deform_gaussians
+from diff4splat.gaussians.deformation import deform_gaussians
 from diff4splat.gaussians.deltas import (
     Deltas,
     compose_deltas,
@@ -8,6 +8,7 @@ from diff4splat.gaussians.deltas import (
     interpolate_deltas,
     invert_deltas,
 )
+from diff4splat.gaussians.field import DeformableGaussianField
 from diff4splat.gaussians.gaussians import Gaussians, concatenate_gaussians
 from diff4splat.gaussians.harmonics import (
     evaluate_harmonics,

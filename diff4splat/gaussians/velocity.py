@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from diff4splat.gaussians.deformation import DeformableGaussianField
+from diff4splat.gaussians.field import DeformableGaussianField
 from diff4splat.geometry import (
     quaternion_conjugate,
     quaternion_multiply,

@@ -1,8 +1,9 @@
 """Pipelines: an image and a camera path to a 4D scene, from given parts."""
 
-from diff4splat.pipelines.image_to_4d import STAGES, Diff4SplatPipeline, ProgressCallback, Reconstructor
+from diff4splat.pipelines.image_to_4d import STAGES, Diff4SplatPipeline, ProgressCallback
 from diff4splat.pipelines.images import ImageSource, PreparedImage, centre_crop_box, image_size, prepare_image
 from diff4splat.pipelines.paths import depth_video, fit_cameras, focus_depth, render_path, sway_cameras
+from diff4splat.pipelines.reconstructor import Reconstructor
 
 __all__ = [
     "STAGES",

@@ -5,59 +5,31 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from diff4splat.backbones import VideoBackbone, get_backbone, list_backbones
 from diff4splat.cameras import Cameras, trajectory
-from diff4splat.diffusion import ConstantGuidance, Guidance, SampleStep
+from diff4splat.diffusion import Guidance, SampleStep
 from diff4splat.files import atomic_path
 from diff4splat.gaussians import DeformableGaussianField
 from diff4splat.hub import list_bundled, push_folder, resolve_pretrained, weights_hash
+from diff4splat.pipelines.arguments import as_guidance, check_count, clean_prompt
 from diff4splat.pipelines.config import CONFIG_NAME, FORMAT_VERSION, guidance_to_config, read_pipeline_config
 from diff4splat.pipelines.images import ImageSource, prepare_image
 from diff4splat.pipelines.paths import fit_cameras
+from diff4splat.pipelines.reconstructor import Reconstructor
 
-__all__ = ["STAGES", "Diff4SplatPipeline", "ProgressCallback", "Reconstructor"]
+__all__ = ["STAGES", "Diff4SplatPipeline", "ProgressCallback"]
 
 STAGES = ("prepare image", "generate video", "reconstruct scene")
 """What a call does, in order; the first argument of the progress callback."""
 
 ProgressCallback = Callable[[str, int, int], None]
 """Called as `callback(stage, done, total)`: with `done` 0 when a stage begins, then after each step of it."""
-
-
-@runtime_checkable
-class Reconstructor(Protocol):
-    """What turns video latents into a scene: `LDRM`, or anything with the same call."""
-
-    def __call__(
-        self,
-        latents: Float[Tensor, "batch latent_frame channel latent_height latent_width"],
-        cameras: Cameras,
-        *,
-        image: Float[Tensor, "batch rgb=3 height width"] | None = None,
-        times: Float[Tensor, " time"] | None = None,
-        max_gaussians: int | None = None,
-    ) -> DeformableGaussianField:
-        """Batched field in the frame of the first camera, with a budget of `max_gaussians`.
-
-        Args:
-            latents: Normalised latents of the clip.
-            cameras: One camera per pixel frame, batch axis as in `latents`.
-            image: First frame in [0, 1], at any size; what it shows may be finer than the latents.
-            times: Ascending times in [0, 1] to store deltas at; those of the frames when omitted.
-            max_gaussians: Budget, which the first frame may fill; no limit when omitted.
-
-        Returns:
-            Field with one batch axis, in the world of `cameras`.
-        """
-        ...
 
 
 @runtime_checkable
@@ -115,15 +87,15 @@ class Diff4SplatPipeline:
         detail_size: int = 512,
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
-        _check_count("num_steps", num_steps)
+        check_count("num_steps", num_steps)
         if num_gaussians is not None:
-            _check_count("num_gaussians", num_gaussians)
+            check_count("num_gaussians", num_gaussians)
         if not 0 <= min_opacity < 1:
             raise ValueError(f"min_opacity must be in [0, 1), got {min_opacity}.")
-        _check_count("num_frames", num_frames, least=2)
-        _check_count("height", height)
-        _check_count("width", width)
-        _check_count("detail_size", detail_size)
+        check_count("num_frames", num_frames, least=2)
+        check_count("height", height)
+        check_count("width", width)
+        check_count("detail_size", detail_size)
         backbone.spec.check_frames(num_frames)
         backbone.spec.check_size(height, width)
         self.backbone = backbone
@@ -185,20 +157,20 @@ class Diff4SplatPipeline:
             >>> field = pipe(image, "orbit", generator=torch.Generator().manual_seed(7))  # doctest: +SKIP
         """
         report = callback or (lambda stage, done, total: None)
-        prompt = _clean_prompt(prompt)
+        prompt = clean_prompt(prompt)
         num_frames = self.num_frames if num_frames is None else num_frames
         num_steps = self.num_steps if num_steps is None else num_steps
         budget = self.num_gaussians if num_gaussians is None else num_gaussians
         budget = None if budget == "all" else budget
         detail_size = self.detail_size if detail_size is None else detail_size
-        guidance = self.guidance if guidance is None else _as_guidance(guidance)
+        guidance = self.guidance if guidance is None else as_guidance(guidance)
         if generator is not None and not isinstance(generator, torch.Generator):
             raise TypeError(f"generator must be a torch.Generator or None, got {type(generator).__name__}.")
-        _check_count("num_frames", num_frames, least=2)
-        _check_count("num_steps", num_steps)
-        _check_count("detail_size", detail_size)
+        check_count("num_frames", num_frames, least=2)
+        check_count("num_steps", num_steps)
+        check_count("detail_size", detail_size)
         if budget is not None:
-            _check_count("num_gaussians", budget)
+            check_count("num_gaussians", budget)
         self.backbone.spec.check_frames(num_frames)
         path = self._path(cameras, num_frames)
 
@@ -422,33 +394,6 @@ class Diff4SplatPipeline:
         fitted = fit_cameras(path, height=self.height, width=self.width, num_frames=num_frames)
         # Half precision is for weights: it is too coarse for places.
         return fitted.to(device=self.device, dtype=torch.promote_types(self.dtype, torch.float32))
-
-
-def _clean_prompt(prompt: object) -> str | None:
-    if prompt is None:
-        return None
-    if not isinstance(prompt, str):
-        raise TypeError(f"prompt must be one string or None, got {type(prompt).__name__}.")
-    try:
-        prompt.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise ValueError(f"prompt must be valid Unicode text, got a lone surrogate: {error}.") from None
-    return prompt.strip() or None
-
-
-def _as_guidance(guidance: Guidance | float | int) -> Guidance:
-    if isinstance(guidance, (int, float)):
-        return ConstantGuidance(float(guidance))
-    if not isinstance(guidance, Guidance):
-        raise TypeError(f"guidance must be a number or a guidance schedule, got {type(guidance).__name__}.")
-    return guidance
-
-
-def _check_count(name: str, value: object, *, least: int = 1) -> None:
-    if not isinstance(value, Integral) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, got {type(value).__name__}.")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}.")
 
 
 def _step_reporter(report: ProgressCallback, stage: str) -> Callable[[SampleStep], None]:

@@ -3,7 +3,7 @@ import inspect
 import numpy as np
 import pytest
 import torch
-from gaussians.test_deformation import normal, random_field, random_gaussians
+from gaussians.parts import normal, random_field, random_gaussians
 from reference import gaussians_deformation as reference
 
 from diff4splat.gaussians import (

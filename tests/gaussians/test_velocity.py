@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from gaussians.test_deformation import TIMES, normal, random_field
+from gaussians.parts import TIMES, normal, random_field
 from reference import gaussians_deformation as reference
 from reference.geometry_quaternion import multiply, rotation_vector
 
