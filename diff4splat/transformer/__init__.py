@@ -3,12 +3,14 @@
 from diff4splat.transformer.attention import CrossAttention, SelfAttention
 from diff4splat.transformer.blocks import FeedForward, Modulation, TransformerBlock
 from diff4splat.transformer.factorized import run_factorized
+from diff4splat.transformer.norms import RMSNorm
 from diff4splat.transformer.positions import rotary_positions, rotate_by_position, sinusoidal_embedding
 
 __all__ = [
     "CrossAttention",
     "FeedForward",
     "Modulation",
+    "RMSNorm",
     "SelfAttention",
     "TransformerBlock",
     "rotary_positions",
