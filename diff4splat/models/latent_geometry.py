@@ -2,7 +2,7 @@
 
 from typing import Any, Protocol, runtime_checkable
 
-__all__ = ["LatentGeometry", "latent_options"]
+__all__ = ["LatentGeometry"]
 
 _TOKEN_PIXELS = 16
 
