@@ -1,12 +1,11 @@
 """Latent Dynamic Reconstruction Model: video latents and cameras to a deformable Gaussian field."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange, repeat
+from einops import repeat
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -22,16 +21,10 @@ from diff4splat.models.latent_frames import clip_times, join_neighbours, latent_
 from diff4splat.models.latent_geometry import LatentGeometry, latent_options
 from diff4splat.models.layout import Layout, adaptive_layout, pixel_layout
 from diff4splat.models.ldrm_features import LDRMFeatures
-from diff4splat.models.ldrm_inputs import (
-    check_cameras,
-    check_features,
-    check_image,
-    check_latents,
-    check_options,
-    check_tensors,
-)
+from diff4splat.models.ldrm_inputs import check_clip, check_options
+from diff4splat.models.ldrm_sizes import BASE, COMPACT, PAPER
 from diff4splat.models.tokens import LatentPoseTokens
-from diff4splat.transformer import TransformerBlock, rotary_positions, run_factorized
+from diff4splat.transformer import TransformerBlock, run_blocks
 
 __all__ = ["LDRM"]
 
@@ -114,7 +107,6 @@ class LDRM(HubModule):
         self.temporal_stride = temporal_stride
         self.spatial_stride = spatial_stride
         self.patch_size = patch_size
-        self.head_dim = dim // num_heads
         self.pixel_stride = pixel_stride
         self.temporal_context = temporal_context
         self.backdrop_cells = backdrop_cells
@@ -123,15 +115,7 @@ class LDRM(HubModule):
         self.feature_channels = feature_channels
         self.attention = attention
         self.pose_encoding = pose_encoding
-        check_options(
-            temporal_stride=temporal_stride,
-            spatial_stride=spatial_stride,
-            pixel_stride=pixel_stride,
-            patch_size=patch_size,
-            frame_multiple=self.frame_multiple,
-            attention=attention,
-            pose_encoding=pose_encoding,
-        )
+        check_options(self.config)
         upsampling = spatial_stride * patch_size // pixel_stride
         seen_channels = latent_channels * (1 + 2 * temporal_context)
         pose_channels = (6 if pose_encoding == "plucker" else 12) * temporal_stride
@@ -228,9 +212,10 @@ class LDRM(HubModule):
                 than the weights.
             ValueError: If channels, frames or sizes do not fit the configuration or each other.
         """
-        self._check(latents, cameras, image, features)
+        device = self.gaussian_head.output.weight.device
+        check_clip(latents, cameras, image, features, config=self.config, device=device)
         latents, cameras = latents.to(self._dtype), cameras.to(dtype=self._wide)
-        batch, _, _, latent_height, latent_width = latents.shape
+        batch, num_latents, _, latent_height, latent_width = latents.shape
         origin, stride = cameras.camera_to_world[:, 0], self.temporal_stride
         with torch.autocast(latents.device.type, enabled=False):  # eight bits are too few for geometry
             relative = cameras.relative_to(None)
@@ -243,14 +228,25 @@ class LDRM(HubModule):
             )
         if features is not None:
             features = features.to(self._dtype)
-        levels = self._run_transformer(latents, poses.to(latents.dtype), features)
+        joined = join_neighbours(latents, reach=self.temporal_context)
+        levels = run_blocks(
+            self.blocks,
+            self.tokens(joined, poses.to(latents.dtype), features),
+            grid=(num_latents, latent_height // self.patch_size, latent_width // self.patch_size),
+            attention=self.attention,
+            keep=self.level_layers,
+            checkpointing=self.gradient_checkpointing,
+        )
         if image is not None:
             scale = self.spatial_stride // self.pixel_stride
             size = (latent_height * scale, latent_width * scale)
             image = F.interpolate(
                 image.to(self._wide), size=size, mode="bilinear", antialias=True, align_corners=False
             ).to(self._dtype)
-        gaussian_map, pixels = self._run(self.gaussian_head, levels[-1], image)
+        if self.gradient_checkpointing:
+            gaussian_map, pixels = checkpoint(self.gaussian_head, levels[-1], image, use_reentrant=False)
+        else:
+            gaussian_map, pixels = self.gaussian_head(levels[-1], image)
         step = 1 if self.every_frame else stride
         frame_times = clip_times(cameras.num_frames, like=latents)[::step]
         if self.every_frame:
@@ -382,18 +378,7 @@ class LDRM(HubModule):
         Returns:
             A fresh model.
         """
-        size = {
-            "dim": 1024,
-            "num_layers": 16,
-            "num_heads": 16,
-            "head_width": 128,
-            "pixel_width": 32,
-            "motion_width": 64,
-            "pixel_stride": 1,
-            "every_frame": True,
-        }
-        latents = {"latent_channels": 16, "frame_multiple": 8} if spec is None else latent_options(spec)
-        return cls(**{**latents, **size, **options})
+        return cls(**{**_sized(PAPER, spec), **options})
 
     @classmethod
     def base(cls, spec: LatentGeometry | None = None, **options: Any) -> "LDRM":
@@ -406,15 +391,7 @@ class LDRM(HubModule):
         Returns:
             A fresh model.
         """
-        size = {
-            "dim": 512,
-            "num_layers": 12,
-            "head_width": 96,
-            "temporal_context": 1,
-            "backdrop_cells": 32,
-        }
-        latents = {"latent_channels": 16} if spec is None else latent_options(spec)
-        return cls(**{**latents, **size, **options})
+        return cls(**{**_sized(BASE, spec), **options})
 
     @classmethod
     def compact(cls, spec: LatentGeometry | None = None, **options: Any) -> "LDRM":
@@ -427,30 +404,7 @@ class LDRM(HubModule):
         Returns:
             A fresh model of the size whose weights come with the package.
         """
-        latents = {} if spec is None else latent_options(spec)
-        return cls(**{**latents, "temporal_context": 1, "backdrop_cells": 32, **options})
-
-    def _run_transformer(self, latents: Tensor, poses: Tensor, features: Tensor | None) -> list[Tensor]:
-        """Token grids, `batch frame row column dim`, after each quarter of the blocks."""
-        tokens = self.tokens(join_neighbours(latents, reach=self.temporal_context), poses, features)
-        f, h, w = latents.shape[1], *(side // self.patch_size for side in latents.shape[-2:])
-        angles = rotary_positions(f, h, w, self.head_dim, device=latents.device)
-        levels = []
-        for index, block in enumerate(self.blocks):
-            if self.attention == "full":
-                tokens = self._run(block, tokens, angles=angles)
-            else:
-                axis = "time" if index % 2 else "space"
-                tokens = self._run(run_factorized, block, tokens, num_frames=f, axis=axis, angles=angles)
-            grid = rearrange(tokens, "b (f h w) d -> b f h w d", f=f, h=h, w=w)
-            levels += [grid] * self.level_layers.count(index)
-        return levels
-
-    def _run(self, part: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call a part of the network; checkpointed, it keeps nothing for the backward pass but its inputs."""
-        if self.gradient_checkpointing and torch.is_grad_enabled():
-            return checkpoint(part, *args, use_reentrant=False, **kwargs)
-        return part(*args, **kwargs)
+        return cls(**{**_sized(COMPACT, spec), **options})
 
     def _backdrop(self, features: LDRMFeatures, image: Tensor | None) -> Gaussians | None:
         if self.backdrop_cells == 0:
@@ -480,19 +434,7 @@ class LDRM(HubModule):
             return pixel_layout(image)
         return adaptive_layout(image, max_gaussians=room)
 
-    def _check(
-        self, latents: Tensor, cameras: Cameras, image: Tensor | None, features: Tensor | None
-    ) -> None:
-        device = self.gaussian_head.output.weight.device
-        poses = cameras.camera_to_world
-        check_tensors(device, latents=latents, cameras=poses, image=image, features=features)
-        stride = self.temporal_stride
-        check_latents(
-            latents,
-            channels=self.latent_channels,
-            temporal_stride=stride,
-            frame_multiple=self.frame_multiple,
-        )
-        check_cameras(cameras, latents, temporal_stride=stride, spatial_stride=self.spatial_stride)
-        check_image(image, batch=latents.shape[0])
-        check_features(features, latents, channels=self.feature_channels, patch_size=self.patch_size)
+
+def _sized(size: dict[str, Any], spec: LatentGeometry | None) -> dict[str, Any]:
+    """Options of a size, for the latents of a spec where one is given."""
+    return size if spec is None else {**size, **latent_options(spec)}

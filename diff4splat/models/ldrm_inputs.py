@@ -1,179 +1,142 @@
 """Checks of what the reconstruction model is given, each with the expected and the given numbers."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from diff4splat.cameras import Cameras
 
-__all__ = [
-    "check_cameras",
-    "check_features",
-    "check_image",
-    "check_latents",
-    "check_options",
-    "check_tensors",
-]
+__all__ = ["check_clip", "check_options"]
 
 
-def check_options(
-    *,
-    temporal_stride: int,
-    spatial_stride: int,
-    pixel_stride: int,
-    patch_size: int,
-    frame_multiple: int,
-    attention: str,
-    pose_encoding: str,
-) -> None:
-    """Refuse options of the constructor that do not fit each other; see `LDRM` for what they mean.
+def check_options(config: Mapping[str, Any]) -> None:
+    """Refuse arguments of `LDRM` that do not fit each other.
 
     Args:
-        temporal_stride: Pixel frames per latent frame.
-        spatial_stride: Pixels per latent side.
-        pixel_stride: Pixels per side of a Gaussian.
-        patch_size: Latents per token side.
-        frame_multiple: The m of the frame rule.
-        attention: "full" or "factorized".
-        pose_encoding: "plucker" or "vectors".
+        config: Arguments by name.
 
     Raises:
         ValueError: If numbers do not divide, or an option is unknown.
     """
-    if attention not in ("full", "factorized"):
-        raise ValueError(f"attention must be 'full' or 'factorized', got {attention!r}.")
-    if pose_encoding not in ("plucker", "vectors"):
-        raise ValueError(f"pose_encoding must be 'plucker' or 'vectors', got {pose_encoding!r}.")
-    if frame_multiple < 1 or frame_multiple % temporal_stride:
+    for name, known in (("attention", ("full", "factorized")), ("pose_encoding", ("plucker", "vectors"))):
+        if config[name] not in known:
+            raise ValueError(f"{name} must be {known[0]!r} or {known[1]!r}, got {config[name]!r}.")
+    stride, multiple = config["temporal_stride"], _frame_multiple(config)
+    if multiple < 1 or multiple % stride:
         raise ValueError(
-            f"frame_multiple must be a positive multiple of temporal_stride={temporal_stride}, got "
-            f"{frame_multiple}."
+            f"frame_multiple must be a positive multiple of temporal_stride={stride}, got {multiple}."
         )
-    if spatial_stride % pixel_stride:
-        raise ValueError(f"pixel_stride must divide spatial_stride={spatial_stride}, got {pixel_stride}.")
-    if spatial_stride * patch_size // pixel_stride % 4:
+    side, patch, pixels = config["spatial_stride"], config["patch_size"], config["pixel_stride"]
+    if side % pixels:
+        raise ValueError(f"pixel_stride must divide spatial_stride={side}, got {pixels}.")
+    if side * patch // pixels % 4:
         raise ValueError(
             "spatial_stride * patch_size / pixel_stride must be a multiple of 4, "
-            f"got {spatial_stride} * {patch_size} / {pixel_stride}."
+            f"got {side} * {patch} / {pixels}."
         )
 
 
-def check_tensors(device: torch.device, **tensors: Tensor | None) -> None:
-    """Refuse tensors that cannot be computed with.
+def check_clip(
+    latents: Tensor,
+    cameras: Cameras,
+    image: Tensor | None,
+    features: Tensor | None,
+    *,
+    config: Mapping[str, Any],
+    device: torch.device,
+) -> None:
+    """Refuse inputs of `LDRM.encode` that do not fit its configuration or each other.
 
     Args:
-        device: Where the weights are.
-        **tensors: Tensors by the name to give in errors; those that are None are passed over.
+        latents: Latents of the clip.
+        cameras: One camera per pixel frame.
+        image: First frame, or None.
+        features: Features of the video model, or None.
+        config: Arguments of the model by name.
+        device: Where its weights are.
 
     Raises:
         TypeError: If one is not floating point, or on another device.
+        ValueError: If channels, frames or sizes do not fit.
     """
-    for name, values in tensors.items():
-        if values is None:
-            continue
-        if not values.is_floating_point():
+    given = {
+        "latents": latents,
+        "cameras": cameras.camera_to_world,
+        "image": image,
+        "features": features,
+    }
+    for name, values in given.items():
+        if values is not None and not values.is_floating_point():
             raise TypeError(f"{name} must be floating point, got {values.dtype}.")
-        if values.device != device:
+        if values is not None and values.device != device:
             raise TypeError(f"{name} must be on {device} like the weights, got {values.device}.")
+    _check_latents(latents, config)
+    _check_cameras(cameras, latents, config)
+    if image is not None and (image.ndim != 4 or tuple(image.shape[:2]) != (len(latents), 3)):
+        raise ValueError(
+            f"image must have shape [{len(latents)}, 3, height, width], got {list(image.shape)}."
+        )
+    _check_features(features, latents, config)
 
 
-def check_latents(latents: Tensor, *, channels: int, temporal_stride: int, frame_multiple: int) -> None:
-    """Refuse latents that no clip of the video model has.
-
-    Args:
-        latents: Latents given.
-        channels: Channels that the model was built for.
-        temporal_stride: Pixel frames per latent frame.
-        frame_multiple: Clips have this many times k, plus 1, pixel frames; a multiple of `temporal_stride`.
-
-    Raises:
-        ValueError: If the shape differs, or the clip would have another number of frames.
-    """
+def _check_latents(latents: Tensor, config: Mapping[str, Any]) -> None:
+    channels, multiple = config["latent_channels"], _frame_multiple(config)
     if latents.ndim != 5 or latents.shape[2] != channels:
         raise ValueError(
             f"latents must have shape [batch, frame, {channels} channels, height, width], "
             f"got {list(latents.shape)}."
         )
-    num_latents, step = latents.shape[1], frame_multiple // temporal_stride
-    if (num_latents - 1) % step:
-        below = (num_latents - 1) // step * step + 1
+    frames, step = latents.shape[1], multiple // config["temporal_stride"]
+    if (frames - 1) % step:
+        below = (frames - 1) // step * step + 1
         raise ValueError(
-            f"latents must have {step}k + 1 frames (clips of {frame_multiple}k + 1 pixel frames), got "
-            f"{num_latents}; nearest valid {below} or {below + step}."
+            f"latents must have {step}k + 1 frames (clips of {multiple}k + 1 pixel frames), got {frames}; "
+            f"nearest valid {below} or {below + step}."
         )
 
 
-def check_cameras(cameras: Cameras, latents: Tensor, *, temporal_stride: int, spatial_stride: int) -> None:
-    """Refuse cameras that are not those of the clip.
-
-    Args:
-        cameras: One camera per pixel frame.
-        latents: Latents of the clip, `batch latent_frame channel latent_height latent_width`.
-        temporal_stride: Pixel frames per latent frame.
-        spatial_stride: Pixels per latent side.
-
-    Raises:
-        ValueError: If frames, batch axis or image size differ.
-    """
-    batch, num_latents, _, rows, columns = latents.shape
-    expected = (num_latents - 1) * temporal_stride + 1
+def _check_cameras(cameras: Cameras, latents: Tensor, config: Mapping[str, Any]) -> None:
+    batch, frames, _, rows, columns = latents.shape
+    stride, side = config["temporal_stride"], config["spatial_stride"]
+    expected = (frames - 1) * stride + 1
     if cameras.num_frames != expected:
         raise ValueError(
-            f"cameras must have {expected} frames for {num_latents} latent frames "
-            f"(temporal_stride={temporal_stride}), got {cameras.num_frames}."
+            f"cameras must have {expected} frames for {frames} latent frames (temporal_stride={stride}), got "
+            f"{cameras.num_frames}."
         )
     if tuple(cameras.batch_shape) != (batch,):
         raise ValueError(
             f"cameras must have the batch axis of latents ({batch},), got {tuple(cameras.batch_shape)}."
         )
-    height, width = rows * spatial_stride, columns * spatial_stride
-    if (cameras.height, cameras.width) != (height, width):
+    if (cameras.height, cameras.width) != (rows * side, columns * side):
         raise ValueError(
-            f"cameras must be of the clip's size, {height} x {width} for latents of {rows} x {columns}, got "
-            f"{cameras.height} x {cameras.width}; see Cameras.resize."
+            f"cameras must be of the clip's size, {rows * side} x {columns * side} for latents of {rows} x "
+            f"{columns}, got {cameras.height} x {cameras.width}; see Cameras.resize."
         )
 
 
-def check_image(image: Tensor | None, *, batch: int) -> None:
-    """Refuse first frames that are not one picture per clip.
-
-    Args:
-        image: First frame of each clip, or None.
-        batch: Clips.
-
-    Raises:
-        ValueError: If the shape differs.
-    """
-    if image is not None and (image.ndim != 4 or tuple(image.shape[:2]) != (batch, 3)):
-        raise ValueError(f"image must have shape [{batch}, 3, height, width], got {list(image.shape)}.")
-
-
-def check_features(features: Tensor | None, latents: Tensor, *, channels: int, patch_size: int) -> None:
-    """Refuse features of a video model that do not stand on the grid of the clip.
-
-    Args:
-        features: Features, or None.
-        latents: Latents of the clip, `batch latent_frame channel latent_height latent_width`.
-        channels: Channels that the model was built for; 0 for none.
-        patch_size: Latents per token side.
-
-    Raises:
-        ValueError: If features are missing, not asked for, or of another shape.
-    """
+def _check_features(features: Tensor | None, latents: Tensor, config: Mapping[str, Any]) -> None:
+    channels, patch = config["feature_channels"], config["patch_size"]
+    if channels == 0 and features is not None:
+        raise ValueError(
+            f"features must be None for feature_channels=0, got a tensor of {list(features.shape)}."
+        )
     if channels == 0:
-        if features is not None:
-            raise ValueError(
-                f"features must be None for feature_channels=0, got a tensor of {list(features.shape)}."
-            )
         return
     if features is None:
         raise ValueError(f"features are needed: the model was built with feature_channels={channels}.")
     batch, frames, _, rows, columns = latents.shape
-    grids = [(rows, columns), (rows // patch_size, columns // patch_size)]
-    if features.ndim != 5 or not (
-        tuple(features.shape[:3]) == (batch, frames, channels) and tuple(features.shape[3:]) in grids
-    ):
-        expected = " or ".join(str([batch, frames, channels, *grid]) for grid in dict.fromkeys(grids))
+    grids = dict.fromkeys([(rows, columns), (rows // patch, columns // patch)])
+    shapes = [[batch, frames, channels, *grid] for grid in grids]
+    if list(features.shape) not in shapes:
         raise ValueError(
-            f"features must have shape {expected} (the latent grid or the token grid), got "
-            f"{list(features.shape)}."
+            f"features must have shape {' or '.join(map(str, shapes))} (the latent grid or the token grid), "
+            f"got {list(features.shape)}."
         )
+
+
+def _frame_multiple(config: Mapping[str, Any]) -> int:
+    multiple = config["frame_multiple"]
+    return config["temporal_stride"] if multiple is None else multiple

@@ -5,6 +5,7 @@ from diff4splat.transformer.blocks import FeedForward, Modulation, TransformerBl
 from diff4splat.transformer.factorized import run_factorized
 from diff4splat.transformer.norms import RMSNorm
 from diff4splat.transformer.positions import rotary_positions, rotate_by_position, sinusoidal_embedding
+from diff4splat.transformer.stack import run_blocks
 
 __all__ = [
     "CrossAttention",
@@ -15,6 +16,7 @@ __all__ = [
     "TransformerBlock",
     "rotary_positions",
     "rotate_by_position",
+    "run_blocks",
     "run_factorized",
     "sinusoidal_embedding",
 ]
