@@ -359,6 +359,10 @@ def test_what_cannot_be_computed_with_is_refused(ldrm: LDRM) -> None:
         ldrm(z, cameras, image=(255 * photo()).to(torch.uint8))
     with pytest.raises(TypeError, match="cameras must be on cpu like the weights, got meta"):
         ldrm(z, cameras.to(device="meta"))
+    with pytest.raises(TypeError, match="latents must be on cpu like the weights, got meta"):
+        ldrm(z.to("meta"), cameras)
+    with pytest.raises(TypeError, match=r"features must be floating point, got torch\.int64"):
+        ldrm(z, cameras, features=torch.zeros(2, 3, 5, 2, 3, dtype=torch.int64))
 
 
 @pytest.mark.parametrize(
