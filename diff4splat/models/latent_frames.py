@@ -1,4 +1,4 @@
-"""Latent frames and the pixel frames that they stand for: neighbours, tokens, times and cameras."""
+"""Latent frames and the pixel frames that they stand for: neighbours, tokens and cameras."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from diff4splat.cameras import Cameras, latent_rays, pack_frames, pose_maps
 
-__all__ = ["clip_times", "join_neighbours", "latent_cameras", "spread_frames"]
+__all__ = ["join_neighbours", "latent_cameras", "spread_frames"]
 
 
 def join_neighbours(
@@ -42,20 +42,6 @@ def spread_frames(
         Tokens, repeated.
     """
     return grid.repeat_interleave(temporal_stride, dim=1)[:, temporal_stride - 1 :]
-
-
-def clip_times(num_frames: int, *, like: Tensor) -> Float[Tensor, " frame"]:
-    """Times of the pixel frames of a clip.
-
-    Args:
-        num_frames: Pixel frames.
-        like: Tensor whose device is taken, and whose type where it is wider than float32.
-
-    Returns:
-        From 0 to 1.
-    """
-    dtype = torch.promote_types(like.dtype, torch.float32)
-    return torch.linspace(0, 1, num_frames, device=like.device, dtype=dtype)
 
 
 def latent_cameras(

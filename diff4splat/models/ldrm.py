@@ -17,7 +17,7 @@ from diff4splat.models.assembly import assemble_field, map_depth, map_displaceme
 from diff4splat.models.backdrop import append_static, backdrop_gaussians
 from diff4splat.models.deformation_head import DeformationHead
 from diff4splat.models.gaussian_head import GaussianHead
-from diff4splat.models.latent_frames import clip_times, join_neighbours, latent_cameras, spread_frames
+from diff4splat.models.latent_frames import join_neighbours, latent_cameras, spread_frames
 from diff4splat.models.latent_geometry import LatentGeometry, latent_options
 from diff4splat.models.layout import Layout, adaptive_layout, pixel_layout
 from diff4splat.models.ldrm_features import LDRMFeatures
@@ -184,7 +184,7 @@ class LDRM(HubModule):
             raise ValueError("max_gaussians needs the image that is laid out, got image=None.")
         encoded = self.encode(latents, cameras, image=image, features=features)
         if times is None:
-            times = clip_times(cameras.num_frames, like=encoded.frame_times)
+            times = _clip_times(cameras.num_frames, encoded.frame_times)
         return self.decode(encoded, times, image=image, max_gaussians=max_gaussians)
 
     def encode(
@@ -248,7 +248,7 @@ class LDRM(HubModule):
         else:
             gaussian_map, pixels = self.gaussian_head(levels[-1], image)
         step = 1 if self.every_frame else stride
-        frame_times = clip_times(cameras.num_frames, like=latents)[::step]
+        frame_times = _clip_times(cameras.num_frames, latents)[::step]
         if self.every_frame:
             levels = [spread_frames(level, temporal_stride=stride) for level in levels]
         return LDRMFeatures(
@@ -433,6 +433,11 @@ class LDRM(HubModule):
         if image.shape[-2] * image.shape[-1] <= room:
             return pixel_layout(image)
         return adaptive_layout(image, max_gaussians=room)
+
+
+def _clip_times(num_frames: int, like: Tensor) -> Tensor:
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    return torch.linspace(0, 1, num_frames, device=like.device, dtype=dtype)
 
 
 def _sized(size: dict[str, Any], spec: LatentGeometry | None) -> dict[str, Any]:

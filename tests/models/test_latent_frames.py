@@ -1,9 +1,8 @@
-import pytest
 import torch
 from models.parts import latents, path
 
 from diff4splat.cameras import latent_rays, pack_frames, pose_vectors
-from diff4splat.models.latent_frames import clip_times, join_neighbours, latent_cameras, spread_frames
+from diff4splat.models.latent_frames import join_neighbours, latent_cameras, spread_frames
 
 
 def test_neighbours_in_time_stand_on_channels() -> None:
@@ -19,12 +18,6 @@ def test_pixel_frames_take_the_tokens_of_their_latent_frame() -> None:
     grid = latents(1, 3, 2, 5, 7)
     spread = spread_frames(grid, temporal_stride=4)
     assert torch.equal(spread, grid[:, [0, 1, 1, 1, 1, 2, 2, 2, 2]])
-
-
-@pytest.mark.parametrize(("given", "made"), [("bfloat16", "float32"), ("float64", "float64")])
-def test_clip_runs_from_zero_to_one(given, made) -> None:
-    times = clip_times(5, like=torch.zeros(1, dtype=getattr(torch, given)))
-    assert times.dtype == getattr(torch, made) and times.tolist() == [0, 0.25, 0.5, 0.75, 1]
 
 
 def test_cameras_of_the_frames_of_a_latent_are_stacked() -> None:
