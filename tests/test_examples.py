@@ -12,6 +12,7 @@ TINY: dict[str, dict[str, Any]] = {
     "01_losses_alone.py": {"height": 7, "width": 11, "num_steps": 3},
     "02_moving_gaussians.py": {"height": 22, "width": 34, "num_frames": 3},
     "03_photo_to_4d.py": {"size": 22, "num_frames": 3},
+    "04_your_own_backbone.py": {"size": 16, "num_frames": 3, "num_steps": 1},
 }
 
 

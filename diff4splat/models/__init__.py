@@ -10,8 +10,10 @@ from diff4splat.models.assembly import (
 from diff4splat.models.backdrop import append_static, backdrop_gaussians
 from diff4splat.models.deformation_head import DeformationHead
 from diff4splat.models.gaussian_head import GaussianHead
+from diff4splat.models.latent_geometry import LatentGeometry
 from diff4splat.models.layout import GuidedSampler, Layout, adaptive_layout, pixel_layout
-from diff4splat.models.ldrm import LDRM, LDRMFeatures
+from diff4splat.models.ldrm import LDRM
+from diff4splat.models.ldrm_features import LDRMFeatures
 from diff4splat.models.tokens import LatentPoseTokens, PatchTokens
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "GaussianHead",
     "GuidedSampler",
     "LDRMFeatures",
+    "LatentGeometry",
     "LatentPoseTokens",
     "Layout",
     "PatchTokens",

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from diff4splat.models.convolutions import ResidualConv, at_least_float32
-from diff4splat.transformer import sinusoidal_embedding
+from diff4splat.transformer import RMSNorm, sinusoidal_embedding
 
 __all__ = ["DeformationHead"]
 
@@ -54,7 +54,7 @@ class DeformationHead(nn.Module):
         self.time_dim = time_dim
         self.scales = tuple(2.0 ** max(2 - level, -1) for level in range(num_levels))
         self.time = nn.Sequential(nn.Linear(2 * time_dim, 2 * time_dim), nn.SiLU())
-        self.norms = nn.ModuleList([nn.RMSNorm(dim, eps=1e-6) for _ in self.scales])
+        self.norms = nn.ModuleList([RMSNorm(dim, eps=1e-6) for _ in self.scales])
         self.projections = nn.ModuleList([nn.Linear(dim, width) for _ in self.scales])
         self.modulations = nn.ModuleList([nn.Linear(2 * time_dim, 2 * width) for _ in self.scales])
         self.fusions = nn.ModuleList([ResidualConv(width) for _ in self.scales])

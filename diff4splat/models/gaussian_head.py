@@ -7,12 +7,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from diff4splat.models.convolutions import ResidualConv, at_least_float32
+from diff4splat.transformer import RMSNorm
 
 __all__ = ["GaussianHead"]
 
 
 class GaussianHead(nn.Module):
     """Gaussian map: 3D deconvolutions from tokens to the pixels of their frames, then 12 channels.
+
+    The last deconvolution enlarges rows and columns four times. Those before it, one or several, share what
+    remains in factors of at most four, or primes: 8 frames of 32 x 32 pixels are reached by (2, 2, 2), (4, 4,
+    4) and (1, 4, 4), so that no kernel is large.
 
     The channels are log-depth 1, colour 3, log-scale 3, quaternion 4, opacity logit 1. They are raw:
     activations are applied where Gaussians are made. The pixels of the first frame, which are known, enter at
@@ -43,10 +48,13 @@ class GaussianHead(nn.Module):
         super().__init__()
         if upsampling % 4:
             raise ValueError(f"upsampling must be a multiple of 4, got {upsampling}.")
-        coarse = (temporal_upsampling, upsampling // 4, upsampling // 4)
+        coarse, *further = _deconvolution_strides(temporal_upsampling, upsampling // 4)
         self.temporal_upsampling = temporal_upsampling
-        self.token_norm = nn.RMSNorm(dim, eps=1e-6)
+        self.token_norm = RMSNorm(dim, eps=1e-6)
         self.coarse = nn.ConvTranspose3d(dim, width, coarse, stride=coarse)
+        self.further = nn.ModuleList(
+            [nn.ConvTranspose3d(width, width, stride, stride=stride) for stride in further]
+        )
         self.refine = nn.Sequential(ResidualConv(width), ResidualConv(width))
         self.fine = nn.ConvTranspose3d(width, pixel_width, (1, 4, 4), stride=(1, 4, 4))
         self.image = nn.Sequential(nn.Conv2d(4, pixel_width, 3, padding=1), nn.SiLU())
@@ -74,6 +82,8 @@ class GaussianHead(nn.Module):
             The map, float32 or wider, and the features; frame 0 first, which latent frame 0 stands for alone.
         """
         volume = self.coarse(rearrange(self.token_norm(tokens), "b f h w d -> b d f h w"))
+        for deconvolution in self.further:
+            volume = deconvolution(F.silu(volume))
         volume = volume[:, :, self.temporal_upsampling - 1 :]
         batch, frames = volume.shape[0], volume.shape[2]
         refined = self.refine(rearrange(volume, "b c f h w -> (b f) c h w"))
@@ -94,3 +104,21 @@ class GaussianHead(nn.Module):
             known = torch.cat((image - 0.5, torch.ones_like(image[:, :1])), dim=1)
         first = self.image_mix(self.image(known))[:, None]
         return F.pad(first, (0, 0, 0, 0, 0, 0, 0, frames - 1))
+
+
+def _deconvolution_strides(frames: int, pixels: int) -> list[tuple[int, int, int]]:
+    """Strides (frame, row, column), at least one, whose products are the enlargements; large ones last."""
+    in_time, in_space = _factors(frames), _factors(pixels)
+    count = max(len(in_time), len(in_space), 1)
+    in_time, in_space = ([1] * (count - len(each)) + each for each in (in_time, in_space))
+    return [(t, s, s) for t, s in zip(in_time, in_space, strict=True)]
+
+
+def _factors(total: int) -> list[int]:
+    """Ascending factors of a number, none above 4 but primes."""
+    factors = []
+    while total > 1:
+        factor = next(factor for factor in (4, 3, 2, *range(5, total + 1)) if total % factor == 0)
+        factors.append(factor)
+        total //= factor
+    return sorted(factors)

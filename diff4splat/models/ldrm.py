@@ -1,66 +1,34 @@
 """Latent Dynamic Reconstruction Model: video latents and cameras to a deformable Gaussian field."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange, repeat
+from einops import repeat
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from diff4splat.cameras import Cameras, latent_rays
+from diff4splat.cameras import Cameras
 from diff4splat.gaussians import DeformableGaussianField, Gaussians
 from diff4splat.hub import HubModule
 from diff4splat.models.assembly import assemble_field, map_depth, map_displacement, seen_before
 from diff4splat.models.backdrop import append_static, backdrop_gaussians
 from diff4splat.models.deformation_head import DeformationHead
 from diff4splat.models.gaussian_head import GaussianHead
+from diff4splat.models.latent_frames import join_neighbours, latent_cameras, spread_frames
+from diff4splat.models.latent_geometry import LatentGeometry, latent_options
 from diff4splat.models.layout import Layout, adaptive_layout, pixel_layout
+from diff4splat.models.ldrm_features import LDRMFeatures
+from diff4splat.models.ldrm_inputs import check_clip, check_options
+from diff4splat.models.ldrm_sizes import BASE, COMPACT, PAPER
 from diff4splat.models.tokens import LatentPoseTokens
-from diff4splat.transformer import TransformerBlock, rotary_positions
+from diff4splat.transformer import TransformerBlock, run_blocks
 
-__all__ = ["LDRM", "LDRMFeatures"]
+__all__ = ["LDRM"]
 
 _FIRST_FRAME_SHARE = 0.9
-
-
-@dataclass(frozen=True)
-class LDRMFeatures:
-    """What the Transformer makes of latents and cameras; every target time is decoded from it.
-
-    Args:
-        gaussian_map: Raw Gaussian map, channels as in `GaussianHead`.
-        pixels: Pixel features shared by the two heads.
-        levels: Token grids of several depths.
-        frame_times: Times of the frames that carry Gaussians.
-        cameras: Cameras of these frames, relative to the first.
-        origin: Pose of the first camera in the user's world.
-    """
-
-    gaussian_map: Float[Tensor, "batch map_frame channel=12 height width"]
-    pixels: Float[Tensor, "batch map_frame pixel_width height width"]
-    levels: tuple[Tensor, ...]
-    frame_times: Float[Tensor, "batch map_frame"]
-    cameras: Cameras
-    origin: Float[Tensor, "batch 4 4"]
-
-    def select(self, clips: slice) -> "LDRMFeatures":
-        """Features of some clips of the batch.
-
-        Args:
-            clips: Slice of the batch axis.
-
-        Returns:
-            Views of the tensors.
-        """
-        return LDRMFeatures(
-            gaussian_map=self.gaussian_map[clips],
-            pixels=self.pixels[clips],
-            levels=tuple(level[clips] for level in self.levels),
-            frame_times=self.frame_times[clips],
-            cameras=self.cameras.batch(clips),
-            origin=self.origin[clips],
-        )
 
 
 class LDRM(HubModule):
@@ -69,6 +37,10 @@ class LDRM(HubModule):
     It reads the latents of any video model: channels and strides are configuration. Cameras are taken
     relative to the first one, so moving the world moves the field and changes nothing else. Source:
     Diff4Splat, Sec. 3.2.
+
+    `from_spec` takes the latents of a video model; `paper`, `base` and `compact` are sizes. Set the attribute
+    `gradient_checkpointing` to True to train in less memory and more time: blocks and Gaussian head are run
+    again for their gradients instead of keeping what they computed.
 
     Args:
         latent_channels: Channels of a latent.
@@ -90,10 +62,22 @@ class LDRM(HubModule):
         backdrop_cells: Gaussians per side of the backdrop behind the scene, see `backdrop_gaussians`; 0 for
             none (paper).
         every_frame: Whether all pixel frames carry Gaussians (paper) or only the last of each latent frame.
+        frame_multiple: The m of the video model's frame rule, clips of m k + 1 pixel frames; the temporal
+            stride when omitted. 8 for CogVideoX, whose stride is 4: an even number of its latents stands for
+            other frames than those of stride 4, and is refused.
+        feature_channels: Channels of a diffusion model's features to read beside the latents, see
+            `LatentPoseTokens`; 0 for none (paper).
+        attention: "full" lets every token read every other (paper); in "factorized" blocks take turns between
+            the tokens of a frame and those of a place, see `run_factorized`. Weights have the same shapes.
+        pose_encoding: "plucker" rays (paper) or "vectors", the twelve numbers of a camera that the
+            supplement compares them with (`pose_vectors`), which do not tell the focal length.
 
     Raises:
-        ValueError: If the strides, the patch size or the numbers of heads do not divide.
+        ValueError: If the strides, the patch size or the numbers of heads do not divide, or an option is
+            unknown.
     """
+
+    gradient_checkpointing = False
 
     def __init__(
         self,
@@ -113,27 +97,31 @@ class LDRM(HubModule):
         temporal_context: int = 0,
         backdrop_cells: int = 0,
         every_frame: bool = False,
+        frame_multiple: int | None = None,
+        feature_channels: int = 0,
+        attention: Literal["full", "factorized"] = "full",
+        pose_encoding: Literal["plucker", "vectors"] = "plucker",
     ) -> None:
         super().__init__()
         self.latent_channels = latent_channels
         self.temporal_stride = temporal_stride
         self.spatial_stride = spatial_stride
         self.patch_size = patch_size
-        self.head_dim = dim // num_heads
         self.pixel_stride = pixel_stride
         self.temporal_context = temporal_context
         self.backdrop_cells = backdrop_cells
         self.every_frame = every_frame
-        if spatial_stride % pixel_stride:
-            raise ValueError(f"pixel_stride must divide spatial_stride={spatial_stride}, got {pixel_stride}.")
+        self.frame_multiple = temporal_stride if frame_multiple is None else frame_multiple
+        self.feature_channels = feature_channels
+        self.attention = attention
+        self.pose_encoding = pose_encoding
+        check_options(self.config)
         upsampling = spatial_stride * patch_size // pixel_stride
-        if upsampling % 4:
-            raise ValueError(
-                "spatial_stride * patch_size / pixel_stride must be a multiple of 4, "
-                f"got {spatial_stride} * {patch_size} / {pixel_stride}."
-            )
         seen_channels = latent_channels * (1 + 2 * temporal_context)
-        self.tokens = LatentPoseTokens(seen_channels, 6 * temporal_stride, embed_dim, patch_size, dim)
+        pose_channels = (6 if pose_encoding == "plucker" else 12) * temporal_stride
+        self.tokens = LatentPoseTokens(
+            seen_channels, pose_channels, embed_dim, patch_size, dim, feature_channels
+        )
         self.blocks = nn.ModuleList(
             [
                 TransformerBlock(dim, num_heads=num_heads, num_key_value_heads=num_key_value_heads)
@@ -157,6 +145,8 @@ class LDRM(HubModule):
         cameras: Cameras,
         *,
         image: Float[Tensor, "batch rgb=3 image_height image_width"] | None = None,
+        features: Float[Tensor, "batch latent_frame feature_channel feature_height feature_width"]
+        | None = None,
         times: Float[Tensor, " time"] | None = None,
         max_gaussians: int | None = None,
     ) -> DeformableGaussianField:
@@ -171,6 +161,8 @@ class LDRM(HubModule):
                 is that of the latents times `spatial_stride`.
             image: First frame in [0, 1], any size; the first frame's Gaussians are laid out on its pixels, so
                 a larger image gives more and finer ones. Colours come from the latents when omitted.
+            features: Features of the video model, on the grid of the latents or on that of the tokens; needed
+                when built with `feature_channels`.
             times: Ascending times in [0, 1] to store deltas at; the pixel frames when omitted.
             max_gaussians: Budget. The first frame takes what later frames and the backdrop leave of it, and
                 nine tenths at least: plain areas of `image` share Gaussians (`adaptive_layout`). One per
@@ -183,17 +175,17 @@ class LDRM(HubModule):
             frame already shows the place, opacity is zero, and `prune` removes them. The backdrop is last.
 
         Raises:
-            TypeError: If latents, cameras or image are not floating point, or on another device than the
-                weights.
+            TypeError: If latents, cameras, image or features are not floating point, or on another device
+                than the weights.
             ValueError: If channels, frames or sizes do not fit the configuration or each other, or a budget
                 is given for more than one clip or without an image.
         """
         if max_gaussians is not None and image is None:
             raise ValueError("max_gaussians needs the image that is laid out, got image=None.")
-        features = self.encode(latents, cameras, image=image)
+        encoded = self.encode(latents, cameras, image=image, features=features)
         if times is None:
-            times = _clip_times(cameras.num_frames, features.frame_times)
-        return self.decode(features, times, image=image, max_gaussians=max_gaussians)
+            times = _clip_times(cameras.num_frames, encoded.frame_times)
+        return self.decode(encoded, times, image=image, max_gaussians=max_gaussians)
 
     def encode(
         self,
@@ -201,6 +193,8 @@ class LDRM(HubModule):
         cameras: Cameras,
         *,
         image: Float[Tensor, "batch rgb=3 image_height image_width"] | None = None,
+        features: Float[Tensor, "batch latent_frame feature_channel feature_height feature_width"]
+        | None = None,
     ) -> LDRMFeatures:
         """Run the Transformer and the Gaussian head, from which any number of target times is decoded.
 
@@ -208,50 +202,61 @@ class LDRM(HubModule):
             latents: Normalised latents of the clip.
             cameras: One camera per pixel frame, batch axis as in `latents`.
             image: First frame in [0, 1], at any resolution.
+            features: See `forward`.
 
         Returns:
             Maps and features.
 
         Raises:
-            TypeError: If latents, cameras or image are not floating point, or on another device than the
-                weights.
+            TypeError: If latents, cameras, image or features are not floating point, or on another device
+                than the weights.
             ValueError: If channels, frames or sizes do not fit the configuration or each other.
         """
-        self._check(latents, cameras, image)
+        device = self.gaussian_head.output.weight.device
+        check_clip(latents, cameras, image, features, config=self.config, device=device)
         latents, cameras = latents.to(self._dtype), cameras.to(dtype=self._wide)
         batch, num_latents, _, latent_height, latent_width = latents.shape
-        origin = cameras.camera_to_world[:, 0]
+        origin, stride = cameras.camera_to_world[:, 0], self.temporal_stride
         with torch.autocast(latents.device.type, enabled=False):  # eight bits are too few for geometry
             relative = cameras.relative_to(None)
-            rays = latent_rays(
-                relative, height=latent_height, width=latent_width, temporal_stride=self.temporal_stride
+            poses = latent_cameras(
+                relative,
+                height=latent_height,
+                width=latent_width,
+                temporal_stride=stride,
+                encoding=self.pose_encoding,
             )
-        tokens = self.tokens(self._with_context(latents), rays.to(latents.dtype))
-        grid = (num_latents, latent_height // self.patch_size, latent_width // self.patch_size)
-        angles = rotary_positions(*grid, self.head_dim, device=latents.device)
-        levels = []
-        for index, block in enumerate(self.blocks):
-            tokens = block(tokens, angles=angles)
-            levels += [tokens] * self.level_layers.count(index)
-        f, h, w = grid
-        grids = [rearrange(level, "b (f h w) d -> b f h w d", f=f, h=h, w=w) for level in levels]
+        if features is not None:
+            features = features.to(self._dtype)
+        joined = join_neighbours(latents, reach=self.temporal_context)
+        levels = run_blocks(
+            self.blocks,
+            self.tokens(joined, poses.to(latents.dtype), features),
+            grid=(num_latents, latent_height // self.patch_size, latent_width // self.patch_size),
+            attention=self.attention,
+            keep=self.level_layers,
+            checkpointing=self.gradient_checkpointing,
+        )
         if image is not None:
             scale = self.spatial_stride // self.pixel_stride
             size = (latent_height * scale, latent_width * scale)
             image = F.interpolate(
                 image.to(self._wide), size=size, mode="bilinear", antialias=True, align_corners=False
             ).to(self._dtype)
-        gaussian_map, pixels = self.gaussian_head(grids[-1], image)
-        stride = 1 if self.every_frame else self.temporal_stride
-        frame_times = _clip_times(cameras.num_frames, latents)[::stride]
+        if self.gradient_checkpointing:
+            gaussian_map, pixels = checkpoint(self.gaussian_head, levels[-1], image, use_reentrant=False)
+        else:
+            gaussian_map, pixels = self.gaussian_head(levels[-1], image)
+        step = 1 if self.every_frame else stride
+        frame_times = _clip_times(cameras.num_frames, latents)[::step]
         if self.every_frame:
-            grids = [self._spread(level) for level in grids]
+            levels = [spread_frames(level, temporal_stride=stride) for level in levels]
         return LDRMFeatures(
             gaussian_map=gaussian_map,
             pixels=pixels,
-            levels=tuple(grids),
+            levels=tuple(levels),
             frame_times=repeat(frame_times, "f -> b f", b=batch),
-            cameras=relative.select(slice(None, None, stride)),
+            cameras=relative.select(slice(None, None, step)),
             origin=origin,
         )
 
@@ -323,14 +328,83 @@ class LDRM(HubModule):
         """
         return self.deformation_head(features.levels, features.pixels, times, features.frame_times)
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the network in place: tokens, each block and the heads, as `torch.compile` does.
+
+        Cameras, the layout and the assembly of the field stay as they are: the numbers of Gaussians depend on
+        values. Blocks are alike, so that one is compiled for all.
+
+        Args:
+            *args: Passed to `torch.compile`.
+            **kwargs: Passed to `torch.compile`; `fullgraph=True` works.
+        """
+        for part in (self.tokens, *self.blocks, self.gaussian_head, self.deformation_head):
+            part.compile(*args, **kwargs)
+
     @classmethod
-    def compact(cls) -> "LDRM":
+    def from_spec(cls, spec: LatentGeometry, **options: Any) -> "LDRM":
+        """A fresh model for the latents of a video model.
+
+        Args:
+            spec: Channels, strides and frame rule, for instance the `spec` of a backbone.
+            **options: Other arguments of the constructor, or instead of those that follow from `spec`; a
+                token covers 16 x 16 pixels, or one latent where it is larger, unless `patch_size` is given.
+
+        Returns:
+            The model.
+
+        Example:
+            >>> from diff4splat.backbones import LatentSpec
+            >>> wan = LatentSpec(channels=48, temporal_stride=4, spatial_stride=16)
+            >>> LDRM.from_spec(wan, dim=64, num_layers=2).patch_size
+            1
+        """
+        return cls(**{**latent_options(spec), **options})
+
+    @classmethod
+    def paper(cls, spec: LatentGeometry | None = None, **options: Any) -> "LDRM":
+        """The size of the paper: 16 blocks, and Gaussians at every pixel of every frame.
+
+        Stated in Sec. 3.2, 3.3 and 4.1: 16 blocks, grouped-query attention, the 64-dimensional embedding, the
+        maps of T x H x W. Our reading, since the paper does not say: token width 1024, 16 query and 4
+        key-value heads, the widths of the decoders, tokens of 2 x 2 latents. The paper speaks of 32 latent
+        channels; those of CogVideoX, on which it builds, have 16 (32 is what its transformer reads: noise and
+        image).
+
+        Args:
+            spec: Latents to read; those of CogVideoX when omitted (16 channels, 4 x 8 x 8, 8 k + 1 frames).
+            **options: Other arguments of the constructor, or instead of those of this size.
+
+        Returns:
+            A fresh model.
+        """
+        return cls(**{**_sized(PAPER, spec), **options})
+
+    @classmethod
+    def base(cls, spec: LatentGeometry | None = None, **options: Any) -> "LDRM":
+        """A size between `compact` and `paper`, to train on one GPU; Gaussians as in `compact`.
+
+        Args:
+            spec: Latents to read; those of Wan 2.1 when omitted (16 channels, 4 x 8 x 8, 4 k + 1 frames).
+            **options: Other arguments of the constructor, or instead of those of this size.
+
+        Returns:
+            A fresh model.
+        """
+        return cls(**{**_sized(BASE, spec), **options})
+
+    @classmethod
+    def compact(cls, spec: LatentGeometry | None = None, **options: Any) -> "LDRM":
         """The bundled size: latents of the compact backbone, two processor cores.
+
+        Args:
+            spec: Latents to read; those of the compact backbone when omitted (8 channels, 4 x 8 x 8).
+            **options: Other arguments of the constructor, or instead of those of this size.
 
         Returns:
             A fresh model of the size whose weights come with the package.
         """
-        return cls(temporal_context=1, backdrop_cells=32)
+        return cls(**{**_sized(COMPACT, spec), **options})
 
     def _backdrop(self, features: LDRMFeatures, image: Tensor | None) -> Gaussians | None:
         if self.backdrop_cells == 0:
@@ -350,13 +424,6 @@ class LDRM(HubModule):
         """Type of geometry and colours: half precision cannot tell the pixels of an image apart."""
         return torch.promote_types(self._dtype, torch.float32)
 
-    def _with_context(self, latents: Tensor) -> Tensor:
-        """Each latent with those of its neighbours in time, on channels; the ends repeat."""
-        frames, reach = latents.shape[1], self.temporal_context
-        steps = torch.arange(frames, device=latents.device)
-        near = [latents[:, (steps + offset).clamp(0, frames - 1)] for offset in range(-reach, reach + 1)]
-        return torch.cat(near, dim=2)
-
     def _layout(self, image: Tensor, max_gaussians: int | None, others: int) -> Layout:
         if max_gaussians is None:
             return pixel_layout(image)
@@ -367,47 +434,12 @@ class LDRM(HubModule):
             return pixel_layout(image)
         return adaptive_layout(image, max_gaussians=room)
 
-    def _spread(self, grid: Tensor) -> Tensor:
-        """Tokens of every pixel frame: those of its latent frame."""
-        repeated = grid.repeat_interleave(self.temporal_stride, dim=1)
-        return repeated[:, self.temporal_stride - 1 :]
-
-    def _check(self, latents: Tensor, cameras: Cameras, image: Tensor | None) -> None:
-        given = {"latents": latents, "cameras": cameras.camera_to_world}
-        if image is not None:
-            given["image"] = image
-        device = self.gaussian_head.output.weight.device
-        for name, values in given.items():
-            if not values.is_floating_point():
-                raise TypeError(f"{name} must be floating point, got {values.dtype}.")
-            if values.device != device:
-                raise TypeError(f"{name} must be on {device} like the weights, got {values.device}.")
-        if latents.ndim != 5 or latents.shape[2] != self.latent_channels:
-            raise ValueError(
-                f"latents must have shape [batch, frame, {self.latent_channels} channels, height, width], "
-                f"got {list(latents.shape)}."
-            )
-        batch, num_latents, _, *sides = latents.shape
-        expected = (num_latents - 1) * self.temporal_stride + 1
-        if cameras.num_frames != expected:
-            raise ValueError(
-                f"cameras must have {expected} frames for {num_latents} latent frames "
-                f"(temporal_stride={self.temporal_stride}), got {cameras.num_frames}."
-            )
-        if tuple(cameras.batch_shape) != (batch,):
-            raise ValueError(
-                f"cameras must have the batch axis of latents ({batch},), got {tuple(cameras.batch_shape)}."
-            )
-        height, width = (side * self.spatial_stride for side in sides)
-        if (cameras.height, cameras.width) != (height, width):
-            raise ValueError(
-                f"cameras must be of the clip's size, {height} x {width} for latents of {sides[0]} x "
-                f"{sides[1]}, got {cameras.height} x {cameras.width}; see Cameras.resize."
-            )
-        if image is not None and (image.ndim != 4 or tuple(image.shape[:2]) != (batch, 3)):
-            raise ValueError(f"image must have shape [{batch}, 3, height, width], got {list(image.shape)}.")
-
 
 def _clip_times(num_frames: int, like: Tensor) -> Tensor:
     dtype = torch.promote_types(like.dtype, torch.float32)
     return torch.linspace(0, 1, num_frames, device=like.device, dtype=dtype)
+
+
+def _sized(size: dict[str, Any], spec: LatentGeometry | None) -> dict[str, Any]:
+    """Options of a size, for the latents of a spec where one is given."""
+    return size if spec is None else {**size, **latent_options(spec)}

@@ -5,6 +5,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from diff4splat.transformer.norms import RMSNorm
 from diff4splat.transformer.positions import rotate_by_position
 
 __all__ = ["CrossAttention", "SelfAttention"]
@@ -22,8 +23,8 @@ class _GroupedAttention(nn.Module):
         self.head_dim = dim // num_heads
         self.query = nn.Linear(dim, dim, bias=False)
         self.key_value = nn.Linear(context_dim, 2 * key_value_heads * self.head_dim, bias=False)
-        self.query_norm = nn.RMSNorm(self.head_dim, eps=1e-6)
-        self.key_norm = nn.RMSNorm(self.head_dim, eps=1e-6)
+        self.query_norm = RMSNorm(self.head_dim, eps=1e-6)
+        self.key_norm = RMSNorm(self.head_dim, eps=1e-6)
         self.output = nn.Linear(dim, dim)
 
     def _attend(

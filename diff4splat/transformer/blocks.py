@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from diff4splat.transformer.attention import CrossAttention, SelfAttention
+from diff4splat.transformer.norms import RMSNorm
 
 __all__ = ["FeedForward", "Modulation", "TransformerBlock"]
 
@@ -99,15 +100,15 @@ class TransformerBlock(nn.Module):
     ) -> None:
         super().__init__()
         hidden = hidden_dim if hidden_dim is not None else -(-8 * dim // 96) * 32
-        self.attention_norm = nn.RMSNorm(dim, eps=1e-6, elementwise_affine=not modulated)
+        self.attention_norm = RMSNorm(dim, eps=1e-6, elementwise_affine=not modulated)
         self.attention = SelfAttention(dim, num_heads, num_key_value_heads)
-        self.feed_forward_norm = nn.RMSNorm(dim, eps=1e-6, elementwise_affine=not modulated)
+        self.feed_forward_norm = RMSNorm(dim, eps=1e-6, elementwise_affine=not modulated)
         self.feed_forward = FeedForward(dim, hidden)
         self.modulation = Modulation(dim) if modulated else None
         if context_dim is None:
             self.context_norm, self.context_attention = None, None
         else:
-            self.context_norm = nn.RMSNorm(dim, eps=1e-6)
+            self.context_norm = RMSNorm(dim, eps=1e-6)
             self.context_attention = CrossAttention(dim, context_dim, num_heads, num_key_value_heads)
 
     def forward(

@@ -112,14 +112,3 @@ def test_appended_gaussians_rest_and_leave_the_others_as_they_are() -> None:
     assert (larger.delta_quaternions[:, :, count:] == identity).all()
     again = append_static(field, larger.canonical.select(slice(count, None)))
     torch.testing.assert_close(again.canonical.means, larger.canonical.means)
-
-
-def test_tokens_with_temporal_context_see_the_neighbours() -> None:
-    ldrm = small_ldrm(temporal_context=1)
-    values = latents(1, 3, 3, 4, 4)
-    joined = ldrm._with_context(values)
-    assert torch.equal(joined[:, 1], values[:, [0, 1, 2]].flatten(1, 2))
-    assert torch.equal(joined[:, 0], values[:, [0, 0, 1]].flatten(1, 2))
-    assert torch.equal(joined[:, 2], values[:, [1, 2, 2]].flatten(1, 2))
-    with torch.no_grad():
-        assert ldrm(values, path(1, 9, 32, 32)).num_gaussians > 0

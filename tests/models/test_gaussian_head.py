@@ -3,6 +3,7 @@ import pytest
 import torch
 from models.parts import check_values_and_slope, stir, token_grids, weights_of
 from reference import models_heads as reference
+from torch import nn
 
 from diff4splat.models import GaussianHead
 
@@ -43,22 +44,44 @@ def test_the_known_image_reaches_the_first_frame_alone() -> None:
 
 
 @pytest.mark.parametrize("known", [False, True])
-def test_gaussian_map_matches_the_loop_with_its_gradient(known) -> None:
-    head = GaussianHead(7, upsampling=8, temporal_upsampling=3, width=6, pixel_width=5).double()
+@pytest.mark.parametrize(("upsampling", "temporal"), [(8, 3), (20, 6), (32, 1)])
+def test_gaussian_map_matches_the_loop_with_its_gradient(known, upsampling, temporal) -> None:
+    head = GaussianHead(
+        7, upsampling=upsampling, temporal_upsampling=temporal, width=6, pixel_width=5
+    ).double()
     stir(head)
     generator = torch.Generator().manual_seed(3)
-    leaves = [torch.randn(1, 2, 1, 2, 7, generator=generator, dtype=torch.float64)]
+    columns = 2 if upsampling == 8 else 1
+    size = (upsampling, columns * upsampling)
+    leaves = [torch.randn(1, 2, 1, columns, 7, generator=generator, dtype=torch.float64)]
     if known:
-        leaves.append(torch.rand(1, 3, 8, 16, generator=generator, dtype=torch.float64))
+        leaves.append(torch.rand(1, 3, *size, generator=generator, dtype=torch.float64))
     weights = weights_of(head)
 
     def by_loop(tokens: np.ndarray, image: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         image = None if image is None else image[0]
-        return reference.gaussian_head(tokens[0], image, weights, temporal_upsampling=3)
+        return reference.gaussian_head(tokens[0], image, weights, temporal_upsampling=temporal)
 
     results = head(*[leaf.requires_grad_() for leaf in leaves])
-    assert results[0].shape == (1, 4, 12, 8, 16)
+    assert results[0].shape == (1, temporal + 1, 12, *size)
     check_values_and_slope(results, by_loop, leaves)
+
+
+@pytest.mark.parametrize(
+    ("upsampling", "temporal", "kernels"),
+    [
+        (8, 1, [(1, 2, 2), (1, 4, 4)]),
+        (16, 4, [(4, 4, 4), (1, 4, 4)]),
+        (32, 8, [(2, 2, 2), (4, 4, 4), (1, 4, 4)]),
+        (20, 6, [(2, 1, 1), (3, 5, 5), (1, 4, 4)]),
+        (64, 1, [(1, 4, 4), (1, 4, 4), (1, 4, 4)]),
+    ],
+)
+def test_no_deconvolution_has_a_large_kernel(upsampling, temporal, kernels) -> None:
+    head = GaussianHead(7, upsampling=upsampling, temporal_upsampling=temporal, width=6, pixel_width=5)
+    found = [part for part in head.modules() if isinstance(part, nn.ConvTranspose3d)]
+    assert sorted(part.kernel_size for part in found) == sorted(kernels)
+    assert all(part.kernel_size == part.stride for part in found)
 
 
 def test_upsampling_that_does_not_fit_is_refused() -> None:

@@ -6,8 +6,8 @@ from reference import models_ldrm as reference
 from reference.finite_differences import slope
 
 from diff4splat.cameras import Cameras
-from diff4splat.geometry import project, quaternion_to_matrix
-from diff4splat.models import LDRM
+from diff4splat.geometry import matrix_to_quaternion, project, quaternion_multiply, quaternion_to_matrix
+from diff4splat.models import LDRM, map_depth
 
 # 9 frames of 32 x 48 in latents of 3 x 3 x 4 x 6
 FRAMES, HEIGHT, WIDTH = 9, 32, 48
@@ -44,19 +44,31 @@ TINY = {
         {},
         {"temporal_context": 1, "pixel_stride": 4, "num_layers": 3},
         {"every_frame": True, "temporal_stride": 2, "patch_size": 1},
+        {"attention": "factorized", "num_layers": 3},
+        {"pose_encoding": "vectors"},
+        {"feature_channels": 5, "feature_grid": (1, 2)},
+        {
+            "feature_channels": 5,
+            "feature_grid": (2, 4),
+            "attention": "factorized",
+            "pose_encoding": "vectors",
+        },
     ],
 )
 @pytest.mark.parametrize("photographed", [False, True])
 def test_field_matches_the_loop_with_its_gradient(options, photographed) -> None:
     """Tokens, blocks, both heads and the assembly, by loops from the weights to the field."""
-    model = small_ldrm(**{**TINY, **options})
+    grid = (options := {**TINY, **options}).pop("feature_grid", None)
+    model = small_ldrm(**options)
     frames = model.temporal_stride + 1
     z, cameras = latents(1, 2, 3, 2, 4), path(1, frames, 16, 32, seed=3)
+    read = [z] if grid is None else [z, latents(1, 2, 5, *grid, seed=6)]
     image = photo(1, 7, 11) if photographed else None
     times = torch.tensor([0.0, 0.3, 1.0], dtype=torch.float64)
     names, arrays = zip(*weights_of(model).items(), strict=True)
 
-    def by_loop(latents: np.ndarray, *arrays: np.ndarray) -> dict[str, np.ndarray]:
+    def by_loop(*arrays: np.ndarray) -> dict[str, np.ndarray]:
+        (latents, *features), arrays = arrays[: len(read)], arrays[len(read) :]
         return reference.ldrm(
             latents[0],
             cameras.camera_to_world[0].numpy(),
@@ -66,10 +78,15 @@ def test_field_matches_the_loop_with_its_gradient(options, photographed) -> None
             dict(zip(names, arrays, strict=True)),
             model.config,
             image=None if image is None else image[0].numpy(),
+            features=features[0][0] if features else None,
         )
 
-    values = field_values(model(z.requires_grad_(), cameras, image=image, times=times))
-    expected = by_loop(z.detach().numpy(), *arrays)
+    for given in read:
+        given.requires_grad_()
+    features = read[1] if grid is not None else None
+    values = field_values(model(z, cameras, image=image, features=features, times=times))
+    start = [*(given.detach().numpy() for given in read), *arrays]
+    expected = by_loop(*start)
     assert 0 < (expected["opacities"] == 0).mean() < 1
     for name, value in values.items():
         # rotary angles are float32: seven digits
@@ -77,9 +94,9 @@ def test_field_matches_the_loop_with_its_gradient(options, photographed) -> None
 
     draw = np.random.default_rng(3)
     probes = {name: draw.normal(size=array.shape) for name, array in expected.items()}
-    directions = [draw.normal(size=array.shape) for array in (z, *arrays)]
+    directions = [draw.normal(size=array.shape) for array in start]
     sum((value[0] * torch.from_numpy(probes[name])).sum() for name, value in values.items()).backward()
-    leaves = [z, *(parameter for _, parameter in model.named_parameters())]
+    leaves = [*read, *(parameter for _, parameter in model.named_parameters())]
     assert [name for name, _ in model.named_parameters()] == list(names)
     got = sum(
         float((leaf.grad * torch.from_numpy(direction)).sum())
@@ -88,7 +105,7 @@ def test_field_matches_the_loop_with_its_gradient(options, photographed) -> None
     )
     difference = slope(
         lambda *moved: sum(float(np.sum(array * probes[name])) for name, array in by_loop(*moved).items()),
-        [z.detach().numpy(), *arrays],
+        start,
         directions,
         step=1e-8,  # small, so that no Gaussian turns from new into seen on the way
     )
@@ -111,27 +128,6 @@ def test_photograph_lays_out_the_first_frame(ldrm: LDRM) -> None:
     field.validate()
 
 
-@pytest.mark.parametrize(
-    ("channels", "temporal_stride", "spatial_stride"), [(16, 4, 8), (48, 4, 16), (128, 8, 32), (32, 4, 16)]
-)
-@pytest.mark.parametrize("every_frame", [False, True])
-def test_latents_of_real_video_models(channels, temporal_stride, spatial_stride, every_frame) -> None:
-    """CogVideoX and Wan 2.1, Wan 2.2, LTX-Video, HunyuanVideo 1.5: their channels and strides."""
-    model = small_ldrm(
-        latent_channels=channels,
-        temporal_stride=temporal_stride,
-        spatial_stride=spatial_stride,
-        pixel_stride=spatial_stride // 4,
-        every_frame=every_frame,
-    ).float()
-    frames, height, width = temporal_stride + 1, 2 * spatial_stride, 4 * spatial_stride
-    cameras = path(1, frames, height, width).to(dtype=torch.float32)
-    times = torch.tensor([0.0, 1.0])
-    field = model(latents(1, 2, channels, 2, 4).float(), cameras, times=times)
-    assert field.num_gaussians == (frames if every_frame else 2) * 8 * 16
-    field.validate()
-
-
 @pytest.mark.parametrize("pixel_stride", [1, 2, 4])
 def test_pixel_stride_sets_the_grid(pixel_stride) -> None:
     field = small_ldrm(pixel_stride=pixel_stride)(*clip(1))
@@ -151,8 +147,22 @@ def test_every_frame_carries_gaussians_at_its_own_place_and_time() -> None:
     assert (own == 0).all() and (raw != 0).any()
 
 
-def test_fresh_model_gives_a_static_scene() -> None:
-    field = small_ldrm(fresh=True)(*clip(), image=photo())
+OPTIONS = [
+    {},
+    {"every_frame": True, "temporal_context": 1, "backdrop_cells": 3},
+    {"attention": "factorized", "pose_encoding": "vectors"},
+    {"feature_channels": 5},
+]
+
+
+def given_features(model: LDRM, batch: int = 2) -> torch.Tensor | None:
+    return latents(batch, 3, 5, 2, 3, seed=8) if model.feature_channels else None
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_fresh_model_gives_a_static_scene(options) -> None:
+    model = small_ldrm(fresh=True, **options)
+    field = model(*clip(), image=photo(), features=given_features(model))
     assert (field.delta_means == 0).all() and (field.delta_scales == 0).all()
     identity = torch.tensor([1.0, 0.0, 0.0, 0.0], dtype=torch.float64)
     assert (field.delta_quaternions == identity).all()
@@ -164,26 +174,34 @@ def test_stirred_model_moves(ldrm: LDRM) -> None:
     assert (field.delta_means[:, 1:].abs().amax((-2, -1)) > 1e-4).all()
 
 
-def test_moving_the_world_moves_the_field_and_changes_nothing_else(ldrm: LDRM) -> None:
+@pytest.mark.parametrize("options", OPTIONS)
+def test_moving_the_world_moves_the_field_and_changes_nothing_else(options) -> None:
+    model = small_ldrm(**options)
     z, cameras = clip()
-    image = photo()
+    given = {"image": photo(), "features": given_features(model)}
     motion = rigid(2, seed=9, size=1.5)
     moved_cameras = Cameras(
         motion[:, None] @ cameras.camera_to_world, cameras.intrinsics, cameras.height, cameras.width
     )
-    before, after = ldrm(z, cameras, image=image), ldrm(z, moved_cameras, image=image)
+    before, after = model(z, cameras, **given), model(z, moved_cameras, **given)
+    assert before.delta_means.abs().max() > 0.01
     rotation, shift = motion[:, :3, :3], motion[:, :3, 3]
     # cameras relative to the first one differ by the rounding of float64 products
     close = {"atol": 1e-9, "rtol": 0}
-    expected = before.canonical.means @ rotation.mT + shift[:, None]
-    torch.testing.assert_close(after.canonical.means, expected, **close)
-    expected = rotation[:, None] @ quaternion_to_matrix(before.canonical.quaternions)
-    torch.testing.assert_close(quaternion_to_matrix(after.canonical.quaternions), expected, **close)
     torch.testing.assert_close(after.delta_means, before.delta_means @ rotation[:, None].mT, **close)
     torch.testing.assert_close(after.delta_quaternions, before.delta_quaternions, **close)
     torch.testing.assert_close(after.delta_scales, before.delta_scales, **close)
-    for name in ("scales", "opacities", "harmonics"):
-        torch.testing.assert_close(getattr(after.canonical, name), getattr(before.canonical, name), **close)
+    for time in (0.0, 0.31, 1.0):
+        still, moved = before.at(time), after.at(time)
+        torch.testing.assert_close(moved.means, still.means @ rotation.mT + shift[:, None], **close)
+        expected = rotation[:, None] @ quaternion_to_matrix(still.quaternions)
+        torch.testing.assert_close(quaternion_to_matrix(moved.quaternions), expected, **close)
+        turn = matrix_to_quaternion(rotation)[:, None].expand_as(still.quaternions)
+        expected = quaternion_multiply(turn, still.quaternions)
+        sign = (expected * moved.quaternions).sum(-1, keepdim=True).sign()
+        torch.testing.assert_close(moved.quaternions, sign * expected, **close)
+        for name in ("scales", "opacities", "harmonics"):
+            torch.testing.assert_close(getattr(moved, name), getattr(still, name), **close)
 
 
 def test_frame_zero_is_seen_from_the_first_camera(ldrm: LDRM) -> None:
@@ -228,11 +246,13 @@ def test_stored_times_do_not_choose_the_gaussians(ldrm: LDRM) -> None:
     assert torch.equal(opacities[0], opacities[1]) and torch.equal(opacities[0], opacities[2])
 
 
-def test_gradients_reach_the_latents_and_every_parameter() -> None:
-    model = small_ldrm()
+@pytest.mark.parametrize("options", OPTIONS)
+def test_gradients_reach_the_latents_and_every_parameter(options) -> None:
+    model = small_ldrm(**options)
     z, cameras = clip(1)
     z.requires_grad_()
-    field = model(z, cameras, image=photo(1), times=torch.tensor([0.0, 0.4, 1.0], dtype=torch.float64))
+    times = torch.tensor([0.0, 0.4, 1.0], dtype=torch.float64)
+    field = model(z, cameras, image=photo(1), features=given_features(model, 1), times=times)
     canonical = field.canonical
     values = (
         canonical.means,
@@ -279,17 +299,24 @@ def test_saved_model_is_the_same(tmp_path, ldrm: LDRM) -> None:
     assert torch.equal(first.delta_means, second.delta_means)
 
 
-def test_bfloat16_network_gives_float32_geometry() -> None:
+def test_bfloat16_network_gives_float32_geometry(recwarn) -> None:
     model = small_ldrm(fresh=True).float()
     stir(model, 0.02)
     z, cameras = clip(1)
     cameras = cameras.to(dtype=torch.float32)
     exact = model(z.float(), cameras)
     with torch.autocast("cpu", dtype=torch.bfloat16):
+        features = model.encode(z.float(), cameras)
         rough = model(z.float(), cameras)
-    assert rough.canonical.means.dtype == rough.delta_means.dtype == torch.float32
+    assert features.pixels.dtype == torch.bfloat16, "the network did compute in eight bits"
+    assert features.gaussian_map.dtype == features.frame_times.dtype == torch.float32
+    for values in field_values(rough).values():
+        assert values.dtype == torch.float32
     # the network rounds to 8 bits, and depth is the exponential of its output
+    depth, expected = (map_depth(each.gaussian_map) for each in (features, model.encode(z.float(), cameras)))
+    torch.testing.assert_close(depth, expected, rtol=0.02, atol=0)
     torch.testing.assert_close(rough.canonical.means, exact.canonical.means, rtol=0.05, atol=0.05)
+    assert [str(warning.message) for warning in recwarn] == []
 
 
 def test_half_precision_weights_place_gaussians_as_exactly_as_float32() -> None:
@@ -332,6 +359,10 @@ def test_what_cannot_be_computed_with_is_refused(ldrm: LDRM) -> None:
         ldrm(z, cameras, image=(255 * photo()).to(torch.uint8))
     with pytest.raises(TypeError, match="cameras must be on cpu like the weights, got meta"):
         ldrm(z, cameras.to(device="meta"))
+    with pytest.raises(TypeError, match="latents must be on cpu like the weights, got meta"):
+        ldrm(z.to("meta"), cameras)
+    with pytest.raises(TypeError, match=r"features must be floating point, got torch\.int64"):
+        ldrm(z, cameras, features=torch.zeros(2, 3, 5, 2, 3, dtype=torch.int64))
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,10 @@ def gaussian_head(tokens, image, weights, *, temporal_upsampling=1):
     """Tokens `[frame, row, column, dim]` to raw maps and pixel features `[frame, channel, row, column]`."""
     normed = rms_norm(tokens, weights["token_norm.weight"]).transpose(3, 0, 1, 2)
     volume = spread(normed, weights["coarse.weight"], weights["coarse.bias"])
+    index = 0
+    while f"further.{index}.weight" in weights:
+        volume = spread(silu(volume), weights[f"further.{index}.weight"], weights[f"further.{index}.bias"])
+        index += 1
     # Latent frame 0 stands for one pixel frame, the last of its block.
     volume = volume[:, temporal_upsampling - 1 :]
     maps, features = [], []

@@ -2,7 +2,7 @@
 
 import numpy as np
 from reference.cameras_latent_grid import latent_rays
-from reference.layers import linear, part, resize
+from reference.layers import linear, part, resize, rms_norm
 from reference.models_assembly import field, seen_before
 from reference.models_heads import deformation_head, gaussian_head
 from reference.transformer_attention import grid_angles
@@ -24,12 +24,46 @@ def patch_tokens(maps, weights, patch):
     return np.array(tokens)
 
 
-def ldrm(latents, poses, intrinsics, size, times, weights, config, *, image=None):
+def latent_vectors(poses, latent_size, stride):
+    """Rotation row by row, then the centre, of the frames of a latent, the same numbers at every place."""
+    vectors = [np.concatenate((pose[:3, :3].reshape(9), pose[:3, 3])) for pose in poses]
+    packed = [[vectors[0]] * stride]
+    for first in range(1, len(poses), stride):
+        packed.append(vectors[first : first + stride])
+    flat = np.array([np.concatenate(frames) for frames in packed])
+    return np.tile(flat[:, :, None, None], (1, 1, *latent_size))
+
+
+def feature_tokens(features, grid, weights):
+    """W n(mean of a square) + b; features `[latent_frame, channel, row, column]`."""
+    frames, rows, columns = grid
+    high, wide = features.shape[2] // rows, features.shape[3] // columns
+    tokens = []
+    for f, i, j in np.ndindex(frames, rows, columns):
+        square = features[f, :, i * high : (i + 1) * high, j * wide : (j + 1) * wide]
+        normed = rms_norm(square.mean(axis=(1, 2)), weights["feature_norm.weight"])
+        tokens.append(linear(normed, weights["feature.weight"], weights["feature.bias"]))
+    return np.array(tokens)
+
+
+def groups_of(layer, grid, attention):
+    """Tokens that a block lets read each other: all; or those of a frame and of a place, layer by layer."""
+    frames, places = grid[0], grid[1] * grid[2]
+    numbers = np.arange(frames * places).reshape(frames, places)
+    if attention == "full":
+        return [numbers.ravel()]
+    return list(numbers if layer % 2 == 0 else numbers.T)
+
+
+def ldrm(latents, poses, intrinsics, size, times, weights, config, *, image=None, features=None):
     """Values of the field; latents `[latent_frame, channel, row, column]`, one pose per pixel frame."""
     stride, patch = config["temporal_stride"], config["patch_size"]
     frames, _, rows, columns = latents.shape
     relative = np.array([np.linalg.inv(poses[0]) @ pose for pose in poses])
-    rays = latent_rays(relative, intrinsics, size, (rows, columns), stride)
+    if config["pose_encoding"] == "plucker":
+        rays = latent_rays(relative, intrinsics, size, (rows, columns), stride)
+    else:
+        rays = latent_vectors(relative, (rows, columns), stride)
     reach = config["temporal_context"]
     near = [
         np.concatenate([latents[min(max(f + k, 0), frames - 1)] for k in range(-reach, reach + 1)])
@@ -41,17 +75,22 @@ def ldrm(latents, poses, intrinsics, size, times, weights, config, *, image=None
     ]
     tokens = np.concatenate(joint, axis=1)
     grid = (frames, rows // patch, columns // patch)
+    if features is not None:
+        tokens = tokens + feature_tokens(features, grid, part(weights, "tokens."))
     head_dim = config["dim"] // config["num_heads"]
     angles = np.array([grid_angles(*place, head_dim, 100.0) for place in np.ndindex(*grid)])
     after = []
     for index in range(config["num_layers"]):
-        tokens = block(
-            tokens,
-            part(weights, f"blocks.{index}."),
-            num_heads=config["num_heads"],
-            num_key_value_heads=config["num_key_value_heads"],
-            angles=angles,
-        )
+        mixed = np.zeros_like(tokens)
+        for group in groups_of(index, grid, config["attention"]):
+            mixed[group] = block(
+                tokens[group],
+                part(weights, f"blocks.{index}."),
+                num_heads=config["num_heads"],
+                num_key_value_heads=config["num_key_value_heads"],
+                angles=angles[group],
+            )
+        tokens = mixed
         after.append(tokens.reshape(*grid, -1))
     # Depths: after one, two, three and four quarters of the layers.
     levels = [after[max(round(len(after) * quarter / 4) - 1, 0)] for quarter in (1, 2, 3, 4)]

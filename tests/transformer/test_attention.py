@@ -57,21 +57,71 @@ def test_self_attention_matches_the_loop(key_value_heads, placed) -> None:
         np.testing.assert_allclose(mixed[sample].detach().numpy(), expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("key_value_heads", [6, 2, 1])
-def test_shared_heads_are_repeated_heads(key_value_heads) -> None:
+def gradients_of(result: torch.Tensor, leaves: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    return torch.autograd.grad(result, leaves, randn(*result.shape, seed=5))
+
+
+@pytest.mark.parametrize("key_value_heads", [6, 3, 2, 1])
+@pytest.mark.parametrize("written_out", [False, True])
+def test_grouped_heads_are_those_of_torch_with_their_gradient(key_value_heads, written_out) -> None:
+    """Against `scaled_dot_product_attention`, with its own grouping and with heads repeated by hand."""
     layer = stirred(SelfAttention(DIM, HEADS, key_value_heads))
-    tokens, angles = randn(3, 11, DIM), randn(11, WIDTH // 2, seed=1)
-    query = rearrange(layer.query(tokens), "b n (h d) -> b h n d", h=HEADS)
-    key, value = layer.key_value(tokens).chunk(2, dim=-1)
+    tokens, angles = randn(3, 11, DIM).requires_grad_(), randn(11, WIDTH // 2, seed=1)
+    query = rearrange(tokens @ layer.query.weight.T, "b n (h d) -> b h n d", h=HEADS)
+    key, value = (tokens @ layer.key_value.weight.T).chunk(2, dim=-1)
     key, value = (rearrange(x, "b n (h d) -> b h n d", h=key_value_heads) for x in (key, value))
-    query = rotate_by_position(layer.query_norm(query), angles)
-    key = rotate_by_position(layer.key_norm(key), angles)
-    times = HEADS // key_value_heads
-    mixed = F.scaled_dot_product_attention(
-        query, key.repeat_interleave(times, dim=1), value.repeat_interleave(times, dim=1)
+    query, key = (
+        rotate_by_position(x / (x.square().mean(-1, keepdim=True) + 1e-6).sqrt() * norm.weight, angles)
+        for x, norm in ((query, layer.query_norm), (key, layer.key_norm))
     )
+    if written_out:
+        key, value = (x.repeat_interleave(HEADS // key_value_heads, dim=1) for x in (key, value))
+    mixed = F.scaled_dot_product_attention(query, key, value, enable_gqa=not written_out)
     expected = layer.output(rearrange(mixed, "b h n d -> b n (h d)"))
-    torch.testing.assert_close(layer(tokens, angles), expected, atol=1e-12, rtol=0)
+    result = layer(tokens, angles)
+    torch.testing.assert_close(result, expected, atol=1e-12, rtol=0)
+    leaves = [tokens, *layer.parameters()]
+    pairs = zip(gradients_of(result, leaves), gradients_of(expected, leaves), strict=True)
+    for got, wanted in pairs:
+        torch.testing.assert_close(got, wanted, atol=1e-11, rtol=1e-11)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("kind", ["self", "cross"])
+def test_as_many_key_value_heads_are_multihead_attention_with_its_gradient(kind, masked) -> None:
+    """Against `torch.nn.MultiheadAttention`, which has no norms of queries and keys: they are taken out."""
+    context_dim = DIM if kind == "self" else 13
+    layer = stirred(SelfAttention(DIM, HEADS) if kind == "self" else CrossAttention(DIM, 13, HEADS))
+    layer.query_norm, layer.key_norm = nn.Identity(), nn.Identity()
+    twin = nn.MultiheadAttention(DIM, HEADS, kdim=context_dim, vdim=context_dim, batch_first=True).double()
+    key, value = layer.key_value.weight.chunk(2)
+    with torch.no_grad():
+        if kind == "self":
+            twin.in_proj_weight.copy_(torch.cat((layer.query.weight, key, value)))
+        else:
+            for name, weight in (("q", layer.query.weight), ("k", key), ("v", value)):
+                getattr(twin, f"{name}_proj_weight").copy_(weight)
+        twin.in_proj_bias.zero_()
+        twin.out_proj.load_state_dict(layer.output.state_dict())
+    tokens = randn(2, 7, DIM).requires_grad_()
+    context = tokens if kind == "self" else randn(2, 5, 13, seed=1).requires_grad_()
+    mask = torch.arange(context.shape[1]).expand(2, -1) % 3 != 1 if masked else None
+    inputs = (tokens,) if kind == "self" else (tokens, context)
+    result = layer(*inputs, mask=mask)
+    unread = None if mask is None else ~mask
+    expected, _ = twin(tokens, context, context, key_padding_mask=unread, need_weights=False)
+    torch.testing.assert_close(result, expected, atol=1e-12, rtol=0)
+
+    got = gradients_of(result, [*inputs, layer.query.weight, layer.key_value.weight, layer.output.weight])
+    if kind == "self":
+        joined = gradients_of(expected, [*inputs, twin.in_proj_weight, twin.out_proj.weight])
+        wanted = [*joined[:1], joined[1][:DIM], joined[1][DIM:], joined[2]]
+    else:
+        parts = [getattr(twin, f"{name}_proj_weight") for name in "qkv"]
+        separate = gradients_of(expected, [*inputs, *parts, twin.out_proj.weight])
+        wanted = [*separate[:3], torch.cat(separate[3:5]), separate[5]]
+    for first, second in zip(got, wanted, strict=True):
+        torch.testing.assert_close(first, second, atol=1e-11, rtol=1e-11)
 
 
 @pytest.mark.parametrize("key_value_heads", [6, 3])
