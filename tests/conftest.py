@@ -3,7 +3,14 @@
 from collections.abc import Iterator
 
 import pytest
+import torch
 from jaxtyping import config
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Weights of fresh modules are the same in every run, whichever tests run before."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture
