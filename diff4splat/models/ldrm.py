@@ -285,17 +285,16 @@ class LDRM(HubModule):
         if deformation is None:
             deformation = self.deform(features, every)
         start = self.deform(features, torch.zeros_like(every[:, :1]))
-        with torch.no_grad():
-            at_frames = self.deform(features, features.frame_times)
+        depth = map_depth(features.gaussian_map)
+        moved = self._motion_between_frames(features, depth)
         with torch.autocast(every.device.type, enabled=False):
-            depth = map_depth(features.gaussian_map)
-            seen = seen_before(depth, map_displacement(at_frames, depth, features.cameras), features.cameras)
+            seen = seen_before(depth, moved, features.cameras)
+            del moved  # large: displacement of every frame to every frame
             image = None if image is None else image.to(self._wide)
             backdrop = self._backdrop(features, image)
             layout = None
             if image is not None:
-                others = int((~seen[:, 1:]).sum()) + (0 if backdrop is None else backdrop.num_gaussians)
-                layout = self._layout(image, max_gaussians, others)
+                layout = self._layout(image, max_gaussians, seen, backdrop)
             field = assemble_field(
                 features.gaussian_map,
                 deformation,
@@ -310,18 +309,24 @@ class LDRM(HubModule):
         return field if backdrop is None else append_static(field, backdrop)
 
     def deform(
-        self, features: LDRMFeatures, times: Float[Tensor, "batch time"]
+        self, features: LDRMFeatures, times: Float[Tensor, "batch time"], *, times_per_chunk: int = 1
     ) -> Float[Tensor, "batch time map_frame channel=10 height width"]:
         """Raw deformation maps at target times, without running the Transformer again.
 
         Args:
             features: From `encode`.
             times: Target times in [0, 1].
+            times_per_chunk: Target times that are decoded together, see `DeformationHead.forward`.
 
         Returns:
             Channels as in `DeformationHead`.
+
+        Raises:
+            ValueError: If `times_per_chunk` is below 1.
         """
-        return self.deformation_head(features.levels, features.pixels, times, features.frame_times)
+        return self.deformation_head(
+            features.levels, features.pixels, times, features.frame_times, times_per_chunk=times_per_chunk
+        )
 
     @classmethod
     def compact(cls) -> "LDRM":
@@ -331,6 +336,16 @@ class LDRM(HubModule):
             A fresh model of the size whose weights come with the package.
         """
         return cls(temporal_context=1, backdrop_cells=32)
+
+    @torch.no_grad()
+    def _motion_between_frames(self, features: LDRMFeatures, depth: Tensor) -> Tensor:
+        """World displacement of each pixel's point from its own time to that of every frame with Gaussians."""
+        moved = []
+        for time in features.frame_times.unbind(1):
+            raw = self.deform(features, time[:, None])
+            with torch.autocast(depth.device.type, enabled=False):
+                moved.append(map_displacement(raw, depth, features.cameras))
+        return torch.cat(moved, dim=1)
 
     def _backdrop(self, features: LDRMFeatures, image: Tensor | None) -> Gaussians | None:
         if self.backdrop_cells == 0:
@@ -357,11 +372,14 @@ class LDRM(HubModule):
         near = [latents[:, (steps + offset).clamp(0, frames - 1)] for offset in range(-reach, reach + 1)]
         return torch.cat(near, dim=2)
 
-    def _layout(self, image: Tensor, max_gaussians: int | None, others: int) -> Layout:
+    def _layout(
+        self, image: Tensor, max_gaussians: int | None, seen: Tensor, backdrop: Gaussians | None
+    ) -> Layout:
         if max_gaussians is None:
             return pixel_layout(image)
         if image.shape[0] != 1:
             raise ValueError(f"max_gaussians needs one clip at a time, got {image.shape[0]}.")
+        others = int((~seen[:, 1:]).sum()) + (0 if backdrop is None else backdrop.num_gaussians)
         room = max(max_gaussians - others, int(_FIRST_FRAME_SHARE * max_gaussians), 1)
         if image.shape[-2] * image.shape[-1] <= room:
             return pixel_layout(image)
