@@ -339,7 +339,7 @@ class LDRM(HubModule):
 
     @torch.no_grad()
     def _motion_between_frames(self, features: LDRMFeatures, depth: Tensor) -> Tensor:
-        """World displacement of each pixel's point from its own time to that of every frame with Gaussians."""
+        """World displacement of each pixel, from its own time to that of every frame with Gaussians."""
         moved = []
         for time in features.frame_times.unbind(1):
             raw = self.deform(features, time[:, None])
