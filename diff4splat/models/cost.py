@@ -52,8 +52,8 @@ def estimate_memory(
 ) -> MemoryEstimate:
     """Memory of one `LDRM.forward`, or of one training step, before it is run.
 
-    Every tensor is counted from its making until it is freed, as the operators of the CPU make them; attention
-    is fused there, as on CUDA. What kernels and allocators keep for themselves comes on top.
+    Every tensor is counted from its making until it is freed, as the operators of the CPU make them;
+    attention is fused there, as on CUDA. What kernels and allocators keep for themselves comes on top.
 
     Args:
         ldrm: Model on any device, "meta" included; its weights are not read.
@@ -113,8 +113,8 @@ def count_flops(
         batch: Clips at a time.
 
     Returns:
-        Operations of each part of the model by its name ("blocks", "deformation_head", ...), and as "geometry"
-        those of everything else. Their sum is the total.
+        Operations of each part of the model by its name ("blocks", "deformation_head", ...), and as
+        "geometry" those of everything else. Their sum is the total.
 
     Raises:
         ValueError: If the sizes do not fit the model.
