@@ -74,7 +74,7 @@ def estimate_memory(
     """
     if mode not in ("inference", "training"):
         raise ValueError(f"mode must be 'inference' or 'training', got {mode!r}.")
-    with FakeTensorMode(), _LiveBytes() as live, torch.set_grad_enabled(mode == "training"):
+    with FakeTensorMode(), LiveBytes() as live, torch.set_grad_enabled(mode == "training"):
         step = _Step(ldrm, train=mode == "training")
         parameters = step.parameters_without_values()
         held = [live.now]
@@ -157,8 +157,8 @@ class _Step(nn.Module):
         }
 
 
-class _LiveBytes(TorchDispatchMode):
-    """Counts the bytes of every storage that an operator makes, until it is freed."""
+class LiveBytes(TorchDispatchMode):
+    """Inside it, the bytes of all tensors that operators make are counted until they are freed."""
 
     def __init__(self) -> None:
         super().__init__()

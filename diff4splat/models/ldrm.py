@@ -294,7 +294,11 @@ class LDRM(HubModule):
             backdrop = self._backdrop(features, image)
             layout = None
             if image is not None:
-                layout = self._layout(image, max_gaussians, seen, backdrop)
+                # Without a budget nothing has to wait for a count.
+                others = 0 if max_gaussians is None else int((~seen[:, 1:]).sum())
+                if backdrop is not None:
+                    others += backdrop.num_gaussians
+                layout = self._layout(image, max_gaussians, others)
             field = assemble_field(
                 features.gaussian_map,
                 deformation,
@@ -372,14 +376,11 @@ class LDRM(HubModule):
         near = [latents[:, (steps + offset).clamp(0, frames - 1)] for offset in range(-reach, reach + 1)]
         return torch.cat(near, dim=2)
 
-    def _layout(
-        self, image: Tensor, max_gaussians: int | None, seen: Tensor, backdrop: Gaussians | None
-    ) -> Layout:
+    def _layout(self, image: Tensor, max_gaussians: int | None, others: int) -> Layout:
         if max_gaussians is None:
             return pixel_layout(image)
         if image.shape[0] != 1:
             raise ValueError(f"max_gaussians needs one clip at a time, got {image.shape[0]}.")
-        others = int((~seen[:, 1:]).sum()) + (0 if backdrop is None else backdrop.num_gaussians)
         room = max(max_gaussians - others, int(_FIRST_FRAME_SHARE * max_gaussians), 1)
         if image.shape[-2] * image.shape[-1] <= room:
             return pixel_layout(image)
