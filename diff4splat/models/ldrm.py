@@ -191,8 +191,6 @@ class LDRM(HubModule):
         if max_gaussians is not None and image is None:
             raise ValueError("max_gaussians needs the image that is laid out, got image=None.")
         features = self.encode(latents, cameras, image=image)
-        if times is None:
-            times = _clip_times(cameras.num_frames, features.frame_times)
         return self.decode(features, times, image=image, max_gaussians=max_gaussians)
 
     def encode(
@@ -258,7 +256,7 @@ class LDRM(HubModule):
     def decode(
         self,
         features: LDRMFeatures,
-        times: Float[Tensor, " time"],
+        times: Float[Tensor, " time"] | None = None,
         *,
         image: Float[Tensor, "batch rgb=3 image_height image_width"] | None = None,
         max_gaussians: int | None = None,
@@ -268,7 +266,8 @@ class LDRM(HubModule):
 
         Args:
             features: From `encode`.
-            times: Ascending times in [0, 1] to store deltas at.
+            times: Ascending times in [0, 1] to store deltas at; the pixel frames when omitted. That is
+                cheaper than to name them, for it is known then that the frames with Gaussians are among them.
             image: See `forward`.
             max_gaussians: See `forward`.
             deformation: Result of `deform` at `times`, where it is there already.
@@ -281,12 +280,17 @@ class LDRM(HubModule):
         """
         if max_gaussians is not None and image is None:
             raise ValueError("max_gaussians needs the image that is laid out, got image=None.")
-        every = repeat(times, "t -> b t", b=features.frame_times.shape[0])
+        batch, num_frames = features.frame_times.shape
+        stride = 1 if self.every_frame else self.temporal_stride
+        known = times is None
+        if times is None:
+            times = _clip_times((num_frames - 1) * stride + 1, features.frame_times)
+        every = repeat(times, "t -> b t", b=batch)
         if deformation is None:
             deformation = self.deform(features, every)
-        start = self.deform(features, torch.zeros_like(every[:, :1]))
+        start = deformation[:, :1] if known else self.deform(features, torch.zeros_like(every[:, :1]))
         depth = map_depth(features.gaussian_map)
-        moved = self._motion_between_frames(features, depth)
+        moved = self._motion_between_frames(features, depth, deformation[:, ::stride] if known else None)
         with torch.autocast(every.device.type, enabled=False):
             seen = seen_before(depth, moved, features.cameras)
             del moved  # large: displacement of every frame to every frame
@@ -342,11 +346,16 @@ class LDRM(HubModule):
         return cls(temporal_context=1, backdrop_cells=32)
 
     @torch.no_grad()
-    def _motion_between_frames(self, features: LDRMFeatures, depth: Tensor) -> Tensor:
-        """World displacement of each pixel, from its own time to that of every frame with Gaussians."""
+    def _motion_between_frames(
+        self, features: LDRMFeatures, depth: Tensor, at_frames: Tensor | None
+    ) -> Tensor:
+        """World displacement of each pixel from its own time to that of every frame with Gaussians.
+
+        `at_frames` are the raw maps of these times, where they are there already.
+        """
         moved = []
-        for time in features.frame_times.unbind(1):
-            raw = self.deform(features, time[:, None])
+        for index, time in enumerate(features.frame_times.unbind(1)):
+            raw = self.deform(features, time[:, None]) if at_frames is None else at_frames[:, index, None]
             with torch.autocast(depth.device.type, enabled=False):
                 moved.append(map_displacement(raw, depth, features.cameras))
         return torch.cat(moved, dim=1)

@@ -12,6 +12,7 @@ from models.parts import (
     weights_of,
 )
 from reference import models_heads as reference
+from torch import Tensor
 
 from diff4splat.models import DeformationHead
 
@@ -144,6 +145,25 @@ def test_memory_of_training_grows_by_the_result_and_its_gradient_alone() -> None
     assert many - few == pytest.approx(growth, rel=0.01)  # the gradient is as large as the result
     at_once, _ = bytes_beyond_the_result(24, times_per_chunk=24, training=True)
     assert at_once - few > 2.5 * growth
+
+
+@pytest.mark.parametrize("every_frame", [False, True])
+def test_pixel_frames_are_decoded_once_and_give_the_same_field(every_frame) -> None:
+    ldrm = small_ldrm(every_frame=every_frame)
+    z, cameras = latents(1, 2, 3, 2, 4), path(1, 5, 16, 32)
+    decoded: list[int] = []
+    ldrm.deformation_head.register_forward_hook(lambda _, args, maps: decoded.append(args[2].shape[1]))
+    fields = []
+    for times in (None, torch.linspace(0, 1, 5).double()):
+        field = ldrm(z, cameras, times=times)
+        values = {name: value for name, value in vars(field.canonical).items() if isinstance(value, Tensor)}
+        values |= {name: value for name, value in vars(field).items() if isinstance(value, Tensor)}
+        loss = field.canonical.means.square().mean() + field.delta_means.square().mean()
+        fields.append((values, torch.autograd.grad(loss, list(ldrm.deformation_head.parameters()))))
+    torch.testing.assert_close(fields[0], fields[1], atol=1e-9, rtol=1e-9)
+    assert (fields[0][0]["delta_means"] != 0).any() and (fields[0][0]["opacities"] == 0).any()
+    frames = 5 if every_frame else 2
+    assert decoded == [5] + [5, 1] + frames * [1]
 
 
 def test_the_head_freezes_as_one_unit() -> None:
