@@ -8,7 +8,6 @@ on both sides. Other programs on the machine lower both, not always alike.
 import multiprocessing
 import os
 import platform
-import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -63,6 +62,12 @@ def matmul_rate(side: int, dtype: torch.dtype, device: str = "cpu") -> float:
     return 2 * side**3 / seconds(lambda: matrix @ matrix, 7, device)
 
 
+def resident_bytes(name: str) -> int:
+    """Resident bytes of this process on Linux: "VmRSS" now, "VmHWM" at most so far."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(name))
+
+
 def resident_peak(name: str, num_frames: int, side: int, threads: int) -> int:
     """Most resident bytes of a forward pass less those before it, in a process of its own (Linux)."""
     torch.set_num_threads(threads)
@@ -71,9 +76,9 @@ def resident_peak(name: str, num_frames: int, side: int, threads: int) -> int:
         arguments, options = clip(ldrm, 9, 32)
         ldrm(*arguments, **options)  # libraries load, threads start
         arguments, options = clip(ldrm, num_frames, side)
-        before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+        before = resident_bytes("VmRSS")
         ldrm(*arguments, **options)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    return resident_bytes("VmHWM") - before
 
 
 def print_prediction(name: str, num_frames: int, side: int) -> None:
