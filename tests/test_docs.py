@@ -15,7 +15,10 @@ from diff4splat.cli import COMMANDS, GENERATED_FILES
 
 ROOT = Path(__file__).parents[1]
 # Pages of the paper's blocks that must be there.
-BLOCKS = ["attention", "camera_conditioning", "deformation_operations", "guidance", "hub", "ldrm", "losses"]
+BLOCKS = [
+    *("attention", "camera_conditioning", "deformation_module", "deformation_operations"),
+    *("guidance", "hub", "ldrm", "losses"),
+]
 GUIDES = ["README.md", "docs/quickstart.md"]
 
 

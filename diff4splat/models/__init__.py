@@ -8,6 +8,7 @@ from diff4splat.models.assembly import (
     seen_before,
 )
 from diff4splat.models.backdrop import append_static, backdrop_gaussians
+from diff4splat.models.cost import MemoryEstimate, count_flops, estimate_memory
 from diff4splat.models.deformation_head import DeformationHead
 from diff4splat.models.gaussian_head import GaussianHead
 from diff4splat.models.latent_geometry import LatentGeometry
@@ -25,11 +26,14 @@ __all__ = [
     "LatentGeometry",
     "LatentPoseTokens",
     "Layout",
+    "MemoryEstimate",
     "PatchTokens",
     "adaptive_layout",
     "append_static",
     "assemble_field",
     "backdrop_gaussians",
+    "count_flops",
+    "estimate_memory",
     "map_depth",
     "map_displacement",
     "map_rotation",

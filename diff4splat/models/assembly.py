@@ -150,42 +150,28 @@ def assemble_field(
         camera = cameras.select(slice(index, index + 1))
         maps = (gaussian_map[:, index], deformation[:, :, index], start[:, :, index])
         if index == 0 and layout is not None and image is not None:
-            parts.append(_laid_out_gaussians(*maps, camera, layout, image))
+            observed = _laid_out_gaussians(*maps, camera, layout, image)
         else:
-            parts.append(_pixel_gaussians(*maps, camera))
+            observed = _pixel_gaussians(*maps, camera)
             if index > 0 and seen is not None:
                 hidden = seen[:, index].flatten(1)[..., None]
-                parts[-1]["opacities"] = parts[-1]["opacities"].masked_fill(hidden, 0.0)
-    observed = {name: torch.cat([part[name] for part in parts], dim=-2) for name in parts[0]}
-    canonical_means = observed["means"] + observed["start_means"][:, 0]
-    start_rotation = observed["start_quaternions"][:, 0]
-    delta_means = observed["delta_means"] - observed["start_means"]
-    delta_quaternions = quaternion_multiply(
-        quaternion_conjugate(start_rotation)[:, None].expand_as(observed["delta_quaternions"]),
-        observed["delta_quaternions"],
-    )
-    delta_scales = observed["delta_scales"] - observed["start_scales"]
-    quaternions = quaternion_multiply(observed["quaternions"], start_rotation)
-    scales = observed["scales"] * observed["start_scales"][:, 0].exp()
-    if origin is not None:
-        rotation = matrix_to_quaternion(origin[:, :3, :3]).to(canonical_means.dtype)
-        canonical_means = quaternion_rotate(rotation[:, None].expand_as(quaternions), canonical_means)
-        canonical_means = canonical_means + origin[:, None, :3, 3]
-        quaternions = quaternion_multiply(rotation[:, None].expand_as(quaternions), quaternions)
-        delta_means = torch.einsum("bij,btnj->btni", origin[:, :3, :3].to(delta_means.dtype), delta_means)
+                observed["opacities"] = observed["opacities"].masked_fill(hidden, 0.0)
+        parts.append(_from_time_zero(observed, origin))
+    # Attribute by attribute, dropping the parts on the way: deltas of a long clip are most of the memory.
+    whole = {name: torch.cat([part.pop(name) for part in parts], dim=-2) for name in list(parts[0])}
     canonical = Gaussians(
-        means=canonical_means,
-        quaternions=quaternion_normalize(quaternions),
-        scales=scales,
-        opacities=observed["opacities"][..., 0],
-        harmonics=rgb_to_harmonics(observed["colors"])[..., None, :],
+        means=whole["means"],
+        quaternions=whole["quaternions"],
+        scales=whole["scales"],
+        opacities=whole["opacities"][..., 0],
+        harmonics=rgb_to_harmonics(whole["colors"])[..., None, :],
     )
     return DeformableGaussianField(
         canonical=canonical,
         times=times,
-        delta_means=delta_means,
-        delta_quaternions=delta_quaternions,
-        delta_scales=delta_scales,
+        delta_means=whole["delta_means"],
+        delta_quaternions=whole["delta_quaternions"],
+        delta_scales=whole["delta_scales"],
     )
 
 
@@ -291,9 +277,33 @@ def _gaussians_at(
     return result
 
 
+def _from_time_zero(observed: dict[str, Tensor], origin: Tensor | None) -> dict[str, Tensor]:
+    """One frame's Gaussians at time 0 and their deltas from there, in the world that `origin` leads to."""
+    start_rotation = observed["start_quaternions"][:, 0]
+    means = observed["means"] + observed["start_means"][:, 0]
+    quaternions = quaternion_multiply(observed["quaternions"], start_rotation)
+    delta_means = observed["delta_means"] - observed["start_means"]
+    if origin is not None:
+        rotation = matrix_to_quaternion(origin[:, :3, :3]).to(means.dtype)[:, None].expand_as(quaternions)
+        means = quaternion_rotate(rotation, means) + origin[:, None, :3, 3]
+        quaternions = quaternion_multiply(rotation, quaternions)
+        delta_means = torch.einsum("bij,btnj->btni", origin[:, :3, :3].to(delta_means.dtype), delta_means)
+    back = quaternion_conjugate(start_rotation)[:, None].expand_as(observed["delta_quaternions"])
+    return {
+        "means": means,
+        "quaternions": quaternion_normalize(quaternions),
+        "scales": observed["scales"] * observed["start_scales"][:, 0].exp(),
+        "opacities": observed["opacities"],
+        "colors": observed["colors"],
+        "delta_means": delta_means,
+        "delta_quaternions": quaternion_multiply(back, observed["delta_quaternions"]),
+        "delta_scales": observed["delta_scales"] - observed["start_scales"],
+    }
+
+
 def _unit_quaternions(
     offset: Float[Tensor, "*batch wxyz=4 height width"],
 ) -> Float[Tensor, "*batch height width wxyz=4"]:
-    """Unit quaternions from raw offsets to the identity."""
+    """Unit quaternions from raw offsets to the identity; the normalisation of Appendix C.2."""
     identity = torch.tensor([1.0, 0.0, 0.0, 0.0], device=offset.device)
     return quaternion_normalize(rearrange(offset, "... c h w -> ... h w c") + identity)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from diff4splat.models.convolutions import ResidualConv, at_least_float32
 from diff4splat.transformer import RMSNorm, sinusoidal_embedding
@@ -27,9 +28,12 @@ class DeformationHead(nn.Module):
     activation follows. The factor $t - t_k$ holds a pixel still at its own time and makes steady motion a
     constant output.
 
-    Source: Diff4Splat, Sec. 3.3 and Appendix C.2. Differs: the paper's head is an 8-layer DPT; this one has
-    its plan, several depths fused from coarse to fine, in fewer layers. The factor $t - t_k$ is ours, and
-    the last layer starts at zero, so that a fresh head gives a static scene.
+    Source: Diff4Splat, Sec. 3.3 and Appendix C.2. The paper says "an 8-layer DPT head" and no more; we read
+    it as the eight stages that a DPT has for four depths: four reassemble layers $n$ (norm, projection,
+    resizing) and four fusion layers $F_l$. Differs: the pixel features and the factor $t - t_k$ are ours, and
+    the last layer starts at zero, so that a fresh head gives a static scene. The output is raw here;
+    `assemble_field` adds the four quaternion channels to the identity and normalises them, and takes the
+    three scale channels as changes of log-scale.
 
     Args:
         dim: Token width.
@@ -74,60 +78,90 @@ class DeformationHead(nn.Module):
         pixels: Float[Tensor, "batch map_frame pixel_width height width"],
         times: Float[Tensor, "batch time"],
         frame_times: Float[Tensor, "batch map_frame"],
+        *,
+        times_per_chunk: int = 1,
     ) -> Float[Tensor, "batch time map_frame channel=10 height width"]:
         """Raw deformation of every pixel from its own time to the target times.
+
+        Target times are decoded in chunks, so that memory beyond the result is that of one chunk. Where
+        gradients are recorded, a chunk keeps nothing but its result: `backward` computes it again. What does
+        not depend on the target time is computed once.
 
         Args:
             levels: Token grids of several depths, from shallow (used finest) to deep (used coarsest).
             pixels: Pixel features of the Gaussian head.
             times: Target times in [0, 1].
             frame_times: Times of the frames that carry Gaussians, in [0, 1].
+            times_per_chunk: Target times that are decoded together. As many as `times` has, or more, is a
+                single chunk, which `backward` does not compute again.
 
         Returns:
             Displacement 3 (in units of depth, camera axes of the frame), quaternion offset 4 (added to the
             identity), change of log-scale 3; float32 or wider.
 
         Raises:
-            ValueError: If there are not as many levels as the head was built for.
+            ValueError: If there are not as many levels as the head was built for, or `times_per_chunk` is
+                below 1.
         """
         if len(levels) != len(self.scales):
             raise ValueError(f"levels must have {len(self.scales)} grids, got {len(levels)}.")
+        if times_per_chunk < 1:
+            raise ValueError(f"times_per_chunk must be at least 1, got {times_per_chunk}.")
+        grids = [self._reassemble(index, level) for index, level in enumerate(levels)]
+        detail = self.pixel_features(rearrange(pixels, "b f c h w -> (b f) c h w"))
+        detail = rearrange(detail, "(b f) c h w -> b f c h w", b=times.shape[0])
+        chunks = times.split(times_per_chunk, dim=1)
+        if len(chunks) == 1:
+            return self._decode(grids, detail, times, frame_times)
+        if torch.is_grad_enabled():
+            maps = [
+                checkpoint(self._decode, grids, detail, chunk, frame_times, use_reentrant=False)
+                for chunk in chunks
+            ]
+            return torch.cat(maps, dim=1)
+        first = self._decode(grids, detail, chunks[0], frame_times)
+        result = first.new_empty(first.shape[0], times.shape[1], *first.shape[2:])
+        result[:, :times_per_chunk] = first
+        del first
+        for index, chunk in enumerate(chunks[1:], start=1):
+            start = index * times_per_chunk
+            result[:, start : start + times_per_chunk] = self._decode(grids, detail, chunk, frame_times)
+        return result
+
+    def _decode(self, grids: Sequence[Tensor], detail: Tensor, times: Tensor, frame_times: Tensor) -> Tensor:
+        """Deformation of all pixels to a few target times, from reassembled grids and pixel features."""
         batch, num_times = times.shape
-        frames = frame_times.shape[1]
-        target = repeat(times, "b t -> b t f", f=frames)
+        target = repeat(times, "b t -> b t f", f=frame_times.shape[1])
         elapsed = target - frame_times[:, None]
         codes = [
             sinusoidal_embedding(v, self.time_dim, max_period=1000.0, scale=30.0) for v in (target, elapsed)
         ]
-        code = self.time(torch.cat(codes, dim=-1).to(pixels.dtype))
+        code = self.time(torch.cat(codes, dim=-1).to(detail.dtype))
         fused = None
-        for index in range(len(self.scales) - 1, -1, -1):
-            level = self._resize(
-                self.projections[index](self.norms[index](levels[index])), self.scales[index]
-            )
+        for index in range(len(grids) - 1, -1, -1):
             scale, shift = (
                 rearrange(v, "b t f c -> b t f c 1 1") for v in self.modulations[index](code).chunk(2, dim=-1)
             )
-            modulated = rearrange(level[:, None] * (1 + scale) + shift, "b t f c h w -> (b t f) c h w")
+            modulated = rearrange(grids[index][:, None] * (1 + scale) + shift, "b t f c h w -> (b t f) c h w")
             if fused is not None:
                 modulated = modulated + F.interpolate(
                     fused, size=modulated.shape[-2:], mode="bilinear", align_corners=False
                 )
             fused = self.fusions[index](modulated)
         coarse = F.interpolate(
-            self.fused_features(fused), size=pixels.shape[-2:], mode="bilinear", align_corners=False
+            self.fused_features(fused), size=detail.shape[-2:], mode="bilinear", align_corners=False
         )
-        detail = self.pixel_features(rearrange(pixels, "b f c h w -> (b f) c h w"))
-        detail = repeat(detail, "(b f) c h w -> (b t f) c h w", b=batch, t=num_times)
-        maps = at_least_float32(self.output(F.silu(self.output_norm(coarse + detail))))
+        features = coarse + repeat(detail, "b f c h w -> (b t f) c h w", t=num_times)
+        maps = at_least_float32(self.output(F.silu(self.output_norm(features))))
         maps = rearrange(maps, "(b t f) c h w -> b t f c h w", b=batch, t=num_times)
         return maps * rearrange(elapsed, "b t f -> b t f 1 1 1")
 
-    @staticmethod
-    def _resize(grid: Tensor, scale: float) -> Tensor:
-        batch = grid.shape[0]
-        flat = rearrange(grid, "b f h w c -> (b f) c h w")
-        size = [max(int(side * scale), 1) for side in flat.shape[-2:]]
-        if scale != 1.0:
-            flat = F.interpolate(flat, size=size, mode="bilinear", align_corners=False)
-        return rearrange(flat, "(b f) c h w -> b f c h w", b=batch)
+    def _reassemble(self, index: int, tokens: Tensor) -> Tensor:
+        """Token grid of one depth as feature maps of the size at which it is fused."""
+        batch = tokens.shape[0]
+        projected = self.projections[index](self.norms[index](tokens))
+        maps = rearrange(projected, "b f h w c -> (b f) c h w")
+        if self.scales[index] != 1.0:
+            size = [max(int(side * self.scales[index]), 1) for side in maps.shape[-2:]]
+            maps = F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+        return rearrange(maps, "(b f) c h w -> b f c h w", b=batch)

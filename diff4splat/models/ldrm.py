@@ -183,8 +183,6 @@ class LDRM(HubModule):
         if max_gaussians is not None and image is None:
             raise ValueError("max_gaussians needs the image that is laid out, got image=None.")
         encoded = self.encode(latents, cameras, image=image, features=features)
-        if times is None:
-            times = _clip_times(cameras.num_frames, encoded.frame_times)
         return self.decode(encoded, times, image=image, max_gaussians=max_gaussians)
 
     def encode(
@@ -263,7 +261,7 @@ class LDRM(HubModule):
     def decode(
         self,
         features: LDRMFeatures,
-        times: Float[Tensor, " time"],
+        times: Float[Tensor, " time"] | None = None,
         *,
         image: Float[Tensor, "batch rgb=3 image_height image_width"] | None = None,
         max_gaussians: int | None = None,
@@ -273,7 +271,8 @@ class LDRM(HubModule):
 
         Args:
             features: From `encode`.
-            times: Ascending times in [0, 1] to store deltas at.
+            times: Ascending times in [0, 1] to store deltas at; the pixel frames when omitted. That is
+                cheaper than to name them, for it is known then that the frames with Gaussians are among them.
             image: See `forward`.
             max_gaussians: See `forward`.
             deformation: Result of `deform` at `times`, where it is there already.
@@ -286,20 +285,28 @@ class LDRM(HubModule):
         """
         if max_gaussians is not None and image is None:
             raise ValueError("max_gaussians needs the image that is laid out, got image=None.")
-        every = repeat(times, "t -> b t", b=features.frame_times.shape[0])
+        batch, num_frames = features.frame_times.shape
+        stride = 1 if self.every_frame else self.temporal_stride
+        known = times is None
+        if times is None:
+            times = _clip_times((num_frames - 1) * stride + 1, features.frame_times)
+        every = repeat(times, "t -> b t", b=batch)
         if deformation is None:
             deformation = self.deform(features, every)
-        start = self.deform(features, torch.zeros_like(every[:, :1]))
-        with torch.no_grad():
-            at_frames = self.deform(features, features.frame_times)
+        start = deformation[:, :1] if known else self.deform(features, torch.zeros_like(every[:, :1]))
+        depth = map_depth(features.gaussian_map)
+        moved = self._motion_between_frames(features, depth, deformation[:, ::stride] if known else None)
         with torch.autocast(every.device.type, enabled=False):
-            depth = map_depth(features.gaussian_map)
-            seen = seen_before(depth, map_displacement(at_frames, depth, features.cameras), features.cameras)
+            seen = seen_before(depth, moved, features.cameras)
+            del moved  # large: displacement of every frame to every frame
             image = None if image is None else image.to(self._wide)
             backdrop = self._backdrop(features, image)
             layout = None
             if image is not None:
-                others = int((~seen[:, 1:]).sum()) + (0 if backdrop is None else backdrop.num_gaussians)
+                # Without a budget nothing has to wait for a count.
+                others = 0 if max_gaussians is None else int((~seen[:, 1:]).sum())
+                if backdrop is not None:
+                    others += backdrop.num_gaussians
                 layout = self._layout(image, max_gaussians, others)
             field = assemble_field(
                 features.gaussian_map,
@@ -315,18 +322,24 @@ class LDRM(HubModule):
         return field if backdrop is None else append_static(field, backdrop)
 
     def deform(
-        self, features: LDRMFeatures, times: Float[Tensor, "batch time"]
+        self, features: LDRMFeatures, times: Float[Tensor, "batch time"], *, times_per_chunk: int = 1
     ) -> Float[Tensor, "batch time map_frame channel=10 height width"]:
         """Raw deformation maps at target times, without running the Transformer again.
 
         Args:
             features: From `encode`.
             times: Target times in [0, 1].
+            times_per_chunk: Target times that are decoded together, see `DeformationHead.forward`.
 
         Returns:
             Channels as in `DeformationHead`.
+
+        Raises:
+            ValueError: If `times_per_chunk` is below 1.
         """
-        return self.deformation_head(features.levels, features.pixels, times, features.frame_times)
+        return self.deformation_head(
+            features.levels, features.pixels, times, features.frame_times, times_per_chunk=times_per_chunk
+        )
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the network in place: tokens, each block and the heads, as `torch.compile` does.
@@ -353,7 +366,7 @@ class LDRM(HubModule):
         Returns:
             The model.
 
-        Example:
+        Examples:
             >>> from diff4splat.backbones import LatentSpec
             >>> wan = LatentSpec(channels=48, temporal_stride=4, spatial_stride=16)
             >>> LDRM.from_spec(wan, dim=64, num_layers=2).patch_size
@@ -405,6 +418,21 @@ class LDRM(HubModule):
             A fresh model of the size whose weights come with the package.
         """
         return cls(**{**_sized(COMPACT, spec), **options})
+
+    @torch.no_grad()
+    def _motion_between_frames(
+        self, features: LDRMFeatures, depth: Tensor, at_frames: Tensor | None
+    ) -> Tensor:
+        """World displacement of each pixel from its own time to that of every frame with Gaussians.
+
+        `at_frames` are the raw maps of these times, where they are there already.
+        """
+        moved = []
+        for index, time in enumerate(features.frame_times.unbind(1)):
+            raw = self.deform(features, time[:, None]) if at_frames is None else at_frames[:, index, None]
+            with torch.autocast(depth.device.type, enabled=False):
+                moved.append(map_displacement(raw, depth, features.cameras))
+        return torch.cat(moved, dim=1)
 
     def _backdrop(self, features: LDRMFeatures, image: Tensor | None) -> Gaussians | None:
         if self.backdrop_cells == 0:

@@ -1,12 +1,19 @@
 """Small models and camera paths for the tests."""
 
+import json
 import math
+import tempfile
+from collections.abc import Callable
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from reference.finite_differences import slope
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 
 from diff4splat.cameras import Cameras
 from diff4splat.gaussians import DeformableGaussianField
@@ -118,3 +125,19 @@ def check_values_and_slope(results, by_loop, leaves: list[torch.Tensor]) -> None
         directions,
     )
     assert got == pytest.approx(difference, rel=1e-7)
+
+
+def peak_bytes(call: Callable[[], Any]) -> int:
+    """Most bytes that torch's allocator holds for what a call makes, kernels' own buffers included.
+
+    A count of allocations, so it is the same in every run, whatever else the machine does.
+    """
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        result = call()
+    del result  # it counts as held until here
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder) / "trace.json"
+        profiler.export_chrome_trace(str(trace))
+        events = json.loads(trace.read_text())["traceEvents"]
+    changes = [(event["ts"], event["args"]["Bytes"]) for event in events if event["name"] == "[memory]"]
+    return max(accumulate(change for _, change in sorted(changes)))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from diff4splat.backbones.compact.text import ByteTextEncoder
 from diff4splat.hub import HubModule
-from diff4splat.transformer import TransformerBlock, rotary_positions, sinusoidal_embedding
+from diff4splat.transformer import RMSNorm, TransformerBlock, rotary_positions, sinusoidal_embedding
 
 __all__ = ["CompactDiT"]
 
@@ -72,7 +72,7 @@ class CompactDiT(HubModule):
                 for _ in range(num_layers)
             ]
         )
-        self.output_norm = nn.RMSNorm(dim, eps=1e-6)
+        self.output_norm = RMSNorm(dim, eps=1e-6)
         self.output = nn.Linear(dim, latent_channels * patch_size**2)
         for layer in (self.shared_modulation, self.output, self.pose_tokens):
             nn.init.zeros_(layer.weight)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from diff4splat.transformer import TransformerBlock, rotary_positions
+from diff4splat.transformer import RMSNorm, TransformerBlock, rotary_positions
 
 __all__ = ["ByteTextEncoder", "bytes_to_ids"]
 
@@ -35,7 +35,7 @@ class ByteTextEncoder(nn.Module):
         self.embedding = nn.Embedding(258, dim, padding_idx=_PADDING)
         self.blocks = nn.ModuleList([TransformerBlock(dim, num_heads=num_heads) for _ in range(num_layers)])
         self.neighbours = nn.Conv1d(dim, dim, 5, padding=2)
-        self.norm = nn.RMSNorm(dim, eps=1e-6)
+        self.norm = RMSNorm(dim, eps=1e-6)
         self.head_dim = dim // num_heads
 
     def forward(
