@@ -17,5 +17,7 @@ def on_post_page(output: str, **_: Any) -> str:
 
 
 def _mathml(match: re.Match[str]) -> str:
-    display = "block" if match["tag"] == "div" else "inline"
-    return convert(html.unescape(match["latex"]).strip(), display=display)
+    latex = html.unescape(match["latex"]).strip()
+    if match["tag"] == "span":
+        return convert(latex, display="inline")
+    return f'<div class="formula">{convert(latex, display="block")}</div>'
