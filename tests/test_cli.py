@@ -165,7 +165,7 @@ def test_generate_writes_all_six_files(
     assert "<html" in (out / "player.html").read_text()
 
     shown = capsys.readouterr()
-    for word in ("load model", "generate video", "film the path", "film new views", "write scene"):
+    for word in ("load model", "generate video", "render the path", "render new views", "write scene"):
         assert word in shown.out and word in shown.err
     assert "seconds  peak memory" in shown.out
     for name in GENERATED_FILES:

@@ -201,7 +201,7 @@ class VideoBackbone(Protocol):
             video: In [0, 1]; frames and size by the rules of `spec`.
 
         Returns:
-            Normalised latents, the mode of the encoder's distribution: no random draw.
+            Normalised latents, the mode of the encoder's distribution, without a random draw.
         """
         ...
 

@@ -48,7 +48,7 @@ class Command(NamedTuple):
 
 COMMANDS: dict[str, Command] = {
     "generate": Command("diff4splat.cli.generate:Generate", "make a moving 3D scene from one photograph"),
-    "render": Command("diff4splat.cli.render:Render", "film a scene along any camera path"),
+    "render": Command("diff4splat.cli.render:Render", "render a scene along any camera path"),
     "export": Command("diff4splat.cli.export:Export", "turn a scene into a file for another program"),
     "inspect": Command("diff4splat.cli.inspect:Inspect", "say what is in a scene or PLY file"),
     "trajectory": Command("diff4splat.cli.trajectory:Trajectory", "write a camera path to a file"),
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Words of the command line without the program's name; those of this process when omitted.
 
     Returns:
-        Exit status: 0 done, 1 a bug, 2 an error in the input, 130 after Ctrl-C, 143 after a request to end,
+        Exit status, which is 0 done, 1 a bug, 2 an error in the input, 130 after Ctrl-C, 143 after a request to end,
         129 when the terminal was closed.
     """
     if "OMP_WAIT_POLICY" not in os.environ:

@@ -147,9 +147,9 @@ class Generate:
             )
             path = path.to(device=field.device, dtype=field.dtype)
             other = sway_cameras(path, focus_depth=focus_depth(field))
-            with console.stage("film the path", self.frames) as progress:
+            with console.stage("render the path", self.frames) as progress:
                 self._write_videos(folder, render_path(field, path, callback=progress))
-            with console.stage("film new views", self.frames) as progress:
+            with console.stage("render new views", self.frames) as progress:
                 novel = render_path(field, other, callback=progress)
                 save_video(novel.color, folder / "novel_view.mp4", fps=self.fps)
             with console.stage("write scene"):

@@ -31,7 +31,7 @@ __all__ = ["Render"]
 
 @dataclass(frozen=True)
 class Render:
-    """Film a scene along any camera path.
+    """Render a scene along any camera path.
 
     The path is a name, a file of cameras, or the path that was commanded when the scene was made. Named paths
     turn around the middle of the scene and see through the lens that it was made with.
@@ -110,7 +110,7 @@ class Render:
         path = fit_cameras(path, height=self.size, width=self.size, num_frames=frames)
         path = path.to(device=device, dtype=field.dtype)
         times = None if self.time is None else torch.full((frames,), self.time, device=device)
-        with console.stage("film the path", frames) as progress:
+        with console.stage("render the path", frames) as progress:
             film = render_path(field, path, times, callback=progress)
         with console.stage("write video"), writing(self.output):
             video = depth_video(film) if self.show == "depth" else film.color

@@ -76,9 +76,9 @@ def velocity_target(
 
 
 def flow_matching_loss(
-    prediction: Float[Tensor, "batch *event"],
-    clean: Float[Tensor, "batch *event"],
-    noise: Float[Tensor, "batch *event"],
+    prediction: Float[Tensor, " batch *event"],
+    clean: Float[Tensor, " batch *event"],
+    noise: Float[Tensor, " batch *event"],
     *,
     weight: Float[Tensor, "*leading"] | None = None,
 ) -> Float[Tensor, " batch"]:
@@ -289,13 +289,13 @@ class SampleStep:
 
 def euler_sample(
     velocity: Callable[[Tensor, Tensor, bool], Tensor],
-    noise: Float[Tensor, "batch *event"],
+    noise: Float[Tensor, " batch *event"],
     *,
     num_steps: int,
     shift: float = 1.0,
     guidance: Guidance | None = None,
     callback: Callable[[SampleStep], Tensor | None] | None = None,
-) -> Float[Tensor, "batch *event"]:
+) -> Float[Tensor, " batch *event"]:
     """Clean sample from noise by Euler steps along a predicted velocity.
 
     Exact, up to rounding, for every number of steps where the velocity is that of a straight path. The

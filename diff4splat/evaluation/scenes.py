@@ -153,8 +153,8 @@ def pixel_motion(
         times: Times to follow the points to, in [0, 1].
 
     Returns:
-        Displacement from time 0 to each of `times`, scene units, world axes; and the moving pixels: those of
-        objects, whose point is displaced by more than 0.02 at one of `times`.
+        Displacement from time 0 to each of `times`, scene units, world axes; and the moving pixels, those of
+        objects whose point is displaced by more than 0.02 at one of `times`.
     """
     depth, index = frames.depth[:, frame], frames.object_index[:, frame]
     height, width = depth.shape[-2:]

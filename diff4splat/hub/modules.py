@@ -88,8 +88,8 @@ class HubModule(nn.Module):
             message: See `push_folder`.
 
         Returns:
-            The commit, 40 hexadecimal digits: `from_pretrained(repository, revision=...)` loads this very
-            state.
+            The commit, 40 hexadecimal digits, with which `from_pretrained(repository, revision=...)` loads
+            this very state.
 
         Raises:
             ValueError: If `repository` is not of the form `owner/name`.

@@ -169,10 +169,11 @@ class LDRM(HubModule):
                 pixel of `image` when omitted, or where that fits.
 
         Returns:
-            First the Gaussians of the first frame: one per pixel of `image`, or per block of it where a
-            budget is given, or per place of the Gaussian map without an image. Then, for each later frame
-            that carries Gaussians, one per place of its map (every `pixel_stride`-th pixel); where an earlier
-            frame already shows the place, opacity is zero, and `prune` removes them. The backdrop is last.
+            The field. First come the Gaussians of the first frame, one per pixel of `image`, or per block of
+            it where a budget is given, or per place of the Gaussian map without an image. Then, for each
+            later frame that carries Gaussians, one per place of its map (every `pixel_stride`-th pixel);
+            where an earlier frame already shows the place, opacity is zero, and `prune` removes them. The
+            backdrop is last.
 
         Raises:
             TypeError: If latents, cameras, image or features are not floating point, or on another device

@@ -335,8 +335,8 @@ class Diff4SplatPipeline:
             message: See `push_folder`.
 
         Returns:
-            The commit, 40 hexadecimal digits: `from_pretrained(repository, revision=...)` loads this very
-            state.
+            The commit, 40 hexadecimal digits, with which `from_pretrained(repository, revision=...)` loads
+            this very state.
 
         Raises:
             TypeError: If the pipeline cannot be saved, see `save_pretrained`.

@@ -33,7 +33,7 @@ def batch_cameras(clips: dict[str, Tensor]) -> Cameras:
         clips: Batch with `video`, `camera_to_world` and `intrinsics`.
 
     Returns:
-        One camera per pixel frame, relative to nothing: in the clips' own world.
+        One camera per pixel frame, in the clips' own world.
     """
     height, width = clips["video"].shape[-2:]
     return Cameras(clips["camera_to_world"], clips["intrinsics"], height, width)

@@ -88,7 +88,7 @@ class CausalVideoVAE(HubModule):
             latents: As `encode` gives them.
 
         Returns:
-            Video in [0, 1] up to overshoot: not clamped.
+            Video in [0, 1] up to overshoot, not clamped.
         """
         raw = latents * self._per_channel(self.latent_std) + self._per_channel(self.latent_mean)
         return (self.decoder(raw.to(self.latent_mean.dtype)).float() + 1) / 2

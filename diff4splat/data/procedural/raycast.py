@@ -192,7 +192,7 @@ def enclosure_hits(
         dome_radius: Radius of the sphere.
 
     Returns:
-        Ray parameter of the hit, and what was hit: 0, 1, 2 for a face across x, y, z, and 3 for the sphere.
+        Ray parameter of the hit, and what was hit, 0, 1, 2 for a face across x, y, z and 3 for the sphere.
     """
     directions = bundles.directions
     safe = torch.where(directions.abs() < 1e-9, 1e-9, directions)

@@ -48,10 +48,10 @@ class AdaptiveProjectedGuidance(GuidanceWrapper):
 
     def combine(
         self,
-        conditional: Float[Tensor, "batch *event"],
-        unconditional: Float[Tensor, "batch *event"],
+        conditional: Float[Tensor, " batch *event"],
+        unconditional: Float[Tensor, " batch *event"],
         scale: float,
-    ) -> Float[Tensor, "batch *event"]:
+    ) -> Float[Tensor, " batch *event"]:
         """Guided prediction from the projected difference."""
         wide = torch.promote_types(conditional.dtype, torch.float32)
         direction = conditional.to(wide)

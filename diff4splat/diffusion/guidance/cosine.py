@@ -12,9 +12,9 @@ __all__ = ["CosineGuidance"]
 class CosineGuidance(GuidanceSchedule):
     r"""Guidance that is strong while the layout forms and fades before the details do.
 
-    $$\gamma(t) = 1 + \gamma_{max} \, \frac{1 - \cos\left(\pi \left(\frac{N - t}{N}\right)^5\right)}{2}$$
+    $$\gamma(t) = 1 + \gamma_{\max} \, \frac{1 - \cos\left(\pi \left(\frac{N - t}{N}\right)^5\right)}{2}$$
 
-    with $\gamma_{max}$ = `maximum`, $N$ = `num_steps`, the 5 = `exponent`, and $t$ = `step`, the index of the
+    with $\gamma_{\max}$ = `maximum`, $N$ = `num_steps`, the 5 = `exponent`, and $t$ = `step`, the index of the
     step (0 is pure noise). It starts at 1 + `maximum` and ends near 1. Source: Diff4Splat, Eq. 6.
 
     Reading: the paper calls $t$ the current timestep. It is the step index here, the only reading under which

@@ -53,10 +53,10 @@ class Guidance(Protocol):
     @abstractmethod
     def combine(
         self,
-        conditional: Float[Tensor, "batch *event"],
-        unconditional: Float[Tensor, "batch *event"],
+        conditional: Float[Tensor, " batch *event"],
+        unconditional: Float[Tensor, " batch *event"],
         scale: float,
-    ) -> Float[Tensor, "batch *event"]:
+    ) -> Float[Tensor, " batch *event"]:
         """Guided prediction from the two predictions of the network.
 
         Args:

@@ -26,10 +26,10 @@ class GuidanceSchedule(Guidance):
 
     def combine(
         self,
-        conditional: Float[Tensor, "batch *event"],
-        unconditional: Float[Tensor, "batch *event"],
+        conditional: Float[Tensor, " batch *event"],
+        unconditional: Float[Tensor, " batch *event"],
         scale: float,
-    ) -> Float[Tensor, "batch *event"]:
+    ) -> Float[Tensor, " batch *event"]:
         """Guided prediction, see [guide][diff4splat.diffusion.guide]."""
         return guide(conditional, unconditional, scale)
 

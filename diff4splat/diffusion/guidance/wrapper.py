@@ -41,9 +41,9 @@ class GuidanceWrapper(Guidance):
 
     def combine(
         self,
-        conditional: Float[Tensor, "batch *event"],
-        unconditional: Float[Tensor, "batch *event"],
+        conditional: Float[Tensor, " batch *event"],
+        unconditional: Float[Tensor, " batch *event"],
         scale: float,
-    ) -> Float[Tensor, "batch *event"]:
+    ) -> Float[Tensor, " batch *event"]:
         """Guided prediction of `guidance`."""
         return self.guidance.combine(conditional, unconditional, scale)

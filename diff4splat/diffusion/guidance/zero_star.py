@@ -29,10 +29,10 @@ class ZeroStarGuidance(GuidanceWrapper):
 
     def combine(
         self,
-        conditional: Float[Tensor, "batch *event"],
-        unconditional: Float[Tensor, "batch *event"],
+        conditional: Float[Tensor, " batch *event"],
+        unconditional: Float[Tensor, " batch *event"],
         scale: float,
-    ) -> Float[Tensor, "batch *event"]:
+    ) -> Float[Tensor, " batch *event"]:
         """Guided prediction with the fitted unconditional one; a zero unconditional prediction stays zero."""
         wide = torch.promote_types(conditional.dtype, torch.float32)
         target, source = conditional.to(wide), unconditional.to(wide)
