@@ -5,7 +5,7 @@ from typing import Any
 
 _CELL = re.compile(r"<td>.*?</td>", flags=re.DOTALL)
 _CODE = re.compile(r"<code>([^<]*)</code>")
-_END_OF_WORD = re.compile(r"(::|[/_]|\.(?!py))(?=\w)")
+_END_OF_WORD = re.compile(r"(::|[/_]|\.(?!py|\d))(?=\w)")
 
 
 def on_post_page(output: str, **_: Any) -> str:

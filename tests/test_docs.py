@@ -92,6 +92,21 @@ def test_code_of_a_block_fits_the_column_of_the_page(name: str) -> None:
     assert [line for line in lines if len(line) > 80] == []
 
 
+@pytest.mark.parametrize("name", BLOCKS)
+def test_pages_of_blocks_follow_one_plan(name: str) -> None:
+    page = (ROOT / "docs" / "blocks" / f"{name}.md").read_text()
+    assert "Reach for " in page.partition("\n## ")[0]
+    headings = re.findall(r"^## (.*)$", page, flags=re.MULTILINE)
+    assert headings[0] == "Example" and headings[-1] == "Limits"
+    end = page.rpartition("\n## Limits\n")[2]
+    assert f"[`examples/alone/{name}.py`](../examples.md#" in end and "All signatures:" in end
+
+
+def test_page_of_examples_shows_every_example() -> None:
+    shown = set(re.findall(r'^--8<-- "(.*)"$', (ROOT / "docs" / "examples.md").read_text(), flags=re.MULTILINE))
+    assert shown == {str(path.relative_to(ROOT)) for path in (ROOT / "examples").rglob("*.py")}
+
+
 def test_readme_holds_the_two_commands() -> None:
     lines = (ROOT / "README.md").read_text().splitlines()
     generate, tests = [line for line in lines if line.startswith("python -m pip install")]

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import textwrap
 from importlib import import_module
 from types import FunctionType, ModuleType
@@ -75,6 +76,32 @@ DOCUMENTED = documented()
 @pytest.mark.parametrize("name", DOCUMENTED)
 def test_docstring_has_its_sections(name: str) -> None:
     assert ast.get_docstring(DOCUMENTED[name]) and lacking(DOCUMENTED[name]) == []
+
+
+def type_in_returns(node: ast.FunctionDef | ast.ClassDef) -> str:
+    """What the reference page takes for the type of the result: words before a colon in the first line."""
+    first = re.search(r"^Returns:\n +(.*)$", ast.get_docstring(node) or "", flags=re.MULTILINE)
+    return first[1].rpartition(":")[0] if first else ""
+
+
+def shapes_read_as_arithmetic(node: ast.FunctionDef | ast.ClassDef) -> list[str]:
+    """Shapes such as "batch *event", which the reference page shows as a product; a leading space helps."""
+    strings = [child.value for child in ast.walk(node) if isinstance(child, ast.Constant)]
+    words = r"[a-z_]+( \*[a-z_]+)+"
+    return [text for text in strings if isinstance(text, str) and re.fullmatch(words, text)]
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_the_reference_page_shows_what_is_meant(name: str) -> None:
+    assert type_in_returns(DOCUMENTED[name]) == ""
+    assert shapes_read_as_arithmetic(DOCUMENTED[name]) == []
+
+
+def test_what_the_page_would_garble_is_found() -> None:
+    source = 'def f(x: Float[Tensor, "batch *event"]) -> int:\n    """Sum.\n\n    Returns:\n        Sum: of all."""'
+    (node,) = ast.parse(source).body
+    assert isinstance(node, ast.FunctionDef)
+    assert type_in_returns(node) == "Sum" and shapes_read_as_arithmetic(node) == ["batch *event"]
 
 
 def test_the_check_can_fail() -> None:
