@@ -1,4 +1,4 @@
-"""The whole pipeline: a photograph to a 4D scene, then one moment of it from cameras that the model never saw."""
+"""The whole pipeline: a photograph to a 4D scene, then one moment of it along another path."""
 
 from pathlib import Path
 

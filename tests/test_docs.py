@@ -103,7 +103,8 @@ def test_pages_of_blocks_follow_one_plan(name: str) -> None:
 
 
 def test_page_of_examples_shows_every_example() -> None:
-    shown = set(re.findall(r'^--8<-- "(.*)"$', (ROOT / "docs" / "examples.md").read_text(), flags=re.MULTILINE))
+    page = (ROOT / "docs" / "examples.md").read_text()
+    shown = set(re.findall(r'^--8<-- "(.*)"$', page, flags=re.MULTILINE))
     assert shown == {str(path.relative_to(ROOT)) for path in (ROOT / "examples").rglob("*.py")}
 
 

@@ -98,7 +98,8 @@ def test_the_reference_page_shows_what_is_meant(name: str) -> None:
 
 
 def test_what_the_page_would_garble_is_found() -> None:
-    source = 'def f(x: Float[Tensor, "batch *event"]) -> int:\n    """Sum.\n\n    Returns:\n        Sum: of all."""'
+    head = 'def f(x: Float[Tensor, "batch *event"]) -> int:\n'
+    source = head + '    """Sum.\n\n    Returns:\n        Sum: of all."""'
     (node,) = ast.parse(source).body
     assert isinstance(node, ast.FunctionDef)
     assert type_in_returns(node) == "Sum" and shapes_read_as_arithmetic(node) == ["batch *event"]

@@ -42,8 +42,9 @@ def make_clips(
         supersample: Rays per pixel side.
 
     Returns:
-        Tensors by name, and the captions. The tensors are `video` (uint8), `depth` and `object_index` of every
-        fourth frame, `object_motion` (rigid motion of each object from time 0 to each frame) and cameras.
+        Tensors by name, and the captions. The tensors are `video` (uint8), `depth` and `object_index` of
+        every fourth frame, `object_motion` (rigid motion of each object from time 0 to each frame) and
+        cameras.
     """
     scenes = sample_scenes(seeds, static=static, photographs=photographs)
     cameras = sample_cameras(seeds, num_frames, height=height, width=width, static_probability=still_camera)

@@ -14,8 +14,8 @@ class CosineGuidance(GuidanceSchedule):
 
     $$\gamma(t) = 1 + \gamma_{\max} \, \frac{1 - \cos\left(\pi \left(\frac{N - t}{N}\right)^5\right)}{2}$$
 
-    with $\gamma_{\max}$ = `maximum`, $N$ = `num_steps`, the 5 = `exponent`, and $t$ = `step`, the index of the
-    step (0 is pure noise). It starts at 1 + `maximum` and ends near 1. Source: Diff4Splat, Eq. 6.
+    with $\gamma_{\max}$ = `maximum`, $N$ = `num_steps`, the 5 = `exponent`, and $t$ = `step`, the index of
+    the step (0 is pure noise). It starts at 1 + `maximum` and ends near 1. Source: Diff4Splat, Eq. 6.
 
     Reading: the paper calls $t$ the current timestep. It is the step index here, the only reading under which
     the scale falls monotonically, as the paper says it does; a training timestep of 0..999 in its place makes
