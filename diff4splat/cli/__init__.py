@@ -95,8 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Words of the command line without the program's name; those of this process when omitted.
 
     Returns:
-        Exit status. 0 means done, 1 a bug, 2 an error in the input, 130 Ctrl-C, 143 a request to end, 129 that
-        the terminal was closed.
+        Exit status. 0 means done, 1 a bug, 2 an error in the input, 130 Ctrl-C, 143 a request to end, 129
+        that the terminal was closed.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         # Threads that wait by spinning make a run many times slower where another program is busy.
