@@ -3,6 +3,7 @@
 The model's own code runs on tensors that have shapes but no values, so a count cannot drift from the code.
 """
 
+import copy
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -70,17 +71,19 @@ def estimate_memory(
         Bytes.
 
     Raises:
-        ValueError: If the sizes do not fit the model, or `mode` is unknown.
+        ValueError: If the sizes do not fit the model, `mode` is unknown, or there is nothing to train.
     """
     if mode not in ("inference", "training"):
         raise ValueError(f"mode must be 'inference' or 'training', got {mode!r}.")
-    with FakeTensorMode(), LiveBytes() as live, torch.set_grad_enabled(mode == "training"):
-        step = _Step(ldrm, train=mode == "training")
-        parameters = step.parameters_without_values()
+    train = mode == "training"
+    if train and not any(parameter.requires_grad for parameter in ldrm.parameters()):
+        raise ValueError("mode='training' needs weights that require gradients, got none.")
+    with torch.inference_mode(False), FakeTensorMode(), LiveBytes() as live, torch.set_grad_enabled(train):
+        step = _Step(_without_values(ldrm), train=train)
         held = [live.now]
         inputs = _inputs(ldrm, num_frames, height, width, num_times, image_size, batch)
         held.append(live.now)
-        result = torch.func.functional_call(step, parameters, kwargs=inputs)
+        result = step(**inputs)
         held.append(live.now)
         del result
     return MemoryEstimate(
@@ -121,9 +124,8 @@ def count_flops(
     """
     counter = FlopCounterMode(display=False)
     with FakeTensorMode(), counter, torch.no_grad():
-        step = _Step(ldrm, train=False)
-        inputs = _inputs(ldrm, num_frames, height, width, num_times, image_size, batch)
-        torch.func.functional_call(step, step.parameters_without_values(), kwargs=inputs)
+        step = _Step(_without_values(ldrm), train=False)
+        step(**_inputs(ldrm, num_frames, height, width, num_times, image_size, batch))
     by_module = {name: sum(counts.values()) for name, counts in counter.get_flop_counts().items()}
     flops = {}
     for name, part in ldrm.named_children():
@@ -149,12 +151,19 @@ class _Step(nn.Module):
             torch.stack([value.square().mean() for value in learned]).sum().backward()
         return field
 
-    def parameters_without_values(self) -> dict[str, Tensor]:
-        """Stand-ins on the CPU, whatever the device of the weights."""
-        return {
-            name: torch.empty(value.shape, dtype=value.dtype, requires_grad=value.requires_grad)
-            for name, value in self.named_parameters()
-        }
+
+def _without_values(ldrm: LDRM) -> LDRM:
+    """A copy with stand-ins for the weights, on the CPU whatever their device.
+
+    The model itself is left alone, so that another thread may run it meanwhile.
+    """
+    stand_ins = {
+        id(value): nn.Parameter(
+            torch.empty(value.shape, dtype=value.dtype, device="cpu"), requires_grad=value.requires_grad
+        )
+        for value in ldrm.parameters()
+    }
+    return copy.deepcopy(ldrm, stand_ins)
 
 
 class LiveBytes(TorchDispatchMode):
@@ -197,6 +206,14 @@ def _inputs(
     batch: int,
 ) -> dict[str, Any]:
     """What `LDRM.forward` takes, of these sizes."""
+    sizes = {"num_frames": num_frames, "height": height, "width": width, "batch": batch}
+    if num_times is not None:
+        sizes["num_times"] = num_times
+    if image_size is not None:
+        sizes["image_size[0]"], sizes["image_size[1]"] = image_size
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name} must be at least 1, got {size}.")
     dtype = next(ldrm.parameters()).dtype
     wide = torch.promote_types(dtype, torch.float32)
     num_latents = (num_frames - 1) // ldrm.temporal_stride + 1

@@ -100,11 +100,15 @@ class DeformationHead(nn.Module):
             identity), change of log-scale 3; float32 or wider.
 
         Raises:
-            ValueError: If there are not as many levels as the head was built for, or `times_per_chunk` is
-                below 1.
+            ValueError: If there are not as many levels as the head was built for, `times` is not one row of
+                times per clip, or `times_per_chunk` is below 1.
         """
         if len(levels) != len(self.scales):
             raise ValueError(f"levels must have {len(self.scales)} grids, got {len(levels)}.")
+        if times.ndim != 2 or len(times) != len(pixels) or times.shape[1] < 1:
+            raise ValueError(
+                f"times must have shape [{len(pixels)}, time], at least one, got {list(times.shape)}."
+            )
         if times_per_chunk < 1:
             raise ValueError(f"times_per_chunk must be at least 1, got {times_per_chunk}.")
         grids = [self._reassemble(index, level) for index, level in enumerate(levels)]

@@ -168,7 +168,7 @@ class GuidedSampler:
         corner = place.floor()
         fraction = place - corner
         flat_colors = map_colors.detach().flatten(-2)
-        self.indices: list[Int[Tensor, "batch gaussian"]] = []
+        indices: list[Int[Tensor, "batch gaussian"]] = []
         weights = []
         for down in (0, 1):
             for right in (0, 1):
@@ -179,10 +179,10 @@ class GuidedSampler:
                 along = fraction[..., 1] if down else 1 - fraction[..., 1]
                 seen = torch.gather(flat_colors, 2, repeat(index, "b n -> b c n", c=3))
                 distance = (rearrange(seen, "b c n -> b n c") - colors.detach()).square().sum(-1)
-                self.indices.append(index)
+                indices.append(index)
                 weights.append(across * along * (1e-3 + torch.exp(-distance / (2 * sigma**2))))
-        total = torch.stack(weights).sum(0)
-        self.weights = [weight / total for weight in weights]
+        self.indices, near = torch.stack(indices, dim=-1), torch.stack(weights, dim=-1)
+        self.weights = near / near.sum(-1, keepdim=True)
 
     def __call__(
         self, maps: Float[Tensor, "batch channel height width"]
@@ -195,9 +195,14 @@ class GuidedSampler:
         Returns:
             The values, one per position.
         """
-        flat = maps.flatten(-2)
-        result = torch.zeros((), device=maps.device, dtype=maps.dtype)
-        for index, weight in zip(self.indices, self.weights, strict=True):
-            values = torch.gather(flat, 2, repeat(index, "b n -> b c n", c=maps.shape[1]))
-            result = result + values * weight[:, None]
-        return result
+        batch, _, height, width = maps.shape
+        dtype = torch.promote_types(maps.dtype, self.weights.dtype)
+        first = height * width * torch.arange(batch, device=maps.device)[:, None, None]
+        # All channels of a place lie side by side, and are read and summed in one pass.
+        values = F.embedding_bag(
+            rearrange(self.indices + first, "b n near -> (b n) near"),
+            rearrange(maps, "b c h w -> (b h w) c").to(dtype),
+            per_sample_weights=rearrange(self.weights, "b n near -> (b n) near").to(dtype),
+            mode="sum",
+        )
+        return rearrange(values, "(b n) c -> b c n", b=batch)

@@ -21,7 +21,7 @@ from diff4splat.models.latent_frames import join_neighbours, latent_cameras, spr
 from diff4splat.models.latent_geometry import LatentGeometry, latent_options
 from diff4splat.models.layout import Layout, adaptive_layout, pixel_layout
 from diff4splat.models.ldrm_features import LDRMFeatures
-from diff4splat.models.ldrm_inputs import check_clip, check_options
+from diff4splat.models.ldrm_inputs import check_clip, check_options, check_targets
 from diff4splat.models.ldrm_sizes import BASE, COMPACT, PAPER
 from diff4splat.models.tokens import LatentPoseTokens
 from diff4splat.transformer import TransformerBlock, run_blocks
@@ -73,8 +73,8 @@ class LDRM(HubModule):
             supplement compares them with (`pose_vectors`), which do not tell the focal length.
 
     Raises:
-        ValueError: If the strides, the patch size or the numbers of heads do not divide, or an option is
-            unknown.
+        ValueError: If a size is too small, the strides, the patch size or the numbers of heads do not divide,
+            a head has an odd width, or an option is unknown.
     """
 
     gradient_checkpointing = False
@@ -152,8 +152,8 @@ class LDRM(HubModule):
     ) -> DeformableGaussianField:
         """The deformable Gaussian field of a clip, in the world of `cameras`.
 
-        Any floating types do: latents are brought to that of the weights, cameras and image to the same or
-        float32, whichever is wider, which is also the type of the result.
+        Any floating types do: latents are brought to that of the weights; cameras, image and times to the
+        same or float32, whichever is wider, which is also the type of the result.
 
         Args:
             latents: Normalised latents of the clip.
@@ -176,10 +176,10 @@ class LDRM(HubModule):
             backdrop is last.
 
         Raises:
-            TypeError: If latents, cameras, image or features are not floating point, or on another device
-                than the weights.
+            TypeError: If latents, cameras, image, features or times are not floating point, or on another
+                device than the weights.
             ValueError: If channels, frames or sizes do not fit the configuration or each other, or a budget
-                is given for more than one clip or without an image.
+                is below 1 or given for more than one clip or without an image.
         """
         if max_gaussians is not None and image is None:
             raise ValueError("max_gaussians needs the image that is laid out, got image=None.")
@@ -282,15 +282,17 @@ class LDRM(HubModule):
             Field in the world of the cameras that were encoded.
 
         Raises:
-            ValueError: If a budget is given for more than one clip or without an image.
+            TypeError: If times, image or deformation are not floating point, or on another device.
+            ValueError: If their shapes do not fit what was encoded, or a budget is below 1 or given for more
+                than one clip or without an image.
         """
-        if max_gaussians is not None and image is None:
-            raise ValueError("max_gaussians needs the image that is laid out, got image=None.")
         batch, num_frames = features.frame_times.shape
         stride = 1 if self.every_frame else self.temporal_stride
         known = times is None
         if times is None:
             times = _clip_times((num_frames - 1) * stride + 1, features.frame_times)
+        check_targets(features, times, image, max_gaussians, deformation)
+        times = times.to(features.frame_times.dtype)
         every = repeat(times, "t -> b t", b=batch)
         if deformation is None:
             deformation = self.deform(features, every)
@@ -336,10 +338,14 @@ class LDRM(HubModule):
             Channels as in `DeformationHead`.
 
         Raises:
-            ValueError: If `times_per_chunk` is below 1.
+            ValueError: If `times` is not one row of times per clip, or `times_per_chunk` is below 1.
         """
         return self.deformation_head(
-            features.levels, features.pixels, times, features.frame_times, times_per_chunk=times_per_chunk
+            features.levels,
+            features.pixels,
+            times.to(features.frame_times.dtype),
+            features.frame_times,
+            times_per_chunk=times_per_chunk,
         )
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
@@ -456,8 +462,6 @@ class LDRM(HubModule):
     def _layout(self, image: Tensor, max_gaussians: int | None, others: int) -> Layout:
         if max_gaussians is None:
             return pixel_layout(image)
-        if image.shape[0] != 1:
-            raise ValueError(f"max_gaussians needs one clip at a time, got {image.shape[0]}.")
         room = max(max_gaussians - others, int(_FIRST_FRAME_SHARE * max_gaussians), 1)
         if image.shape[-2] * image.shape[-1] <= room:
             return pixel_layout(image)

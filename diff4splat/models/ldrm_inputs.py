@@ -7,8 +7,17 @@ import torch
 from torch import Tensor
 
 from diff4splat.cameras import Cameras
+from diff4splat.models.ldrm_features import LDRMFeatures
 
-__all__ = ["check_clip", "check_options"]
+__all__ = ["check_clip", "check_options", "check_targets"]
+
+_AT_LEAST = {
+    **dict.fromkeys(("latent_channels", "temporal_stride", "spatial_stride", "patch_size"), 1),
+    **dict.fromkeys(("embed_dim", "dim", "num_layers", "num_heads", "num_key_value_heads"), 1),
+    **dict.fromkeys(("head_width", "pixel_width", "pixel_stride"), 1),
+    "motion_width": 2,  # the deformation head halves it
+    **dict.fromkeys(("temporal_context", "backdrop_cells", "feature_channels"), 0),
+}
 
 
 def check_options(config: Mapping[str, Any]) -> None:
@@ -18,8 +27,11 @@ def check_options(config: Mapping[str, Any]) -> None:
         config: Arguments by name.
 
     Raises:
-        ValueError: If numbers do not divide, or an option is unknown.
+        ValueError: If numbers are too small or do not divide, or an option is unknown.
     """
+    for name, least in _AT_LEAST.items():
+        if config[name] < least:
+            raise ValueError(f"{name} must be at least {least}, got {config[name]}.")
     for name, known in (("attention", ("full", "factorized")), ("pose_encoding", ("plucker", "vectors"))):
         if config[name] not in known:
             raise ValueError(f"{name} must be {known[0]!r} or {known[1]!r}, got {config[name]!r}.")
@@ -36,6 +48,9 @@ def check_options(config: Mapping[str, Any]) -> None:
             "spatial_stride * patch_size / pixel_stride must be a multiple of 4, "
             f"got {side} * {patch} / {pixels}."
         )
+    dim, heads = config["dim"], config["num_heads"]
+    if dim % heads == 0 and dim // heads % 2:
+        raise ValueError(f"dim / num_heads must be even for rotary positions, got {dim} / {heads}.")
 
 
 def check_clip(
@@ -68,17 +83,66 @@ def check_clip(
         "features": features,
     }
     for name, values in given.items():
-        if values is not None and not values.is_floating_point():
-            raise TypeError(f"{name} must be floating point, got {values.dtype}.")
-        if values is not None and values.device != device:
-            raise TypeError(f"{name} must be on {device} like the weights, got {values.device}.")
+        if values is not None:
+            _check_kind(name, values, device, "weights")
     _check_latents(latents, config)
     _check_cameras(cameras, latents, config)
-    if image is not None and (image.ndim != 4 or tuple(image.shape[:2]) != (len(latents), 3)):
-        raise ValueError(
-            f"image must have shape [{len(latents)}, 3, height, width], got {list(image.shape)}."
-        )
+    _check_image(image, len(latents))
     _check_features(features, latents, config)
+
+
+def check_targets(
+    features: LDRMFeatures,
+    times: Tensor,
+    image: Tensor | None,
+    max_gaussians: int | None,
+    deformation: Tensor | None,
+) -> None:
+    """Refuse inputs of `LDRM.decode` that do not fit what was encoded or each other.
+
+    Args:
+        features: What was encoded.
+        times: Target times.
+        image: First frame, or None.
+        max_gaussians: Budget, or None.
+        deformation: Raw maps at `times`, or None.
+
+    Raises:
+        TypeError: If one is not floating point, or on another device.
+        ValueError: If shapes do not fit, or there is a budget that cannot be met.
+    """
+    for name, values in (("times", times), ("image", image), ("deformation", deformation)):
+        if values is not None:
+            _check_kind(name, values, features.gaussian_map.device, "features")
+    batch, frames, _, *sides = features.gaussian_map.shape
+    if times.ndim != 1 or len(times) < 1:
+        raise ValueError(f"times must have one axis of at least one time, got shape {list(times.shape)}.")
+    _check_image(image, batch)
+    expected = [batch, len(times), frames, 10, *sides]
+    if deformation is not None and list(deformation.shape) != expected:
+        raise ValueError(f"deformation must have shape {expected}, got {list(deformation.shape)}.")
+    if max_gaussians is None:
+        return
+    if image is None:
+        raise ValueError("max_gaussians needs the image that is laid out, got image=None.")
+    if max_gaussians < 1:
+        raise ValueError(f"max_gaussians must be at least 1, got {max_gaussians}.")
+    if batch != 1:
+        raise ValueError(f"max_gaussians needs one clip at a time, got {batch}.")
+
+
+def _check_kind(name: str, values: Tensor, device: torch.device, others: str) -> None:
+    if not values.is_floating_point():
+        raise TypeError(f"{name} must be floating point, got {values.dtype}.")
+    if values.device != device:
+        raise TypeError(f"{name} must be on {device} like the {others}, got {values.device}.")
+
+
+def _check_image(image: Tensor | None, batch: int) -> None:
+    if image is None:
+        return
+    if image.ndim != 4 or tuple(image.shape[:2]) != (batch, 3) or 0 in image.shape:
+        raise ValueError(f"image must have shape [{batch}, 3, height, width], got {list(image.shape)}.")
 
 
 def _check_latents(latents: Tensor, config: Mapping[str, Any]) -> None:
@@ -88,6 +152,8 @@ def _check_latents(latents: Tensor, config: Mapping[str, Any]) -> None:
             f"latents must have shape [batch, frame, {channels} channels, height, width], "
             f"got {list(latents.shape)}."
         )
+    if 0 in latents.shape:
+        raise ValueError(f"latents must not be empty, got shape {list(latents.shape)}.")
     frames, step = latents.shape[1], multiple // config["temporal_stride"]
     if (frames - 1) % step:
         below = (frames - 1) // step * step + 1
