@@ -18,6 +18,7 @@ from diff4splat.geometry import (
     unproject,
     unproject_pixels,
 )
+from diff4splat.models.convolutions import at_least_float32
 from diff4splat.models.layout import GuidedSampler, Layout, pixel_layout
 
 __all__ = ["assemble_field", "map_depth", "map_displacement", "map_rotation", "seen_before"]
@@ -305,5 +306,5 @@ def _unit_quaternions(
     offset: Float[Tensor, "*batch wxyz=4 height width"],
 ) -> Float[Tensor, "*batch height width wxyz=4"]:
     """Unit quaternions from raw offsets to the identity; the normalisation of Appendix C.2."""
-    identity = torch.tensor([1.0, 0.0, 0.0, 0.0], device=offset.device)
-    return quaternion_normalize(rearrange(offset, "... c h w -> ... h w c") + identity)
+    offset = rearrange(at_least_float32(offset), "... c h w -> ... h w c")
+    return quaternion_normalize(offset + offset.new_tensor([1.0, 0.0, 0.0, 0.0]))

@@ -205,4 +205,4 @@ class GuidedSampler:
             per_sample_weights=rearrange(self.weights, "b n near -> (b n) near").to(dtype),
             mode="sum",
         )
-        return rearrange(values, "(b n) c -> b c n", b=batch)
+        return rearrange(values, "(b n) c -> b c n", b=batch).contiguous()  # as maps are, channel by channel

@@ -96,6 +96,36 @@ def test_a_model_without_weights_costs_the_same_and_a_batch_in_proportion() -> N
     assert three.peak - three.parameters == pytest.approx(3 * (one.peak - one.parameters), rel=0.01)
 
 
+@pytest.mark.parametrize("cost", [count_flops, estimate_memory])
+def test_the_model_keeps_its_weights_while_it_is_counted(cost) -> None:
+    """Another thread may run it meanwhile."""
+    ldrm = model()
+    weights, kept = list(ldrm.parameters()), []
+
+    def look(*_: Any) -> None:
+        kept.append(all(now is before for now, before in zip(ldrm.parameters(), weights, strict=True)))
+
+    ldrm.register_forward_hook(look)
+    cost(ldrm, **SIZE)
+    assert kept == [True]
+
+
+def test_surroundings_make_no_difference() -> None:
+    ldrm = model()
+    expected = estimate_memory(ldrm, **SIZE, mode="training")
+    with torch.inference_mode():
+        assert estimate_memory(ldrm, **SIZE, mode="training") == expected
+    with torch.no_grad():
+        assert estimate_memory(ldrm, **SIZE, mode="training") == expected
+
+
+def test_checkpointing_is_counted() -> None:
+    ldrm = model(num_layers=4)
+    plain = estimate_memory(ldrm, **SIZE, mode="training").peak
+    ldrm.gradient_checkpointing = True
+    assert estimate_memory(ldrm, **SIZE, mode="training").peak < 0.95 * plain
+
+
 @pytest.mark.usefixtures("without_shape_checker")
 def test_what_does_not_fit_is_refused() -> None:
     ldrm = model()
@@ -105,3 +135,10 @@ def test_what_does_not_fit_is_refused() -> None:
         count_flops(ldrm, num_frames=9, height=47, width=80)
     with pytest.raises(ValueError, match="mode must be 'inference' or 'training', got 'test'"):
         estimate_memory(ldrm, **SIZE, mode="test")
+    with pytest.raises(ValueError, match="mode='training' needs weights that require gradients, got none"):
+        estimate_memory(ldrm.requires_grad_(False), **SIZE, mode="training")
+    for name in ("num_frames", "height", "width", "num_times", "batch"):
+        with pytest.raises(ValueError, match=rf"{name} must be at least 1, got 0\."):
+            estimate_memory(ldrm, **{**SIZE, name: 0})
+    with pytest.raises(ValueError, match=r"image_size\[1\] must be at least 1, got -2\."):
+        count_flops(ldrm, **SIZE, image_size=(3, -2))
