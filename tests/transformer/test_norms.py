@@ -46,3 +46,13 @@ def test_narrow_tokens_are_widened_to_the_gains_without_a_warning() -> None:
         result = layer(given)
     assert result.dtype == torch.float32
     assert torch.equal(result, layer(given.float()))
+
+
+@pytest.mark.filterwarnings("ignore:Mismatch dtype")
+def test_wide_tokens_are_not_narrowed_to_the_gains() -> None:
+    layer, wide = norm(), tokens()
+    gains = layer.weight.detach().double()
+    expected = gains * wide / (wide.square().mean(-1, keepdim=True) + 1e-6).sqrt()
+    result = layer(wide)
+    assert result.dtype == torch.float64
+    torch.testing.assert_close(result, expected, atol=1e-12, rtol=0)

@@ -78,3 +78,8 @@ def test_odd_lengths_are_refused() -> None:
         sinusoidal_embedding(torch.zeros(3), 7)
     with pytest.raises(ValueError, match="head_dim must be even, got 9"):
         rotary_positions(1, 2, 3, 9)
+
+
+def test_trained_weights_rely_on_a_base_of_one_hundred() -> None:
+    slowest = rotary_positions(2, 1, 1, 32)[1, 3].item()  # the last of the four pairs of the frame axis
+    assert slowest == pytest.approx(100 ** (-3 / 4), rel=1e-6)
