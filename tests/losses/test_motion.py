@@ -189,7 +189,9 @@ def test_numbers_that_are_no_displacements_are_refused(without_shape_checker) ->
         motion_loss(predicted.long(), target)
     with pytest.raises(TypeError, match=r"visibility must be boolean, got torch\.float64"):
         motion_loss(predicted, target, visibility=visible.double())
-    with pytest.raises(ValueError, match=r"predicted must have shape \[\*batch, point, 3\], got \[2, 11, 2\]"):
+    with pytest.raises(
+        ValueError, match=r"predicted must have shape \[\*batch, point, 3\], got \[2, 11, 2\]"
+    ):
         motion_loss(predicted[..., :2], target[..., :2])
     with pytest.raises(ValueError, match=r"predicted must have at least 2 axes, got shape \(3,\)"):
         motion_loss(predicted[0, 0], target[0, 0])
