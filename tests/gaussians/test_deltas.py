@@ -148,3 +148,16 @@ def test_length_of_the_quaternions_does_not_matter(dtype, length):
     expected = deltas_between(start, end).quaternions
     longer = [replace(side, quaternions=length * side.quaternions) for side in (start, end)]
     torch.testing.assert_close(deltas_between(*longer).quaternions, expected, atol=5e-3, rtol=0)
+
+
+@pytest.mark.parametrize("length", [1e-3, 7.0])
+def test_deltas_of_any_length_give_unit_quaternions(length):
+    """As a network's raw output, or a product of many, would have it."""
+    first, second = random_deltas(1), random_deltas(2)
+    longer = [deltas._replace(quaternions=length * deltas.quaternions) for deltas in (first, second)]
+    for function in (
+        compose_deltas,
+        lambda a, b: interpolate_deltas(a, b, 0.3),
+        lambda a, b: invert_deltas(a),
+    ):
+        torch.testing.assert_close(function(*longer).quaternions, function(first, second).quaternions)

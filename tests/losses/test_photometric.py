@@ -198,3 +198,12 @@ def test_numbers_that_are_no_images_are_refused(without_shape_checker) -> None:
         photometric_mse(image[0, 0, 0], target[0, 0, 0])
     with pytest.raises(TypeError, match=r"network must return a tensor, got 0\.5"):
         PhotometricLoss(network=lambda image, target: 0.5)(image, target)
+
+
+def test_a_network_of_weight_zero_is_not_run() -> None:
+    def fail(image: Tensor, target: Tensor) -> Tensor:
+        raise AssertionError
+
+    image, target, _ = images()
+    loss = PhotometricLoss(0.0, network=fail)
+    assert torch.equal(loss(image, target), photometric_mse(image, target))
