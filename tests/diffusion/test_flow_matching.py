@@ -394,3 +394,15 @@ def test_what_is_no_sample_is_refused(without_shape_checker: None) -> None:
         noise_interpolate(latents(0), latents(1), 0.5)
     with pytest.raises(TypeError, match=r"weight must be a tensor, got 2\.0"):
         flow_matching_loss(latents(0), latents(1), latents(2), weight=2.0)
+
+
+def test_running_sample_keeps_its_type_whatever_is_returned() -> None:
+    seen = []
+
+    def widen(step: SampleStep) -> torch.Tensor:
+        seen.append((step.latents.dtype, step.velocity.dtype))
+        return step.latents.double()
+
+    noise = latents(0, (2, 3, 5), dtype=torch.bfloat16)
+    result = euler_sample(lambda z, t, c: z.double(), noise, num_steps=3, callback=widen)
+    assert seen == [(torch.float32, torch.float32)] * 3 and result.dtype == torch.bfloat16

@@ -291,3 +291,9 @@ def test_times_and_matrices_of_another_kind_are_refused(without_shape_checker):
     for moved in (random_field(), random_gaussians()):
         with pytest.raises(ValueError, match=r"matrix must have shape \[4, 4\], got \[3, 3\]"):
             moved.transform(torch.eye(3))
+
+
+def test_pruning_keeps_what_is_just_opaque_enough():
+    field = random_field()
+    smallest = float(field.canonical.opacities.min())
+    assert field.prune(smallest).num_gaussians == field.num_gaussians

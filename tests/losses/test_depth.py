@@ -118,6 +118,8 @@ def test_type_is_kept_and_sums_are_wide(dtype) -> None:
 
 def test_errors() -> None:
     depth, target, mask = maps()
+    with pytest.raises(ValueError, match="eps must be > 0, got nan"):
+        pearson_depth_loss(depth, target, eps=float("nan"))
     with pytest.raises(ValueError, match="eps must be > 0, got 0.0"):
         pearson_depth_loss(depth, target, eps=0.0)
     # Without the runtime shape checks of the tests, as users have it.

@@ -206,3 +206,9 @@ def test_second_derivative_is_finite_where_points_are_still_or_unseen() -> None:
     (gradient,) = torch.autograd.grad(loss.sum(), leaf, create_graph=True)
     (second,) = torch.autograd.grad(gradient.square().sum(), leaf)
     assert second.isfinite().all() and (second != 0).any()
+
+
+def test_weights_that_are_no_numbers_are_refused() -> None:
+    predicted, target, _, _ = tracks()
+    with pytest.raises(ValueError, match="error_weight must be >= 0, got nan"):
+        motion_loss(predicted, target, error_weight=float("nan"))
