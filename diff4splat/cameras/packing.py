@@ -93,8 +93,10 @@ def unshuffle_pixels(
         Maps of one f-th of the height and width with f² times the channels.
 
     Raises:
-        ValueError: If height or width is no multiple of `factor`.
+        ValueError: If height or width is no multiple of `factor`, or an axis is missing.
     """
+    if maps.ndim < 3:
+        raise ValueError(f"maps must have the axes channel, height and width, got shape {tuple(maps.shape)}.")
     _check_side(maps, factor, "factor")
     return rearrange(maps, "... c (h i) (w j) -> ... (c i j) h w", i=factor, j=factor)
 
@@ -108,7 +110,7 @@ def _whole_latents(maps: Tensor, stride: int) -> Tensor:
             f"maps must have the axes frame, channel, height and width, got shape {tuple(maps.shape)}."
         )
     frames = maps.shape[-4]
-    if (frames - 1) % stride:
+    if frames < 1 or (frames - 1) % stride:
         raise ValueError(
             f"maps must have k * {stride} + 1 frames for temporal_stride={stride}, got {frames}."
         )

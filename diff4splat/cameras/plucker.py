@@ -73,14 +73,15 @@ class PluckerEmbedding(HubModule):
         Raises:
             ValueError: If height or width is no multiple of `patch_size`, or an axis is missing.
         """
-        if rays.ndim != 5:
+        if rays.ndim != 5 or rays.shape[2] != 6:
+            advice = "; add one with rays[None]" if rays.ndim == 4 else ""
             raise ValueError(
                 "rays must have the axes batch, frame, 6, height and width, "
-                f"got shape {tuple(rays.shape)}; add one with rays[None]."
+                f"got shape {tuple(rays.shape)}{advice}."
             )
-        batch, _, _, height, width = rays.shape
+        batch, frames, _, height, width = rays.shape
         for name, value in (("height", height), ("width", width)):
             if value % self.patch_size:
                 raise ValueError(f"{name} must be a multiple of patch_size={self.patch_size}, got {value}.")
         features = self.projection(rearrange(rays, "b f c h w -> (b f) c h w"))
-        return rearrange(features, "(b f) c h w -> b f (h w) c", b=batch)
+        return rearrange(features, "(b f) c h w -> b f (h w) c", b=batch, f=frames)

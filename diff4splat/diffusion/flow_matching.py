@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diff4splat.diffusion.guidance import Guidance
+from diff4splat.diffusion.guidance.guidance import check_guidance
 
 __all__ = [
     "SampleStep",
@@ -44,14 +45,18 @@ def noise_interpolate(
             may be one value, one per batch element, or one per batch element and latent frame.
 
     Returns:
-        Sample at `time`; exactly `clean` at 0 and `noise` at 1.
+        Sample at `time`, in the type of `clean` whatever that of `time`; exactly `clean` at 0 and `noise` at
+        1.
 
     Raises:
+        TypeError: If `clean` is not floating point or `time` no tensor.
         ValueError: If the axes of `time` are not the leading axes of `clean`, or the shapes differ.
     """
+    _check_floating("clean", clean)
     _check_shape("noise", noise, clean)
-    time = _align(time, clean, "time")
-    return (1 - time) * clean + time * noise
+    wide = torch.promote_types(clean.dtype, torch.float32)
+    time = _align(time, clean, "time").to(wide)
+    return ((1 - time) * clean.to(wide) + time * noise.to(wide)).to(clean.dtype)
 
 
 def velocity_target(
@@ -95,19 +100,25 @@ def flow_matching_loss(
         clean: Data.
         noise: The draw used for the interpolation.
         weight: Not normalised; axes are leading axes of `prediction`. Shape `batch` for $w(t)$; shape
-            `batch latent_frame` with zeros leaves out frames that are given.
+            `batch latent_frame` with zeros leaves out frames that are given, which may then hold anything.
 
     Returns:
         One value per batch element, not reduced over the batch.
 
     Raises:
+        TypeError: If `prediction` is not floating point or `weight` no tensor.
         ValueError: If the axes of `weight` are not leading axes of `prediction`, or the shapes differ.
     """
+    _check_floating("prediction", prediction)
     _check_shape("prediction", prediction, clean)
     wide = torch.promote_types(prediction.dtype, torch.float32)
-    error = (prediction.to(wide) - velocity_target(clean.to(wide), noise.to(wide))).square()
-    if weight is not None:
-        error = _align(weight.to(wide), error, "weight") * error
+    error = prediction.to(wide) - velocity_target(clean.to(wide), noise.to(wide))
+    if weight is None:
+        error = error.square()
+    else:
+        weight = _align(weight, error, "weight").to(wide)
+        # Selecting before any product keeps NaN in what is left out from the values and the gradients.
+        error = weight * torch.where(weight == 0, 0, error).square()
     loss = error.flatten(1).mean(1) if error.ndim > 1 else error
     return loss.to(prediction.dtype)
 
@@ -150,11 +161,12 @@ def flow_matching_weight(
     if scheme == "logit_normal":
         if not std > 0:
             raise ValueError(f"std must be > 0, got {std}.")
-        inside = (time > 0) & (time < 1)
-        safe = torch.where(inside, time, 0.5)
+        wide = time.to(torch.promote_types(time.dtype, torch.float32))
+        inside = (wide > 0) & (wide < 1)
+        safe = torch.where(inside, wide, 0.5)
         score = (torch.logit(safe) - mean) / std
         density = torch.exp(-0.5 * score.square()) / (std * math.sqrt(2 * math.pi) * safe * (1 - safe))
-        return torch.where(inside, density, 0)
+        return torch.where(inside, density, 0).to(time.dtype)
     if scheme == "cosmap":
         return 2.0 / (math.pi * (1.0 - 2.0 * time + 2.0 * time.square()))
     if callable(scheme):
@@ -316,9 +328,13 @@ def euler_sample(
         Sample at time 0. Differentiable; wrap the call in `torch.no_grad()` for plain sampling.
 
     Raises:
-        TypeError: If the network or callback gives no tensor.
+        TypeError: If the network or callback gives no tensor, `guidance` is none, or `noise` is not floating
+            point.
         ValueError: If `num_steps` or `shift` is out of range, or the network or callback changes the shape.
     """
+    _check_floating("noise", noise)
+    if guidance is not None:
+        check_guidance(guidance)
     times = _time_grid(num_steps, shift)
     latents = noise.to(torch.promote_types(noise.dtype, torch.float32))
     passes = 0
@@ -355,6 +371,11 @@ def _check_shift(shift: float) -> None:
         raise ValueError(f"shift must be finite and > 0, got {shift}.")
 
 
+def _check_floating(name: str, values: Tensor) -> None:
+    if not values.is_floating_point():
+        raise TypeError(f"{name} must be floating point, got {values.dtype}.")
+
+
 def _check_shape(name: str, values: Tensor, clean: Tensor) -> None:
     if values.shape != clean.shape:
         raise ValueError(
@@ -364,6 +385,8 @@ def _check_shape(name: str, values: Tensor, clean: Tensor) -> None:
 
 def _align(values: Tensor, like: Tensor, name: str) -> Tensor:
     """`values` with trailing axes of length 1 so that it broadcasts over the leading axes of `like`."""
+    if not isinstance(values, Tensor):
+        raise TypeError(f"{name} must be a tensor, got {values!r}.")
     if values.shape != like.shape[: values.ndim]:
         raise ValueError(
             f"{name} must have the leading axes of the sample {tuple(like.shape)}, got {tuple(values.shape)}."

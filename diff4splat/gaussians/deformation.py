@@ -32,8 +32,8 @@ def deform_gaussians(
 
     with $\mu_0, q_0, s_0$ from `gaussians` and $\Delta\mu_t, \Delta q_t, \Delta s_t$ the other arguments.
     Source: Diff4Splat, Eq. 7. Differs: the paper does not say in which space scales are added. By default it
-    is log space, $s_t = s_0 \exp(\Delta s_t)$, which is always positive; "linear" is the formula as printed,
-    with $s_t \ge 10^{-3} s_0$. In both, (0, [1, 0, 0, 0], 0) is the identity.
+    is log space, $s_t = s_0 \exp(\Delta s_t)$, positive as far as the range of the type goes; "linear" is the
+    formula as printed, with $s_t \ge 10^{-3} s_0$. In both, (0, [1, 0, 0, 0], 0) is the identity.
 
     Args:
         gaussians: Canonical Gaussians.

@@ -70,7 +70,9 @@ def deltas_between(start: Gaussians, end: Gaussians, *, scale_space: ScaleSpace 
         )
     if scale_space not in ("log", "linear"):
         raise ValueError(f"scale_space must be 'log' or 'linear', got {scale_space!r}.")
-    turn = quaternion_multiply(quaternion_conjugate(start.quaternions), end.quaternions)
+    # Normalised first: their product may lie outside the range of half precision.
+    first, last = quaternion_normalize(start.quaternions), quaternion_normalize(end.quaternions)
+    turn = quaternion_multiply(quaternion_conjugate(first), last)
     turn = torch.where(turn[..., :1] < 0, -turn, turn)
     scales = end.scales.log() - start.scales.log() if scale_space == "log" else end.scales - start.scales
     return Deltas(end.means - start.means, quaternion_normalize(turn), scales)

@@ -46,6 +46,7 @@ class DeformableGaussianField:
         metadata: JSON values that travel with the field: where it came from, watermark, prompt.
 
     Raises:
+        TypeError: If `times` is not floating point.
         ValueError: If the shapes do not agree or `scale_space` is unknown.
     """
 
@@ -58,6 +59,8 @@ class DeformableGaussianField:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not self.times.is_floating_point():
+            raise TypeError(f"times must be floating point, got {self.times.dtype}.")
         if self.times.ndim != 1 or self.times.shape[0] < 1:
             raise ValueError(
                 f"times must have one axis of at least one time, got shape {list(self.times.shape)}."
@@ -93,8 +96,8 @@ class DeformableGaussianField:
             torch.Size([5, 3])
         """
         batch, count = gaussians.batch_shape, gaussians.num_gaussians
-        zeros = gaussians.means.new_zeros(*batch, times.shape[0], count, 3)
-        identity = gaussians.means.new_tensor([1.0, 0.0, 0.0, 0.0]).repeat(*batch, times.shape[0], count, 1)
+        zeros = gaussians.means.new_zeros(*batch, times.numel(), count, 3)
+        identity = gaussians.means.new_tensor([1.0, 0.0, 0.0, 0.0]).repeat(*batch, times.numel(), count, 1)
         return cls(gaussians, times, zeros, identity, zeros.clone())
 
     @property

@@ -289,6 +289,8 @@ def check_nonzero_quaternions(name: str, quaternions: Tensor) -> None:
 
 def split_similarity(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Linear part and scale of a similarity transform, both in float64; ValueError for any other matrix."""
+    if matrix.shape != (4, 4):
+        raise ValueError(f"matrix must have shape [4, 4], got {list(matrix.shape)}.")
     linear = matrix[:3, :3].double()
     determinant = torch.linalg.det(linear)
     if not (torch.isfinite(matrix).all() and determinant > 0):

@@ -64,10 +64,12 @@ def gaussian_velocities(
     if not 0 <= time <= 1:
         raise ValueError(f"time must lie in [0, 1], got {time:.6g}.")
     times = field.times.detach()
-    if field.num_times == 1 or time < float(times[0]) or time > float(times[-1]):
+    # In the type of the stored times, as `at` compares them: 0.1 is a stored 0.1 in float32 too.
+    moment = torch.full((1,), time, dtype=times.dtype, device=times.device)
+    if field.num_times == 1 or bool(moment < times[0]) or bool(moment > times[-1]):
         zero = torch.zeros_like(field.canonical.means)
         return GaussianVelocities(zero, zero, zero)
-    after = int(torch.searchsorted(times, torch.tensor([time]).to(times), right=True))
+    after = int(torch.searchsorted(times, moment, right=True))
     end = min(after, field.num_times - 1)
     start = end - 1
     gap = (field.times[end] - field.times[start]).to(field.dtype)

@@ -176,9 +176,7 @@ def quaternion_to_rotation_vector(
     """
     import roma
 
-    unit = quaternion_normalize(quaternions)
-    short = torch.where(unit[..., :1] < 0, -unit, unit)
-    return roma.unitquat_to_rotvec(_to_xyzw(short))
+    return roma.unitquat_to_rotvec(_to_xyzw(quaternion_normalize(quaternions)), shortest_arc=True)
 
 
 def matrix_to_quaternion(matrices: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch wxyz=4"]:

@@ -63,7 +63,8 @@ class HubModule(nn.Module):
                 type they have when omitted.
 
         Raises:
-            TypeError: If a constructor argument is not a JSON value.
+            TypeError: If a constructor argument is not a JSON value, or `dtype` no type.
+            ValueError: If a weight is not finite in the type it is stored in.
         """
         save_module(self.config, self.state_dict(), folder, class_name=type(self).__name__, dtype=dtype)
 
@@ -168,9 +169,12 @@ def save_module(
         dtype: Storage type of floating-point tensors; the type they have when omitted.
 
     Raises:
-        TypeError: If a config value is not JSON.
-        ValueError: If a config name is reserved, or `dtype` is not floating point.
+        TypeError: If a config value is not JSON, or `dtype` no type.
+        ValueError: If a config name is reserved, `dtype` is not floating point, or a weight is not finite in
+            it: such a file would be refused when it is loaded.
     """
+    if dtype is not None and not isinstance(dtype, torch.dtype):
+        raise TypeError(f"dtype must be a torch.dtype such as torch.float16, got {dtype!r}.")
     if dtype is not None and not dtype.is_floating_point:
         raise ValueError(f"dtype must be a floating-point type, got {dtype}.")
     for name, value in config.items():
@@ -185,6 +189,8 @@ def save_module(
         tensor = tensor.detach().cpu()
         if dtype is not None and tensor.is_floating_point():
             tensor = tensor.to(dtype)
+        if not bool(tensor.isfinite().all()):
+            raise ValueError(f"{name} must be finite as {tensor.dtype} to be saved, got NaN or infinity.")
         # A copy of each tensor, since safetensors refuses tensors that share memory (tied weights, views).
         stored[name] = tensor.clone(memory_format=torch.contiguous_format)
 
@@ -208,8 +214,8 @@ def load_state(
         source: Named in errors.
 
     Raises:
-        ValueError: If names are missing or unexpected, or shapes or kinds of type differ, or values
-            are not finite; lists the first of them.
+        ValueError: If names are missing or unexpected, shapes or types differ (floating types may), or values
+            are not finite in the module's type; lists the first of them.
     """
     own = module.state_dict()
     problems = [f"missing: {name}" for name in own if name not in state]
@@ -218,9 +224,9 @@ def load_state(
         expected, got = own[name], state[name]
         if expected.shape != got.shape:
             problems.append(f"shape of {name}: expected {tuple(expected.shape)}, got {tuple(got.shape)}")
-        elif expected.is_floating_point() != got.is_floating_point():
+        elif expected.dtype != got.dtype and not (expected.is_floating_point() and got.is_floating_point()):
             problems.append(f"type of {name}: expected {expected.dtype}, got {got.dtype}")
-        elif expected.is_floating_point() and not bool(got.isfinite().all()):
+        elif not bool(got.to(expected.dtype).isfinite().all()):
             problems.append(f"values of {name}: expected finite numbers, got some that are not")
     if problems:
         listed = "; ".join(problems[:4])
@@ -250,7 +256,7 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
         )
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON: {error}.") from error
     if not isinstance(config, dict):
         raise ValueError(f"{path} must hold a JSON object, got {type(config).__name__}.")
@@ -284,6 +290,11 @@ def _recording(init: Callable[..., None]) -> Callable[..., None]:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise TypeError(
                 f"{init.__qualname__} must name its arguments to be saved, got *{parameter.name}."
+            )
+        if parameter.kind is parameter.POSITIONAL_ONLY and parameter.name != "self":
+            raise TypeError(
+                f"{init.__qualname__} must take its arguments by name to be loaded, "
+                f"got the positional-only {parameter.name}."
             )
 
     @functools.wraps(init)

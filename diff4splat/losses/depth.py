@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from diff4splat.losses.inputs import check_boolean, check_floating
+
 __all__ = ["pearson_depth_loss"]
 
 
@@ -33,13 +35,15 @@ def pearson_depth_loss(
         Values in [0, 2] up to rounding, not reduced over `*batch`; 0 where the mask is empty.
 
     Raises:
-        ValueError: If the shapes differ or `eps` is not positive.
+        TypeError: If a map is not floating point or `mask` not boolean.
+        ValueError: If the shapes differ, an axis is missing or `eps` is not positive.
 
     Examples:
         >>> depth = torch.rand(2, 5, 7)
         >>> bool((pearson_depth_loss(3 * depth + 1, depth) < 1e-4).all())
         True
     """
+    check_floating(2, depth=depth, target=target)
     if depth.shape != target.shape:
         raise ValueError(
             f"target must have the shape of depth {tuple(depth.shape)}, got {tuple(target.shape)}."
@@ -50,6 +54,7 @@ def pearson_depth_loss(
         raise ValueError(f"eps must be > 0, got {eps}.")
     if mask is None:
         mask = torch.ones_like(depth, dtype=torch.bool)
+    check_boolean("mask", mask)
 
     wide = torch.promote_types(torch.promote_types(depth.dtype, target.dtype), torch.float32)
     count = mask.sum((-2, -1), keepdim=True).clamp_min(1)

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from diff4splat.losses.inputs import check_boolean, check_floating
+
 __all__ = ["motion_loss"]
 
 
@@ -53,13 +55,17 @@ def motion_loss(
         each point a batch element of its own: `motion_loss(predicted[..., None, :], target[..., None, :])`.
 
     Raises:
-        ValueError: If shapes disagree, a weight is negative or an option is unknown.
+        TypeError: If displacements are not floating point or `visibility` is not boolean.
+        ValueError: If shapes disagree, an axis is missing, a weight is negative or an option is unknown.
 
     Examples:
         >>> moved = torch.tensor([[3.0, 0.0, 4.0]])
         >>> motion_loss(moved, torch.zeros(1, 3))  # 2 * 5 + 7
         tensor(17.)
     """
+    check_floating(2, predicted=predicted, target=target)
+    if predicted.shape[-1] != 3:
+        raise ValueError(f"predicted must have shape [*batch, point, 3], got {list(predicted.shape)}.")
     if predicted.shape != target.shape:
         raise ValueError(
             f"target must have the shape of predicted {tuple(predicted.shape)}, got {tuple(target.shape)}."
@@ -80,11 +86,11 @@ def motion_loss(
     wide = torch.promote_types(torch.promote_types(predicted.dtype, target.dtype), torch.float32)
     if visibility is None:
         visibility = torch.ones_like(predicted[..., 0], dtype=torch.bool)
+    check_boolean("visibility", visibility)
     # Selecting before any arithmetic keeps NaN tracks out of the values and of the gradients.
     motion = torch.where(visibility[..., None], predicted.to(wide), 0)
     error = motion - torch.where(visibility[..., None], target.to(wide), 0)
-    # The subgradient that torch takes for the norm at zero is zero, so still points give no NaN.
-    term = torch.linalg.vector_norm(error, dim=-1) if distance == "l2" else error.square().sum(-1)
+    term = _norm(error) if distance == "l2" else error.square().sum(-1)
     per_point = error_weight * term + l1_weight * (motion if l1_of == "motion" else error).abs().sum(-1)
 
     weight = (
@@ -93,3 +99,10 @@ def motion_loss(
     total = weight.sum(-1)
     mean = (weight * per_point).sum(-1) / torch.where(total > 0, total, 1)
     return mean.to(predicted.dtype)
+
+
+def _norm(vectors: Tensor) -> Tensor:
+    """Length, with the subgradient zero at zero; torch's own has NaN as second derivative there."""
+    is_zero = (vectors == 0).all(-1)
+    safe = torch.where(is_zero[..., None], 1, vectors)
+    return torch.where(is_zero, 0, torch.linalg.vector_norm(safe, dim=-1))

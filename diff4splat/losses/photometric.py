@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from diff4splat.losses.inputs import check_boolean, check_floating
+
 __all__ = ["LpipsDistance", "PhotometricLoss", "photometric_mse"]
 
 
@@ -31,8 +33,10 @@ def photometric_mse(
         Values >= 0, not reduced over `*batch`; 0 where the mask is empty.
 
     Raises:
-        ValueError: If shapes disagree.
+        TypeError: If an image is not floating point or `mask` not boolean.
+        ValueError: If shapes disagree or an axis is missing.
     """
+    check_floating(3, image=image, target=target)
     if image.shape != target.shape:
         raise ValueError(
             f"target must have the shape of image {tuple(image.shape)}, got {tuple(target.shape)}."
@@ -43,6 +47,7 @@ def photometric_mse(
     expected = (*image.shape[:-3], *image.shape[-2:])
     if mask.shape != expected:
         raise ValueError(f"mask must have shape {tuple(expected)}, got {tuple(mask.shape)}.")
+    check_boolean("mask", mask)
     valid = mask[..., None, :, :]
     # Selecting before the difference keeps NaN outside the mask out of the gradients.
     error = torch.where(valid, image.to(wide), 0) - torch.where(valid, target.to(wide), 0)
@@ -96,6 +101,7 @@ class PhotometricLoss(nn.Module):
             Values not reduced over `*batch`.
 
         Raises:
+            TypeError: If an image is not floating point or the network returns no tensor.
             ValueError: If the shapes differ or the network does not return one value per image.
         """
         error = photometric_mse(image, target)
@@ -103,6 +109,8 @@ class PhotometricLoss(nn.Module):
             return error
         leading = image.shape[:-3]
         distance = self.network(image.reshape(-1, *image.shape[-3:]), target.reshape(-1, *image.shape[-3:]))
+        if not isinstance(distance, Tensor):
+            raise TypeError(f"network must return a tensor, got {distance!r}.")
         if distance.shape != (leading.numel(),):
             raise ValueError(
                 f"network must return one value per image, shape ({leading.numel()},), "

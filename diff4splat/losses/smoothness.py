@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from diff4splat.losses.inputs import check_boolean, check_floating
+
 __all__ = ["total_variation_loss"]
 
 
@@ -32,15 +34,18 @@ def total_variation_loss(
         maps.
 
     Raises:
-        ValueError: If the shape of `mask` does not fit that of `values`.
+        TypeError: If `values` is not floating point or `mask` not boolean.
+        ValueError: If the shape of `mask` does not fit that of `values`, or an axis is missing.
 
     Examples:
         >>> total_variation_loss(torch.tensor([[0.0, 1.0, 3.0]]))
         tensor(1.5000)
     """
+    check_floating(2, values=values)
     if mask is None:
         mask = torch.ones_like(values, dtype=torch.bool)
     else:
+        check_boolean("mask", mask)
         mask = _fitted(mask, values)
     wide = values.to(torch.promote_types(values.dtype, torch.float32))
     # Selecting before the difference keeps NaN outside the mask out of the gradients.

@@ -9,13 +9,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from diff4splat.hub import HubModule
 from diff4splat.models.convolutions import ResidualConv, at_least_float32
 from diff4splat.transformer import RMSNorm, sinusoidal_embedding
 
 __all__ = ["DeformationHead"]
 
 
-class DeformationHead(nn.Module):
+class DeformationHead(HubModule):
     r"""Deformation map at any target time: multi-resolution, with $K_d = 10$ channels.
 
     $$f_l = F_l\big((1 + a_l)\, n(x_l) + b_l + f_{l+1}\big), \qquad

@@ -6,13 +6,14 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from diff4splat.hub import HubModule
 from diff4splat.models.convolutions import ResidualConv, at_least_float32
 from diff4splat.transformer import RMSNorm
 
 __all__ = ["GaussianHead"]
 
 
-class GaussianHead(nn.Module):
+class GaussianHead(HubModule):
     """Gaussian map: 3D deconvolutions from tokens to the pixels of their frames, then 12 channels.
 
     The last deconvolution enlarges rows and columns four times. Those before it, one or several, share what

@@ -6,12 +6,13 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from diff4splat.hub import HubModule
 from diff4splat.transformer import RMSNorm
 
 __all__ = ["LatentPoseTokens", "PatchTokens"]
 
 
-class PatchTokens(nn.Module):
+class PatchTokens(HubModule):
     """One token per square of a video map: embed each place, then join the places of a square.
 
     Args:
@@ -51,7 +52,7 @@ class PatchTokens(nn.Module):
         return self.join(rearrange(places, "b f (h p) (w q) c -> b (f h w) (p q c)", p=size, q=size))
 
 
-class LatentPoseTokens(nn.Module):
+class LatentPoseTokens(HubModule):
     r"""Latent tokens and pose tokens of the same squares, concatenated channel-wise.
 
     Both come from the same grid, so the two sequences have the same length and order. Source: Diff4Splat,

@@ -82,3 +82,12 @@ def test_what_does_not_fit_is_refused():
         unshuffle_pixels(maps(1), 4)
     with pytest.raises(ValueError, match=r"maps must have the axes frame, channel, .* got shape \(6, 9\)"):
         inspect.unwrap(pack_frames)(maps(1)[0, 0, 0], temporal_stride=4)
+
+
+def test_missing_frames_and_axes_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"maps must have k \* 1 \+ 1 frames for temporal_stride=1, got 0"):
+        pack_frames(maps(3)[:, :0], temporal_stride=1)
+    with pytest.raises(
+        ValueError, match=r"maps must have the axes channel, height and width, got shape \(6, 9\)"
+    ):
+        inspect.unwrap(unshuffle_pixels)(maps(1)[0, 0, 0], 3)

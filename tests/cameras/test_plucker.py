@@ -110,3 +110,19 @@ def test_embedding_errors():
         embedding(torch.zeros(1, 1, 6, 8, 7))
     with pytest.raises(ValueError, match="patch_size must be at least 1, got 0"):
         PluckerEmbedding(patch_size=0)
+
+
+def test_an_empty_batch_has_no_tokens():
+    tokens = PluckerEmbedding(5, 2)(torch.zeros(0, 3, 6, 4, 8))
+    assert tokens.shape == (0, 3, 8, 5)
+
+
+def test_rays_of_another_kind_are_refused(without_shape_checker):
+    embedding = PluckerEmbedding(5, 2)
+    for shape in ((2, 3, 12, 4, 8), (1, 2, 3, 6, 4, 8)):
+        with pytest.raises(
+            ValueError, match=r"rays must have the axes batch, frame, 6, .* got shape \([0-9, ]+\)\.$"
+        ):
+            embedding(torch.zeros(shape))
+    with pytest.raises(ValueError, match=r"got shape \(3, 6, 4, 8\); add one with rays\[None\]\.$"):
+        embedding(torch.zeros(3, 6, 4, 8))

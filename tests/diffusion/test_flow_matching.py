@@ -345,3 +345,64 @@ def test_gradients_of_path_target_and_weight() -> None:
     assert torch.autograd.gradcheck(noise_interpolate, (clean, noise, time))
     assert torch.autograd.gradcheck(velocity_target, (clean, noise))
     assert torch.autograd.gradcheck(lambda t: flow_matching_weight(t, scheme="cosmap"), (time,))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_interpolation_keeps_the_type_of_the_data(dtype) -> None:
+    clean, noise, time = latents(0, dtype=dtype), latents(1, dtype=dtype), torch.tensor([0.3, 0.9])
+    noisy = noise_interpolate(clean, noise, time)
+    assert noisy.dtype == dtype
+    exact = noise_interpolate(clean.double(), noise.double(), time.double())
+    # computed in float32 or wider, then rounded once; float32 steps of the times at float64
+    torch.testing.assert_close(noisy.double(), exact, atol=1e-7, rtol=torch.finfo(dtype).eps)
+
+
+def test_frames_of_weight_zero_may_hold_anything() -> None:
+    weight = torch.ones(2, 3, dtype=torch.float64)
+    weight[0, 1] = 0
+    left_out = (weight == 0)[..., None, None, None]
+    values = []
+    for fill in (0.0, float("nan"), float("inf")):
+        prediction = torch.where(left_out, fill, latents(0)).requires_grad_()
+        noise = torch.where(left_out, fill, latents(1))
+        loss = flow_matching_loss(prediction, latents(2), noise, weight=weight)
+        loss.sum().backward()
+        assert prediction.grad is not None
+        values.append((loss.detach(), prediction.grad))
+    for loss, gradient in values[1:]:
+        assert torch.equal(loss, values[0][0]) and torch.equal(gradient, values[0][1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weight_of_half_precision_times_has_a_finite_gradient(dtype) -> None:
+    time = torch.tensor([0.0, 1e-7, 1e-3, 0.5, 1.0], dtype=dtype, requires_grad=True)
+    weight = flow_matching_weight(time, scheme="logit_normal")
+    weight.sum().backward()
+    assert weight.dtype == dtype and weight.isfinite().all()
+    assert time.grad is not None and time.grad.isfinite().all()
+
+
+def test_what_is_no_sample_is_refused(without_shape_checker: None) -> None:
+    whole = torch.ones(2, 3, dtype=torch.long)
+    with pytest.raises(TypeError, match=r"noise must be floating point, got torch\.int64"):
+        euler_sample(lambda sample, time, conditional: sample, whole, num_steps=2)
+    with pytest.raises(TypeError, match=r"clean must be floating point, got torch\.int64"):
+        noise_interpolate(whole, whole, torch.zeros(2))
+    with pytest.raises(TypeError, match=r"prediction must be floating point, got torch\.int64"):
+        flow_matching_loss(whole, whole, whole)
+    with pytest.raises(TypeError, match=r"time must be a tensor, got 0\.5"):
+        noise_interpolate(latents(0), latents(1), 0.5)
+    with pytest.raises(TypeError, match=r"weight must be a tensor, got 2\.0"):
+        flow_matching_loss(latents(0), latents(1), latents(2), weight=2.0)
+
+
+def test_running_sample_keeps_its_type_whatever_is_returned() -> None:
+    seen = []
+
+    def widen(step: SampleStep) -> torch.Tensor:
+        seen.append((step.latents.dtype, step.velocity.dtype))
+        return step.latents.double()
+
+    noise = latents(0, (2, 3, 5), dtype=torch.bfloat16)
+    result = euler_sample(lambda z, t, c: z.double(), noise, num_steps=3, callback=widen)
+    assert seen == [(torch.float32, torch.float32)] * 3 and result.dtype == torch.bfloat16

@@ -1,4 +1,5 @@
 import inspect
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -137,3 +138,26 @@ def test_what_does_not_fit_is_refused():
     for shape in ((5,), (2, 7)):
         with pytest.raises(ValueError, match=r"fraction must be one number or have shape \[7\], got shape"):
             inspect.unwrap(interpolate_deltas)(random_deltas(1), random_deltas(2), torch.zeros(shape))
+
+
+@pytest.mark.parametrize(("dtype", "length"), [(torch.float16, 300.0), (torch.float32, 1e20)])
+def test_length_of_the_quaternions_does_not_matter(dtype, length):
+    """Gaussians hold quaternions that are unit up to scale; two such lengths leave the type's range."""
+    start, end = random_gaussians(dtype=dtype), random_gaussians(dtype=dtype)
+    end = replace(end, quaternions=normal(7, 4, seed=8, dtype=torch.float64).to(dtype))
+    expected = deltas_between(start, end).quaternions
+    longer = [replace(side, quaternions=length * side.quaternions) for side in (start, end)]
+    torch.testing.assert_close(deltas_between(*longer).quaternions, expected, atol=5e-3, rtol=0)
+
+
+@pytest.mark.parametrize("length", [1e-3, 7.0])
+def test_deltas_of_any_length_give_unit_quaternions(length):
+    """As a network's raw output, or a product of many, would have it."""
+    first, second = random_deltas(1), random_deltas(2)
+    longer = [deltas._replace(quaternions=length * deltas.quaternions) for deltas in (first, second)]
+    for function in (
+        compose_deltas,
+        lambda a, b: interpolate_deltas(a, b, 0.3),
+        lambda a, b: invert_deltas(a),
+    ):
+        torch.testing.assert_close(function(*longer).quaternions, function(first, second).quaternions)

@@ -280,3 +280,20 @@ def test_batch_takes_fields_along_the_first_axis():
     assert one.metadata == {"prompt": "a boat"} and one.batch(None).batch_shape == (1,)
     with pytest.raises(ValueError, match="batch axis, got none"):
         one.batch(slice(0, 1))
+
+
+def test_times_and_matrices_of_another_kind_are_refused(without_shape_checker):
+    # with whole-number times every time between two would be cut to the one before
+    with pytest.raises(TypeError, match=r"times must be floating point, got torch\.int64"):
+        DeformableGaussianField.from_gaussians(random_gaussians(), torch.tensor([0, 1]))
+    with pytest.raises(ValueError, match=r"times must have one axis of at least one time, got shape \[\]"):
+        DeformableGaussianField.from_gaussians(random_gaussians(), torch.tensor(0.0))
+    for moved in (random_field(), random_gaussians()):
+        with pytest.raises(ValueError, match=r"matrix must have shape \[4, 4\], got \[3, 3\]"):
+            moved.transform(torch.eye(3))
+
+
+def test_pruning_keeps_what_is_just_opaque_enough():
+    field = random_field()
+    smallest = float(field.canonical.opacities.min())
+    assert field.prune(smallest).num_gaussians == field.num_gaussians

@@ -92,3 +92,12 @@ def test_the_sign_of_quaternions_means_nothing():
 def test_times_outside_the_clip_are_refused(time):
     with pytest.raises(ValueError, match=r"time must lie in \[0, 1\]"):
         gaussian_velocities(random_field(), time)
+
+
+def test_a_stored_time_is_met_in_any_precision():
+    # 0.1 is above and 0.9 below its value in float32, so a comparison in float64 would miss both ends
+    field = random_field(times=(0.1, 0.9), dtype=torch.float32)
+    for time in (0.1, 0.9):
+        rates = gaussian_velocities(field, time)
+        expected = (field.delta_means[1] - field.delta_means[0]) / 0.8
+        torch.testing.assert_close(rates.linear, expected)

@@ -24,6 +24,7 @@ class HubServer:
         self.repositories: dict[str, dict[str, dict[str, bytes]]] = {}
         self.cut: set[str] = set()
         self.locked: set[str] = set()
+        self.private: set[str] = set()
         self.requests: list[str] = []
 
     def add(self, name: str, folder: Path, revision: str = "main") -> None:
@@ -119,6 +120,8 @@ class HubServer:
             if name in self.locked:
                 return _send(handler, b'{"error": "no rights"}', 403)
             status = 409 if name in self.repositories else 200
+            if status == 200 and (request.get("private") or request.get("visibility") == "private"):
+                self.private.add(name)
             self.repositories.setdefault(name, {"main": {}})
             url = f"http://{handler.headers['Host']}/{name}"
             return _send(handler, json.dumps({"url": url, "id": name}).encode(), status)

@@ -193,7 +193,7 @@ def test_every_misfit_of_the_weights_is_listed(saved: Path) -> None:
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
 def test_missing_file(saved: Path, name: str) -> None:
     (saved / name).unlink()
-    with pytest.raises(FileNotFoundError, match=name):
+    with pytest.raises(FileNotFoundError, match=f"{name} does not exist"):
         Affine.from_pretrained(saved)
 
 
@@ -303,9 +303,70 @@ def test_weights_hash_follows_weights_and_names_only(saved: Path, tmp_path: Path
     before = weights_hash(tmp_path)
     assert len(before) == 64
     (saved / "config.json").write_text("{}")
+    (saved / ".model.0123456789ab.safetensors").write_bytes(b"of a save that was cut off")
     assert weights_hash(tmp_path) == before
     saved.rename(tmp_path / "other")
     assert weights_hash(tmp_path) != before
     assert weights_hash(tmp_path / "other") != before
     with pytest.raises(FileNotFoundError, match="holds no safetensors file"):
         weights_hash(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (torch.full((5,), 1e300, dtype=torch.float64), "values of first.bias: expected finite numbers"),
+        (torch.ones(5, dtype=torch.bool), "type of first.bias: expected torch.float32, got torch.bool"),
+        (
+            torch.ones(5, dtype=torch.complex64),
+            "type of first.bias: expected torch.float32, got torch.complex64",
+        ),
+    ],
+)
+def test_weights_that_the_module_cannot_hold_are_refused(saved: Path, value, message) -> None:
+    state = load_file(saved / "model.safetensors") | {"first.bias": value}
+    with pytest.raises(ValueError, match=message):
+        load_state(Affine(5), state)
+
+
+def test_integers_of_another_width_are_refused(saved: Path) -> None:
+    # 2^40 would become 0 in an int32 buffer, and 7 would become true in a boolean one
+    module = Affine(5)
+    module.count = module.count.int()
+    with pytest.raises(ValueError, match="type of count: expected torch.int32, got torch.int64"):
+        load_state(module, load_file(saved / "model.safetensors"))
+
+
+@pytest.mark.parametrize(("value", "dtype"), [(torch.nan, None), (torch.inf, None), (1e6, torch.float16)])
+def test_what_loading_would_refuse_is_not_saved(saved: Path, value, dtype) -> None:
+    before = {path.name: path.read_bytes() for path in saved.iterdir()}
+    module = Affine(5)
+    with torch.no_grad():
+        module.first.bias[2] = value
+    kind = dtype or torch.float32
+    with pytest.raises(ValueError, match=f"first.bias must be finite as {kind} to be saved"):
+        module.save_pretrained(saved, dtype=dtype)
+    assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
+
+
+def test_a_name_is_no_type(tmp_path: Path, without_shape_checker) -> None:
+    with pytest.raises(
+        TypeError, match=r"dtype must be a torch\.dtype such as torch\.float16, got 'float16'"
+    ):
+        save_module({}, {}, tmp_path, dtype="float16")
+
+
+def test_constructor_with_positional_only_arguments_is_refused() -> None:
+    with pytest.raises(
+        TypeError, match="must take its arguments by name to be loaded, got the positional-only width"
+    ):
+
+        class Closed(HubModule):
+            def __init__(self, width: int, /) -> None:
+                super().__init__()
+
+
+def test_config_nested_beyond_reason_is_damaged(saved: Path) -> None:
+    (saved / "config.json").write_text("[" * 100_000)
+    with pytest.raises(ValueError, match="is not valid JSON"):
+        read_config(saved)

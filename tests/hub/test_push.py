@@ -15,6 +15,7 @@ module = Affine(5)
 attempt("commit", module.push_to_hub, "org/new")
 attempt("branch", module.push_to_hub, "org/new", branch="half", dtype=__import__("torch").float16)
 attempt("again", module.push_to_hub, "org/new")
+attempt("hidden", module.push_to_hub, "org/hidden", private=True)
 attempt("locked", module.push_to_hub, "org/locked")
 
 def same(revision):
@@ -43,6 +44,7 @@ def test_what_is_pushed_is_what_is_loaded(tmp_path: Path) -> None:
     assert 0 < float(report["rounded"]["value"]) < 1e-3
     half = server.repositories["org/new"]["half"]["model.safetensors"]
     assert len(half) < len(main["model.safetensors"])
+    assert server.private == {"org/hidden"} and "value" in report["hidden"]
     assert report["locked"]["error"] == "PermissionError"
     assert "hf auth login" in report["locked"]["message"] and "org/locked" in report["locked"]["message"]
     pushed = server.repositories["org/parts"]["main"]

@@ -187,3 +187,10 @@ for name in ("swapped", "pickle", "no-weights", "no-config"):
     assert errors["pickle"][0] == "ValueError" and "pickle" in errors["pickle"][1]
     assert errors["no-weights"][0] == "FileNotFoundError" and "model.safetensors" in errors["no-weights"][1]
     assert errors["no-config"][0] == "FileNotFoundError" and "config.json" in errors["no-config"][1]
+
+
+def test_a_folder_in_the_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))  # on Windows
+    (tmp_path / "model").mkdir()
+    assert resolve_pretrained("~/model") == tmp_path / "model"

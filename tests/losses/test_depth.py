@@ -118,6 +118,8 @@ def test_type_is_kept_and_sums_are_wide(dtype) -> None:
 
 def test_errors() -> None:
     depth, target, mask = maps()
+    with pytest.raises(ValueError, match="eps must be > 0, got nan"):
+        pearson_depth_loss(depth, target, eps=float("nan"))
     with pytest.raises(ValueError, match="eps must be > 0, got 0.0"):
         pearson_depth_loss(depth, target, eps=0.0)
     # Without the runtime shape checks of the tests, as users have it.
@@ -132,7 +134,19 @@ def test_errors() -> None:
         plain(depth, target, mask=mask[0])
 
 
-@pytest.mark.parametrize("level", [1e3, 1e4, 1e5])
+@pytest.mark.parametrize("level", [1e3, 3333.3, 12345.6, 1e5])
 def test_flat_maps_far_away_have_no_correlation(level: float) -> None:
     flat = torch.full((3, 37, 41), level)
     torch.testing.assert_close(pearson_depth_loss(flat, flat), torch.ones(3), atol=1e-3, rtol=0)
+
+
+def test_numbers_that_are_no_maps_are_refused(without_shape_checker) -> None:
+    depth, target, mask = maps()
+    with pytest.raises(TypeError, match=r"depth must be floating point, got torch\.int64"):
+        pearson_depth_loss(depth.long(), target)
+    with pytest.raises(TypeError, match=r"target must be floating point, got torch\.uint8"):
+        pearson_depth_loss(depth, target.to(torch.uint8))
+    with pytest.raises(TypeError, match=r"mask must be boolean, got torch\.float32"):
+        pearson_depth_loss(depth, target, mask=mask.float())
+    with pytest.raises(ValueError, match=r"depth must have at least 2 axes, got shape \(7,\)"):
+        pearson_depth_loss(depth[0, 0, 0], target[0, 0, 0])

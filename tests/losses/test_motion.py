@@ -181,3 +181,34 @@ def test_errors() -> None:
         plain(predicted, target, visibility=visible[0])
     with pytest.raises(ValueError, match=r"point_weight must have shape \(2, 11\), got \(2, 1\)"):
         plain(predicted, target, point_weight=weight[:, :1])
+
+
+def test_numbers_that_are_no_displacements_are_refused(without_shape_checker) -> None:
+    predicted, target, visible, _ = tracks()
+    with pytest.raises(TypeError, match=r"predicted must be floating point, got torch\.int64"):
+        motion_loss(predicted.long(), target)
+    with pytest.raises(TypeError, match=r"visibility must be boolean, got torch\.float64"):
+        motion_loss(predicted, target, visibility=visible.double())
+    with pytest.raises(
+        ValueError, match=r"predicted must have shape \[\*batch, point, 3\], got \[2, 11, 2\]"
+    ):
+        motion_loss(predicted[..., :2], target[..., :2])
+    with pytest.raises(ValueError, match=r"predicted must have at least 2 axes, got shape \(3,\)"):
+        motion_loss(predicted[0, 0], target[0, 0])
+
+
+def test_second_derivative_is_finite_where_points_are_still_or_unseen() -> None:
+    predicted, target, visible, _ = tracks()
+    visible[0, :3] = False
+    target[1, 0] = predicted[1, 0]
+    leaf = predicted.clone().requires_grad_()
+    loss = motion_loss(leaf, target, visibility=visible)
+    (gradient,) = torch.autograd.grad(loss.sum(), leaf, create_graph=True)
+    (second,) = torch.autograd.grad(gradient.square().sum(), leaf)
+    assert second.isfinite().all() and (second != 0).any()
+
+
+def test_weights_that_are_no_numbers_are_refused() -> None:
+    predicted, target, _, _ = tracks()
+    with pytest.raises(ValueError, match="error_weight must be >= 0, got nan"):
+        motion_loss(predicted, target, error_weight=float("nan"))

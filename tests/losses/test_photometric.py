@@ -184,3 +184,26 @@ def test_lpips_has_no_dropout_in_training(lpips_distance: LpipsDistance) -> None
     assert not any(module.training for module in lpips_distance.modules())
     image, target = torch.rand(2, 2, 3, 37, 41, generator=torch.Generator().manual_seed(0))
     assert torch.equal(loss(image, target), loss(image, target))
+
+
+def test_numbers_that_are_no_images_are_refused(without_shape_checker) -> None:
+    image, target, mask = images()
+    with pytest.raises(TypeError, match=r"image must be floating point, got torch\.uint8"):
+        photometric_mse((255 * image).to(torch.uint8), target)
+    with pytest.raises(TypeError, match=r"target must be floating point, got torch\.uint8"):
+        photometric_mse(image, (255 * target).to(torch.uint8))
+    with pytest.raises(TypeError, match=r"mask must be boolean, got torch\.float32"):
+        photometric_mse(image, target, mask=mask.float())
+    with pytest.raises(ValueError, match=r"image must have at least 3 axes, got shape \(7, 11\)"):
+        photometric_mse(image[0, 0, 0], target[0, 0, 0])
+    with pytest.raises(TypeError, match=r"network must return a tensor, got 0\.5"):
+        PhotometricLoss(network=lambda image, target: 0.5)(image, target)
+
+
+def test_a_network_of_weight_zero_is_not_run() -> None:
+    def fail(image: Tensor, target: Tensor) -> Tensor:
+        raise AssertionError
+
+    image, target, _ = images()
+    loss = PhotometricLoss(0.0, network=fail)
+    assert torch.equal(loss(image, target), photometric_mse(image, target))

@@ -89,3 +89,12 @@ def test_errors(shape) -> None:
     mask = torch.ones(shape, dtype=torch.bool)
     with pytest.raises(ValueError, match=r"mask must have the shape of values \(2, 3, 5, 7\), or 1 .*, got"):
         inspect.unwrap(total_variation_loss)(maps, mask=mask)
+
+
+def test_numbers_that_are_no_maps_are_refused(without_shape_checker) -> None:
+    with pytest.raises(TypeError, match=r"values must be floating point, got torch\.uint8"):
+        total_variation_loss(torch.ones(5, 7, dtype=torch.uint8))
+    with pytest.raises(TypeError, match=r"mask must be boolean, got torch\.int64"):
+        total_variation_loss(torch.ones(5, 7), mask=torch.ones(5, 7, dtype=torch.long))
+    with pytest.raises(ValueError, match=r"values must have at least 2 axes, got shape \(7,\)"):
+        total_variation_loss(torch.ones(7))

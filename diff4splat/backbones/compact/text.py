@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from diff4splat.hub import HubModule
 from diff4splat.transformer import RMSNorm, TransformerBlock, rotary_positions
 
 __all__ = ["ByteTextEncoder", "bytes_to_ids"]
@@ -16,7 +17,7 @@ _START = 256
 _PADDING = 257
 
 
-class ByteTextEncoder(nn.Module):
+class ByteTextEncoder(HubModule):
     """Transformer over the UTF-8 bytes of a prompt; any language, any length up to a cut.
 
     The sequence opens with a start symbol, so that the empty prompt, which stands for "no prompt" in

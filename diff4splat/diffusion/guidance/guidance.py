@@ -105,6 +105,7 @@ def network_passes(guidance: Guidance | None, num_steps: int) -> int:
         Conditional and unconditional passes together, from `num_steps` to twice as many.
 
     Raises:
+        TypeError: If `guidance` is none.
         ValueError: If `num_steps` < 1.
 
     Examples:
@@ -116,4 +117,12 @@ def network_passes(guidance: Guidance | None, num_steps: int) -> int:
         raise ValueError(f"num_steps must be >= 1, got {num_steps}.")
     if guidance is None:
         return num_steps
+    check_guidance(guidance)
     return num_steps + sum(guidance.needs_unconditional(step, num_steps) for step in range(num_steps))
+
+
+def check_guidance(guidance: object) -> None:
+    """TypeError for what is no guidance, also for a class in place of an object of it."""
+    if isinstance(guidance, type) or not isinstance(guidance, Guidance):
+        got = f"the class {guidance.__name__}" if isinstance(guidance, type) else type(guidance).__name__
+        raise TypeError(f"guidance must be a guidance such as ConstantGuidance(7.5), got {got}.")

@@ -11,4 +11,4 @@ def inner_product(
 ) -> Float[Tensor, " batch *ones"]:
     """Inner product over all axes but the first, kept as axes of length 1."""
     product = left * right
-    return product.flatten(1).sum(1).reshape(-1, *[1] * (product.ndim - 1))
+    return product[..., None].flatten(1).sum(1).reshape(-1, *[1] * (product.ndim - 1))

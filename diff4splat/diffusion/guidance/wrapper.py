@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from diff4splat.diffusion.guidance.guidance import Guidance
+from diff4splat.diffusion.guidance.guidance import Guidance, check_guidance
 
 __all__ = ["GuidanceWrapper"]
 
@@ -27,9 +27,7 @@ class GuidanceWrapper(Guidance):
     guidance: Guidance
 
     def __post_init__(self) -> None:
-        if not isinstance(self.guidance, Guidance):
-            got = type(self.guidance).__name__
-            raise TypeError(f"guidance must be a guidance such as ConstantGuidance(7.5), got {got}.")
+        check_guidance(self.guidance)
 
     def scale(self, step: int, num_steps: int) -> float:
         """Scale of `guidance`."""

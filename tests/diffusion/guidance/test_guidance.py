@@ -242,3 +242,25 @@ def test_a_schedule_without_scale_cannot_be_made() -> None:
 
     with pytest.raises(TypeError, match="abstract"):
         Unfinished()
+
+
+@pytest.mark.usefixtures("without_shape_checker")
+@pytest.mark.parametrize("guidance, got", [(7.5, "float"), (CosineGuidance, "the class CosineGuidance")])
+def test_what_is_no_guidance_is_refused_everywhere(guidance, got) -> None:
+    message = rf"guidance must be a guidance such as ConstantGuidance\(7.5\), got {got}\."
+    with pytest.raises(TypeError, match=message):
+        ZeroStarGuidance(guidance)
+    with pytest.raises(TypeError, match=message):
+        network_passes(guidance, 30)
+    with pytest.raises(TypeError, match=message):
+        euler_sample(
+            lambda sample, time, conditional: sample, torch.zeros(2, 3), num_steps=2, guidance=guidance
+        )
+
+
+@pytest.mark.parametrize("wrap", [ZeroStarGuidance, AdaptiveProjectedGuidance])
+def test_a_sample_may_be_one_number(wrap) -> None:
+    """Without axes beyond the batch, the unconditional prediction fits and the update is all parallel."""
+    conditional, unconditional = torch.tensor([3.0, -2.0]), torch.tensor([1.0, 5.0])
+    guided = wrap(ConstantGuidance(4.0)).combine(conditional, unconditional, 4.0)
+    torch.testing.assert_close(guided, conditional)
