@@ -25,7 +25,7 @@ PARTS = {
         "width": 6,
         "pixel_width": 5,
     },
-    "models.LDRM": {"dim": 24, "num_layers": 2, "head_width": 6, "pixel_width": 5, "motion_width": 4},
+    "models.LDRM": {"dim": 32, "num_layers": 2, "head_width": 6, "pixel_width": 5, "motion_width": 4},
     "models.LatentPoseTokens": {
         **{"latent_channels": 3, "ray_channels": 24, "embed_dim": 7, "patch_size": 2, "dim": 11},
         "feature_channels": 5,

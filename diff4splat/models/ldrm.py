@@ -1,6 +1,5 @@
 """Latent Dynamic Reconstruction Model: video latents and cameras to a deformable Gaussian field."""
 
-from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -11,24 +10,20 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from diff4splat.cameras import Cameras
-from diff4splat.gaussians import DeformableGaussianField, Gaussians
+from diff4splat.gaussians import DeformableGaussianField
 from diff4splat.hub import HubModule
-from diff4splat.models.assembly import assemble_field, map_depth, map_displacement, seen_before
-from diff4splat.models.backdrop import append_static, backdrop_gaussians
 from diff4splat.models.deformation_head import DeformationHead
+from diff4splat.models.field_decoding import clip_times, decode_field
 from diff4splat.models.gaussian_head import GaussianHead
 from diff4splat.models.latent_frames import join_neighbours, latent_cameras, spread_frames
 from diff4splat.models.latent_geometry import LatentGeometry, latent_options
-from diff4splat.models.layout import Layout, adaptive_layout, pixel_layout
 from diff4splat.models.ldrm_features import LDRMFeatures
-from diff4splat.models.ldrm_inputs import check_clip, check_options, check_targets
-from diff4splat.models.ldrm_sizes import BASE, COMPACT, PAPER
+from diff4splat.models.ldrm_inputs import check_clip, check_options
+from diff4splat.models.ldrm_sizes import BASE, COMPACT, PAPER, size_options
 from diff4splat.models.tokens import LatentPoseTokens
 from diff4splat.transformer import TransformerBlock, run_blocks
 
 __all__ = ["LDRM"]
-
-_FIRST_FRAME_SHARE = 0.9
 
 
 class LDRM(HubModule):
@@ -247,7 +242,7 @@ class LDRM(HubModule):
         else:
             gaussian_map, pixels = self.gaussian_head(levels[-1], image)
         step = 1 if self.every_frame else stride
-        frame_times = _clip_times(cameras.num_frames, latents)[::step]
+        frame_times = clip_times(cameras.num_frames, latents)[::step]
         if self.every_frame:
             levels = [spread_frames(level, temporal_stride=stride) for level in levels]
         return LDRMFeatures(
@@ -286,43 +281,16 @@ class LDRM(HubModule):
             ValueError: If their shapes do not fit what was encoded, or a budget is below 1 or given for more
                 than one clip or without an image.
         """
-        batch, num_frames = features.frame_times.shape
-        stride = 1 if self.every_frame else self.temporal_stride
-        known = times is None
-        if times is None:
-            times = _clip_times((num_frames - 1) * stride + 1, features.frame_times)
-        check_targets(features, times, image, max_gaussians, deformation)
-        times = times.to(features.frame_times.dtype)
-        every = repeat(times, "t -> b t", b=batch)
-        if deformation is None:
-            deformation = self.deform(features, every)
-        start = deformation[:, :1] if known else self.deform(features, torch.zeros_like(every[:, :1]))
-        depth = map_depth(features.gaussian_map)
-        moved = self._motion_between_frames(features, depth, deformation[:, ::stride] if known else None)
-        with torch.autocast(every.device.type, enabled=False):
-            seen = seen_before(depth, moved, features.cameras)
-            del moved  # large: displacement of every frame to every frame
-            image = None if image is None else image.to(self._wide)
-            backdrop = self._backdrop(features, image)
-            layout = None
-            if image is not None:
-                # Without a budget nothing has to wait for a count.
-                others = 0 if max_gaussians is None else int((~seen[:, 1:]).sum())
-                if backdrop is not None:
-                    others += backdrop.num_gaussians
-                layout = self._layout(image, max_gaussians, others)
-            field = assemble_field(
-                features.gaussian_map,
-                deformation,
-                start,
-                cameras=features.cameras,
-                times=times,
-                seen=seen,
-                layout=layout,
-                image=image,
-                origin=features.origin,
-            )
-        return field if backdrop is None else append_static(field, backdrop)
+        return decode_field(
+            features,
+            self.deform,
+            times,
+            stride=1 if self.every_frame else self.temporal_stride,
+            backdrop_cells=self.backdrop_cells,
+            image=image,
+            max_gaussians=max_gaussians,
+            deformation=deformation,
+        )
 
     def deform(
         self, features: LDRMFeatures, times: Float[Tensor, "batch time"], *, times_per_chunk: int = 1
@@ -398,7 +366,7 @@ class LDRM(HubModule):
         Returns:
             A fresh model.
         """
-        return cls(**{**_sized(PAPER, spec), **options})
+        return cls(**{**size_options(PAPER, spec), **options})
 
     @classmethod
     def base(cls, spec: LatentGeometry | None = None, **options: Any) -> "LDRM":
@@ -411,7 +379,7 @@ class LDRM(HubModule):
         Returns:
             A fresh model.
         """
-        return cls(**{**_sized(BASE, spec), **options})
+        return cls(**{**size_options(BASE, spec), **options})
 
     @classmethod
     def compact(cls, spec: LatentGeometry | None = None, **options: Any) -> "LDRM":
@@ -424,31 +392,7 @@ class LDRM(HubModule):
         Returns:
             A fresh model of the size whose weights come with the package.
         """
-        return cls(**{**_sized(COMPACT, spec), **options})
-
-    @torch.no_grad()
-    def _motion_between_frames(
-        self, features: LDRMFeatures, depth: Tensor, at_frames: Tensor | None
-    ) -> Tensor:
-        """World displacement of each pixel from its own time to that of every frame with Gaussians.
-
-        `at_frames` are the raw maps of these times, where they are there already.
-        """
-        moved = []
-        for index, time in enumerate(features.frame_times.unbind(1)):
-            raw = self.deform(features, time[:, None]) if at_frames is None else at_frames[:, index, None]
-            with torch.autocast(depth.device.type, enabled=False):
-                moved.append(map_displacement(raw, depth, features.cameras))
-        return torch.cat(moved, dim=1)
-
-    def _backdrop(self, features: LDRMFeatures, image: Tensor | None) -> Gaussians | None:
-        if self.backdrop_cells == 0:
-            return None
-        first = features.gaussian_map[:, 0]
-        camera = features.cameras.select(0)
-        camera = replace(camera, camera_to_world=features.origin[:, None] @ camera.camera_to_world)
-        colors = (first[:, 1:4] + 0.5).clamp(0, 1) if image is None else image
-        return backdrop_gaussians(colors, map_depth(first), camera, cells=self.backdrop_cells)
+        return cls(**{**size_options(COMPACT, spec), **options})
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -458,21 +402,3 @@ class LDRM(HubModule):
     def _wide(self) -> torch.dtype:
         """Type of geometry and colours: half precision cannot tell the pixels of an image apart."""
         return torch.promote_types(self._dtype, torch.float32)
-
-    def _layout(self, image: Tensor, max_gaussians: int | None, others: int) -> Layout:
-        if max_gaussians is None:
-            return pixel_layout(image)
-        room = max(max_gaussians - others, int(_FIRST_FRAME_SHARE * max_gaussians), 1)
-        if image.shape[-2] * image.shape[-1] <= room:
-            return pixel_layout(image)
-        return adaptive_layout(image, max_gaussians=room)
-
-
-def _clip_times(num_frames: int, like: Tensor) -> Tensor:
-    dtype = torch.promote_types(like.dtype, torch.float32)
-    return torch.linspace(0, 1, num_frames, device=like.device, dtype=dtype)
-
-
-def _sized(size: dict[str, Any], spec: LatentGeometry | None) -> dict[str, Any]:
-    """Options of a size, for the latents of a spec where one is given."""
-    return size if spec is None else {**size, **latent_options(spec)}

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-__all__ = ["BASE", "COMPACT", "PAPER"]
+from diff4splat.models.latent_geometry import LatentGeometry, latent_options
+
+__all__ = ["BASE", "COMPACT", "PAPER", "size_options"]
 
 # Latents of CogVideoX, 16 channels of 4 x 8 x 8 in clips of 8 k + 1 frames.
 PAPER: dict[str, Any] = {
@@ -35,3 +37,16 @@ BASE: dict[str, Any] = {
 
 # Latents of the compact backbone, 8 channels of 4 x 8 x 8: the defaults of `LDRM`.
 COMPACT: dict[str, Any] = {"temporal_context": 1, "backdrop_cells": 32}
+
+
+def size_options(size: dict[str, Any], spec: LatentGeometry | None) -> dict[str, Any]:
+    """Arguments of a size, for the latents of a spec where one is given.
+
+    Args:
+        size: One of the sizes above.
+        spec: Latents to read instead of those of the size.
+
+    Returns:
+        Arguments of the constructor, by name.
+    """
+    return size if spec is None else {**size, **latent_options(spec)}

@@ -47,7 +47,7 @@ def test_places_are_compared_as_they_moved_to_the_times_of_the_frames(
         given.append(displacement)
         return seen_before(depth, displacement, cameras)
 
-    monkeypatch.setattr("diff4splat.models.ldrm.seen_before", record)
+    monkeypatch.setattr("diff4splat.models.field_decoding.seen_before", record)
     times = torch.linspace(0, 1, FRAMES)
     maps = model.deform(encoded, times[None])
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
