@@ -1,11 +1,12 @@
 """Modules and models on disk and on the Hub: safetensors and JSON, loaded strictly."""
 
 from diff4splat.hub.modules import HubModule, load_state, read_config, save_module, weights_hash
-from diff4splat.hub.push import push_folder
+from diff4splat.hub.push import Pushable, push_folder
 from diff4splat.hub.resolve import list_bundled, resolve_pretrained
 
 __all__ = [
     "HubModule",
+    "Pushable",
     "list_bundled",
     "load_state",
     "push_folder",

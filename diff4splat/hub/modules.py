@@ -5,7 +5,6 @@ import hashlib
 import inspect
 import json
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from diff4splat.files import atomic_path, read_safetensors, write_safetensors
-from diff4splat.hub.push import push_folder
+from diff4splat.hub.push import Pushable
 from diff4splat.hub.resolve import resolve_pretrained
 
 __all__ = ["HubModule", "load_state", "read_config", "save_module", "weights_hash"]
@@ -26,7 +25,7 @@ _HASH_KEY = "_weights_sha256"
 _Module = TypeVar("_Module", bound="HubModule")
 
 
-class HubModule(nn.Module):
+class HubModule(Pushable, nn.Module):
     """Module whose constructor arguments are its config and whose weights load strictly.
 
     Subclass it as `nn.Module`; the constructor arguments, defaults included, are recorded as `config`. They
@@ -67,41 +66,6 @@ class HubModule(nn.Module):
             ValueError: If a weight is not finite in the type it is stored in.
         """
         save_module(self.config, self.state_dict(), folder, class_name=type(self).__name__, dtype=dtype)
-
-    def push_to_hub(
-        self,
-        repository: str,
-        *,
-        dtype: torch.dtype | None = None,
-        branch: str | None = None,
-        private: bool = False,
-        token: str | None = None,
-        message: str | None = None,
-    ) -> str:
-        """Put config.json and model.safetensors into a repository of the Hub.
-
-        Args:
-            repository: Hub id `owner/name`; created if missing.
-            dtype: Storage type, see `save_pretrained`.
-            branch: See `push_folder`.
-            private: See `push_folder`.
-            token: See `push_folder`.
-            message: See `push_folder`.
-
-        Returns:
-            The commit, 40 hexadecimal digits, with which `from_pretrained(repository, revision=...)` loads
-            this very state.
-
-        Raises:
-            ValueError: If `repository` is not of the form `owner/name`.
-            PermissionError: If the Hub does not let you write there.
-            OSError: If it cannot be reached or refuses the files.
-        """
-        with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder, dtype=dtype)
-            return push_folder(
-                folder, repository, branch=branch, private=private, token=token, message=message
-            )
 
     @classmethod
     def from_pretrained(

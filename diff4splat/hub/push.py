@@ -1,11 +1,15 @@
 """Models to the Hub."""
 
 import os
+import tempfile
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from diff4splat.hub.resolve import is_hub_id
 
-__all__ = ["push_folder"]
+__all__ = ["Pushable", "push_folder"]
 
 _FILES = ["*.json", "*.safetensors", "README.md", "*/*.json", "*/*.safetensors"]
 
@@ -73,3 +77,56 @@ def push_folder(
             ) from error
         raise OSError(f"the Hub did not take {repository!r}: {reason}") from error
     return commit.oid
+
+
+class Pushable:
+    """What can be saved in a folder, and so be pushed: inherit it and write `save_pretrained`."""
+
+    def save_pretrained(self, folder: str | os.PathLike[str], *, dtype: torch.dtype | None = None) -> None:
+        """Write JSON and safetensors files.
+
+        Args:
+            folder: Created if missing.
+            dtype: Storage type of floating-point weights; the type they have when omitted.
+
+        Raises:
+            NotImplementedError: If the class does not define it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define save_pretrained.")
+
+    def push_to_hub(
+        self,
+        repository: str,
+        *,
+        branch: str | None = None,
+        private: bool = False,
+        token: str | None = None,
+        message: str | None = None,
+        **options: Any,
+    ) -> str:
+        """Put what `save_pretrained` writes into a repository of the Hub, in one commit.
+
+        Args:
+            repository: Hub id `owner/name`; created if missing.
+            branch: See [push_folder][diff4splat.hub.push_folder].
+            private: See `push_folder`.
+            token: See `push_folder`.
+            message: See `push_folder`.
+            **options: Passed to `save_pretrained`, for instance `dtype`.
+
+        Returns:
+            The commit, 40 hexadecimal digits. With `from_pretrained(repository, revision=...)` it loads this
+            very state.
+
+        Raises:
+            TypeError: If this cannot be saved, or not with these options.
+            ValueError: If `repository` is not of the form `owner/name`, or there are weights that loading
+                would refuse.
+            PermissionError: If the Hub does not let you write there.
+            OSError: If it cannot be reached or refuses the files.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, **options)
+            return push_folder(
+                folder, repository, branch=branch, private=private, token=token, message=message
+            )

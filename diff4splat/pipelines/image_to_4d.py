@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from diff4splat.cameras import Cameras, trajectory
 from diff4splat.diffusion import Guidance, SampleStep
 from diff4splat.files import atomic_path
 from diff4splat.gaussians import DeformableGaussianField
-from diff4splat.hub import list_bundled, push_folder, resolve_pretrained, weights_hash
+from diff4splat.hub import Pushable, list_bundled, resolve_pretrained, weights_hash
 from diff4splat.pipelines.arguments import as_guidance, check_count, clean_prompt
 from diff4splat.pipelines.config import CONFIG_NAME, FORMAT_VERSION, guidance_to_config, read_pipeline_config
 from diff4splat.pipelines.images import ImageSource, prepare_image
@@ -39,7 +38,7 @@ class _Saveable(Protocol):
     ) -> None: ...
 
 
-class Diff4SplatPipeline:
+class Diff4SplatPipeline(Pushable):
     """One image, a camera path and perhaps a prompt to a deformable Gaussian field.
 
     The image is made upright and RGB and cropped to the shape of the clip; the backbone generates the latents
@@ -311,44 +310,6 @@ class Diff4SplatPipeline:
         }
         with atomic_path(target / CONFIG_NAME) as path:
             path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-
-    def push_to_hub(
-        self,
-        repository: str,
-        *,
-        backbone: str = "compact",
-        dtype: torch.dtype | None = None,
-        branch: str | None = None,
-        private: bool = False,
-        token: str | None = None,
-        message: str | None = None,
-    ) -> str:
-        """Put what `save_pretrained` writes into a repository of the Hub, in one commit.
-
-        Args:
-            repository: Hub id `owner/name`; created if missing.
-            backbone: Name under which the backbone is registered.
-            dtype: Storage type of the weights, see `save_pretrained`.
-            branch: See [push_folder][diff4splat.hub.push_folder].
-            private: See `push_folder`.
-            token: See `push_folder`.
-            message: See `push_folder`.
-
-        Returns:
-            The commit, 40 hexadecimal digits, with which `from_pretrained(repository, revision=...)` loads
-            this very state.
-
-        Raises:
-            TypeError: If the pipeline cannot be saved, see `save_pretrained`.
-            ValueError: If `repository` is not of the form `owner/name`.
-            PermissionError: If the Hub does not let you write there.
-            OSError: If it cannot be reached or refuses the files.
-        """
-        with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder, backbone=backbone, dtype=dtype)
-            return push_folder(
-                folder, repository, branch=branch, private=private, token=token, message=message
-            )
 
     def to(
         self, device: str | torch.device | None = None, *, dtype: torch.dtype | None = None

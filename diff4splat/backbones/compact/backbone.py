@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,12 +15,12 @@ from diff4splat.backbones.compact.vae import CausalVideoVAE
 from diff4splat.cameras import Cameras, latent_rays
 from diff4splat.diffusion import CosineGuidance, Guidance, SampleStep, euler_sample
 from diff4splat.files import atomic_path
-from diff4splat.hub import push_folder, read_config, resolve_pretrained
+from diff4splat.hub import Pushable, read_config, resolve_pretrained
 
 __all__ = ["CompactBackbone"]
 
 
-class CompactBackbone(nn.Module):
+class CompactBackbone(Pushable, nn.Module):
     """Image, cameras and prompt to video latents, small enough for two processor cores.
 
     Args:
@@ -167,40 +166,6 @@ class CompactBackbone(nn.Module):
         self.dit.save_pretrained(Path(folder) / "dit", dtype=dtype)
         with atomic_path(Path(folder) / "config.json") as path:
             path.write_text(json.dumps({"shift": self.shift}, indent=2) + "\n", encoding="utf-8")
-
-    def push_to_hub(
-        self,
-        repository: str,
-        *,
-        dtype: torch.dtype | None = None,
-        branch: str | None = None,
-        private: bool = False,
-        token: str | None = None,
-        message: str | None = None,
-    ) -> str:
-        """Put what `save_pretrained` writes into a repository of the Hub.
-
-        Args:
-            repository: Hub id `owner/name`; created if missing.
-            dtype: Storage type, see `save_pretrained`.
-            branch: See `push_folder`.
-            private: See `push_folder`.
-            token: See `push_folder`.
-            message: See `push_folder`.
-
-        Returns:
-            The commit, for `from_pretrained(repository, revision=...)`.
-
-        Raises:
-            ValueError: If `repository` is not of the form `owner/name`.
-            PermissionError: If the Hub does not let you write there.
-            OSError: If it cannot be reached or refuses the files.
-        """
-        with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder, dtype=dtype)
-            return push_folder(
-                folder, repository, branch=branch, private=private, token=token, message=message
-            )
 
     @classmethod
     def from_pretrained(
