@@ -1,9 +1,6 @@
 """Flow matching and classifier-free guidance, for any latent and any network."""
 
 from diff4splat.diffusion.flow_matching import (
-    SampleStep,
-    euler_sample,
-    euler_step,
     flow_matching_loss,
     flow_matching_weight,
     noise_interpolate,
@@ -23,6 +20,7 @@ from diff4splat.diffusion.guidance import (
     guide,
     network_passes,
 )
+from diff4splat.diffusion.sampling import SampleStep, euler_sample, euler_step
 
 __all__ = [
     "AdaptiveProjectedGuidance",

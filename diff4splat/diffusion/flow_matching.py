@@ -1,25 +1,17 @@
-"""Flow matching on straight paths: noise levels, training loss and Euler sampler.
+"""Flow matching on straight paths: noise levels, their weights, training loss.
 
-Time 0 is clean data and time 1 is noise, so the velocity points from data to noise and sampling walks from 1
-to 0.
+Time 0 is clean data and time 1 is noise, so the velocity points from data to noise.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from diff4splat.diffusion.guidance import Guidance
-from diff4splat.diffusion.guidance.guidance import check_guidance
-
 __all__ = [
-    "SampleStep",
-    "euler_sample",
-    "euler_step",
     "flow_matching_loss",
     "flow_matching_weight",
     "noise_interpolate",
@@ -27,6 +19,8 @@ __all__ = [
     "shifted_times",
     "velocity_target",
 ]
+
+_Time = TypeVar("_Time", float, Tensor)
 
 
 def noise_interpolate(
@@ -52,7 +46,7 @@ def noise_interpolate(
         TypeError: If `clean` is not floating point or `time` no tensor.
         ValueError: If the axes of `time` are not the leading axes of `clean`, or the shapes differ.
     """
-    _check_floating("clean", clean)
+    check_floating("clean", clean)
     _check_shape("noise", noise, clean)
     wide = torch.promote_types(clean.dtype, torch.float32)
     time = _align(time, clean, "time").to(wide)
@@ -109,7 +103,7 @@ def flow_matching_loss(
         TypeError: If `prediction` is not floating point or `weight` no tensor.
         ValueError: If the axes of `weight` are not leading axes of `prediction`, or the shapes differ.
     """
-    _check_floating("prediction", prediction)
+    check_floating("prediction", prediction)
     _check_shape("prediction", prediction, clean)
     wide = torch.promote_types(prediction.dtype, torch.float32)
     error = prediction.to(wide) - velocity_target(clean.to(wide), noise.to(wide))
@@ -170,7 +164,7 @@ def flow_matching_weight(
     if scheme == "cosmap":
         return 2.0 / (math.pi * (1.0 - 2.0 * time + 2.0 * time.square()))
     if callable(scheme):
-        return _checked(scheme(time), time, "scheme")
+        return check_output(scheme(time), time, "scheme")
     raise ValueError(f"scheme must be 'uniform', 'logit_normal', 'cosmap' or a function, got {scheme!r}.")
 
 
@@ -216,7 +210,7 @@ def sample_times(
         times = torch.sigmoid(mean + std * draw)
     else:
         raise ValueError(f"distribution must be 'uniform' or 'logit_normal', got {distribution!r}.")
-    return shift * times / (1 + (shift - 1) * times)
+    return _shifted(times, shift)
 
 
 def shifted_times(
@@ -250,120 +244,15 @@ def shifted_times(
         >>> shifted_times(2, 3.0)
         tensor([1.0000, 0.7500, 0.0000])
     """
-    return torch.tensor(_time_grid(num_steps, shift), device=device, dtype=dtype)
-
-
-def euler_step(
-    latents: Float[Tensor, "*shape"],
-    velocity: Float[Tensor, "*shape"],
-    time: float | Float[Tensor, ""],
-    next_time: float | Float[Tensor, ""],
-) -> Float[Tensor, "*shape"]:
-    r"""One step along the flow: $z_{t'} = z_t + (t' - t) \, v$.
-
-    Args:
-        latents: Sample at `time`.
-        velocity: Predicted velocity at `time`.
-        time: Current time, in [0, 1].
-        next_time: Time after the step; below `time` when sampling.
-
-    Returns:
-        Sample at `next_time`.
-    """
-    return latents + (next_time - time) * velocity
-
-
-@dataclass(frozen=True)
-class SampleStep:
-    """State of the sampler after one step, as its callback receives it.
-
-    Args:
-        step: Index of the step that was just made, from 0.
-        num_steps: Number of steps in all.
-        time: Time before the step.
-        next_time: Time after the step; 0 after the last one.
-        scale: Guidance scale in use; 1 when the unconditional pass was skipped.
-        num_passes: Network passes made so far, conditional and unconditional.
-        latents: Sample at `next_time`.
-        velocity: Guided velocity that made the step; `latents - next_time * velocity` is the clean sample it
-            points to.
-    """
-
-    step: int
-    num_steps: int
-    time: float
-    next_time: float
-    scale: float
-    num_passes: int
-    latents: Tensor
-    velocity: Tensor
-
-
-def euler_sample(
-    velocity: Callable[[Tensor, Tensor, bool], Tensor],
-    noise: Float[Tensor, " batch *event"],
-    *,
-    num_steps: int,
-    shift: float = 1.0,
-    guidance: Guidance | None = None,
-    callback: Callable[[SampleStep], Tensor | None] | None = None,
-) -> Float[Tensor, " batch *event"]:
-    """Clean sample from noise by Euler steps along a predicted velocity.
-
-    Exact, up to rounding, for every number of steps where the velocity is that of a straight path. The
-    running sample is kept in float32 or wider, whatever the network computes in.
-
-    Args:
-        velocity: Network as `velocity(latents, time, conditional)`; `latents` has the type of `noise`, `time`
-            is one value per batch element, and `conditional` says whether to use the condition.
-        noise: Standard normal draw; its type and device are those of the result.
-        num_steps: Number of steps.
-        shift: Time shift, see `shifted_times`.
-        guidance: Guidance schedule; conditional passes alone when omitted. The unconditional pass is made
-            only where `guidance.needs_unconditional` asks for it.
-        callback: Called after each step; a tensor it returns replaces the sample, which is how a known first
-            frame is held in place.
-
-    Returns:
-        Sample at time 0. Differentiable; wrap the call in `torch.no_grad()` for plain sampling.
-
-    Raises:
-        TypeError: If the network or callback gives no tensor, `guidance` is none, or `noise` is not floating
-            point.
-        ValueError: If `num_steps` or `shift` is out of range, or the network or callback changes the shape.
-    """
-    _check_floating("noise", noise)
-    if guidance is not None:
-        check_guidance(guidance)
-    times = _time_grid(num_steps, shift)
-    latents = noise.to(torch.promote_types(noise.dtype, torch.float32))
-    passes = 0
-    for step, (time, next_time) in enumerate(zip(times[:-1], times[1:], strict=True)):
-        inputs = latents.to(noise.dtype)
-        batch_time = torch.full((noise.shape[0],), time, device=noise.device, dtype=latents.dtype)
-        prediction = _checked(velocity(inputs, batch_time, True), noise, "velocity").to(latents.dtype)
-        passes += 1
-        scale = 1.0
-        if guidance is not None and guidance.needs_unconditional(step, num_steps):
-            scale = guidance.scale(step, num_steps)
-            unconditional = _checked(velocity(inputs, batch_time, False), noise, "velocity")
-            prediction = guidance.combine(prediction, unconditional.to(latents.dtype), scale)
-            passes += 1
-        latents = euler_step(latents, prediction, time, next_time)
-        if callback is not None:
-            state = SampleStep(step, num_steps, time, next_time, scale, passes, latents, prediction)
-            replacement = callback(state)
-            if replacement is not None:
-                latents = _checked(replacement, noise, "callback").to(latents.dtype)
-    return latents.to(noise.dtype)
-
-
-def _time_grid(num_steps: int, shift: float) -> list[float]:
     if num_steps < 1:
         raise ValueError(f"num_steps must be >= 1, got {num_steps}.")
     _check_shift(shift)
     even = [(num_steps - step) / num_steps for step in range(num_steps + 1)]
-    return [shift * time / (1.0 + (shift - 1.0) * time) for time in even]
+    return torch.tensor([_shifted(time, shift) for time in even], device=device, dtype=dtype)
+
+
+def _shifted(time: _Time, shift: float) -> _Time:
+    return shift * time / (1.0 + (shift - 1.0) * time)
 
 
 def _check_shift(shift: float) -> None:
@@ -371,7 +260,8 @@ def _check_shift(shift: float) -> None:
         raise ValueError(f"shift must be finite and > 0, got {shift}.")
 
 
-def _check_floating(name: str, values: Tensor) -> None:
+def check_floating(name: str, values: Tensor) -> None:
+    """TypeError where values are integers."""
     if not values.is_floating_point():
         raise TypeError(f"{name} must be floating point, got {values.dtype}.")
 
@@ -394,7 +284,8 @@ def _align(values: Tensor, like: Tensor, name: str) -> Tensor:
     return values.reshape(*values.shape, *[1] * (like.ndim - values.ndim))
 
 
-def _checked(output: object, like: Tensor, name: str) -> Tensor:
+def check_output(output: object, like: Tensor, name: str) -> Tensor:
+    """What a function of the caller's gave; TypeError or ValueError where it is no tensor of the shape."""
     if not isinstance(output, Tensor):
         raise TypeError(f"{name} must return a tensor of shape {tuple(like.shape)}, got {output!r}.")
     if output.shape != like.shape:
