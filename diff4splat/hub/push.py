@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -79,20 +80,17 @@ def push_folder(
     return commit.oid
 
 
-class Pushable:
+class Pushable(ABC):
     """What can be saved in a folder, and so be pushed: inherit it and write `save_pretrained`."""
 
+    @abstractmethod
     def save_pretrained(self, folder: str | os.PathLike[str], *, dtype: torch.dtype | None = None) -> None:
         """Write JSON and safetensors files.
 
         Args:
             folder: Created if missing.
             dtype: Storage type of floating-point weights; the type they have when omitted.
-
-        Raises:
-            NotImplementedError: If the class does not define it.
         """
-        raise NotImplementedError(f"{type(self).__name__} must define save_pretrained.")
 
     def push_to_hub(
         self,

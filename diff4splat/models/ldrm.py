@@ -18,7 +18,7 @@ from diff4splat.models.gaussian_head import GaussianHead
 from diff4splat.models.latent_frames import join_neighbours, latent_cameras, spread_frames
 from diff4splat.models.latent_geometry import LatentGeometry, latent_options
 from diff4splat.models.ldrm_features import LDRMFeatures
-from diff4splat.models.ldrm_inputs import check_clip, check_options
+from diff4splat.models.ldrm_inputs import check_budget, check_clip, check_options
 from diff4splat.models.ldrm_sizes import BASE, COMPACT, PAPER, size_options
 from diff4splat.models.tokens import LatentPoseTokens
 from diff4splat.transformer import TransformerBlock, run_blocks
@@ -176,8 +176,7 @@ class LDRM(HubModule):
             ValueError: If channels, frames or sizes do not fit the configuration or each other, or a budget
                 is below 1 or given for more than one clip or without an image.
         """
-        if max_gaussians is not None and image is None:
-            raise ValueError("max_gaussians needs the image that is laid out, got image=None.")
+        check_budget(max_gaussians, image)  # before the network runs
         encoded = self.encode(latents, cameras, image=image, features=features)
         return self.decode(encoded, times, image=image, max_gaussians=max_gaussians)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from diff4splat.cameras import Cameras
 from diff4splat.models.ldrm_features import LDRMFeatures
 
-__all__ = ["check_clip", "check_options", "check_targets"]
+__all__ = ["check_budget", "check_clip", "check_options", "check_targets"]
 
 _AT_LEAST = {
     **dict.fromkeys(("latent_channels", "temporal_stride", "spatial_stride", "patch_size"), 1),
@@ -121,14 +121,27 @@ def check_targets(
     expected = [batch, len(times), frames, 10, *sides]
     if deformation is not None and list(deformation.shape) != expected:
         raise ValueError(f"deformation must have shape {expected}, got {list(deformation.shape)}.")
+    check_budget(max_gaussians, image)
+    if max_gaussians is not None and batch != 1:
+        raise ValueError(f"max_gaussians needs one clip at a time, got {batch}.")
+
+
+def check_budget(max_gaussians: int | None, image: Tensor | None) -> None:
+    """Refuse a budget that cannot be met.
+
+    Args:
+        max_gaussians: Budget, or None.
+        image: First frame, which a budget needs.
+
+    Raises:
+        ValueError: If the budget is below 1, or given without an image.
+    """
     if max_gaussians is None:
         return
     if image is None:
         raise ValueError("max_gaussians needs the image that is laid out, got image=None.")
     if max_gaussians < 1:
         raise ValueError(f"max_gaussians must be at least 1, got {max_gaussians}.")
-    if batch != 1:
-        raise ValueError(f"max_gaussians needs one clip at a time, got {batch}.")
 
 
 def _check_kind(name: str, values: Tensor, device: torch.device, others: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from models.parts import path, stir, weights_of
 from reference import backbones_dit, backbones_vae
-from reference.finite_differences import slope
+from slopes import check_slope
 from torch import nn
 
 from diff4splat.backbones import VideoBackbone, get_backbone
@@ -66,30 +66,12 @@ def check_values_and_slope(results, by_loop, module: nn.Module, leaves: list[tor
     parameters = dict(module.named_parameters())
     buffers = {name: value for name, value in weights_of(module).items() if name not in parameters}
     moving = [*leaves, *parameters.values()]
-    arrays = [value.detach().double().numpy() for value in moving]
 
     def values(*arrays: np.ndarray) -> list[np.ndarray]:
         weights = dict(zip(parameters, arrays[len(leaves) :], strict=True))
         return by_loop(*(array[0] for array in arrays[: len(leaves)]), {**weights, **buffers})
 
-    expected = values(*arrays)
-    for result, array in zip(results, expected, strict=True):
-        np.testing.assert_allclose(result[0].detach().numpy(), array, atol=2e-5)
-    draw = np.random.default_rng(0)
-    probes = [draw.normal(size=array.shape) for array in expected]
-    directions = [draw.normal(size=array.shape) for array in arrays]
-    sum((r[0] * torch.from_numpy(p)).sum() for r, p in zip(results, probes, strict=True)).backward()
-    got = sum(
-        float((value.grad.double() * torch.from_numpy(direction)).sum())
-        for value, direction in zip(moving, directions, strict=True)
-        if value.grad is not None
-    )
-    difference = slope(
-        lambda *moved: sum(float(np.sum(v * p)) for v, p in zip(values(*moved), probes, strict=True)),
-        arrays,
-        directions,
-    )
-    assert got == pytest.approx(difference, rel=1e-4)
+    check_slope(results, values, moving, atol=2e-5, rel=1e-4)
 
 
 # --- autoencoder

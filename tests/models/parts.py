@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
-from reference.finite_differences import slope
+from slopes import check_slope
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
@@ -108,23 +107,7 @@ def token_grids(
 
 def check_values_and_slope(results, by_loop, leaves: list[torch.Tensor]) -> None:
     """Outputs of one sample are those of the loop, and their gradient is the loop's slope."""
-    arrays = [leaf.detach().numpy() for leaf in leaves]
-    expected = by_loop(*arrays)
-    for result, values in zip(results, expected, strict=True):
-        np.testing.assert_allclose(result[0].detach().numpy(), values, atol=1e-11)
-    draw = np.random.default_rng(0)
-    probes = [draw.normal(size=values.shape) for values in expected]
-    directions = [draw.normal(size=array.shape) for array in arrays]
-    sum((r[0] * torch.from_numpy(p)).sum() for r, p in zip(results, probes, strict=True)).backward()
-    got = sum(
-        float((leaf.grad * torch.from_numpy(d)).sum()) for leaf, d in zip(leaves, directions, strict=True)
-    )
-    difference = slope(
-        lambda *arrays: sum(float(np.sum(v * p)) for v, p in zip(by_loop(*arrays), probes, strict=True)),
-        arrays,
-        directions,
-    )
-    assert got == pytest.approx(difference, rel=1e-7)
+    check_slope(results, by_loop, leaves, atol=1e-11, rel=1e-7)
 
 
 def peak_bytes(call: Callable[[], Any]) -> int:
