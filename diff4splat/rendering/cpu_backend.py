@@ -121,7 +121,7 @@ class _Rasterize(torch.autograd.Function):
         with _lock:
             kernels.set_threads()
             for frame in range(frames):
-                rows, boxes = np.empty((count, 10), np.float32), np.empty((count, 4), np.int32)
+                rows, boxes = _lines(count), np.empty((count, 4), np.int32)
                 keys, num_tiles = np.empty(count, np.uint32), np.empty(count, np.int32)
                 broken = kernels.project_forward(
                     means, quaternions, scales, opacities, colors[min(frame, len(colors) - 1)],
@@ -130,14 +130,14 @@ class _Rasterize(torch.autograd.Function):
                 )  # fmt: skip
                 if broken:
                     reference.check_values(*tensors[:5])
-                pairs, tile_starts, slot_starts = kernels.bin_gaussians(
+                pairs, pair_slots, tile_starts, slot_starts = kernels.bin_gaussians(
                     keys, num_tiles, boxes, tiles_x, tiles_y
                 )
                 kernels.rasterize_forward(
                     rows, boxes, pairs, tile_starts, tiles_x, color[frame], alpha[frame], depth[frame]
                 )
                 if keep:  # what backward needs grows with the number of frames
-                    saved.append((rows, boxes, num_tiles, pairs, tile_starts, slot_starts))
+                    saved.append((rows, num_tiles, pairs, pair_slots, tile_starts, slot_starts))
         outputs = torch.from_numpy(color), torch.from_numpy(alpha)[:, None], torch.from_numpy(depth)[:, None]
         ctx.save_for_backward(*tensors, *outputs)
         ctx.frames, ctx.options = saved, options
@@ -161,10 +161,10 @@ class _Rasterize(torch.autograd.Function):
         blocks = np.empty((kernels.num_blocks, 16), np.float64)
         with _lock:
             kernels.set_threads()
-            for frame, (rows, boxes, num_tiles, pairs, tile_starts, slot_starts) in enumerate(ctx.frames):
+            for frame, (rows, num_tiles, pairs, pair_slots, tile_starts, slot_starts) in enumerate(ctx.frames):
                 slots = np.empty((len(pairs), 10), np.float32)
                 kernels.rasterize_backward(
-                    rows, boxes, pairs, tile_starts, slot_starts, -(-width // 16), color[frame],
+                    rows, pairs, tile_starts, pair_slots, -(-width // 16), color[frame],
                     alpha[frame, 0], depth[frame, 0], grad_color[frame], grad_alpha[frame, 0],
                     grad_depth[frame, 0], slots,
                 )  # fmt: skip
@@ -182,6 +182,12 @@ class _Rasterize(torch.autograd.Function):
 
 def _array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().contiguous().numpy()
+
+
+def _lines(count: int) -> np.ndarray:
+    space = np.empty(16 * count + 16, np.float32)
+    first = -space.ctypes.data % 64 // 4
+    return space[first : first + 16 * count].reshape(count, 16)
 
 
 def _camera(poses: np.ndarray, intrinsics: np.ndarray, frame: int) -> tuple[np.ndarray, np.ndarray]:

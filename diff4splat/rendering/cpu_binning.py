@@ -78,13 +78,16 @@ def bin_gaussians(keys, num_tiles, boxes, tiles_x, tiles_y):
             places[chunk, tile] = start
             start += size
     tile_starts[total_tiles] = start
-    pairs = np.empty(num_pairs, np.int32)
+    pairs, pair_slots = np.empty(num_pairs, np.int32), np.empty(num_pairs, np.int32)
     for chunk in numba.prange(_CHUNKS):
         for i in range(num_visible * chunk // _CHUNKS, num_visible * (chunk + 1) // _CHUNKS):
             g = order[i]
+            slot = slot_starts[g]
             for row in range(boxes[g, 1] // TILE, (boxes[g, 3] - 1) // TILE + 1):
                 for column in range(boxes[g, 0] // TILE, (boxes[g, 2] - 1) // TILE + 1):
                     tile = row * tiles_x + column
                     pairs[places[chunk, tile]] = g
+                    pair_slots[places[chunk, tile]] = slot
+                    slot += 1
                     places[chunk, tile] += 1
-    return pairs, tile_starts, slot_starts
+    return pairs, pair_slots, tile_starts, slot_starts

@@ -177,6 +177,12 @@ def project_forward(
                 rows[g, 6 + k] = max(colors[g, k], np.float32(0.0))
             depth = np.float32(z)
             rows[g, 9] = depth
+            span = abs(rows[g, 2]) + abs(rows[g, 3])
+            slack = 1.5 * math.sqrt(span * span + rows[g, 4] * rows[g, 4])
+            edge = math.sqrt(1.4426950408889634 * math.log(opacity / ALPHA_THRESHOLD)) + slack
+            rows[g, 10] = np.float32(1.001 * edge * edge)
+            rows[g, 11] = np.float32((reach_x + 1.501) ** 2)
+            rows[g, 12] = np.float32((reach_y + 1.501) ** 2)
             keys[g] = depth.view(np.uint32)
             boxes[g, 0], boxes[g, 1], boxes[g, 2], boxes[g, 3] = left, top, right, bottom
             across = (right - 1) // TILE - left // TILE + 1
