@@ -1,29 +1,46 @@
 """The CPU rasterizer: numba kernels behind one autograd function.
 
-numba is imported and the kernels are compiled (about ten seconds once per machine, then read from disk) when
-the first frame is rendered. Results are the same bits on every run and for every number of threads; the
-number follows `torch.get_num_threads()`. Where other programs keep the cores busy, OpenMP's threads lose time
-by waiting actively; `OMP_WAIT_POLICY=passive` in the environment then makes frames faster.
+numba is imported and the kernels are compiled (some seconds once per machine, then read from disk) when the
+first frame is rendered. Results are the same bits on every run and for every number of threads; the number
+follows `torch.get_num_threads()`.
 """
 
-import os
 import threading
 import warnings
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from diff4splat.rendering import reference
 
-__all__ = ["available", "rasterize"]
+__all__ = ["CpuOptions", "Unavailable", "available", "rasterize"]
 
-_FALLBACK_BLOCK_PX = 16
-_lock = threading.Lock()  # numba's portable thread pool must not be entered twice at once
-_state = SimpleNamespace(kernels=None, failure=None, first_process=None)
+_lock = threading.Lock()
+_state = SimpleNamespace(pipeline=None, failure=None)
+
+
+class Unavailable(RuntimeError):
+    """numba is missing or cannot compile here; a warning has said so."""
+
+
+class CpuOptions(NamedTuple):
+    """What `render` asks for besides tensors; see there."""
+
+    height: int
+    width: int
+    near: float
+    far: float
+    eps2d: float
+    radius_clip: float
+    antialiased: bool
+    max_alpha: float
+    expected: bool
+    details: bool
+    linear_scales: bool = False
 
 
 def rasterize(
@@ -31,208 +48,168 @@ def rasterize(
     quaternions: Float[Tensor, "gaussian wxyz=4"],
     scales: Float[Tensor, "gaussian xyz=3"],
     opacities: Float[Tensor, " gaussian"],
-    colors: Float[Tensor, "#frame gaussian rgb=3"],
+    harmonics: Float[Tensor, "gaussian coefficient rgb=3"],
     world_to_camera: Float[Tensor, "frame 4 4"],
+    centers: Float[Tensor, "frame xyz=3"],
     intrinsics: Float[Tensor, "frame 3 3"],
+    background: Float[Tensor, "rgb=3"] | None,
+    options: CpuOptions,
     *,
-    height: int,
-    width: int,
-    near: float,
-    far: float,
-    eps2d: float,
-    radius_clip: float,
-    mode: Literal["classic", "antialiased"],
+    deltas: tuple[Tensor, Tensor, Tensor] | None = None,
+    lower: Int[Tensor, " frame"] | None = None,
+    fractions: Float[Tensor, " frame"] | None = None,
 ) -> tuple[
     Float[Tensor, "frame rgb=3 height width"],
     Float[Tensor, "frame 1 height width"],
     Float[Tensor, "frame 1 height width"],
+    Int[Tensor, "frame 1 height width"] | None,
+    Int[Tensor, "frame 1 height width"] | None,
 ]:
-    """Colour, alpha and accumulated depth of one set of Gaussians from several cameras, over black.
+    """Colour, alpha and depth of one set of Gaussians from several cameras, at rest or each at its own time.
 
-    The fast twin of `reference.rasterize`: projects in float64 and rasterizes in float32, always.
+    The fast twin of `reference.rasterize`, of `evaluate_harmonics` and of `DeformableGaussianField.at`:
+    float64 per Gaussian, float32 per pixel.
 
     Args:
-        means: Centres, world units.
+        means: Canonical centres, world units.
         quaternions: Rotations, wxyz, any nonzero length.
         scales: Standard deviations along the axes, world units.
         opacities: In [0, 1].
-        colors: Colours, negative values count as 0; one set per camera, or one for all.
+        harmonics: Coefficients of degree 0 to 4.
         world_to_camera: Rigid transforms into OpenCV camera frames.
+        centers: Camera centres, world units; harmonics are seen from there.
         intrinsics: Pixels, no skew.
-        height: Image height, pixels.
-        width: Image width, pixels.
-        near: Gaussians with smaller z are dropped.
-        far: Gaussians with larger z are dropped.
-        eps2d: Added to both variances of the 2D covariance, pixels squared.
-        radius_clip: Gaussians whose footprint is no wider than this on both axes are dropped, pixels.
-        mode: "antialiased" lowers opacities so that the dilation adds no energy.
+        background: Colour behind everything; black when omitted.
+        options: The rest.
+        deltas: Displacements, rotations and changes of scale at the stored times, (time, gaussian, ...).
+        lower: With `deltas`, the last stored time not after that of each frame.
+        fractions: With `deltas`, how far each frame is from there to the next one, in [0, 1).
 
     Returns:
-        Colour, alpha and depth times alpha, in the dtype of `means`.
+        Colour over the background, alpha and depth, in the dtype of `means`; with `options.details` also the
+        number of contributing Gaussians and the index of the strongest, else None for both.
 
     Raises:
         ValueError: If an input holds a value that is not finite, or a quaternion of length zero.
-        RuntimeError: In a process forked after its parent had rendered.
+        Unavailable: If the kernels cannot be had.
     """
-    _refuse_forked_process()
-    kernels = _load_kernels()
-    options = (height, width, near, far, eps2d, radius_clip, mode == "antialiased")
-    inputs = (means, quaternions, scales, opacities, colors, world_to_camera, intrinsics)
+    pipeline = _load_pipeline()
+    if pipeline is None:
+        raise Unavailable
+    frames = len(world_to_camera)
+    if background is None:
+        background = means.new_zeros(3)
+    if deltas is None:
+        deltas = means.new_empty(0, 0, 3), means.new_empty(0, 0, 4), means.new_empty(0, 0, 3)
+    if lower is None or fractions is None:
+        lower, fractions = torch.zeros(frames, dtype=torch.int64), means.new_zeros(frames)
+    scene = (means, quaternions, scales, opacities, harmonics)
+    inputs = (*scene, *deltas, fractions, world_to_camera, centers, intrinsics, background)
     keep = torch.is_grad_enabled() and any(value.requires_grad for value in inputs)
-    if kernels is not None:
-        try:
-            color, alpha, depth = _Rasterize.apply(*(v.to(torch.float32) for v in inputs), options, keep)
-            return color.to(means.dtype), alpha.to(means.dtype), depth.to(means.dtype)
-        except kernels.compile_errors as error:
-            _give_up(error)
-    return reference.rasterize(
-        *inputs,
-        height=height,
-        width=width,
-        near=near,
-        far=far,
-        eps2d=eps2d,
-        radius_clip=radius_clip,
-        mode=mode,
-        block_px=_FALLBACK_BLOCK_PX,
-    )
+    try:
+        images = _Rasterize.apply(*(v.to(torch.float32) for v in inputs), lower, options, keep)
+    except pipeline.compile_errors as error:
+        _give_up(error)
+        raise Unavailable from error
+    return *(image.to(means.dtype) for image in images[:3]), *images[3:]  # type: ignore[return-value]
 
 
 def available() -> bool:
     """Whether the numba kernels load here; loads them. A warning says why not."""
-    return _load_kernels() is not None
+    return _load_pipeline() is not None
 
 
 class _Rasterize(torch.autograd.Function):
-    """All frames of one set of Gaussians; frame after frame, each on all threads."""
+    """Frames of one set of Gaussians; some at a time, all threads on all of them."""
 
     @staticmethod
-    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
-        *tensors, options, keep = inputs
-        height, width, near, far, eps2d, radius_clip, antialiased = options
-        means, quaternions, scales, opacities, colors, poses, intrinsics = (_array(v) for v in tensors)
-        count, frames = means.shape[0], poses.shape[0]
-        color = np.empty((frames, 3, height, width), np.float32)
-        alpha = np.empty((frames, height, width), np.float32)
-        depth = np.empty((frames, height, width), np.float32)
-        tiles_x, tiles_y = -(-width // 16), -(-height // 16)
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor | None, ...]:
+        *tensors, lower, options, keep = inputs
+        pipeline, arrays = _state.pipeline, _arrays(tensors, lower, options)
+        shape = len(tensors[9]), options.height, options.width
+        color = np.empty((shape[0], 3, *shape[1:]), np.float32)
+        alpha, depth = np.empty((2, *shape), np.float32)
+        details = np.empty((2, *shape), np.float32) if options.details else None
         saved = []
-        kernels = _state.kernels
-        with _lock:
-            kernels.set_threads()
-            for frame in range(frames):
-                rows, boxes = _lines(count), np.empty((count, 4), np.int32)
-                keys, num_tiles = np.empty(count, np.uint32), np.empty(count, np.int32)
-                broken = kernels.project_forward(
-                    means, quaternions, scales, opacities, colors[min(frame, len(colors) - 1)],
-                    *_camera(poses, intrinsics, frame), height, width, near, far, eps2d, radius_clip,
-                    antialiased, rows, boxes, keys, num_tiles,
-                )  # fmt: skip
-                if broken:
-                    reference.check_values(*tensors[:5])
-                pairs, pair_slots, tile_starts, slot_starts = kernels.bin_gaussians(
-                    keys, num_tiles, boxes, tiles_x, tiles_y
-                )
-                kernels.rasterize_forward(
-                    rows, boxes, pairs, tile_starts, tiles_x, color[frame], alpha[frame], depth[frame]
-                )
-                if keep:  # what backward needs grows with the number of frames
-                    saved.append((rows, num_tiles, pairs, pair_slots, tile_starts, slot_starts))
-        outputs = torch.from_numpy(color), torch.from_numpy(alpha)[:, None], torch.from_numpy(depth)[:, None]
-        ctx.save_for_backward(*tensors, *outputs)
-        ctx.frames, ctx.options = saved, options
-        return outputs
+        for binned in pipeline.bin_frames(arrays):
+            if binned is None:
+                _name_what_is_broken(tensors)
+            pipeline.draw_forward(arrays, binned, color, alpha, depth)
+            if details is not None:
+                pipeline.draw_inspection(arrays, binned, *details)
+            if keep:  # what backward needs grows with the number of frames
+                saved.append(binned)
+        images = torch.from_numpy(color), torch.from_numpy(alpha)[:, None], torch.from_numpy(depth)[:, None]
+        ctx.save_for_backward(*tensors, lower, *images)
+        ctx.binned, ctx.options = saved, options
+        if details is None:
+            return *images, None, None
+        counts = torch.from_numpy(details[0].astype(np.int32)), torch.from_numpy(details[1].view(np.int32))
+        ctx.mark_non_differentiable(*counts)
+        return *images, *(v[:, None] for v in counts)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Any) -> Any:
-        _refuse_forked_process()
-        height, width, _, _, eps2d, _, antialiased = ctx.options
-        means, quaternions, scales, opacities, colors, poses, intrinsics = (
-            _array(v) for v in ctx.saved_tensors[:7]
-        )
-        color, alpha, depth = (_array(v) for v in ctx.saved_tensors[7:])
-        grad_color, grad_alpha, grad_depth = (_array(v) for v in grads)
-        results = [
-            np.zeros(v.shape, np.float32)
-            for v in (means, quaternions, scales, opacities, colors, poses, intrinsics)
-        ]
-        kernels = _state.kernels
-        blocks = np.empty((kernels.num_blocks, 16), np.float64)
-        with _lock:
-            kernels.set_threads()
-            for frame, (rows, num_tiles, pairs, pair_slots, tile_starts, slot_starts) in enumerate(ctx.frames):
-                slots = np.empty((len(pairs), 10), np.float32)
-                kernels.rasterize_backward(
-                    rows, pairs, tile_starts, pair_slots, -(-width // 16), color[frame],
-                    alpha[frame, 0], depth[frame, 0], grad_color[frame], grad_alpha[frame, 0],
-                    grad_depth[frame, 0], slots,
-                )  # fmt: skip
-                kernels.project_backward(
-                    means, quaternions, scales, opacities, colors[min(frame, len(colors) - 1)],
-                    *_camera(poses, intrinsics, frame), height, width, eps2d,
-                    antialiased, num_tiles, slot_starts, slots, *results[:4],
-                    results[4][min(frame, len(colors) - 1)], blocks,
-                )  # fmt: skip
-                totals = blocks.sum(axis=0)
-                results[5][frame, :3] = totals[:12].reshape(3, 4)
-                results[6][frame, [0, 1, 0, 1], [0, 1, 2, 2]] = totals[12:]
-        return *(torch.from_numpy(v) for v in results), None, None
+        *tensors, lower, color, alpha, depth = ctx.saved_tensors
+        arrays = _arrays(tensors, lower, ctx.options, moving_times=ctx.needs_input_grad[8])
+        images, image_grads = [_array(v) for v in (color, alpha, depth)], [_array(v) for v in grads[:3]]
+        results = _state.pipeline.draw_backward(arrays, ctx.binned, images, image_grads)
+        return *(torch.from_numpy(v) for v in results), None, None, None
+
+
+def _arrays(tensors: Any, lower: Tensor, options: CpuOptions, moving_times: bool = False) -> Any:
+    """Tensors as the kernels take them: float32 for Gaussians, float64 for frames."""
+    p = _state.pipeline
+    arrays = [_array(v) for v in tensors]
+    times, poses, centers, intrinsics, background = arrays[8:]
+    before = _array(lower)
+    after = np.minimum(before + 1, max(len(arrays[5]) - 1, 0))
+    focal = intrinsics[:, [0, 1, 0, 1], [0, 1, 2, 2]]
+    frames = p.Frames(
+        *(np.ascontiguousarray(v, dtype=np.float64) for v in (poses[:, :3], focal, centers)),
+        *(before, after, times.astype(np.float64)),
+    )
+    limits = p.Limits(
+        options.height, options.width, float(options.near), float(options.far), float(options.eps2d),
+        float(options.radius_clip), options.antialiased, options.linear_scales, moving_times,
+    )  # fmt: skip
+    max_alpha = np.float32(options.max_alpha)
+    return p.Inputs(
+        p.Scene(*arrays[:5]), p.Motion(*arrays[5:8]), frames, limits, background, max_alpha, options.expected
+    )
 
 
 def _array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().contiguous().numpy()
 
 
-def _lines(count: int) -> np.ndarray:
-    space = np.empty(16 * count + 16, np.float32)
-    first = -space.ctypes.data % 64 // 4
-    return space[first : first + 16 * count].reshape(count, 16)
+def _name_what_is_broken(tensors: Any) -> None:
+    """Raise the ValueError of what is no Gaussian."""
+    means, quaternions, scales, opacities, harmonics, *deltas = tensors[:8]
+    reference.check_values(means, quaternions, scales, opacities, harmonics)
+    for name, value in zip(("delta_means", "delta_quaternions", "delta_scales"), deltas, strict=True):
+        if not value.isfinite().all():
+            raise ValueError(f"{name} must be finite, got values that are NaN or infinite.")
+    raise ValueError("delta_quaternions and delta_scales must give Gaussians that are finite, with a direction.")
 
 
-def _camera(poses: np.ndarray, intrinsics: np.ndarray, frame: int) -> tuple[np.ndarray, np.ndarray]:
-    """The 3x4 transform and (fx, fy, cx, cy) of one frame, float64."""
-    pose = np.ascontiguousarray(poses[frame, :3], dtype=np.float64)
-    return pose, intrinsics[frame, [0, 1, 0, 1], [0, 1, 2, 2]].astype(np.float64)
-
-
-def _load_kernels() -> SimpleNamespace | None:
-    """The kernels, loaded at the first call; None, after one warning, where numba does not work."""
-    if _state.kernels is None and _state.failure is None:
+def _load_pipeline() -> Any:
+    """The module with the kernels, loaded at the first call; None, after one warning, without numba."""
+    if _state.pipeline is None and _state.failure is None:
         with _lock:
-            if _state.kernels is None and _state.failure is None:
+            if _state.pipeline is None and _state.failure is None:
                 try:
-                    _state.kernels = _import_kernels()
+                    from diff4splat.rendering import cpu_pipeline
+
+                    _state.pipeline = cpu_pipeline
                 except Exception as error:  # numba raises many kinds: a missing wheel, LLVM, an unknown numpy
                     _give_up(error)
-    return _state.kernels
-
-
-def _import_kernels() -> SimpleNamespace:
-    import numba
-    from numba.core.errors import NumbaError
-
-    from diff4splat.rendering import cpu_binning, cpu_jit, cpu_projection, cpu_rasterization
-
-    def set_threads() -> None:
-        _state.first_process = _state.first_process or os.getpid()
-        numba.set_num_threads(max(1, min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)))
-
-    return SimpleNamespace(
-        project_forward=cpu_projection.project_forward,
-        project_backward=cpu_projection.project_backward,
-        bin_gaussians=cpu_binning.bin_gaussians,
-        rasterize_forward=cpu_rasterization.rasterize_forward,
-        rasterize_backward=cpu_rasterization.rasterize_backward,
-        set_threads=set_threads,
-        num_blocks=cpu_jit.NUM_BLOCKS,
-        compile_errors=(NumbaError,),
-        threading_layer=numba.threading_layer,
-    )
+    return _state.pipeline
 
 
 def _give_up(error: Exception) -> None:
-    _state.kernels, _state.failure = None, error
+    _state.pipeline, _state.failure = None, error
     warnings.warn(
         f"The fast CPU rasterizer is off, because numba does not work ({type(error).__name__}: {error}). "
         "Rendering goes on in plain torch, correct but very much slower. To cure it: "
@@ -240,15 +217,3 @@ def _give_up(error: Exception) -> None:
         RuntimeWarning,
         stacklevel=4,
     )
-
-
-def _refuse_forked_process() -> None:
-    """OpenMP kills a forked child that enters it after its parent did; say so instead."""
-    if _state.first_process in (None, os.getpid()) or _state.kernels is None:
-        return
-    if _state.kernels.threading_layer() != "workqueue":
-        raise RuntimeError(
-            "render cannot run in this process: it was forked after its parent had rendered, and the "
-            "thread pool does not survive that. Start the process with 'spawn' or 'forkserver' (for a "
-            "DataLoader: multiprocessing_context='spawn'), or render only in the child."
-        )

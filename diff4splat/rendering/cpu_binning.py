@@ -1,93 +1,128 @@
-"""Numba kernel: Gaussians into image tiles, front to back.
+"""Numba kernels: Gaussians into image tiles, front to back.
 
-Sorting is by counting only, without comparisons; Gaussians of the same depth keep their order. The depth sort
-is serial on purpose: it is short, and every parallel section ends by waiting for all threads, which costs
-milliseconds each where other programs share the cores.
+Sorting is by counting only, without comparisons; Gaussians of the same depth keep their order. Frames lie one
+after another in all arrays: Gaussian g of frame f is entry f n + g, its tiles follow those of frame f - 1.
 """
 
-import numba
 import numpy as np
 
-from diff4splat.rendering.cpu_jit import TILE, inlined, kernel
+from diff4splat.rendering.cpu_jit import TILE, inlined, kernel, next_job
 
-__all__ = ["bin_gaussians"]
+__all__ = ["NUM_CHUNKS", "count_tiles", "fill_tiles", "place_tiles", "sort_by_depth"]
 
-_CHUNKS = 16  # a constant, so that the result cannot depend on the number of threads
+NUM_CHUNKS = 16
+"""Parts of a frame that are counted apart: a constant, so that nothing depends on the number of threads."""
+
 _DIGIT_BITS = 11
 _DIGITS = 1 << _DIGIT_BITS
 
 
+@kernel
+def sort_by_depth(counter, num_jobs, keys, num_tiles, order, slot_starts, sizes):
+    """For each frame, its visible Gaussians by ascending key, and where the pairs of each Gaussian start.
+
+    `sizes` (frames, 2) gets the numbers of visible Gaussians and of pairs. A pair is a Gaussian and a tile
+    that it touches; those of a Gaussian are numbered along the rows of the tiles.
+    """
+    count = keys.size // num_jobs
+    low, index_mask = np.uint64(_DIGITS - 1), np.uint64(0xFFFFFFFF)
+    while True:
+        frame = next_job(counter)
+        if frame >= num_jobs:
+            return
+        items, other = np.empty(count, np.uint64), np.empty(count, np.uint64)  # key, then index
+        places = np.zeros((3, _DIGITS), np.int32)
+        size, pairs = 0, 0
+        for i in range(frame * count, (frame + 1) * count):
+            slot_starts[i] = pairs
+            if num_tiles[i] > 0:
+                key = np.uint64(keys[i])
+                items[size] = (key << np.uint64(32)) | np.uint64(i)
+                places[0, key & low] += 1
+                places[1, (key >> np.uint64(_DIGIT_BITS)) & low] += 1
+                places[2, key >> np.uint64(2 * _DIGIT_BITS)] += 1
+                size += 1
+                pairs += num_tiles[i]
+        for turn in range(3):
+            start = 0
+            for digit in range(_DIGITS):
+                amount = places[turn, digit]
+                places[turn, digit] = start
+                start += amount
+            shift = np.uint64(32 + _DIGIT_BITS * turn)
+            for i in range(size):
+                digit = (items[i] >> shift) & low
+                other[places[turn, digit]] = items[i]
+                places[turn, digit] += 1
+            items, other = other, items
+        for i in range(size):
+            order[frame * count + i] = np.int32(items[i] & index_mask)
+        sizes[frame, 0], sizes[frame, 1] = size, pairs
+
+
 @inlined
-def _depth_order(keys, num_tiles, num_visible):
-    """Visible Gaussians by ascending key: radix sort of three digits, stable."""
-    order, other = np.empty(num_visible, np.int32), np.empty(num_visible, np.int32)
-    places = np.zeros((3, _DIGITS), np.int32)
-    mask = np.uint32(_DIGITS - 1)
-    place = 0
-    for g in range(keys.size):
-        if num_tiles[g] > 0:
-            order[place] = g
-            place += 1
-            places[0, keys[g] & mask] += 1
-            places[1, (keys[g] >> np.uint32(_DIGIT_BITS)) & mask] += 1
-            places[2, keys[g] >> np.uint32(2 * _DIGIT_BITS)] += 1
-    for turn in range(3):
-        start = 0
-        for digit in range(_DIGITS):
-            size = places[turn, digit]
-            places[turn, digit] = start
-            start += size
-        shift = np.uint32(_DIGIT_BITS * turn)
-        for i in range(num_visible):
-            digit = (keys[order[i]] >> shift) & mask
-            other[places[turn, digit]] = order[i]
-            places[turn, digit] += 1
-        order, other = other, order
-    return order
+def _range(job, order, sizes):
+    """Frame of a job, and its part of the order."""
+    frame, chunk = job // NUM_CHUNKS, job % NUM_CHUNKS
+    first, size = frame * (order.size // sizes.shape[0]), sizes[frame, 0]
+    return frame, first + size * chunk // NUM_CHUNKS, first + size * (chunk + 1) // NUM_CHUNKS
 
 
 @kernel
-def bin_gaussians(keys, num_tiles, boxes, tiles_x, tiles_y):
-    """Return, for each tile, the Gaussians that touch it in depth order, and where their slots start.
+def count_tiles(counter, num_jobs, order, sizes, boxes, tiles_x, places):
+    """Pairs per tile, of each frame and chunk apart: `places` (frames, chunks, tiles)."""
+    while True:
+        job = next_job(counter)
+        if job >= num_jobs:
+            return
+        frame, first, last = _range(job, order, sizes)
+        counts = places[frame, job % NUM_CHUNKS]
+        for k in range(first, last):
+            i = order[k]
+            for row in range(boxes[i, 1] // TILE, (boxes[i, 3] - 1) // TILE + 1):
+                for column in range(boxes[i, 0] // TILE, (boxes[i, 2] - 1) // TILE + 1):
+                    counts[row * tiles_x + column] += 1
 
-    Outputs: `pairs` (Gaussian indices, tile after tile), `tile_starts` (one more entry than tiles) and
-    `slot_starts` (a Gaussian's pairs are numbered from there, along the rows of the tiles it touches).
-    """
-    slot_starts = np.empty(keys.size, np.int64)
-    num_pairs, num_visible = 0, 0
-    for g in range(keys.size):
-        slot_starts[g] = num_pairs
-        num_pairs += num_tiles[g]
-        num_visible += num_tiles[g] > 0
-    order = _depth_order(keys, num_tiles, num_visible)
 
-    total_tiles = tiles_x * tiles_y
-    places = np.zeros((_CHUNKS, total_tiles), np.int64)
-    for chunk in numba.prange(_CHUNKS):
-        for i in range(num_visible * chunk // _CHUNKS, num_visible * (chunk + 1) // _CHUNKS):
-            g = order[i]
-            for row in range(boxes[g, 1] // TILE, (boxes[g, 3] - 1) // TILE + 1):
-                for column in range(boxes[g, 0] // TILE, (boxes[g, 2] - 1) // TILE + 1):
-                    places[chunk, row * tiles_x + column] += 1
-    tile_starts = np.empty(total_tiles + 1, np.int64)
-    start = 0
-    for tile in range(total_tiles):
-        tile_starts[tile] = start
-        for chunk in range(_CHUNKS):
-            size = places[chunk, tile]
-            places[chunk, tile] = start
-            start += size
-    tile_starts[total_tiles] = start
-    pairs, pair_slots = np.empty(num_pairs, np.int32), np.empty(num_pairs, np.int32)
-    for chunk in numba.prange(_CHUNKS):
-        for i in range(num_visible * chunk // _CHUNKS, num_visible * (chunk + 1) // _CHUNKS):
-            g = order[i]
-            slot = slot_starts[g]
-            for row in range(boxes[g, 1] // TILE, (boxes[g, 3] - 1) // TILE + 1):
-                for column in range(boxes[g, 0] // TILE, (boxes[g, 2] - 1) // TILE + 1):
+@kernel
+def place_tiles(counter, num_jobs, sizes, places, tile_starts):
+    """Counts into places of the first pair of each, and the place of the first pair of each tile."""
+    total_tiles = places.shape[2]
+    while True:
+        frame = next_job(counter)
+        if frame >= num_jobs:
+            return
+        start = 0
+        for earlier in range(frame):
+            start += sizes[earlier, 1]
+        for tile in range(total_tiles):
+            tile_starts[frame * total_tiles + tile] = start
+            for chunk in range(NUM_CHUNKS):
+                amount = places[frame, chunk, tile]
+                places[frame, chunk, tile] = start
+                start += amount
+        if frame == num_jobs - 1:
+            tile_starts[num_jobs * total_tiles] = start
+
+
+@kernel
+def fill_tiles(counter, num_jobs, order, sizes, boxes, slot_starts, tiles_x, places, pairs, slots):
+    """The Gaussians of each tile, front to back, and the number of each pair among those of its Gaussian."""
+    while True:
+        job = next_job(counter)
+        if job >= num_jobs:
+            return
+        frame, first, last = _range(job, order, sizes)
+        free = places[frame, job % NUM_CHUNKS]
+        before = 0
+        for earlier in range(frame):
+            before += sizes[earlier, 1]
+        for k in range(first, last):
+            i = order[k]
+            slot = before + slot_starts[i]
+            for row in range(boxes[i, 1] // TILE, (boxes[i, 3] - 1) // TILE + 1):
+                for column in range(boxes[i, 0] // TILE, (boxes[i, 2] - 1) // TILE + 1):
                     tile = row * tiles_x + column
-                    pairs[places[chunk, tile]] = g
-                    pair_slots[places[chunk, tile]] = slot
+                    pairs[free[tile]], slots[free[tile]] = i, slot
+                    free[tile] += 1
                     slot += 1
-                    places[chunk, tile] += 1
-    return pairs, pair_slots, tile_starts, slot_starts

@@ -1,4 +1,4 @@
-"""Numba kernels: Gaussians onto the image plane of one camera, and the gradient of that.
+"""Numba functions: Gaussians onto the image plane of one camera, and the gradient of that.
 
 Arithmetic is in float64: beside the rasterizer it costs nothing that could be measured, and it keeps the
 depth order and thin footprints exact. Notation as in `reference.project_gaussians`: N = J W R S is the 2x3
@@ -8,16 +8,16 @@ registers.
 
 import math
 
-import numba
 import numpy as np
 
-from diff4splat.rendering.cpu_jit import NUM_BLOCKS, TILE, inlined, kernel
+from diff4splat.rendering.cpu_jit import TILE, inlined
 from diff4splat.rendering.reference import ALPHA_THRESHOLD, CUTOFF_SIGMAS
 
 __all__ = ["project_backward", "project_forward"]
 
 _HALF_LOG2_E = 0.7213475204444817
 _BOX_MARGIN = 1.0005  # float32 rounding near the alpha threshold must not meet the edge of the box
+_BLOCK_REACH = 1.5  # pixels from the middle of a block of 4x4 to its outer ones
 _FLOAT32_MAX = 3.4028235e38
 
 
@@ -48,18 +48,18 @@ def _dot(ax, ay, az, bx, by, bz):
 
 
 @inlined
-def _rotation(w, x, y, z):
-    """Rotation matrix of a unit quaternion."""
+def _rotation(w, x, y, z, two):
+    """Rotation matrix of a quaternion; `two` is 2 over its squared length."""
     return (
-        1.0 - 2.0 * (y * y + z * z),
-        2.0 * (x * y - w * z),
-        2.0 * (x * z + w * y),
-        2.0 * (x * y + w * z),
-        1.0 - 2.0 * (x * x + z * z),
-        2.0 * (y * z - w * x),
-        2.0 * (x * z - w * y),
-        2.0 * (y * z + w * x),
-        1.0 - 2.0 * (x * x + y * y),
+        1.0 - two * (y * y + z * z),
+        two * (x * y - w * z),
+        two * (x * z + w * y),
+        two * (x * y + w * z),
+        1.0 - two * (x * x + z * z),
+        two * (y * z - w * x),
+        two * (x * z - w * y),
+        two * (y * z + w * x),
+        1.0 - two * (x * x + y * y),
     )
 
 
@@ -105,255 +105,255 @@ def _pose(camera):
     )
 
 
-@kernel
+@inlined
 def project_forward(
-    means, quaternions, scales, opacities, colors, camera, intrinsics, height, width,
-    near, far, eps2d, radius_clip, antialiased, rows, boxes, keys, num_tiles,
-):  # fmt: skip
+    means, quaternions, scales, opacities, colors, camera, intrinsics, limits, rows, boxes, keys, num_tiles
+):
     """Fill one row per Gaussian and count the tiles it touches; return how many are no Gaussians.
 
-    A row is (x, y, A, B, C, opacity, r, g, b, z) with the footprint 2^-((A dx + B dy)^2 + (C dy)^2): squares
-    of Cholesky factors, because the terms of the expanded form cancel in float32 along thin splats. A box is
-    (left, top, right, bottom) in pixels, ends excluded; a key is z as an integer of the same order. Gaussians
-    that are not visible touch 0 tiles and have nothing else filled in.
+    A row is (x, y, A, B, C, opacity, r, g, b, z, e, p, q) with the footprint 2^-((A dx + B dy)^2 + (C dy)^2):
+    squares of Cholesky factors, because the terms of the expanded form cancel in float32 along thin splats. A
+    block of 4x4 pixels can be reached only if in its middle the exponent is at most e, dx^2 at most p and
+    dy^2 at most q. A box is (left, top, right, bottom) in pixels, ends excluded; a key is z as an integer of
+    the same order. Gaussians that are not visible touch 0 tiles and have nothing else filled in.
     """
-    count = means.shape[0]
-    broken = np.zeros(NUM_BLOCKS, np.int64)
-    for block in numba.prange(NUM_BLOCKS):
-        w = _pose(camera)
-        fx, fy, cx, cy = intrinsics[0], intrinsics[1], intrinsics[2], intrinsics[3]
-        low_u, high_u = _limits(width, fx, cx)
-        low_v, high_v = _limits(height, fy, cy)
-        for g in range(count * block // NUM_BLOCKS, count * (block + 1) // NUM_BLOCKS):
-            num_tiles[g] = 0
-            mx, my, mz = np.float64(means[g, 0]), np.float64(means[g, 1]), np.float64(means[g, 2])
-            sx, sy, sz = np.float64(scales[g, 0]), np.float64(scales[g, 1]), np.float64(scales[g, 2])
-            qw, qx = np.float64(quaternions[g, 0]), np.float64(quaternions[g, 1])
-            qy, qz = np.float64(quaternions[g, 2]), np.float64(quaternions[g, 3])
-            opacity = np.float64(opacities[g])
-            length = math.sqrt(qw * qw + qx * qx + qy * qy + qz * qz)
-            finite = _is_finite(mx, my, mz) & _is_finite(sx, sy, sz) & _is_finite(opacity, length, 0.0)
-            if not (finite & _is_finite(colors[g, 0], colors[g, 1], colors[g, 2]) & (length > 0.0)):
-                broken[block] += 1
+    w = _pose(camera)
+    fx, fy, cx, cy = intrinsics[0], intrinsics[1], intrinsics[2], intrinsics[3]
+    width, height = float(limits.width), float(limits.height)
+    low_u, high_u = _limits(width, fx, cx)
+    low_v, high_v = _limits(height, fy, cy)
+    broken = 0
+    for g in range(means.shape[0]):
+        num_tiles[g] = 0
+        mx, my, mz = np.float64(means[g, 0]), np.float64(means[g, 1]), np.float64(means[g, 2])
+        sx, sy, sz = np.float64(scales[g, 0]), np.float64(scales[g, 1]), np.float64(scales[g, 2])
+        qw, qx = np.float64(quaternions[g, 0]), np.float64(quaternions[g, 1])
+        qy, qz = np.float64(quaternions[g, 2]), np.float64(quaternions[g, 3])
+        opacity = np.float64(opacities[g])
+        square = qw * qw + qx * qx + qy * qy + qz * qz
+        finite = _is_finite(mx, my, mz) & _is_finite(sx, sy, sz) & _is_finite(opacity, 0.0, 0.0)
+        if not (finite & _is_finite(colors[g, 0], colors[g, 1], colors[g, 2]) & (0.0 < square <= _FLOAT32_MAX * _FLOAT32_MAX)):
+            broken += 1
+            continue
+        z = _dot(w[6], w[7], w[8], mx, my, mz) + camera[2, 3]
+        if z < limits.near or z > limits.far or opacity < ALPHA_THRESHOLD:
+            continue
+        inverse = 1.0 / z
+        u = (_dot(w[0], w[1], w[2], mx, my, mz) + camera[0, 3]) * inverse
+        v = (_dot(w[3], w[4], w[5], mx, my, mz) + camera[1, 3]) * inverse
+        rotation = _rotation(qw, qx, qy, qz, 2.0 / square)
+        factor = _stretched(_product(w, rotation), sx, sy, sz)
+        jx, jy = fx * inverse, fy * inverse
+        jxz, jyz = -jx * min(max(u, low_u), high_u), -jy * min(max(v, low_v), high_v)
+        _, (xx, xy, yy) = _half(factor, jx, jxz, jy, jyz)
+        before = xx * yy - xy * xy
+        xx += limits.eps2d
+        yy += limits.eps2d
+        determinant = xx * yy - xy * xy
+        if not determinant > 0.0:
+            continue
+        if limits.antialiased:
+            opacity *= math.sqrt(max(before / determinant, 0.0))
+            if opacity < ALPHA_THRESHOLD:
                 continue
-            z = _dot(w[6], w[7], w[8], mx, my, mz) + camera[2, 3]
-            if z < near or z > far or opacity < ALPHA_THRESHOLD:
-                continue
-            u = (_dot(w[0], w[1], w[2], mx, my, mz) + camera[0, 3]) / z
-            v = (_dot(w[3], w[4], w[5], mx, my, mz) + camera[1, 3]) / z
-            rotation = _rotation(qw / length, qx / length, qy / length, qz / length)
-            factor = _stretched(_product(w, rotation), sx, sy, sz)
-            jxz, jyz = -fx * min(max(u, low_u), high_u) / z, -fy * min(max(v, low_v), high_v) / z
-            _, (xx, xy, yy) = _half(factor, fx / z, jxz, fy / z, jyz)
-            before = xx * yy - xy * xy
-            xx += eps2d
-            yy += eps2d
-            determinant = xx * yy - xy * xy
-            if not determinant > 0.0:
-                continue
-            if antialiased:
-                opacity *= math.sqrt(max(before / determinant, 0.0))
-                if opacity < ALPHA_THRESHOLD:
-                    continue
-            reach = min(CUTOFF_SIGMAS, math.sqrt(2.0 * math.log(opacity / ALPHA_THRESHOLD)))
-            reach_x, reach_y = reach * math.sqrt(xx), reach * math.sqrt(yy)
-            if math.ceil(reach_x) <= radius_clip and math.ceil(reach_y) <= radius_clip:
-                continue
-            x, y = fx * u + cx, fy * v + cy
-            reach_x, reach_y = reach_x * _BOX_MARGIN, reach_y * _BOX_MARGIN
-            # clamped before the conversion: a float beyond the integers has no defined integer
-            left = int(math.ceil(min(max(x - reach_x - 0.5, 0.0), float(width))))
-            top = int(math.ceil(min(max(y - reach_y - 0.5, 0.0), float(height))))
-            right = int(math.floor(min(max(x + reach_x + 0.5, 0.0), float(width))))
-            bottom = int(math.floor(min(max(y + reach_y + 0.5, 0.0), float(height))))
-            if left >= right or top >= bottom:
-                continue
-            rows[g, 0], rows[g, 1] = np.float32(x), np.float32(y)
-            rows[g, 2] = np.float32(math.sqrt(_HALF_LOG2_E * yy / determinant))
-            rows[g, 3] = np.float32(-xy * math.sqrt(_HALF_LOG2_E / (yy * determinant)))
-            rows[g, 4] = np.float32(math.sqrt(_HALF_LOG2_E / yy))
-            rows[g, 5] = np.float32(opacity)
-            for k in range(3):
-                rows[g, 6 + k] = max(colors[g, k], np.float32(0.0))
-            depth = np.float32(z)
-            rows[g, 9] = depth
-            span = abs(rows[g, 2]) + abs(rows[g, 3])
-            slack = 1.5 * math.sqrt(span * span + rows[g, 4] * rows[g, 4])
-            edge = math.sqrt(1.4426950408889634 * math.log(opacity / ALPHA_THRESHOLD)) + slack
-            rows[g, 10] = np.float32(1.001 * edge * edge)
-            rows[g, 11] = np.float32((reach_x + 1.501) ** 2)
-            rows[g, 12] = np.float32((reach_y + 1.501) ** 2)
-            keys[g] = depth.view(np.uint32)
-            boxes[g, 0], boxes[g, 1], boxes[g, 2], boxes[g, 3] = left, top, right, bottom
-            across = (right - 1) // TILE - left // TILE + 1
-            num_tiles[g] = across * ((bottom - 1) // TILE - top // TILE + 1)
-    return broken.sum()
+        exponent = math.log(opacity / ALPHA_THRESHOLD)
+        reach = min(CUTOFF_SIGMAS * CUTOFF_SIGMAS, 2.0 * exponent)
+        reach_x, reach_y = math.sqrt(reach * xx), math.sqrt(reach * yy)
+        if math.ceil(reach_x) <= limits.radius_clip and math.ceil(reach_y) <= limits.radius_clip:
+            continue
+        x, y = fx * u + cx, fy * v + cy
+        reach_x, reach_y = reach_x * _BOX_MARGIN, reach_y * _BOX_MARGIN
+        # clamped before the conversion: a float beyond the integers has no defined integer
+        left = int(math.ceil(min(max(x - reach_x - 0.5, 0.0), width)))
+        top = int(math.ceil(min(max(y - reach_y - 0.5, 0.0), height)))
+        right = int(math.floor(min(max(x + reach_x + 0.5, 0.0), width)))
+        bottom = int(math.floor(min(max(y + reach_y + 0.5, 0.0), height)))
+        if left >= right or top >= bottom:
+            continue
+        flat = _HALF_LOG2_E / yy
+        steep = math.sqrt(_HALF_LOG2_E * yy / determinant)
+        shear = -xy / yy * steep
+        # |L d| >= |L m| - |L (m - d)| for a pixel d and the middle m of its block
+        slack = _BLOCK_REACH * math.sqrt((steep + abs(shear)) ** 2 + flat)
+        edge = math.sqrt(2.0 * _HALF_LOG2_E * exponent) * _BOX_MARGIN + slack
+        rows[g, 0], rows[g, 1] = np.float32(x), np.float32(y)
+        rows[g, 2], rows[g, 3], rows[g, 4] = np.float32(steep), np.float32(shear), np.float32(math.sqrt(flat))
+        rows[g, 5] = np.float32(opacity)
+        for k in range(3):
+            rows[g, 6 + k] = max(colors[g, k], np.float32(0.0))
+        depth = np.float32(z)
+        rows[g, 9], rows[g, 10] = depth, np.float32(edge * edge * _BOX_MARGIN)
+        rows[g, 11] = np.float32((reach_x + _BLOCK_REACH) ** 2 * _BOX_MARGIN)
+        rows[g, 12] = np.float32((reach_y + _BLOCK_REACH) ** 2 * _BOX_MARGIN)
+        keys[g] = depth.view(np.uint32)
+        boxes[g, 0], boxes[g, 1], boxes[g, 2], boxes[g, 3] = left, top, right, bottom
+        across = (right - 1) // TILE - left // TILE + 1
+        num_tiles[g] = across * ((bottom - 1) // TILE - top // TILE + 1)
+    return broken
 
 
-@kernel
+@inlined
 def project_backward(
-    means, quaternions, scales, opacities, colors, camera, intrinsics, height, width, eps2d, antialiased,
-    num_tiles, slot_starts, slots,
+    means, quaternions, scales, opacities, colors, camera, intrinsics, limits, num_tiles, slot_starts, sums,
     grad_means, grad_quaternions, grad_scales, grad_opacities, grad_colors, grad_camera,
 ):  # fmt: skip
     """Add the gradients of one frame, from those of its (Gaussian, tile) pairs.
 
-    A slot holds sums over the pixels of one pair: gradients of r, g, b and z, then the moments 1, s, t, s^2,
-    s t, t^2 of -dL/dsigma, where sigma is half the squared Mahalanobis distance and (s, t) are the two terms
-    of the footprint in `project_forward`. `grad_camera` gets, per block of Gaussians, the gradients of the
-    3x4 `camera` and of (fx, fy, cx, cy).
+    A row of `sums` holds those over the pixels of one pair: gradients of r, g, b and z, then the moments 1,
+    s, t, s^2, s t, t^2 of -dL/dsigma, where sigma is half the squared Mahalanobis distance and (s, t) are the
+    two terms of the footprint in `project_forward`. `grad_camera` gets the gradients of the 3x4 `camera` and
+    of (fx, fy, cx, cy).
     """
-    count = means.shape[0]
-    for block in numba.prange(NUM_BLOCKS):
-        w = _pose(camera)
-        fx, fy, cx, cy = intrinsics[0], intrinsics[1], intrinsics[2], intrinsics[3]
-        low_u, high_u = _limits(width, fx, cx)
-        low_v, high_v = _limits(height, fy, cy)
-        pose = np.zeros((3, 4))
-        d_fx, d_fy, d_cx, d_cy = 0.0, 0.0, 0.0, 0.0
-        for g in range(count * block // NUM_BLOCKS, count * (block + 1) // NUM_BLOCKS):
-            if num_tiles[g] == 0:
-                continue
-            d_r, d_g, d_b, d_z = 0.0, 0.0, 0.0, 0.0
-            m_0, m_s, m_t, m_ss, m_st, m_tt = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-            for slot in range(slot_starts[g], slot_starts[g] + num_tiles[g]):
-                d_r += slots[slot, 0]
-                d_g += slots[slot, 1]
-                d_b += slots[slot, 2]
-                d_z += slots[slot, 3]
-                m_0 += slots[slot, 4]
-                m_s += slots[slot, 5]
-                m_t += slots[slot, 6]
-                m_ss += slots[slot, 7]
-                m_st += slots[slot, 8]
-                m_tt += slots[slot, 9]
-            if colors[g, 0] >= 0.0:
-                grad_colors[g, 0] += np.float32(d_r)
-            if colors[g, 1] >= 0.0:
-                grad_colors[g, 1] += np.float32(d_g)
-            if colors[g, 2] >= 0.0:
-                grad_colors[g, 2] += np.float32(d_b)
-            mx, my, mz = np.float64(means[g, 0]), np.float64(means[g, 1]), np.float64(means[g, 2])
-            sx, sy, sz = np.float64(scales[g, 0]), np.float64(scales[g, 1]), np.float64(scales[g, 2])
-            qw, qx = np.float64(quaternions[g, 0]), np.float64(quaternions[g, 1])
-            qy, qz = np.float64(quaternions[g, 2]), np.float64(quaternions[g, 3])
-            length = math.sqrt(qw * qw + qx * qx + qy * qy + qz * qz)
-            qw, qx, qy, qz = qw / length, qx / length, qy / length, qz / length
-            inverse = 1.0 / (_dot(w[6], w[7], w[8], mx, my, mz) + camera[2, 3])
-            u = (_dot(w[0], w[1], w[2], mx, my, mz) + camera[0, 3]) * inverse
-            v = (_dot(w[3], w[4], w[5], mx, my, mz) + camera[1, 3]) * inverse
-            rotation = _rotation(qw, qx, qy, qz)
-            factor = _stretched(_product(w, rotation), sx, sy, sz)
-            clamped_u, clamped_v = min(max(u, low_u), high_u), min(max(v, low_v), high_v)
-            jx, jxz, jy, jyz = (
-                fx * inverse,
-                -fx * clamped_u * inverse,
-                fy * inverse,
-                -fy * clamped_v * inverse,
-            )
-            half, (xx, xy, yy) = _half(factor, jx, jxz, jy, jyz)
-            before = xx * yy - xy * xy
-            determinant = (xx + eps2d) * (yy + eps2d) - xy * xy
-            # L d has the squared length d^T Q d, Q = L^T L the inverse covariance; (s, t) are L d in units
-            # of 2^-(s^2 + t^2) = e^-sigma
-            l_xx = math.sqrt((yy + eps2d) / determinant)
-            l_xy = -xy / math.sqrt((yy + eps2d) * determinant)
-            l_yy = 1.0 / math.sqrt(yy + eps2d)
-            m_s, m_t = m_s / math.sqrt(_HALF_LOG2_E), m_t / math.sqrt(_HALF_LOG2_E)
-            m_ss, m_st, m_tt = m_ss / _HALF_LOG2_E, m_st / _HALF_LOG2_E, m_tt / _HALF_LOG2_E
+    w = _pose(camera)
+    fx, fy, cx, cy = intrinsics[0], intrinsics[1], intrinsics[2], intrinsics[3]
+    width, height, eps2d = float(limits.width), float(limits.height), limits.eps2d
+    low_u, high_u = _limits(width, fx, cx)
+    low_v, high_v = _limits(height, fy, cy)
+    pose = np.zeros((3, 4))
+    d_fx, d_fy, d_cx, d_cy = 0.0, 0.0, 0.0, 0.0
+    for g in range(means.shape[0]):
+        if num_tiles[g] == 0:
+            continue
+        d_r, d_g, d_b, d_z = 0.0, 0.0, 0.0, 0.0
+        m_0, m_s, m_t, m_ss, m_st, m_tt = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        for slot in range(slot_starts[g], slot_starts[g] + num_tiles[g]):
+            d_r += sums[slot, 0]
+            d_g += sums[slot, 1]
+            d_b += sums[slot, 2]
+            d_z += sums[slot, 3]
+            m_0 += sums[slot, 4]
+            m_s += sums[slot, 5]
+            m_t += sums[slot, 6]
+            m_ss += sums[slot, 7]
+            m_st += sums[slot, 8]
+            m_tt += sums[slot, 9]
+        if colors[g, 0] >= 0.0:
+            grad_colors[g, 0] += np.float32(d_r)
+        if colors[g, 1] >= 0.0:
+            grad_colors[g, 1] += np.float32(d_g)
+        if colors[g, 2] >= 0.0:
+            grad_colors[g, 2] += np.float32(d_b)
+        mx, my, mz = np.float64(means[g, 0]), np.float64(means[g, 1]), np.float64(means[g, 2])
+        sx, sy, sz = np.float64(scales[g, 0]), np.float64(scales[g, 1]), np.float64(scales[g, 2])
+        qw, qx = np.float64(quaternions[g, 0]), np.float64(quaternions[g, 1])
+        qy, qz = np.float64(quaternions[g, 2]), np.float64(quaternions[g, 3])
+        length = math.sqrt(qw * qw + qx * qx + qy * qy + qz * qz)
+        qw, qx, qy, qz = qw / length, qx / length, qy / length, qz / length
+        inverse = 1.0 / (_dot(w[6], w[7], w[8], mx, my, mz) + camera[2, 3])
+        u = (_dot(w[0], w[1], w[2], mx, my, mz) + camera[0, 3]) * inverse
+        v = (_dot(w[3], w[4], w[5], mx, my, mz) + camera[1, 3]) * inverse
+        rotation = _rotation(qw, qx, qy, qz, 2.0)
+        factor = _stretched(_product(w, rotation), sx, sy, sz)
+        clamped_u, clamped_v = min(max(u, low_u), high_u), min(max(v, low_v), high_v)
+        jx, jxz, jy, jyz = (
+            fx * inverse,
+            -fx * clamped_u * inverse,
+            fy * inverse,
+            -fy * clamped_v * inverse,
+        )
+        half, (xx, xy, yy) = _half(factor, jx, jxz, jy, jyz)
+        before = xx * yy - xy * xy
+        determinant = (xx + eps2d) * (yy + eps2d) - xy * xy
+        # L d has the squared length d^T Q d, Q = L^T L the inverse covariance; (s, t) are L d in units
+        # of 2^-(s^2 + t^2) = e^-sigma
+        l_xx = math.sqrt((yy + eps2d) / determinant)
+        l_xy = -xy / math.sqrt((yy + eps2d) * determinant)
+        l_yy = 1.0 / math.sqrt(yy + eps2d)
+        m_s, m_t = m_s / math.sqrt(_HALF_LOG2_E), m_t / math.sqrt(_HALF_LOG2_E)
+        m_ss, m_st, m_tt = m_ss / _HALF_LOG2_E, m_st / _HALF_LOG2_E, m_tt / _HALF_LOG2_E
 
-            # sigma -> centre, and Q -> covariance: dL/dC = L^T M L / 2 with the second moments M
-            d_x, d_y = l_xx * m_s, l_xy * m_s + l_yy * m_t
-            a_s, a_t = l_xy * m_ss + l_yy * m_st, l_xy * m_st + l_yy * m_tt
-            c_xx = 0.5 * l_xx * l_xx * m_ss
-            c_xy = 0.5 * l_xx * a_s
-            c_yy = 0.5 * (l_xy * a_s + l_yy * a_t)
-            grad_opacities[g] += np.float32(m_0 / opacities[g])
-            if antialiased:  # the opacity was multiplied by sqrt(ratio)
-                ratio = before / determinant
-                d_ratio = 0.5 * m_0 / ratio
-                c_xx += d_ratio * (yy - ratio * (yy + eps2d)) / determinant
-                c_yy += d_ratio * (xx - ratio * (xx + eps2d)) / determinant
-                c_xy -= d_ratio * (1.0 - ratio) * xy / determinant
+        # sigma -> centre, and Q -> covariance: dL/dC = L^T M L / 2 with the second moments M
+        d_x, d_y = l_xx * m_s, l_xy * m_s + l_yy * m_t
+        a_s, a_t = l_xy * m_ss + l_yy * m_st, l_xy * m_st + l_yy * m_tt
+        c_xx = 0.5 * l_xx * l_xx * m_ss
+        c_xy = 0.5 * l_xx * a_s
+        c_yy = 0.5 * (l_xy * a_s + l_yy * a_t)
+        grad_opacities[g] += np.float32(m_0 / opacities[g])
+        if limits.antialiased:  # the opacity was multiplied by sqrt(ratio)
+            ratio = before / determinant
+            d_ratio = 0.5 * m_0 / ratio
+            c_xx += d_ratio * (yy - ratio * (yy + eps2d)) / determinant
+            c_yy += d_ratio * (xx - ratio * (xx + eps2d)) / determinant
+            c_xy -= d_ratio * (1.0 - ratio) * xy / determinant
 
-            # covariance -> N -> J and F = W R S
-            c_xx, c_xy, c_yy = 2.0 * c_xx, 2.0 * c_xy, 2.0 * c_yy
-            ax, bx = c_xx * half[0] + c_xy * half[3], c_xy * half[0] + c_yy * half[3]
-            ay, by = c_xx * half[1] + c_xy * half[4], c_xy * half[1] + c_yy * half[4]
-            az, bz = c_xx * half[2] + c_xy * half[5], c_xy * half[2] + c_yy * half[5]
-            d_jx, d_jxz = (
-                _dot(ax, ay, az, factor[0], factor[1], factor[2]),
-                _dot(ax, ay, az, factor[6], factor[7], factor[8]),
-            )
-            d_jy, d_jyz = (
-                _dot(bx, by, bz, factor[3], factor[4], factor[5]),
-                _dot(bx, by, bz, factor[6], factor[7], factor[8]),
-            )
-            d_factor = (
-                jx * ax, jx * ay, jx * az, jy * bx, jy * by, jy * bz,
-                jxz * ax + jyz * bx, jxz * ay + jyz * by, jxz * az + jyz * bz,
-            )  # fmt: skip
+        # covariance -> N -> J and F = W R S
+        c_xx, c_xy, c_yy = 2.0 * c_xx, 2.0 * c_xy, 2.0 * c_yy
+        ax, bx = c_xx * half[0] + c_xy * half[3], c_xy * half[0] + c_yy * half[3]
+        ay, by = c_xx * half[1] + c_xy * half[4], c_xy * half[1] + c_yy * half[4]
+        az, bz = c_xx * half[2] + c_xy * half[5], c_xy * half[2] + c_yy * half[5]
+        d_jx, d_jxz = (
+            _dot(ax, ay, az, factor[0], factor[1], factor[2]),
+            _dot(ax, ay, az, factor[6], factor[7], factor[8]),
+        )
+        d_jy, d_jyz = (
+            _dot(bx, by, bz, factor[3], factor[4], factor[5]),
+            _dot(bx, by, bz, factor[6], factor[7], factor[8]),
+        )
+        d_factor = (
+            jx * ax, jx * ay, jx * az, jy * bx, jy * by, jy * bz,
+            jxz * ax + jyz * bx, jxz * ay + jyz * by, jxz * az + jyz * bz,
+        )  # fmt: skip
 
-            # J and centre -> x/z, y/z, 1/z and intrinsics
-            d_u, d_v = fx * d_x, fy * d_y
-            d_fx += u * d_x + inverse * (d_jx - clamped_u * d_jxz)
-            d_fy += v * d_y + inverse * (d_jy - clamped_v * d_jyz)
-            d_cx += d_x
-            d_cy += d_y
-            d_clamped_u, d_clamped_v = -jx * d_jxz, -jy * d_jyz
-            if low_u <= u <= high_u:
-                d_u += d_clamped_u
-            else:  # both ends are (constant - centre) / focal
-                d_fx -= d_clamped_u * clamped_u / fx
-                d_cx -= d_clamped_u / fx
-            if low_v <= v <= high_v:
-                d_v += d_clamped_v
-            else:
-                d_fy -= d_clamped_v * clamped_v / fy
-                d_cy -= d_clamped_v / fy
-            d_inverse = fx * (d_jx - clamped_u * d_jxz) + fy * (d_jy - clamped_v * d_jyz)
-            px, py = d_u * inverse, d_v * inverse
-            pz = d_z - inverse * (d_u * u + d_v * v + inverse * d_inverse)
+        # J and centre -> x/z, y/z, 1/z and intrinsics
+        d_u, d_v = fx * d_x, fy * d_y
+        d_fx += u * d_x + inverse * (d_jx - clamped_u * d_jxz)
+        d_fy += v * d_y + inverse * (d_jy - clamped_v * d_jyz)
+        d_cx += d_x
+        d_cy += d_y
+        d_clamped_u, d_clamped_v = -jx * d_jxz, -jy * d_jyz
+        if low_u <= u <= high_u:
+            d_u += d_clamped_u
+        else:  # both ends are (constant - centre) / focal
+            d_fx -= d_clamped_u * clamped_u / fx
+            d_cx -= d_clamped_u / fx
+        if low_v <= v <= high_v:
+            d_v += d_clamped_v
+        else:
+            d_fy -= d_clamped_v * clamped_v / fy
+            d_cy -= d_clamped_v / fy
+        d_inverse = fx * (d_jx - clamped_u * d_jxz) + fy * (d_jy - clamped_v * d_jyz)
+        px, py = d_u * inverse, d_v * inverse
+        pz = d_z - inverse * (d_u * u + d_v * v + inverse * d_inverse)
 
-            # camera frame -> world frame and pose
-            grad_means[g, 0] += np.float32(_dot(w[0], w[3], w[6], px, py, pz))
-            grad_means[g, 1] += np.float32(_dot(w[1], w[4], w[7], px, py, pz))
-            grad_means[g, 2] += np.float32(_dot(w[2], w[5], w[8], px, py, pz))
-            turned = _product(d_factor, _transposed(_stretched(rotation, sx, sy, sz)))
-            pose[0, 0] += px * mx + turned[0]
-            pose[0, 1] += px * my + turned[1]
-            pose[0, 2] += px * mz + turned[2]
-            pose[0, 3] += px
-            pose[1, 0] += py * mx + turned[3]
-            pose[1, 1] += py * my + turned[4]
-            pose[1, 2] += py * mz + turned[5]
-            pose[1, 3] += py
-            pose[2, 0] += pz * mx + turned[6]
-            pose[2, 1] += pz * my + turned[7]
-            pose[2, 2] += pz * mz + turned[8]
-            pose[2, 3] += pz
+        # camera frame -> world frame and pose
+        grad_means[g, 0] += np.float32(_dot(w[0], w[3], w[6], px, py, pz))
+        grad_means[g, 1] += np.float32(_dot(w[1], w[4], w[7], px, py, pz))
+        grad_means[g, 2] += np.float32(_dot(w[2], w[5], w[8], px, py, pz))
+        turned = _product(d_factor, _transposed(_stretched(rotation, sx, sy, sz)))
+        pose[0, 0] += px * mx + turned[0]
+        pose[0, 1] += px * my + turned[1]
+        pose[0, 2] += px * mz + turned[2]
+        pose[0, 3] += px
+        pose[1, 0] += py * mx + turned[3]
+        pose[1, 1] += py * my + turned[4]
+        pose[1, 2] += py * mz + turned[5]
+        pose[1, 3] += py
+        pose[2, 0] += pz * mx + turned[6]
+        pose[2, 1] += pz * my + turned[7]
+        pose[2, 2] += pz * mz + turned[8]
+        pose[2, 3] += pz
 
-            # R S -> scales, R -> unit quaternion -> quaternion
-            d = _product(_transposed(w), d_factor)
-            grad_scales[g, 0] += np.float32(_dot(rotation[0], rotation[3], rotation[6], d[0], d[3], d[6]))
-            grad_scales[g, 1] += np.float32(_dot(rotation[1], rotation[4], rotation[7], d[1], d[4], d[7]))
-            grad_scales[g, 2] += np.float32(_dot(rotation[2], rotation[5], rotation[8], d[2], d[5], d[8]))
-            d = _stretched(d, sx, sy, sz)
-            skew_x, skew_y, skew_z = d[7] - d[5], d[2] - d[6], d[3] - d[1]
-            even_x, even_y, even_z = d[7] + d[5], d[2] + d[6], d[3] + d[1]
-            d_qw = 2.0 * (qx * skew_x + qy * skew_y + qz * skew_z)
-            d_qx = 2.0 * (qw * skew_x + qy * even_z + qz * even_y) - 4.0 * qx * (d[4] + d[8])
-            d_qy = 2.0 * (qw * skew_y + qx * even_z + qz * even_x) - 4.0 * qy * (d[0] + d[8])
-            d_qz = 2.0 * (qw * skew_z + qx * even_y + qy * even_x) - 4.0 * qz * (d[0] + d[4])
-            along = d_qw * qw + d_qx * qx + d_qy * qy + d_qz * qz
-            grad_quaternions[g, 0] += np.float32((d_qw - along * qw) / length)
-            grad_quaternions[g, 1] += np.float32((d_qx - along * qx) / length)
-            grad_quaternions[g, 2] += np.float32((d_qy - along * qy) / length)
-            grad_quaternions[g, 3] += np.float32((d_qz - along * qz) / length)
-        for i in range(3):
-            for j in range(4):
-                grad_camera[block, 4 * i + j] = pose[i, j]
-        grad_camera[block, 12] = d_fx
-        grad_camera[block, 13] = d_fy
-        grad_camera[block, 14] = d_cx
-        grad_camera[block, 15] = d_cy
+        # R S -> scales, R -> unit quaternion -> quaternion
+        d = _product(_transposed(w), d_factor)
+        grad_scales[g, 0] += np.float32(_dot(rotation[0], rotation[3], rotation[6], d[0], d[3], d[6]))
+        grad_scales[g, 1] += np.float32(_dot(rotation[1], rotation[4], rotation[7], d[1], d[4], d[7]))
+        grad_scales[g, 2] += np.float32(_dot(rotation[2], rotation[5], rotation[8], d[2], d[5], d[8]))
+        d = _stretched(d, sx, sy, sz)
+        skew_x, skew_y, skew_z = d[7] - d[5], d[2] - d[6], d[3] - d[1]
+        even_x, even_y, even_z = d[7] + d[5], d[2] + d[6], d[3] + d[1]
+        d_qw = 2.0 * (qx * skew_x + qy * skew_y + qz * skew_z)
+        d_qx = 2.0 * (qw * skew_x + qy * even_z + qz * even_y) - 4.0 * qx * (d[4] + d[8])
+        d_qy = 2.0 * (qw * skew_y + qx * even_z + qz * even_x) - 4.0 * qy * (d[0] + d[8])
+        d_qz = 2.0 * (qw * skew_z + qx * even_y + qy * even_x) - 4.0 * qz * (d[0] + d[4])
+        along = d_qw * qw + d_qx * qx + d_qy * qy + d_qz * qz
+        grad_quaternions[g, 0] += np.float32((d_qw - along * qw) / length)
+        grad_quaternions[g, 1] += np.float32((d_qx - along * qx) / length)
+        grad_quaternions[g, 2] += np.float32((d_qy - along * qy) / length)
+        grad_quaternions[g, 3] += np.float32((d_qz - along * qz) / length)
+    for i in range(3):
+        for j in range(4):
+            grad_camera[4 * i + j] = pose[i, j]
+    grad_camera[12] = d_fx
+    grad_camera[13] = d_fy
+    grad_camera[14] = d_cx
+    grad_camera[15] = d_cy

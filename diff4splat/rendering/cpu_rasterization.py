@@ -1,296 +1,412 @@
 """Numba kernels: image tiles from their depth-sorted Gaussians, and the gradient of that.
 
-A tile is cut into blocks of 4x4 pixels, one vector each. A Gaussian visits the blocks that its footprint can
-reach and that are not finished, so few lanes are computed in vain.
+A tile is cut into sixteen blocks of 4x4 pixels, one vector each. Its Gaussians come in chunks of 32: one
+vector operation finds the blocks that a Gaussian can reach, then each block takes those that reach it, front
+to back, with all of its sums in registers. A block that is finished takes no more.
+
+Images are flat arrays. A row is described in `cpu_projection`.
 """
 
-import numba
 import numpy as np
 
 from diff4splat.rendering import reference
-from diff4splat.rendering.cpu_jit import TILE, inlined, kernel
+from diff4splat.rendering.cpu_jit import TILE, inlined, kernel, next_job
 from diff4splat.rendering.cpu_vector import (
-    store_totals, load_row, LANES, mark, no_marks, store_marks, bits, broadcast, constant, exp2, load, minimum, prefetch, store, total, where, trailing_zeros,
+    LANES,
+    bits,
+    broadcast,
+    constant,
+    exp2,
+    load,
+    load_block,
+    mark,
+    minimum,
+    no_marks,
+    prefetch,
+    store,
+    store_block,
+    store_marks,
+    store_totals,
+    total,
+    trailing_zeros,
+    where,
 )
 
-__all__ = ["rasterize_backward", "rasterize_forward"]
+__all__ = ["SUMS", "inspect_tiles", "rasterize_backward", "rasterize_forward"]
 
-_SIDE = 4  # pixels of a block along x and y
+SUMS = 10
+"""Sums per pair of Gaussian and tile that backward writes; `cpu_projection` says what they are."""
+
+_SIDE = 4
 _ACROSS = TILE // _SIDE
 _BLOCKS = _ACROSS * _ACROSS
-_ZERO, _HALF, _ONE, _TWO = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(2.0)
+_CHUNK = 32  # bits of a set
+_AHEAD = 8  # Gaussians between asking for a row and reading it
+_ZERO, _HALF, _ONE, _MIDDLE = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(1.5)
 _ALPHA_THRESHOLD = np.float32(reference.ALPHA_THRESHOLD)
-_MAX_ALPHA = np.float32(reference.MAX_ALPHA)
 _STOP = np.float32(reference.TRANSMITTANCE_STOP)
-# primes: neighbouring jobs take tiles far from each other, so that equal shares of jobs mean equal work
-_STRIDE, _OTHER_STRIDE = 7919, 7907
 
+# unsigned: numba lets signed indices wrap around, which costs instructions at each
+_1, _2, _3, _4, _5, _6, _7, _8, _9 = (np.uint64(i * LANES) for i in range(1, 10))
+_FORWARD, _BACKWARD, _SUMS, _ENTRY = (np.uint64(i * LANES) for i in (6, 8, SUMS, 3))
+_STEEP, _SHEAR, _FLAT, _OPACITY = (np.uint64(i) for i in (2, 3, 4, 5))
+_RED, _GREEN, _BLUE, _DEPTH = (np.uint64(i) for i in (6, 7, 8, 9))
+# places of the pixels of a block from its middle, and of the blocks of a tile from its first pixel
 _lane_x = constant([lane % _SIDE - 1.5 for lane in range(LANES)])
 _lane_y = constant([lane // _SIDE - 1.5 for lane in range(LANES)])
-# centres of the blocks of a tile, measured from the centre of its first pixel
 _block_x = constant([_SIDE * (i % _ACROSS) + 1.5 for i in range(LANES)])
 _block_y = constant([_SIDE * (i // _ACROSS) + 1.5 for i in range(LANES)])
-
-_PLANES = 6  # transmittance (0 = finished), red, green, blue, alpha, depth
-_FORWARD = np.uint64(_PLANES * LANES)
-_1, _2, _3, _4, _5, _6, _7, _8, _9 = (np.uint64(i * LANES) for i in range(1, 10))
-_AHEAD = 8
-_CHUNK = 32
 
 
 @inlined
 def _aligned(size):
-    """Flat float32 array whose first entry begins a cache line, so that no vector lies across two."""
+    """Flat float32 array whose first entry begins a cache line, so that no vector lies in two."""
     space = np.empty(size + 16, np.float32)
     first = (64 - space.ctypes.data % 64) % 64 // 4
     return space[first : first + size]
 
 
 @inlined
-def _inside(boxes, g, left, top):
-    """Blocks of the tile that the box of a Gaussian meets, one bit each."""
-    first_x = max(boxes[g, 0] - left, 0) // _SIDE
-    last_x = (min(boxes[g, 2] - left, TILE) - 1) // _SIDE
-    first_y = max(boxes[g, 1] - top, 0) // _SIDE
-    last_y = (min(boxes[g, 3] - top, TILE) - 1) // _SIDE
-    row = (2 << last_x) - (1 << first_x)
-    rows = (16 << (4 * last_y)) - (1 << (4 * first_y))
-    return np.uint32(row * _COLUMN & rows)
+def _extent(tile, block, tiles_x, tiles_y, height, width):
+    """First pixel of a block in a stack of images, and how many columns and rows of it lie in its image."""
+    x = tile % tiles_x * TILE + block % _ACROSS * _SIDE
+    y = tile // tiles_x % tiles_y * TILE + block // _ACROSS * _SIDE
+    return x, y, max(min(_SIDE, width - x), 0), max(min(_SIDE, height - y), 0)
 
 
 @inlined
-def _forward_tile(rows, boxes, pairs, start, end, left, top, height, width, color, alpha, depth):
-    chunk = _aligned(_CHUNK * 48)
-    marks = np.empty(16, np.uint32)
-    planes = _aligned(_BLOCKS * _PLANES * LANES)
-    bottom, right = min(top + TILE, height), min(left + TILE, width)
-    for block in range(_BLOCKS):
-        x, y = left + block % _ACROSS * _SIDE, top + block // _ACROSS * _SIDE
-        base = np.uint64(block) * _FORWARD
-        within = (_lane_x() < np.float32(right - x)-np.float32(1.5)) & (_lane_y() < np.float32(bottom - y)-np.float32(1.5))
-        store(planes, base, where(within, broadcast(_ONE), broadcast(_ZERO)))
-        for i in range(1, _PLANES):
-            store(planes, base + np.uint64(i * LANES), broadcast(_ZERO))
-    for first in range(start, end, _CHUNK):
-        sets = no_marks()
-        for j in range(min(_CHUNK, end - first)):
-            k = first + j
-            prefetch(rows, pairs[min(k + _AHEAD, end - 1)])
-            g = np.int64(pairs[k])
-            row = load_row(rows, g)
-            at = np.uint64(48 * j)
-            store(chunk, at, row)
-            x, y = np.float32(left) + _HALF - rows[g, 0], np.float32(top) + _HALF - rows[g, 1]
-            a, b, c = rows[g, 2], rows[g, 3], rows[g, 4]
-            block_x, block_y = _block_x() + x, _block_y() + y
-            u, v = block_x * a + block_y * b, block_y * c
-            near = (u * u + v * v <= rows[g, 10]) & (block_x * block_x <= rows[g, 11]) & (block_y * block_y <= rows[g, 12])
-            store(chunk, at + np.uint64(16), u)
-            store(chunk, at + np.uint64(32), v)
-            sets = mark(sets, near, j)
-        store_marks(marks, sets)
-        alive = 0
-        for block in range(_BLOCKS):
-            base = np.uint64(block) * _FORWARD
-            before = load(planes, base)
-            if bits(before > _ZERO) == 0:
-                continue
-            alive = 1
-            todo = marks[block]
-            if todo == 0:
-                continue
-            red, green, blue = load(planes, base + _1), load(planes, base + _2), load(planes, base + _3)
-            covered, depths = load(planes, base + _4), load(planes, base + _5)
-            while todo != 0:
-                j = np.uint64(trailing_zeros(todo))
-                todo &= todo - np.uint32(1)
-                at = j * np.uint64(48)
-                s = _lane_x() * chunk[at + np.uint64(2)] + _lane_y() * chunk[at + np.uint64(3)] + chunk[at + np.uint64(16) + np.uint64(block)]
-                t = _lane_y() * chunk[at + np.uint64(4)] + chunk[at + np.uint64(32) + np.uint64(block)]
-                raw = exp2(_ZERO - s * s - t * t) * chunk[at + np.uint64(5)]
-                cover = where(raw >= _ALPHA_THRESHOLD, minimum(raw, broadcast(_MAX_ALPHA)), broadcast(_ZERO))
-                weight = before * cover
-                after = before - weight
-                going = after > _STOP
-                weight = where(going, weight, broadcast(_ZERO))
-                before = where(going, after, broadcast(_ZERO))
-                red = red + weight * chunk[at + np.uint64(6)]
-                green = green + weight * chunk[at + np.uint64(7)]
-                blue = blue + weight * chunk[at + np.uint64(8)]
-                covered = covered + weight
-                depths = depths + weight * chunk[at + np.uint64(9)]
-            store(planes, base, before)
-            store(planes, base + _1, red)
-            store(planes, base + _2, green)
-            store(planes, base + _3, blue)
-            store(planes, base + _4, covered)
-            store(planes, base + _5, depths)
-        if alive == 0:
-            break
-    if bottom - top == TILE and right - left == TILE:
-        for block in range(_BLOCKS):
-            for row in range(_SIDE):
-                y, x = top + block // _ACROSS * _SIDE + row, left + block % _ACROSS * _SIDE
-                first = block * _PLANES * LANES + row * _SIDE
-                for i in range(_SIDE):
-                    color[0, y, x + i] = planes[first + LANES + i]
-                    color[1, y, x + i] = planes[first + 2 * LANES + i]
-                    color[2, y, x + i] = planes[first + 3 * LANES + i]
-                    alpha[y, x + i] = planes[first + 4 * LANES + i]
-                    depth[y, x + i] = planes[first + 5 * LANES + i]
+def _inside(columns, rows):
+    """Pixels of a block that lie in the image."""
+    return (_lane_x() < np.float32(columns) - _MIDDLE) & (_lane_y() < np.float32(rows) - _MIDDLE)
+
+
+@inlined
+def _read(image, first, width, columns, rows, scratch):
+    """A block of an image; 0 outside."""
+    if columns == _SIDE and rows == _SIDE:
+        return load_block(image, np.uint64(first), np.uint64(width))
+    for i in range(LANES):
+        scratch[i] = _ZERO
+    for row in range(rows):
+        for column in range(columns):
+            scratch[row * _SIDE + column] = image[first + row * width + column]
+    return load(scratch, np.uint64(0))
+
+
+@inlined
+def _write(image, first, width, columns, rows, values, scratch):
+    if columns == _SIDE and rows == _SIDE:
+        store_block(image, np.uint64(first), np.uint64(width), values)
         return
-    for y in range(bottom - top):
-        for x in range(right - left):
-            i = (y // 4 * 4 + x // 4) * 96 + y % 4 * 4 + x % 4
-            color[0, top + y, left + x] = planes[i + 16]
-            color[1, top + y, left + x] = planes[i + 32]
-            color[2, top + y, left + x] = planes[i + 48]
-            alpha[top + y, left + x] = planes[i + 64]
-            depth[top + y, left + x] = planes[i + 80]
+    store(scratch, np.uint64(0), values)
+    for row in range(rows):
+        for column in range(columns):
+            image[first + row * width + column] = scratch[row * _SIDE + column]
+
+
+@inlined
+def _read_chunk(rows, pairs, first, size, end, left, top, chunk, marks):
+    """Copy rows next to each other and mark, for each block, those that can reach it.
+
+    An entry of `chunk` is a row and the two terms of its footprint in the middles of the blocks.
+    """
+    sets = no_marks()
+    for j in range(size):
+        prefetch(rows, np.int64(pairs[min(first + j + _AHEAD, end - 1)]) * LANES)
+        at, entry = np.uint64(pairs[first + j]) * np.uint64(LANES), np.uint64(j) * _ENTRY
+        row = load(rows, at)
+        store(chunk, entry, row)
+        x = _block_x() + (np.float32(left) + _HALF - chunk[entry])
+        y = _block_y() + (np.float32(top) + _HALF - chunk[entry + np.uint64(1)])
+        s, t = x * chunk[entry + _STEEP] + y * chunk[entry + _SHEAR], y * chunk[entry + _FLAT]
+        store(chunk, entry + _1, s)
+        store(chunk, entry + _2, t)
+        near = (x * x <= chunk[entry + np.uint64(11)]) & (y * y <= chunk[entry + np.uint64(12)])
+        sets = mark(sets, near & (s * s + t * t <= chunk[entry + np.uint64(10)]), j)
+    store_marks(marks, sets)
+
+
+@inlined
+def _footprint(chunk, entry, block):
+    """The two terms of a footprint at the pixels of a block, and opacity times the footprint."""
+    s = _lane_x() * chunk[entry + _STEEP] + _lane_y() * chunk[entry + _SHEAR] + chunk[entry + _1 + block]
+    t = _lane_y() * chunk[entry + _FLAT] + chunk[entry + _2 + block]
+    return s, t, exp2(_ZERO - s * s - t * t) * chunk[entry + _OPACITY]
+
+
+@inlined
+def _cover(raw, max_alpha):
+    return where(raw >= _ALPHA_THRESHOLD, minimum(raw, broadcast(max_alpha)), broadcast(_ZERO))
 
 
 @kernel
-def rasterize_forward(rows, boxes, pairs, tile_starts, tiles_x, color, alpha, depth):
-    """Fill colour (3, height, width), alpha and depth times alpha (height, width), over black."""
-    height, width = alpha.shape
-    tiles = tile_starts.size - 1
-    stride = _STRIDE if tiles % _STRIDE else _OTHER_STRIDE
-    for job in numba.prange(tiles):
-        tile = (job * stride) % tiles
-        left, top = (tile % tiles_x) * TILE, (tile // tiles_x) * TILE
-        start, end = tile_starts[tile], tile_starts[tile + 1]
-        _forward_tile(rows, boxes, pairs, start, end, left, top, height, width, color, alpha, depth)
-
-
-_BACKWARD = np.uint64(7 * LANES)
-_SUMS = np.uint64(10 * LANES)
-_BCHUNK = 32
-
-
-@inlined
-def _add(sums, at, values):
-    store(sums, at, load(sums, at) + values)
-
-
-@inlined
-def _backward_tile(
-    rows, pairs, pair_slots, start, end, left, top, height, width,
-    color, alpha, depth, grad_color, grad_alpha, grad_depth, slots,
+def rasterize_forward(
+    counter, num_jobs, rows, pairs, tile_starts, tiles_x, tiles_y, height, width, max_alpha, background,
+    expected, color, alpha, depth,
 ):  # fmt: skip
-    """Walk front to back as forward did; what lies behind is the total minus what was passed."""
-    chunk = _aligned(_BCHUNK * 48)
-    sums = _aligned(_BCHUNK * 160)
-    marks = np.empty(16, np.uint32)
-    # transmittance, gradient-weighted rest behind, gradients of red, green, blue, alpha, depth
-    planes = _aligned(_BLOCKS * 7 * LANES)
-    planes[:] = _ZERO
-    bottom, right = min(top + TILE, height), min(left + TILE, width)
-    for y in range(bottom - top):
-        for x in range(right - left):
-            i, v, u = (y // 4 * 4 + x // 4) * 112 + y % 4 * 4 + x % 4, top + y, left + x
-            rest = _ZERO
-            for channel in range(3):
-                grad = grad_color[channel, v, u]
-                planes[i + (2 + channel) * 16] = grad
-                rest += grad * color[channel, v, u]
-            planes[i] = _ONE
-            planes[i + 5 * 16] = grad_alpha[v, u]
-            planes[i + 6 * 16] = grad_depth[v, u]
-            planes[i + 16] = rest + grad_alpha[v, u] * alpha[v, u] + grad_depth[v, u] * depth[v, u]
-    alive = 1
-    for first in range(start, end, _BCHUNK):
-        size = min(_BCHUNK, end - first)
-        if alive == 0:
-            for k in range(first, first + size):
-                for i in range(10):
-                    slots[pair_slots[k], i] = _ZERO
-            continue
-        sets = no_marks()
-        for j in range(size):
-            k = first + j
-            prefetch(rows, pairs[min(k + _AHEAD, end - 1)])
-            g = np.int64(pairs[k])
-            row = load_row(rows, g)
-            at = np.uint64(48 * j)
-            store(chunk, at, row)
-            x, y = np.float32(left) + _HALF - rows[g, 0], np.float32(top) + _HALF - rows[g, 1]
-            a, b, c = rows[g, 2], rows[g, 3], rows[g, 4]
-            block_x, block_y = _block_x() + x, _block_y() + y
-            u, v = block_x * a + block_y * b, block_y * c
-            near = (u * u + v * v <= rows[g, 10]) & (block_x * block_x <= rows[g, 11]) & (block_y * block_y <= rows[g, 12])
-            store(chunk, at + np.uint64(16), u)
-            store(chunk, at + np.uint64(32), v)
-            sets = mark(sets, near, j)
-            for i in range(10):
-                store(sums, np.uint64(j * 160 + i * 16), broadcast(_ZERO))
-        store_marks(marks, sets)
-        alive = 0
+    """Fill colour (frames, 3, height, width), alpha and depth (frames, height, width)."""
+    chunk, marks, scratch = _aligned(_CHUNK * 3 * LANES), np.empty(LANES, np.uint32), _aligned(LANES)
+    planes = _aligned(_BLOCKS * 6 * LANES)  # transmittance (0 = finished), red, green, blue, alpha, depth
+    while True:
+        tile = next_job(counter)
+        if tile >= num_jobs:
+            return
         for block in range(_BLOCKS):
-            base = np.uint64(block) * _BACKWARD
-            before = load(planes, base)
-            if bits(before > _ZERO) == 0:
+            base = np.uint64(block) * _FORWARD
+            _, _, columns, lines = _extent(tile, block, tiles_x, tiles_y, height, width)
+            store(planes, base, where(_inside(columns, lines), broadcast(_ONE), broadcast(_ZERO)))
+            for plane in range(1, 6):
+                store(planes, base + np.uint64(plane * LANES), broadcast(_ZERO))
+        left, top = tile % tiles_x * TILE, tile // tiles_x % tiles_y * TILE
+        end = tile_starts[tile + 1]
+        for first in range(tile_starts[tile], end, _CHUNK):
+            _read_chunk(rows, pairs, first, min(_CHUNK, end - first), end, left, top, chunk, marks)
+            if not _forward_chunk(chunk, marks, planes, max_alpha):
+                break
+        frame = tile // (tiles_x * tiles_y)
+        for block in range(_BLOCKS):
+            base = np.uint64(block) * _FORWARD
+            x, y, columns, lines = _extent(tile, block, tiles_x, tiles_y, height, width)
+            if columns == 0 or lines == 0:
                 continue
-            alive = 1
-            todo = marks[block]
-            if todo == 0:
-                continue
-            rest = load(planes, base + _1)
-            d_red, d_green, d_blue = load(planes, base + _2), load(planes, base + _3), load(planes, base + _4)
-            d_alpha, d_depth = load(planes, base + _5), load(planes, base + _6)
-            while todo != 0:
-                j = np.uint64(trailing_zeros(todo))
-                todo &= todo - np.uint32(1)
-                at = j * np.uint64(48)
-                s = _lane_x() * chunk[at + np.uint64(2)] + _lane_y() * chunk[at + np.uint64(3)] + chunk[at + np.uint64(16) + np.uint64(block)]
-                t = _lane_y() * chunk[at + np.uint64(4)] + chunk[at + np.uint64(32) + np.uint64(block)]
-                raw = exp2(_ZERO - s * s - t * t) * chunk[at + np.uint64(5)]
-                cover = where(raw >= _ALPHA_THRESHOLD, minimum(raw, broadcast(_MAX_ALPHA)), broadcast(_ZERO))
-                weight = before * cover
-                after = before - weight
-                going = after > _STOP
-                weight = where(going, weight, broadcast(_ZERO))
-                value = d_red * chunk[at + np.uint64(6)] + d_green * chunk[at + np.uint64(7)] + d_blue * chunk[at + np.uint64(8)] + d_depth * chunk[at + np.uint64(9)] + d_alpha
-                rest = rest - weight * value
-                d_cover = before * value - rest / (_ONE - cover)
-                moves = (raw <= _MAX_ALPHA) & (weight > _ZERO)
-                moment = where(moves, raw * d_cover, broadcast(_ZERO))
-                before = where(going, after, broadcast(_ZERO))
-                s_moment, t_moment = s * moment, t * moment
-                at = j * _SUMS
-                _add(sums, at, weight * d_red)
-                _add(sums, at + _1, weight * d_green)
-                _add(sums, at + _2, weight * d_blue)
-                _add(sums, at + _3, weight * d_depth)
-                _add(sums, at + _4, moment)
-                _add(sums, at + _5, s_moment)
-                _add(sums, at + _6, t_moment)
-                _add(sums, at + _7, s * s_moment)
-                _add(sums, at + _8, s * t_moment)
-                _add(sums, at + _9, t * t_moment)
-            store(planes, base, before)
-            store(planes, base + _1, rest)
-        for j in range(size):
-            at = np.uint64(j) * _SUMS
-            store_totals(slots, np.int64(pair_slots[first + j]), (
-                load(sums, at), load(sums, at + _1), load(sums, at + _2), load(sums, at + _3), load(sums, at + _4),
-                load(sums, at + _5), load(sums, at + _6), load(sums, at + _7), load(sums, at + _8), load(sums, at + _9),
-            ))
+            covered, depths = load(planes, base + _4), load(planes, base + _5)
+            behind = _ONE - covered
+            for channel in range(3):
+                values = load(planes, base + np.uint64((1 + channel) * LANES)) + behind * background[channel]
+                place = ((frame * 3 + channel) * height + y) * width + x
+                _write(color, place, width, columns, lines, values, scratch)
+            if expected:
+                seen = covered > _ZERO
+                depths = where(seen, depths / where(seen, covered, broadcast(_ONE)), broadcast(_ZERO))
+            place = (frame * height + y) * width + x
+            _write(alpha, place, width, columns, lines, covered, scratch)
+            _write(depth, place, width, columns, lines, depths, scratch)
+
+
+@inlined
+def _forward_chunk(chunk, marks, planes, max_alpha):
+    """Composite a chunk onto its tile; false if all of the tile was finished before."""
+    going_on = False
+    for number in range(_BLOCKS):
+        block, todo = np.uint64(number), marks[number]
+        base = block * _FORWARD
+        before = load(planes, base)
+        if bits(before > _ZERO) == 0:
+            continue
+        going_on = True
+        if todo == 0:
+            continue
+        red, green, blue = load(planes, base + _1), load(planes, base + _2), load(planes, base + _3)
+        covered, depths = load(planes, base + _4), load(planes, base + _5)
+        while todo != 0:
+            entry = trailing_zeros(todo) * _ENTRY
+            todo &= todo - np.uint32(1)
+            _, _, raw = _footprint(chunk, entry, block)
+            weight = before * _cover(raw, max_alpha)
+            after = before - weight
+            alive = after > _STOP
+            weight = where(alive, weight, broadcast(_ZERO))
+            before = where(alive, after, broadcast(_ZERO))
+            red = red + weight * chunk[entry + _RED]
+            green = green + weight * chunk[entry + _GREEN]
+            blue = blue + weight * chunk[entry + _BLUE]
+            covered = covered + weight
+            depths = depths + weight * chunk[entry + _DEPTH]
+        store(planes, base, before)
+        store(planes, base + _1, red)
+        store(planes, base + _2, green)
+        store(planes, base + _3, blue)
+        store(planes, base + _4, covered)
+        store(planes, base + _5, depths)
+    return going_on
 
 
 @kernel
 def rasterize_backward(
-    rows, pairs, tile_starts, pair_slots, tiles_x,
-    color, alpha, depth, grad_color, grad_alpha, grad_depth, slots,
+    counter, num_jobs, rows, pairs, slots, tile_starts, tiles_x, tiles_y, height, width, max_alpha, background,
+    expected, color, alpha, depth, grad_color, grad_alpha, grad_depth, sums, grad_background,
 ):  # fmt: skip
-    """Fill one slot of ten sums per pair of Gaussian and tile; `project_backward` says what they are."""
-    height, width = alpha.shape
-    tiles = tile_starts.size - 1
-    stride = _STRIDE if tiles % _STRIDE else _OTHER_STRIDE
-    for job in numba.prange(tiles):
-        tile = (job * stride) % tiles
-        left, top = (tile % tiles_x) * TILE, (tile // tiles_x) * TILE
-        start, end = tile_starts[tile], tile_starts[tile + 1]
-        _backward_tile(
-            rows, pairs, pair_slots, start, end, left, top, height, width,
-            color, alpha, depth, grad_color, grad_alpha, grad_depth, slots,
-        )  # fmt: skip
+    """Fill `SUMS` sums per pair of Gaussian and tile, at the pair's slot, and the background's per tile.
+
+    Walks front to back as forward did; what lies behind is the total minus what was passed.
+    """
+    chunk, marks, scratch = _aligned(_CHUNK * 3 * LANES), np.empty(LANES, np.uint32), _aligned(LANES)
+    partial = _aligned(_CHUNK * SUMS * LANES)
+    # transmittance, gradient-weighted rest behind, gradients of red, green, blue, alpha, depth; and the depth
+    # that the last is relative to, which takes the cancelling part out of the gradient of expected depth
+    planes = _aligned(_BLOCKS * 8 * LANES)
+    while True:
+        tile = next_job(counter)
+        if tile >= num_jobs:
+            return
+        behind_red, behind_green, behind_blue = broadcast(_ZERO), broadcast(_ZERO), broadcast(_ZERO)
+        frame = tile // (tiles_x * tiles_y)
+        for block in range(_BLOCKS):
+            base = np.uint64(block) * _BACKWARD
+            x, y, columns, lines = _extent(tile, block, tiles_x, tiles_y, height, width)
+            inside = _inside(columns, lines)
+            store(planes, base, where(inside, broadcast(_ONE), broadcast(_ZERO)))
+            place, size = (frame * height + y) * width + x, height * width
+            covered = _read(alpha, place, width, columns, lines, scratch)
+            depths = _read(depth, place, width, columns, lines, scratch)
+            d_alpha = _read(grad_alpha, place, width, columns, lines, scratch)
+            d_depth = _read(grad_depth, place, width, columns, lines, scratch)
+            place += 2 * frame * size
+            d_red = _read(grad_color, place, width, columns, lines, scratch)
+            d_green = _read(grad_color, place + size, width, columns, lines, scratch)
+            d_blue = _read(grad_color, place + 2 * size, width, columns, lines, scratch)
+            d_behind = d_red * background[0] + d_green * background[1] + d_blue * background[2]
+            clear = where(inside, _ONE - covered, broadcast(_ZERO))
+            rest = d_red * _read(color, place, width, columns, lines, scratch)
+            rest = rest + d_green * _read(color, place + size, width, columns, lines, scratch)
+            rest = rest + d_blue * _read(color, place + 2 * size, width, columns, lines, scratch)
+            rest = rest - d_behind * clear
+            behind_red, behind_green = behind_red + d_red * clear, behind_green + d_green * clear
+            behind_blue = behind_blue + d_blue * clear
+            d_alpha = d_alpha - d_behind
+            rest = rest + d_alpha * covered
+            if expected:
+                seen = covered > _ZERO
+                d_depth = where(seen, d_depth / where(seen, covered, broadcast(_ONE)), broadcast(_ZERO))
+            else:
+                rest, depths = rest + d_depth * depths, broadcast(_ZERO)
+            store(planes, base + _1, rest)
+            store(planes, base + _2, d_red)
+            store(planes, base + _3, d_green)
+            store(planes, base + _4, d_blue)
+            store(planes, base + _5, d_alpha)
+            store(planes, base + _6, d_depth)
+            store(planes, base + _7, depths)
+        grad_background[tile, 0] = total(behind_red)
+        grad_background[tile, 1] = total(behind_green)
+        grad_background[tile, 2] = total(behind_blue)
+        left, top = tile % tiles_x * TILE, tile // tiles_x % tiles_y * TILE
+        end = tile_starts[tile + 1]
+        going_on = True
+        for first in range(tile_starts[tile], end, _CHUNK):
+            size = min(_CHUNK, end - first)
+            for i in range(size * SUMS):
+                store(partial, np.uint64(i * LANES), broadcast(_ZERO))
+            if going_on:
+                _read_chunk(rows, pairs, first, size, end, left, top, chunk, marks)
+                going_on = _backward_chunk(chunk, marks, planes, max_alpha, partial)
+            for j in range(size):
+                at = np.uint64(j) * _SUMS
+                vectors = (
+                    load(partial, at), load(partial, at + _1), load(partial, at + _2), load(partial, at + _3),
+                    load(partial, at + _4), load(partial, at + _5), load(partial, at + _6),
+                    load(partial, at + _7), load(partial, at + _8), load(partial, at + _9),
+                )  # fmt: skip
+                store_totals(sums, np.int64(slots[first + j]), vectors)
+
+
+@inlined
+def _backward_chunk(chunk, marks, planes, max_alpha, partial):
+    """Pass a chunk, adding to the partial sums of its Gaussians; false if the tile was finished before."""
+    going_on = False
+    for number in range(_BLOCKS):
+        block, todo = np.uint64(number), marks[number]
+        base = block * _BACKWARD
+        before = load(planes, base)
+        if bits(before > _ZERO) == 0:
+            continue
+        going_on = True
+        if todo == 0:
+            continue
+        rest = load(planes, base + _1)
+        d_red, d_green, d_blue = load(planes, base + _2), load(planes, base + _3), load(planes, base + _4)
+        d_alpha, d_depth, offset = load(planes, base + _5), load(planes, base + _6), load(planes, base + _7)
+        while todo != 0:
+            j = trailing_zeros(todo)
+            todo &= todo - np.uint32(1)
+            entry = j * _ENTRY
+            s, t, raw = _footprint(chunk, entry, block)
+            cover = _cover(raw, max_alpha)
+            weight = before * cover
+            after = before - weight
+            alive = after > _STOP
+            weight = where(alive, weight, broadcast(_ZERO))
+            value = d_red * chunk[entry + _RED] + d_green * chunk[entry + _GREEN]
+            value = value + d_blue * chunk[entry + _BLUE] + d_alpha
+            value = value + d_depth * (broadcast(chunk[entry + _DEPTH]) - offset)
+            rest = rest - weight * value
+            d_cover = before * value - rest / (_ONE - cover)
+            moves = (weight > _ZERO) & (raw <= max_alpha)
+            moment = where(moves, raw * d_cover, broadcast(_ZERO))
+            before = where(alive, after, broadcast(_ZERO))
+            s_moment, t_moment = s * moment, t * moment
+            at = j * _SUMS
+            _add(partial, at, weight * d_red)
+            _add(partial, at + _1, weight * d_green)
+            _add(partial, at + _2, weight * d_blue)
+            _add(partial, at + _3, weight * d_depth)
+            _add(partial, at + _4, moment)
+            _add(partial, at + _5, s_moment)
+            _add(partial, at + _6, t_moment)
+            _add(partial, at + _7, s * s_moment)
+            _add(partial, at + _8, s * t_moment)
+            _add(partial, at + _9, t * t_moment)
+        store(planes, base, before)
+        store(planes, base + _1, rest)
+    return going_on
+
+
+@inlined
+def _add(array, at, values):
+    store(array, at, load(array, at) + values)
+
+
+@kernel
+def inspect_tiles(
+    counter, num_jobs, rows, pairs, tile_starts, tiles_x, tiles_y, height, width, max_alpha, num_gaussians,
+    contributing, strongest,
+):  # fmt: skip
+    """Fill the number of contributing Gaussians and the strongest one's index (frames, height, width)."""
+    chunk, marks, scratch = _aligned(_CHUNK * 3 * LANES), np.empty(LANES, np.uint32), _aligned(LANES)
+    planes = _aligned(_BLOCKS * 4 * LANES)  # transmittance, count, largest weight, index
+    stride = np.uint64(4 * LANES)
+    while True:
+        tile = next_job(counter)
+        if tile >= num_jobs:
+            return
+        frame = tile // (tiles_x * tiles_y)
+        for block in range(_BLOCKS):
+            base = np.uint64(block) * stride
+            _, _, columns, lines = _extent(tile, block, tiles_x, tiles_y, height, width)
+            store(planes, base, where(_inside(columns, lines), broadcast(_ONE), broadcast(_ZERO)))
+            store(planes, base + _1, broadcast(_ZERO))
+            store(planes, base + _2, broadcast(_ZERO))
+            store(planes, base + _3, broadcast(np.int32(-1).view(np.float32)))
+        left, top = tile % tiles_x * TILE, tile // tiles_x % tiles_y * TILE
+        end = tile_starts[tile + 1]
+        for first in range(tile_starts[tile], end, _CHUNK):
+            _read_chunk(rows, pairs, first, min(_CHUNK, end - first), end, left, top, chunk, marks)
+            for number in range(_BLOCKS):
+                block, todo = np.uint64(number), marks[number]
+                base = block * stride
+                before, count = load(planes, base), load(planes, base + _1)
+                largest, index = load(planes, base + _2), load(planes, base + _3)
+                while todo != 0:
+                    j = trailing_zeros(todo)
+                    todo &= todo - np.uint32(1)
+                    _, _, raw = _footprint(chunk, j * _ENTRY, block)
+                    weight = before * _cover(raw, max_alpha)
+                    after = before - weight
+                    alive = after > _STOP
+                    weight = where(alive, weight, broadcast(_ZERO))
+                    before = where(alive, after, broadcast(_ZERO))
+                    count = count + where(weight > _ZERO, broadcast(_ONE), broadcast(_ZERO))
+                    stronger = weight > largest
+                    largest = where(stronger, weight, largest)
+                    g = np.int32(pairs[first + np.int64(j)] - frame * num_gaussians)
+                    index = where(stronger, broadcast(g.view(np.float32)), index)  # bits, not a number
+                store(planes, base, before)
+                store(planes, base + _1, count)
+                store(planes, base + _2, largest)
+                store(planes, base + _3, index)
+        for number in range(_BLOCKS):
+            base = np.uint64(number) * stride
+            x, y, columns, lines = _extent(tile, number, tiles_x, tiles_y, height, width)
+            place = (frame * height + y) * width + x
+            _write(contributing, place, width, columns, lines, load(planes, base + _1), scratch)
+            _write(strongest, place, width, columns, lines, load(planes, base + _3), scratch)

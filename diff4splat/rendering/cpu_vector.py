@@ -1,8 +1,9 @@
-"""Sixteen float32 numbers as one value inside numba kernels, for code that must not depend on auto-vectorising.
+"""Sixteen float32 numbers as one value inside numba kernels.
 
-`Floats` holds one number per lane, `Flags` one truth value. Operators work lane by lane, between two vectors
-or a vector and a float32 scalar. LLVM turns them into the widest instructions of the machine: one AVX-512
-register, two of AVX2, four of SSE or NEON. numba cannot lose the vector form, because there is no loop.
+Operators work lane by lane, between two vectors or a vector and a float32. LLVM turns them into the widest
+instructions of the machine: one AVX-512 register, two of AVX2, four of SSE or NEON. Loops over arrays would
+have to be vectorised by the compiler, which a signed index or a branch prevents in silence; here there is no
+loop to begin with.
 """
 
 import operator
@@ -15,128 +16,104 @@ from llvmlite import ir
 from numba import types
 from numba.core.extending import intrinsic, models, overload, register_model
 
-__all__ = ["LANES", "bits", "broadcast", "constant", "exp2", "load", "load_row", "maximum", "mark", "minimum", "no_marks", "prefetch", "store", "store_marks", "store_totals", "total", "trailing_zeros", "where"]
+__all__ = [
+    "LANES",
+    "bits",
+    "broadcast",
+    "constant",
+    "exp2",
+    "load",
+    "load_block",
+    "mark",
+    "minimum",
+    "no_marks",
+    "prefetch",
+    "store",
+    "store_block",
+    "store_marks",
+    "store_totals",
+    "total",
+    "trailing_zeros",
+    "where",
+]
 
 LANES = 16
-_FLOAT, _INT = ir.FloatType(), ir.IntType(32)
-_FLOATS, _FLAGS, _INTS = ir.VectorType(_FLOAT, LANES), ir.VectorType(ir.IntType(1), LANES), ir.VectorType(_INT, LANES)
+_FLOAT, _INT, _LONG = ir.FloatType(), ir.IntType(32), ir.IntType(64)
+_FLOATS = ir.VectorType(_FLOAT, LANES)
+_FLAGS = ir.VectorType(ir.IntType(1), LANES)
+_INTS = ir.VectorType(_INT, LANES)
+# as fast as numba's own float operations here; neither "nnan" nor "ninf": comparisons must stay exact
+_FAST = ("contract", "reassoc", "nsz", "arcp")
 
 
-class Floats(types.Type):
-    """Type of sixteen float32 numbers."""
-
-    def __init__(self):
+class _Floats(types.Type):
+    def __init__(self) -> None:
         super().__init__(name="Floats")
 
 
-class Flags(types.Type):
-    """Type of sixteen truth values."""
-
-    def __init__(self):
+class _Flags(types.Type):
+    def __init__(self) -> None:
         super().__init__(name="Flags")
 
 
-class Integers(types.Type):
-    """Type of sixteen 32-bit integers."""
-
-    def __init__(self):
-        super().__init__(name="Integers")
+class _Sets(types.Type):
+    def __init__(self) -> None:
+        super().__init__(name="Sets")
 
 
-_floats, _flags, _integers = Floats(), Flags(), Integers()
-
-
-@register_model(Floats)
+@register_model(_Floats)
 class _FloatsModel(models.PrimitiveModel):
-    def __init__(self, dmm, fe_type):
-        super().__init__(dmm, fe_type, _FLOATS)
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, _FLOATS)
 
 
-@register_model(Flags)
+@register_model(_Flags)
 class _FlagsModel(models.PrimitiveModel):
-    def __init__(self, dmm, fe_type):
-        super().__init__(dmm, fe_type, _FLAGS)
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, _FLAGS)
 
 
-@register_model(Integers)
-class _IntegersModel(models.PrimitiveModel):
-    def __init__(self, dmm, fe_type):
-        super().__init__(dmm, fe_type, _INTS)
+@register_model(_Sets)
+class _SetsModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, _INTS)
 
 
-@intrinsic
-def no_marks(typingctx):
-    """Sixteen empty sets of numbers from 0 to 31."""
-
-    def code(context, builder, signature, args):
-        return ir.Constant(_INTS, [0] * LANES)
-
-    return _integers(), code
+_floats, _flags, _sets = _Floats(), _Flags(), _Sets()
 
 
-@intrinsic
-def mark(typingctx, sets, flags, number):
-    """Put a number into the sets whose flag is set."""
-
-    def code(context, builder, signature, args):
-        bit = builder.shl(ir.Constant(_INT, 1), builder.trunc(args[2], _INT))
-        one = builder.insert_element(ir.Constant(_INTS, ir.Undefined), bit, ir.Constant(_INT, 0))
-        wide = builder.shuffle_vector(one, ir.Constant(_INTS, ir.Undefined), ir.Constant(_INTS, [0] * LANES))
-        return builder.or_(args[0], builder.select(args[1], wide, ir.Constant(_INTS, [0] * LANES)))
-
-    return _integers(_integers, _flags, types.int64), code
+def _splat(builder: Any, value: Any) -> Any:
+    """One number in every lane."""
+    empty = ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined)
+    one = builder.insert_element(empty, value, ir.Constant(_INT, 0))
+    return builder.shuffle_vector(one, empty, _INTS([0] * LANES))
 
 
-@intrinsic
-def store_marks(typingctx, array, sets):
-    """Write sixteen sets as the bits of a uint32 array."""
-
-    def code(context, builder, signature, args):
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        builder.store(args[1], builder.bitcast(data, ir.PointerType(_INTS)), align=4)
-        return context.get_dummy_value()
-
-    return types.void(array, _integers), code
-
-
-def _splat(builder, value):
-    one = builder.insert_element(ir.Constant(_FLOATS, ir.Undefined), value, ir.Constant(_INT, 0))
-    return builder.shuffle_vector(one, ir.Constant(_FLOATS, ir.Undefined), ir.Constant(_INTS, [0] * LANES))
-
-
-@intrinsic
-def broadcast(typingctx, value):
-    """The same float32 in every lane."""
-
-    def code(context, builder, signature, args):
-        return _splat(builder, args[0])
-
-    return _floats(types.float32), code
+def _place(context: Any, builder: Any, kind: Any, array: Any, index: Any, element: Any) -> Any:
+    """Pointer to a vector at an index of an array that is contiguous."""
+    data = context.make_array(kind)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), ir.PointerType(element))
 
 
 def _operator(which: Any, build: Callable[..., Any], result: types.Type) -> None:
-    """Make an operator work between vectors, and between a vector and a float32."""
+    """Define an operator between vectors, and between a vector and a float32."""
 
     @intrinsic
-    def apply(typingctx, a, b):
-        def code(context, builder, signature, args):
-            wide = [v if t == _floats or t == _flags else _splat(builder, v) for v, t in zip(args, signature.args)]
-            return build(builder, *wide)
+    def apply(_: Any, a: Any, b: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            pairs = zip(args, signature.args, strict=True)
+            return build(builder, *(_splat(builder, v) if t == types.float32 else v for v, t in pairs))
 
-        kinds = [t if t in (_floats, _flags) else types.float32 for t in (a, b)]
-        return result(*kinds), code
+        return result(a, b), code
 
     @overload(which)
-    def choose(a, b):
-        given = (a, b)
-        if any(isinstance(t, Floats | Flags) for t in given) and all(
-            isinstance(t, Floats | Flags) or t == types.float32 for t in given
-        ):
+    def choose(a: Any, b: Any) -> Any:
+        vectors = [isinstance(t, _Floats | _Flags) for t in (a, b)]
+        if any(vectors) and all(is_vector or t == types.float32 for is_vector, t in zip(vectors, (a, b), strict=True)):
             return lambda a, b: apply(a, b)
         return None
 
 
-_FAST = ("contract", "reassoc", "nsz", "arcp")
 _operator(operator.add, lambda builder, a, b: builder.fadd(a, b, flags=_FAST), _floats)
 _operator(operator.sub, lambda builder, a, b: builder.fsub(a, b, flags=_FAST), _floats)
 _operator(operator.mul, lambda builder, a, b: builder.fmul(a, b, flags=_FAST), _floats)
@@ -149,8 +126,31 @@ _operator(operator.and_, lambda builder, a, b: builder.and_(a, b), _flags)
 
 
 @intrinsic
-def where(typingctx, flags, a, b):
-    """Lanes of `a` where `flags` holds, else of `b`."""
+def broadcast(_, value):
+    """The same float32 in every lane."""
+
+    def code(context, builder, signature, args):
+        return _splat(builder, args[0])
+
+    return _floats(types.float32), code
+
+
+def constant(values: list[float]) -> Any:
+    """A function for kernels, without arguments, that gives these sixteen numbers."""
+
+    @intrinsic
+    def given(_: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return _FLOATS([float(v) for v in values])
+
+        return _floats(), code
+
+    return given
+
+
+@intrinsic
+def where(_, flags, a, b):
+    """Lanes of `a` where the flag is set, else of `b`."""
 
     def code(context, builder, signature, args):
         return builder.select(*args)
@@ -160,19 +160,13 @@ def where(typingctx, flags, a, b):
 
 @numba.njit
 def minimum(a, b):
-    """The smaller one per lane; `b` where either is NaN."""
+    """The smaller number per lane; `b` where one is NaN."""
     return where(a < b, a, b)
 
 
-@numba.njit
-def maximum(a, b):
-    """The larger one per lane; `b` where either is NaN."""
-    return where(a > b, a, b)
-
-
 @intrinsic
-def bits(typingctx, flags):
-    """Truth values as the lowest bits of an integer, lane 0 first."""
+def bits(_, flags):
+    """Flags as the lowest bits of an integer, that of lane 0 first."""
 
     def code(context, builder, signature, args):
         return builder.zext(builder.bitcast(args[0], ir.IntType(LANES)), _INT)
@@ -181,81 +175,182 @@ def bits(typingctx, flags):
 
 
 @intrinsic
-def total(typingctx, values):
-    """Sum over the lanes, always in the same order."""
+def trailing_zeros(_, value):
+    """Index of the lowest bit that is set, of a number that is not 0."""
 
     def code(context, builder, signature, args):
-        kind = ir.FunctionType(_FLOAT, (_FLOAT, _FLOATS))
-        name = f"llvm.vector.reduce.fadd.v{LANES}f32"
-        add = builder.module.declare_intrinsic(name, fnty=kind)
-        return builder.call(add, (ir.Constant(_FLOAT, 0.0), args[0]), fastmath=("reassoc",))
+        return builder.zext(builder.cttz(args[0], ir.Constant(ir.IntType(1), 1)), _LONG)
 
-    return types.float32(_floats), code
-
-
-def _address(context, builder, array_type, array, index):
-    data = context.make_array(array_type)(context, builder, array).data
-    place = builder.gep(data, [index])
-    return builder.bitcast(place, ir.PointerType(_FLOATS))
+    return types.uint64(types.uint32), code
 
 
 @intrinsic
-def load(typingctx, array, index):
-    """Sixteen numbers of a flat float32 array, from `index` on; nothing is checked."""
+def load(_, array, index):
+    """Sixteen numbers of a contiguous float32 array, from a flat index on."""
 
     def code(context, builder, signature, args):
-        return builder.load(_address(context, builder, signature.args[0], args[0], args[1]), align=4)
+        return builder.load(_place(context, builder, signature.args[0], *args, _FLOATS), align=4)
 
     return _floats(array, types.uint64), code
 
 
 @intrinsic
-def store(typingctx, array, index, values):
-    """Write sixteen numbers into a flat float32 array, from `index` on; nothing is checked."""
+def store(_, array, index, values):
+    """Write sixteen numbers into a contiguous float32 array, from a flat index on."""
 
     def code(context, builder, signature, args):
-        builder.store(args[2], _address(context, builder, signature.args[0], args[0], args[1]), align=4)
+        builder.store(args[2], _place(context, builder, signature.args[0], *args[:2], _FLOATS), align=4)
         return context.get_dummy_value()
 
     return types.void(array, types.uint64, _floats), code
 
 
-def constant(values):
-    """Return a kernel function without arguments that gives these sixteen numbers."""
-    numbers = [float(v) for v in values]
+@intrinsic
+def load_block(_, image, first, stride):
+    """Four numbers of each of four rows of an image, from a flat index on; a stride leads to the next row."""
 
-    @intrinsic
-    def given(typingctx):
-        def code(context, builder, signature, args):
-            return ir.Constant(_FLOATS, numbers)
+    def code(context, builder, signature, args):
+        image, place, stride = args
+        four, eight = ir.VectorType(_FLOAT, 4), ir.VectorType(_INT, 8)(list(range(8)))
+        rows = []
+        for _ in range(4):
+            rows.append(builder.load(_place(context, builder, signature.args[0], image, place, four), align=4))
+            place = builder.add(place, stride)
+        halves = [builder.shuffle_vector(rows[i], rows[i + 1], eight) for i in (0, 2)]
+        return builder.shuffle_vector(*halves, _INTS(list(range(LANES))))
 
-        return _floats(), code
-
-    return given
+    return _floats(image, types.uint64, types.uint64), code
 
 
 @intrinsic
-def _whole(typingctx, values):
-    """Towards zero, as a float, and its power of two minus that of 0 as what to add to the bits of a float."""
+def store_block(_, image, first, stride, values):
+    """The counterpart of `load_block`."""
+
+    def code(context, builder, signature, args):
+        image, place, stride, values = args
+        for row in range(4):
+            some = ir.VectorType(_INT, 4)([4 * row + i for i in range(4)])
+            piece = builder.shuffle_vector(values, values, some)
+            builder.store(piece, _place(context, builder, signature.args[0], image, place, piece.type), align=4)
+            place = builder.add(place, stride)
+        return context.get_dummy_value()
+
+    return types.void(image, types.uint64, types.uint64, _floats), code
+
+
+@intrinsic
+def total(_, values):
+    """Sum over the lanes, always in the same order."""
+
+    def code(context, builder, signature, args):
+        return builder.extract_element(_totals(builder, [args[0]]), ir.Constant(_INT, 0))
+
+    return types.float32(_floats), code
+
+
+@intrinsic
+def store_totals(_, array, row, vectors):
+    """Write the sums over the lanes of some vectors into a row of an array that has one column for each."""
+
+    def code(context, builder, signature, args):
+        array, row, vectors = args
+        count = len(signature.args[2])
+        sums = _totals(builder, [builder.extract_value(vectors, i) for i in range(count)])
+        place = builder.mul(row, ir.Constant(_LONG, count))
+        done = 0
+        for width in (16, 8, 4, 2, 1):
+            if count & width:
+                some = ir.VectorType(_INT, width)(list(range(done, done + width)))
+                piece = builder.shuffle_vector(sums, sums, some)
+                builder.store(piece, _place(context, builder, signature.args[0], array, place, piece.type), align=4)
+                place = builder.add(place, ir.Constant(_LONG, width))
+                done += width
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, vectors), code
+
+
+def _totals(builder: Any, parts: list[Any]) -> Any:
+    """Sums of up to sixteen vectors, one per lane.
+
+    Halves are added to halves of two vectors at a time, so that a sum costs three instructions and not eight.
+    """
+    group = LANES
+    while group > 1:
+        group //= 2
+        low = [2 * group * (i // group) + i % group for i in range(LANES)]
+        halves = [_INTS([i + shift for i in low]) for shift in (0, group)]
+        pairs = [(parts[i], parts[min(i + 1, len(parts) - 1)]) for i in range(0, len(parts), 2)]
+        parts = [builder.fadd(*(builder.shuffle_vector(a, b, half) for half in halves)) for a, b in pairs]
+    return parts[0]
+
+
+@intrinsic
+def no_marks(_):
+    """Sixteen empty sets of numbers from 0 to 31."""
+
+    def code(context, builder, signature, args):
+        return _INTS([0] * LANES)
+
+    return _sets(), code
+
+
+@intrinsic
+def mark(_, sets, flags, number):
+    """The sets with a number put into those whose flag is set."""
+
+    def code(context, builder, signature, args):
+        bit = _splat(builder, builder.shl(ir.Constant(_INT, 1), builder.trunc(args[2], _INT)))
+        return builder.or_(args[0], builder.select(args[1], bit, _INTS([0] * LANES)))
+
+    return _sets(_sets, _flags, types.int64), code
+
+
+@intrinsic
+def store_marks(_, array, sets):
+    """Write sixteen sets into a uint32 array, a bit per number."""
+
+    def code(context, builder, signature, args):
+        place = _place(context, builder, signature.args[0], args[0], ir.Constant(_LONG, 0), _INTS)
+        builder.store(args[1], place, align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, _sets), code
+
+
+@intrinsic
+def prefetch(_, array, index):
+    """Ask for a cache line of a contiguous array before it is read."""
+
+    def code(context, builder, signature, args):
+        pointer = _place(context, builder, signature.args[0], *args, ir.IntType(8))
+        kind = ir.FunctionType(ir.VoidType(), (pointer.type, _INT, _INT, _INT))
+        ask = builder.module.declare_intrinsic("llvm.prefetch", (pointer.type,), kind)
+        builder.call(ask, (pointer, *(ir.Constant(_INT, v) for v in (0, 3, 1))))  # to read, into all caches
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), code
+
+
+@intrinsic
+def _truncated(_, values):
+    """Numbers without their fractions, and what to add to the bits of a float to multiply it by 2^that."""
 
     def code(context, builder, signature, args):
         integers = builder.fptosi(args[0], _INTS)
-        shift = builder.shl(integers, ir.Constant(_INTS, [23] * LANES))
-        pair = context.make_tuple(
-            builder, signature.return_type, [builder.sitofp(integers, _FLOATS), builder.bitcast(shift, _FLOATS)]
-        )
-        return pair
+        shift = builder.shl(integers, _INTS([23] * LANES))
+        parts = [builder.sitofp(integers, _FLOATS), builder.bitcast(shift, _FLOATS)]
+        return context.make_tuple(builder, signature.return_type, parts)
 
-    return types.Tuple((_floats, _floats))(_floats), code
+    return types.UniTuple(_floats, 2)(_floats), code
 
 
 @intrinsic
-def _scaled(typingctx, values, shift):
-    """Add integers, given as floats of the same bits, to the bits of floats."""
+def _add_to_bits(_, values, shift):
+    """Add the bits of numbers as if they were integers."""
 
     def code(context, builder, signature, args):
-        one, other = (builder.bitcast(v, _INTS) for v in args)
-        return builder.bitcast(builder.add(one, other), _FLOATS)
+        return builder.bitcast(builder.add(*(builder.bitcast(v, _INTS) for v in args)), _FLOATS)
 
     return _floats(_floats, _floats), code
 
@@ -268,79 +363,9 @@ _LOWEST, _HALF, _ONE = np.float32(-64.0), np.float32(0.5), np.float32(1.0)
 
 @numba.njit
 def exp2(power):
-    """2^power per lane, for powers <= 0; those below -125 count as -125."""
+    """2^power per lane, for powers <= 0; those below -64, and NaN, count as -64."""
     power = where(power > _LOWEST, power, broadcast(_LOWEST))
-    whole, shift = _whole(power - _HALF)
+    whole, shift = _truncated(power - _HALF)
     f = power - whole
     series = ((((f * _E5 + _E4) * f + _E3) * f + _E2) * f + _E1) * f + _ONE
-    return _scaled(series, shift)
-
-
-@intrinsic
-def trailing_zeros(typingctx, value):
-    """Index of the lowest bit that is set; the value must not be 0."""
-
-    def code(context, builder, signature, args):
-        return builder.zext(builder.cttz(args[0], ir.Constant(ir.IntType(1), 1)), ir.IntType(64))
-
-    return types.int64(types.uint32), code
-
-
-@intrinsic
-def prefetch(typingctx, rows, index):
-    """Ask for the cache line of a row of a 2D array before it is read."""
-
-    def code(context, builder, signature, args):
-        array = context.make_array(signature.args[0])(context, builder, args[0])
-        offset = builder.mul(builder.sext(args[1], ir.IntType(64)), builder.extract_value(array.strides, 0))
-        pointer = builder.gep(builder.bitcast(array.data, ir.IntType(8).as_pointer()), [offset])
-        kind = ir.FunctionType(ir.VoidType(), (pointer.type, _INT, _INT, _INT))
-        ask = builder.module.declare_intrinsic("llvm.prefetch", (pointer.type,), kind)
-        builder.call(ask, (pointer, *(ir.Constant(_INT, v) for v in (0, 3, 1))))
-        return context.get_dummy_value()
-
-    return types.void(rows, types.int32), code
-
-
-@intrinsic
-def load_row(typingctx, rows, index):
-    """The sixteen numbers of a row of an array of shape (n, 16)."""
-
-    def code(context, builder, signature, args):
-        array = context.make_array(signature.args[0])(context, builder, args[0])
-        place = builder.gep(array.data, [builder.mul(args[1], ir.Constant(ir.IntType(64), LANES))])
-        return builder.load(builder.bitcast(place, ir.PointerType(_FLOATS)), align=4)
-
-    return _floats(rows, types.int64), code
-
-
-@intrinsic
-def store_totals(typingctx, array, row, vectors):
-    """Write the sums over the lanes of up to sixteen vectors into a row of a 2D array with as many columns.
-
-    Halves are added to halves, of two vectors at a time, so that a sum costs two instructions and not seven.
-    """
-
-    def code(context, builder, signature, args):
-        parts = [builder.extract_value(args[2], i) for i in range(len(vectors))]
-        count, group = len(parts), LANES
-        undefined = ir.Constant(_FLOATS, ir.Undefined)
-        while group > 1:
-            group //= 2
-            low = [2 * group * (i // group) + i % group for i in range(LANES)]
-            masks = [ir.Constant(_INTS, [i + shift for i in low]) for shift in (0, group)]
-            pairs = [(parts[i], parts[i + 1] if i + 1 < len(parts) else undefined) for i in range(0, len(parts), 2)]
-            parts = [builder.fadd(*(builder.shuffle_vector(a, b, mask) for mask in masks)) for a, b in pairs]
-        target = context.make_array(signature.args[0])(context, builder, args[0]).data
-        first = builder.mul(args[1], ir.Constant(ir.IntType(64), count))
-        done = 0
-        for width in (16, 8, 4, 2, 1):
-            if count & width:
-                some = ir.VectorType(_INT, width)(list(range(done, done + width)))
-                piece = builder.shuffle_vector(parts[0], undefined, some)
-                place = builder.gep(target, [builder.add(first, ir.Constant(ir.IntType(64), done))])
-                builder.store(piece, builder.bitcast(place, ir.PointerType(piece.type)), align=4)
-                done += width
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64, vectors), code
+    return _add_to_bits(series, shift)
