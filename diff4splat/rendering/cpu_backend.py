@@ -42,6 +42,7 @@ def rasterize(
     eps2d: float,
     radius_clip: float,
     mode: Literal["classic", "antialiased"],
+    max_alpha: float = reference.MAX_ALPHA,
 ) -> tuple[
     Float[Tensor, "frame rgb=3 height width"],
     Float[Tensor, "frame 1 height width"],
@@ -66,6 +67,7 @@ def rasterize(
         eps2d: Added to both variances of the 2D covariance, pixels squared.
         radius_clip: Gaussians whose footprint is no wider than this on both axes are dropped, pixels.
         mode: "antialiased" lowers opacities so that the dilation adds no energy.
+        max_alpha: Largest opacity of one Gaussian at a pixel.
 
     Returns:
         Colour, alpha and depth times alpha, in the dtype of `means`.
@@ -76,7 +78,7 @@ def rasterize(
     """
     _refuse_forked_process()
     kernels = _load_kernels()
-    options = (height, width, near, far, eps2d, radius_clip, mode == "antialiased")
+    options = (height, width, near, far, eps2d, radius_clip, mode == "antialiased", max_alpha)
     inputs = (means, quaternions, scales, opacities, colors, world_to_camera, intrinsics)
     keep = torch.is_grad_enabled() and any(value.requires_grad for value in inputs)
     if kernels is not None:
@@ -94,6 +96,7 @@ def rasterize(
         eps2d=eps2d,
         radius_clip=radius_clip,
         mode=mode,
+        max_alpha=max_alpha,
         block_px=_FALLBACK_BLOCK_PX,
     )
 
@@ -109,7 +112,7 @@ class _Rasterize(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
         *tensors, options, keep = inputs
-        height, width, near, far, eps2d, radius_clip, antialiased = options
+        height, width, near, far, eps2d, radius_clip, antialiased, max_alpha = options
         means, quaternions, scales, opacities, colors, poses, intrinsics = (_array(v) for v in tensors)
         count, frames = means.shape[0], poses.shape[0]
         color = np.empty((frames, 3, height, width), np.float32)
@@ -134,8 +137,9 @@ class _Rasterize(torch.autograd.Function):
                     keys, num_tiles, boxes, tiles_x, tiles_y
                 )
                 kernels.rasterize_forward(
-                    rows, boxes, pairs, tile_starts, tiles_x, color[frame], alpha[frame], depth[frame]
-                )
+                    rows, boxes, pairs, tile_starts, tiles_x, np.float32(max_alpha),
+                    color[frame], alpha[frame], depth[frame],
+                )  # fmt: skip
                 if keep:  # what backward needs grows with the number of frames
                     saved.append((rows, boxes, num_tiles, pairs, tile_starts, slot_starts))
         outputs = torch.from_numpy(color), torch.from_numpy(alpha)[:, None], torch.from_numpy(depth)[:, None]
@@ -147,7 +151,7 @@ class _Rasterize(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Any) -> Any:
         _refuse_forked_process()
-        height, width, _, _, eps2d, _, antialiased = ctx.options
+        height, width, _, _, eps2d, _, antialiased, max_alpha = ctx.options
         means, quaternions, scales, opacities, colors, poses, intrinsics = (
             _array(v) for v in ctx.saved_tensors[:7]
         )
@@ -164,9 +168,9 @@ class _Rasterize(torch.autograd.Function):
             for frame, (rows, boxes, num_tiles, pairs, tile_starts, slot_starts) in enumerate(ctx.frames):
                 slots = np.empty((len(pairs), 10), np.float32)
                 kernels.rasterize_backward(
-                    rows, boxes, pairs, tile_starts, slot_starts, -(-width // 16), color[frame],
-                    alpha[frame, 0], depth[frame, 0], grad_color[frame], grad_alpha[frame, 0],
-                    grad_depth[frame, 0], slots,
+                    rows, boxes, pairs, tile_starts, slot_starts, -(-width // 16),
+                    np.float32(max_alpha), color[frame], alpha[frame, 0], depth[frame, 0],
+                    grad_color[frame], grad_alpha[frame, 0], grad_depth[frame, 0], slots,
                 )  # fmt: skip
                 kernels.project_backward(
                     means, quaternions, scales, opacities, colors[min(frame, len(colors) - 1)],

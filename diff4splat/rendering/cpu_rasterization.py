@@ -20,7 +20,6 @@ _P2, _P3, _P4, _P5, _P6 = (np.uint64(i * TILE * TILE) for i in range(2, 7))
 _L2, _L3, _L4, _L5, _L6, _L7 = (np.uint64(i * TILE) for i in range(2, 8))
 _ZERO, _HALF, _ONE, _TWO = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(2.0)
 _ALPHA_THRESHOLD = np.float32(reference.ALPHA_THRESHOLD)
-_MAX_ALPHA = np.float32(reference.MAX_ALPHA)
 _STOP = np.float32(reference.TRANSMITTANCE_STOP)
 _LOWEST = np.float32(-126.0)
 # minimax polynomial of 2^f on [-1/2, 1/2] with value 1 at 0; relative error 2e-7 in float32
@@ -42,7 +41,9 @@ def _exp2(power):
 
 
 @inlined
-def _forward_tile(rows, boxes, pairs, start, end, left, top, height, width, color, alpha, depth):
+def _forward_tile(
+    rows, boxes, pairs, start, end, left, top, height, width, max_alpha, color, alpha, depth
+):  # fmt: skip
     planes = np.zeros(6 * _PIXELS, np.float32)  # transmittance (0 = finished), red, green, blue, alpha, depth
     bottom, right = min(top + TILE, height), min(left + TILE, width)
     for y in range(bottom - top):
@@ -64,7 +65,7 @@ def _forward_tile(rows, boxes, pairs, start, end, left, top, height, width, colo
                     dx = np.float32(np.int32(lane)) + _HALF - center_x
                     s = a * dx + b_dy
                     raw = opacity * _exp2(-(s * s + tt))
-                    cover = raw if raw < _MAX_ALPHA else _MAX_ALPHA
+                    cover = raw if raw < max_alpha else max_alpha
                     cover = cover if raw >= _ALPHA_THRESHOLD else _ZERO
                     before = planes[p]
                     after = before - before * cover
@@ -92,8 +93,11 @@ def _forward_tile(rows, boxes, pairs, start, end, left, top, height, width, colo
 
 
 @kernel
-def rasterize_forward(rows, boxes, pairs, tile_starts, tiles_x, color, alpha, depth):
-    """Fill colour (3, height, width), alpha and depth times alpha (height, width), over black."""
+def rasterize_forward(rows, boxes, pairs, tile_starts, tiles_x, max_alpha, color, alpha, depth):
+    """Fill colour (3, height, width), alpha and depth times alpha (height, width), over black.
+
+    `max_alpha` must be a float32, as every scalar here.
+    """
     height, width = alpha.shape
     tiles = tile_starts.size - 1
     stride = _STRIDE if tiles % _STRIDE else _OTHER_STRIDE
@@ -101,12 +105,14 @@ def rasterize_forward(rows, boxes, pairs, tile_starts, tiles_x, color, alpha, de
         tile = (job * stride) % tiles
         left, top = (tile % tiles_x) * TILE, (tile // tiles_x) * TILE
         start, end = tile_starts[tile], tile_starts[tile + 1]
-        _forward_tile(rows, boxes, pairs, start, end, left, top, height, width, color, alpha, depth)
+        _forward_tile(
+            rows, boxes, pairs, start, end, left, top, height, width, max_alpha, color, alpha, depth
+        )  # fmt: skip
 
 
 @inlined
 def _backward_tile(
-    rows, boxes, pairs, slot_starts, start, end, left, top, height, width,
+    rows, boxes, pairs, slot_starts, start, end, left, top, height, width, max_alpha,
     color, alpha, depth, grad_color, grad_alpha, grad_depth, slots,
 ):  # fmt: skip
     """Walk front to back as forward did; what lies behind is the total minus what was passed."""
@@ -152,7 +158,7 @@ def _backward_tile(
                     dx = np.float32(np.int32(lane)) + _HALF - center_x
                     s = a * dx + b_dy
                     raw = opacity * _exp2(-(s * s + tt))
-                    capped = raw if raw < _MAX_ALPHA else _MAX_ALPHA
+                    capped = raw if raw < max_alpha else max_alpha
                     hit = raw >= _ALPHA_THRESHOLD
                     cover = capped if hit else _ZERO
                     before = planes[p]
@@ -170,7 +176,7 @@ def _backward_tile(
                     rest = planes[p + _PLANE] - weight * value
                     planes[p + _PLANE] = rest
                     d_cover = before * value - rest / (_ONE - cover)
-                    moment = raw * d_cover if alive & hit & (raw <= _MAX_ALPHA) else _ZERO
+                    moment = raw * d_cover if alive & hit & (raw <= max_alpha) else _ZERO
                     lanes[lane] += weight * d_red
                     lanes[lane + _LANES] += weight * d_green
                     lanes[lane + _L2] += weight * d_blue
@@ -221,7 +227,7 @@ def _slot(boxes, slot_starts, g, left, top):
 
 @kernel
 def rasterize_backward(
-    rows, boxes, pairs, tile_starts, slot_starts, tiles_x,
+    rows, boxes, pairs, tile_starts, slot_starts, tiles_x, max_alpha,
     color, alpha, depth, grad_color, grad_alpha, grad_depth, slots,
 ):  # fmt: skip
     """Fill one slot of ten sums per pair of Gaussian and tile; `project_backward` says what they are."""
@@ -233,6 +239,6 @@ def rasterize_backward(
         left, top = (tile % tiles_x) * TILE, (tile // tiles_x) * TILE
         start, end = tile_starts[tile], tile_starts[tile + 1]
         _backward_tile(
-            rows, boxes, pairs, slot_starts, start, end, left, top, height, width,
+            rows, boxes, pairs, slot_starts, start, end, left, top, height, width, max_alpha,
             color, alpha, depth, grad_color, grad_alpha, grad_depth, slots,
         )  # fmt: skip
