@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from diff4splat.assets import load_field, load_field_cameras, load_ply, load_vid
 from diff4splat.cameras import save_cameras, trajectory
 from diff4splat.cli import COMMANDS, GENERATED_FILES, main
 from diff4splat.pipelines import Diff4SplatPipeline
+from diff4splat.rendering import gsplat_backend
 
 Run = Callable[..., int]
 
@@ -426,6 +428,19 @@ def test_refused(
     assert generate(*words) == 2
     assert message in error_of(capsys)
     assert not (tmp_path / "out").exists()
+
+
+def test_gpu_that_cannot_render_is_refused_before_anything_is_loaded(
+    generate: Run, fake: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(gsplat_backend, "_state", SimpleNamespace(rasterization=None, failure=None))
+    monkeypatch.setitem(sys.modules, "gsplat", None)
+    assert generate("--device", "auto") == 2
+    message = capsys.readouterr().err
+    assert "--device auto cannot be used: render needs gsplat" in message
+    assert "pip install gsplat packaging" in message and "--device cpu" in message
+    assert fake == [] and not (tmp_path / "out").exists()
 
 
 def test_model_that_is_not_there(generate: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

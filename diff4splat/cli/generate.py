@@ -117,7 +117,6 @@ class Generate:
                 render_path,
                 sway_cameras,
             )
-        device = check_device(self.device)
         with naming("PHOTO cannot be read", self.photo):
             photo_size = image_size(self.photo)
         path = load_path(
@@ -130,6 +129,7 @@ class Generate:
         )
         refuse_unused(self.trajectory, {"--amplitude": self.amplitude, "--image-size": self.image_size})
         path = fit_cameras(path, height=self.size, width=self.size, num_frames=self.frames)
+        device = check_device(self.device)
         with staged_folder(self.output, GENERATED_FILES) as folder:
             with console.stage("load model"):
                 pipe = Diff4SplatPipeline.from_pretrained(self.model, device=device)

@@ -61,7 +61,7 @@ def check_between(option: str, value: int | float | None, least: int | float, mo
 
 
 def check_device(name: str) -> "torch.device":
-    """The device a name stands for.
+    """The device a name stands for, once it is sure that it can render.
 
     Args:
         name: "auto" (the first GPU if there is one, else the CPU), or a name of torch.
@@ -70,8 +70,19 @@ def check_device(name: str) -> "torch.device":
         A device that exists.
 
     Raises:
-        ValueError: If `name` is no device, or none that this machine has.
+        ValueError: If `name` is no device, or none that this machine has, or rendering cannot work there.
     """
+    from diff4splat.rendering import require_backend
+
+    device = _find_device(name)
+    try:
+        require_backend(device)
+    except RuntimeError as error:
+        raise ValueError(f"--device {name} cannot be used: {error}") from error
+    return device
+
+
+def _find_device(name: str) -> "torch.device":
     import torch
 
     if name == "auto":

@@ -20,7 +20,7 @@ from diff4splat.evaluation.report import Report, make_report
 from diff4splat.evaluation.scenes import HeldOutScenes, held_out_scenes, seed_batches
 from diff4splat.gaussians import Gaussians
 from diff4splat.pipelines import Reconstructor
-from diff4splat.rendering import render
+from diff4splat.rendering import render, require_backend
 
 __all__ = ["HeldOutProtocol", "contact_sheet", "evaluate_held_out"]
 
@@ -81,6 +81,7 @@ def evaluate_held_out(
 
     Raises:
         ValueError: If the protocol asks for what the model cannot do, or for no scenes.
+        RuntimeError: If the weights are on a GPU and gsplat cannot run there.
 
     Examples:
         >>> report = evaluate_held_out(pipe.backbone, pipe.ldrm)  # doctest: +SKIP
@@ -93,6 +94,7 @@ def evaluate_held_out(
     size = {"num_frames": protocol.num_frames, "height": protocol.height, "width": protocol.width}
     size |= {"supersample": protocol.supersample}
     device = _device_of(backbone, ldrm)
+    require_backend(device)
     batches = list(seed_batches(protocol.num_scenes, protocol.batch_size, first_scene=protocol.first_scene))
     rows: dict[str, list[Tensor]] = {}
     pictures: list[Tensor] = []

@@ -21,6 +21,7 @@ from diff4splat.pipelines.config import CONFIG_NAME, FORMAT_VERSION, guidance_to
 from diff4splat.pipelines.images import ImageSource, prepare_image
 from diff4splat.pipelines.paths import fit_cameras
 from diff4splat.pipelines.reconstructor import Reconstructor
+from diff4splat.rendering import require_backend
 
 __all__ = ["STAGES", "Diff4SplatPipeline", "ProgressCallback"]
 
@@ -151,6 +152,8 @@ class Diff4SplatPipeline(Pushable):
             TypeError: If an argument is of the wrong type.
             ValueError: If the image is unreadable or too small, the trajectory unknown, a camera not rigid,
                 or a count not one that the model takes.
+            RuntimeError: If the weights are on a GPU and gsplat cannot run there; the message says how to
+                cure it.
 
         Examples:
             >>> field = pipe(image, "orbit", generator=torch.Generator().manual_seed(7))  # doctest: +SKIP
@@ -172,6 +175,8 @@ class Diff4SplatPipeline(Pushable):
             check_count("num_gaussians", budget)
         self.backbone.spec.check_frames(num_frames)
         path = self._path(cameras, num_frames)
+        if budget is not None:  # Gaussians beyond it are found by rendering, at the end
+            require_backend(self.device)
 
         prepare, generate, reconstruct = STAGES
         report(prepare, 0, 1)

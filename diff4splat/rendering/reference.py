@@ -26,7 +26,7 @@ __all__ = [
 ALPHA_THRESHOLD = 1.0 / 255.0
 """Contributions below this opacity are skipped."""
 MAX_ALPHA = 0.999
-"""No Gaussian covers a pixel more than this; the value of gsplat 1.5 (1.6 has 0.99, see `gsplat_backend`)."""
+"""No Gaussian covers a pixel more than this, by default; the value of gsplat 1.5 (1.6 has 0.99)."""
 TRANSMITTANCE_STOP = 1e-4
 """A pixel is finished, without the Gaussian that would do it, once its transmittance would fall to this."""
 CUTOFF_SIGMAS = 3.33
@@ -69,6 +69,7 @@ def rasterize(
     eps2d: float,
     radius_clip: float,
     mode: Literal["classic", "antialiased"],
+    max_alpha: float = MAX_ALPHA,
     block_px: int | None = None,
 ) -> tuple[
     Float[Tensor, "frame rgb=3 height width"],
@@ -92,6 +93,7 @@ def rasterize(
         eps2d: Added to both variances of the 2D covariance, pixels squared.
         radius_clip: Gaussians whose footprint is no wider than this on both axes are dropped, pixels.
         mode: "antialiased" lowers opacities so that the dilation adds no energy.
+        max_alpha: Largest opacity of one Gaussian at a pixel.
         block_px: Work through square blocks of this size with the Gaussians that reach each; the same image
             with far less work and memory. One dense pass when omitted.
 
@@ -134,7 +136,8 @@ def rasterize(
             for left in range(0, width, block):
                 right = min(left + block, width)
                 near_by = strip if block_px is None else _overlapping(*strip, axis=0, start=left, end=right)
-                values = composite(*near_by, _pixel_centers(top, bottom, left, right, like=means))
+                pixels = _pixel_centers(top, bottom, left, right, like=means)
+                values = composite(*near_by, pixels, max_alpha=max_alpha)
                 blocks.append(values.T.reshape(5, bottom - top, right - left))
             strips.append(torch.cat(blocks, dim=-1))
         images.append(torch.cat(strips, dim=-2))
@@ -239,19 +242,23 @@ def composite(
     gaussians: ProjectedGaussians,
     colors: Float[Tensor, "gaussian rgb=3"],
     pixels: Float[Tensor, "pixel xy=2"],
+    *,
+    max_alpha: float = MAX_ALPHA,
 ) -> Float[Tensor, "pixel rgb_alpha_depth=5"]:
     r"""Front-to-back alpha compositing of projected Gaussians at given pixel positions.
 
     $$C = \sum_i c_i \alpha_i T_i, \qquad T_i = \prod_{j<i} (1 - \alpha_j), \qquad
-      \alpha_i = \min(0.999,\; o_i \, e^{-\frac12 d^\top \Sigma'^{-1} d})$$
+      \alpha_i = \min(\alpha_{max},\; o_i \, e^{-\frac12 d^\top \Sigma'^{-1} d})$$
 
-    over Gaussians sorted by depth. An $\alpha_i$ under 1/255 counts as zero; all terms from the first with
-    $T_i (1 - \alpha_i) \le 10^{-4}$ on are dropped. Source: Kerbl et al., 3D Gaussian Splatting, Eq. 3.
+    over Gaussians sorted by depth, with $\alpha_{max}$ = `max_alpha`. An $\alpha_i$ under 1/255 counts as
+    zero; all terms from the first with $T_i (1 - \alpha_i) \le 10^{-4}$ on are dropped.
+    Source: Kerbl et al., 3D Gaussian Splatting, Eq. 3.
 
     Args:
         gaussians: Footprints; invisible ones are skipped.
         colors: Colours of the Gaussians.
         pixels: Positions at which to evaluate, pixels; centres lie at +0.5.
+        max_alpha: Largest opacity of one Gaussian at a pixel; at the cap its opacity has no gradient.
 
     Returns:
         Red, green, blue, alpha and depth times alpha of each pixel.
@@ -261,7 +268,7 @@ def composite(
     offset = pixels[None] - gaussians.means[index, None]
     xx, xy, yy = gaussians.conics[index, :, None].unbind(dim=1)
     power = 0.5 * (xx * offset[..., 0] ** 2 + yy * offset[..., 1] ** 2) + xy * offset[..., 0] * offset[..., 1]
-    alpha = torch.clamp(gaussians.opacities[index, None] * torch.exp(-power), max=MAX_ALPHA)
+    alpha = torch.clamp(gaussians.opacities[index, None] * torch.exp(-power), max=max_alpha)
     alpha = torch.where((alpha >= ALPHA_THRESHOLD) & (power >= 0), alpha, torch.zeros_like(alpha))
     after = torch.cumprod(1 - alpha, dim=0)
     before = torch.cat([torch.ones_like(after[:1]), after[:-1]]) if len(index) else after

@@ -20,10 +20,10 @@ from diff4splat.gaussians import (
 )
 from diff4splat.geometry import rigid_inverse
 from diff4splat.rendering import cpu_backend, gsplat_backend, reference
+from diff4splat.rendering.backends import Backend, choose_backend
 
-__all__ = ["Backend", "DepthMode", "Mode", "Rendering", "render", "render_field"]
+__all__ = ["DepthMode", "Mode", "Rendering", "render", "render_field"]
 
-Backend = Literal["auto", "cpu", "gsplat", "reference"]
 Mode = Literal["classic", "antialiased"]
 DepthMode = Literal["expected", "accumulated"]
 
@@ -68,6 +68,7 @@ def render(
     radius_clip: float = 0.0,
     mode: Mode = "classic",
     depth_mode: DepthMode = "expected",
+    max_alpha: float | None = None,
 ) -> Rendering:
     r"""Images of Gaussians by differentiable splatting, with the semantics of `gsplat.rasterization`.
 
@@ -78,7 +79,7 @@ def render(
     Source: Kerbl et al., 3D Gaussian Splatting, Eq. 3.
 
     Gradients flow to every tensor of `gaussians` and `cameras` and to `background` ("gsplat" has none for
-    intrinsics). The CPU backend computes in float32, the others in the dtype of the inputs but at least in
+    intrinsics). "cpu" and "gsplat" compute in float32, "reference" in the dtype of the inputs but at least in
     float32; all return the dtype of the inputs. On the CPU every run gives the same bits, whatever the number
     of threads. `world_to_camera` is the rigid inverse of `camera_to_world`;
     gradients follow that formula.
@@ -96,14 +97,17 @@ def render(
         radius_clip: Footprints no wider than this to each side are dropped, pixels.
         mode: "antialiased" lowers opacities by what `eps2d` adds to the footprints.
         depth_mode: "expected" divides depth by alpha; "accumulated" does not.
+        max_alpha: Largest opacity of one Gaussian at a pixel, above 1/255 and below 0.9999. The cap of the
+            backend when omitted: 0.999, and 0.99 for "gsplat" from version 1.6 on, which takes no other.
 
     Returns:
         Colour, alpha and depth per frame; leading axes are kept. No Gaussians give background, alpha 0 and
         depth 0.
 
     Raises:
-        ValueError: If an option or a shape is wrong; on the CPU also if a value is not finite, a quaternion
-            is zero, intrinsics are singular or skewed, or a pose is not rigid.
+        ValueError: If an option or a shape is wrong, or gsplat has another `max_alpha`; on the CPU also if a
+            value is not finite, a quaternion is zero, intrinsics are singular or skewed, or a pose is not
+            rigid.
         TypeError: If dtypes or devices differ, or are not floating point.
         RuntimeError: If the backend cannot run here; the message says how to cure it.
 
@@ -115,9 +119,11 @@ def render(
         >>> render(one, trajectory.static(2, height=8, width=8)).color.shape
         torch.Size([2, 3, 8, 8])
     """
-    _check_options(backend, near, far, eps2d, radius_clip, mode, depth_mode)
-    chosen = _choose_backend(backend, gaussians.means.device)
+    _check_options(backend, near, far, eps2d, radius_clip, mode, depth_mode, max_alpha)
+    chosen = choose_backend(backend, gaussians.means.device)
     _check_inputs(gaussians, cameras)
+    if chosen == "gsplat":  # before any work: a first call builds it, and may find that it cannot be built
+        gsplat_backend.require(max_alpha)
     behind = _background(background, gaussians.means)
     given = gaussians.means.dtype
     wide = torch.promote_types(given, torch.float32)  # half precision is too coarse for places and poses
@@ -141,7 +147,11 @@ def render(
                 **options,
             )
         else:
-            color, alpha, depth = _rasterize_sets(chosen, gaussians, cameras, world_to_camera, options)
+            # in float32, as gsplat has it: it decides whether two opaque Gaussians leave more than 1e-4
+            cap = torch.tensor(reference.MAX_ALPHA if max_alpha is None else max_alpha, dtype=torch.float32)
+            color, alpha, depth = _rasterize_sets(
+                chosen, gaussians, cameras, world_to_camera, cap.item(), options
+            )
         if behind is not None:
             color = color + (1 - alpha) * behind.to(wide)[:, None, None]
         if depth_mode == "expected":
@@ -165,6 +175,7 @@ def render_field(
     radius_clip: float = 0.0,
     mode: Mode = "classic",
     depth_mode: DepthMode = "expected",
+    max_alpha: float | None = None,
 ) -> Rendering:
     """Images of a deforming field: camera i sees the Gaussians at `times[i]`.
 
@@ -182,6 +193,7 @@ def render_field(
         radius_clip: See `render`.
         mode: See `render`.
         depth_mode: See `render`.
+        max_alpha: See `render`.
 
     Returns:
         Colour, alpha and depth per frame; leading axes are kept.
@@ -208,6 +220,7 @@ def render_field(
             radius_clip=radius_clip,
             mode=mode,
             depth_mode=depth_mode,
+            max_alpha=max_alpha,
         )
         for i, gaussians in enumerate(_deformed(field, times))
     ]
@@ -246,7 +259,12 @@ def _moment(time: Tensor | float) -> float:
 
 
 def _rasterize_sets(
-    backend: str, gaussians: Gaussians, cameras: Cameras, world_to_camera: Tensor, options: _Options
+    backend: str,
+    gaussians: Gaussians,
+    cameras: Cameras,
+    world_to_camera: Tensor,
+    max_alpha: float,
+    options: _Options,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Set after set on the CPU or by the reference."""
     rasterize = cpu_backend.rasterize if backend == "cpu" else reference.rasterize
@@ -273,6 +291,7 @@ def _rasterize_sets(
             intrinsics[i],
             height=cameras.height,
             width=cameras.width,
+            max_alpha=max_alpha,
             **options,
         )
         for i in range(sets)
@@ -319,18 +338,15 @@ def _background(background: Tensor | Sequence[float] | None, like: Tensor) -> Te
     return color
 
 
-def _choose_backend(backend: str, device: torch.device) -> str:
-    if backend == "auto":
-        return {"cuda": "gsplat", "cpu": "cpu"}.get(device.type, "reference")
-    if backend in ("cpu", "gsplat") and device.type != {"cpu": "cpu", "gsplat": "cuda"}[backend]:
-        raise ValueError(
-            f"backend={backend!r} cannot render tensors on {device}; use backend='auto' or move them."
-        )
-    return backend
-
-
 def _check_options(
-    backend: str, near: float, far: float, eps2d: float, radius_clip: float, mode: str, depth_mode: str
+    backend: str,
+    near: float,
+    far: float,
+    eps2d: float,
+    radius_clip: float,
+    mode: str,
+    depth_mode: str,
+    max_alpha: float | None,
 ) -> None:
     choices = {
         "backend": (backend, get_args(Backend)),
@@ -345,6 +361,9 @@ def _check_options(
     for name, number in (("eps2d", eps2d), ("radius_clip", radius_clip)):
         if not 0 <= number < math.inf:
             raise ValueError(f"{name} must be finite and at least 0, got {number}.")
+    least, most = reference.ALPHA_THRESHOLD, 1 - reference.TRANSMITTANCE_STOP
+    if max_alpha is not None and not least < max_alpha < most:  # outside, what is opaque would be dropped
+        raise ValueError(f"max_alpha must be above 1/255 and below {most:.4f}, got {max_alpha}.")
 
 
 def _check_inputs(gaussians: Gaussians, cameras: Cameras) -> None:

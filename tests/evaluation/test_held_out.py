@@ -7,7 +7,7 @@ import torch
 from evaluation.oracle import PUSH, BlindBackbone, Flat, Oracle
 
 from diff4splat.backbones.compact import CausalVideoVAE, CompactBackbone, CompactDiT
-from diff4splat.evaluation import HeldOutProtocol, Report, evaluate_held_out
+from diff4splat.evaluation import HeldOutProtocol, Report, evaluate_held_out, held_out
 from diff4splat.evaluation.measures import MEASURES
 from diff4splat.models import LDRM
 
@@ -24,6 +24,17 @@ def oracle() -> Report:
 @pytest.fixture(scope="module")
 def flat() -> Report:
     return evaluate_held_out(BlindBackbone(), Flat(), PROTOCOL)
+
+
+def test_a_device_that_cannot_render_is_refused_before_any_scene_is_made(monkeypatch) -> None:
+    def refuse(device: torch.device) -> None:
+        raise RuntimeError(f"render needs gsplat on {device}")
+
+    started: list[str] = []
+    monkeypatch.setattr(held_out, "require_backend", refuse)
+    with pytest.raises(RuntimeError, match="render needs gsplat on cpu"):
+        evaluate_held_out(BlindBackbone(), Flat(), PROTOCOL, callback=lambda stage, *_: started.append(stage))
+    assert started == []
 
 
 def test_true_depth_correlates_and_a_wall_does_not(oracle, flat) -> None:

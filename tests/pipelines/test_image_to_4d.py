@@ -14,7 +14,7 @@ from diff4splat.cameras import Cameras, trajectory
 from diff4splat.diffusion import ConstantGuidance, CosineGuidance
 from diff4splat.gaussians import DeformableGaussianField
 from diff4splat.hub import HubModule
-from diff4splat.pipelines import STAGES, Diff4SplatPipeline
+from diff4splat.pipelines import STAGES, Diff4SplatPipeline, image_to_4d
 
 IMAGE = torch.rand(3, 71, 83, generator=torch.Generator().manual_seed(1))
 
@@ -359,6 +359,20 @@ def test_a_backbone_that_is_registered_by_its_from_pretrained_is_loaded(tmp_path
 def test_parts_without_a_way_to_save_are_named(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="backbone must have save_pretrained to be saved, got FakeBackbone"):
         fake_pipeline().save_pretrained(tmp_path / "model")
+
+
+def test_a_budget_that_cannot_be_kept_here_is_refused_before_anything_is_generated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(device: torch.device) -> None:
+        raise RuntimeError(f"render needs gsplat on {device}")
+
+    monkeypatch.setattr(image_to_4d, "require_backend", refuse)
+    pipe = fake_pipeline()
+    with pytest.raises(RuntimeError, match="render needs gsplat on cpu"):
+        pipe(IMAGE)
+    assert pipe.backbone.calls == []
+    pipe(IMAGE, num_gaussians="all")  # nothing is rendered
 
 
 def test_any_backbone_and_reconstructor_will_do() -> None:

@@ -268,7 +268,7 @@ def test_kernels_are_vector_code():
     integers = numba.types.Array(numba.int32, 2, "C"), numba.types.Array(numba.int32, 1, "C")
     number = numba.int64
     image = numba.types.Array(numba.float32, 3, "C")
-    signature = (row, *integers, *(number,) * 6, image, row, row)
+    signature = (row, *integers, *(number,) * 6, numba.float32, image, row, row)
     tile = cpu_rasterization._forward_tile
     tile.compile(signature)
     code = tile.inspect_asm(signature)

@@ -74,6 +74,51 @@ def test_opacity_is_capped_and_a_finished_pixel_takes_no_more(backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("cap", [0.99, 0.5, 0.9998])
+def test_cap_of_the_opacity_can_be_chosen(backend, cap):
+    """Three opaque Gaussians in a row: each covers `cap` of what is left, until less than 1e-4 would be."""
+    stack = concatenate_gaussians([blob(z, opacity=1.0, rgb=(1.0, 1.0, 1.0)) for z in (2.0, 3.0, 4.0)])
+    left, light = 1.0, 1 - torch.tensor(cap).double().item()  # in float32, two of 0.99 leave less than 1e-4
+    for _ in range(3):
+        left = left * light if left * light > 1e-4 else left
+    rendering = render(stack, camera(), backend=backend, max_alpha=cap)
+    assert rendering.alpha[0, 0, 15, 18].item() == pytest.approx(1 - left, abs=1e-6)
+    still = DeformableGaussianField(
+        stack, torch.tensor([0.5]), *(torch.zeros(1, 3, n, dtype=torch.float64) for n in (3, 4, 3))
+    )
+    still = replace(still, delta_quaternions=stack.quaternions[None])
+    moving = render_field(still, camera(), [0.5], backend=backend, max_alpha=cap)
+    torch.testing.assert_close(moving.alpha, rendering.alpha)
+
+
+@pytest.mark.parametrize("cap", [0.99, 0.6])
+@pytest.mark.parametrize("mode", ["classic", "antialiased"])
+def test_image_and_gradients_below_any_cap_equal_the_oracle(cap, mode):
+    def large():
+        gaussians = random_gaussians(53)
+        return replace(gaussians, scales=3 * gaussians.scales, opacities=gaussians.opacities**0.2)
+
+    def images_and_gradients(backend):
+        gaussians, cameras = large(), random_cameras(2, 23, 29)
+        names = ("means", "quaternions", "scales", "opacities", "harmonics")
+        leaves = [cameras.camera_to_world, *(getattr(gaussians, name) for name in names)]
+        for leaf in leaves:
+            leaf.requires_grad_()
+        seen = render(gaussians, cameras, backend=backend, mode=mode, max_alpha=cap)
+        weights = torch.sin(0.37 * torch.arange(seen.color.numel(), dtype=torch.float64))
+        total = (seen.color * weights.reshape(seen.color.shape)).sum() + (seen.depth * seen.alpha).sum()
+        return seen, torch.autograd.grad(total, leaves)
+
+    expected, expected_gradients = images_and_gradients("reference")
+    seen, gradients = images_and_gradients("cpu")
+    torch.testing.assert_close(seen.color, expected.color, rtol=0, atol=1e-5)
+    for gradient, right in zip(gradients, expected_gradients, strict=True):
+        assert torch.linalg.vector_norm(gradient - right) < 1e-5 * torch.linalg.vector_norm(right)
+    uncapped = render(large(), random_cameras(2, 23, 29), backend="reference", mode=mode)
+    assert (uncapped.color - expected.color).abs().max() > 1e-3  # the cap is at work
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_depth_of_a_plane(backend):
     y, x = torch.meshgrid(torch.linspace(-2, 2, 23), torch.linspace(-2, 2, 23), indexing="ij")
     means = torch.stack([x, y, torch.full_like(x, 3.0)], dim=-1).reshape(-1, 3).double()
@@ -325,6 +370,10 @@ def test_cameras_that_are_none(change, message):
         ({"radius_clip": math.nan}, "radius_clip must be finite and at least 0"),
         ({"background": [0.1, 0.2]}, "background must have shape"),
         ({"backend": "gsplat"}, "cannot render tensors on cpu"),
+        ({"max_alpha": 1.0}, "max_alpha must be above 1/255 and below 0.9999, got 1.0"),
+        ({"max_alpha": 0.99995}, "max_alpha"),  # one opaque Gaussian would leave too little, and be dropped
+        ({"max_alpha": 1 / 256}, "max_alpha"),
+        ({"max_alpha": math.nan}, "max_alpha"),
     ],
 )
 def test_wrong_options(options, message):
