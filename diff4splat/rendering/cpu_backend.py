@@ -191,7 +191,9 @@ def _name_what_is_broken(tensors: Any) -> None:
     for name, value in zip(("delta_means", "delta_quaternions", "delta_scales"), deltas, strict=True):
         if not value.isfinite().all():
             raise ValueError(f"{name} must be finite, got values that are NaN or infinite.")
-    raise ValueError("delta_quaternions and delta_scales must give Gaussians that are finite, with a direction.")
+    raise ValueError(
+        "delta_quaternions and delta_scales must give Gaussians that are finite, with a direction."
+    )
 
 
 def _load_pipeline() -> Any:

@@ -132,7 +132,9 @@ def gaussians_backward(
         d_means, d_quaternions = grad_scene.means[first:last], grad_scene.quaternions[first:last]
         d_scales, d_opacities = grad_scene.scales[first:last], grad_scene.opacities[first:last]
         for frame in range(len(starts)):
-            means, quaternions, scales = _deformed(part, motion, frames, frame, first, last, limits.linear_scales)
+            means, quaternions, scales = _deformed(
+                part, motion, frames, frame, first, last, limits.linear_scales
+            )
             colors = np.empty((last - first, 3), np.float32)
             harmonics_forward(part[4], means, frames.centers[frame], colors)
             d_colors = np.zeros_like(colors)

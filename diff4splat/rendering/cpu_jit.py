@@ -40,7 +40,7 @@ def inlined(function: Callable[..., Any]) -> Any:
 
 
 @intrinsic
-def next_job(_, counter):
+def next_job(typingctx, counter):
     """The number of the next job, which no other thread gets: an atomic increment of an int64 array."""
 
     def code(context, builder, signature, args):

@@ -111,10 +111,18 @@ def _bin(inputs: Inputs, first: int, last: int) -> Binned | None:
     return Binned(first, last, rows.reshape(-1), num_tiles, slot_starts, starts, tile_starts, pairs, slots)
 
 
-def draw_forward(inputs: Inputs, binned: Binned, color: np.ndarray, alpha: np.ndarray, depth: np.ndarray) -> None:
+def draw_forward(
+    inputs: Inputs, binned: Binned, color: np.ndarray, alpha: np.ndarray, depth: np.ndarray
+) -> None:
     """Fill in the images of some frames; all arrays hold all frames."""
     images = (v[binned.first : binned.last].reshape(-1) for v in (color, alpha, depth))
-    run(cpu_rasterization.rasterize_forward, *_drawing(inputs, binned), inputs.background, inputs.expected, *images)
+    run(
+        cpu_rasterization.rasterize_forward,
+        *_drawing(inputs, binned),
+        inputs.background,
+        inputs.expected,
+        *images,
+    )
 
 
 def draw_inspection(inputs: Inputs, binned: Binned, contributing: np.ndarray, strongest: np.ndarray) -> None:

@@ -132,7 +132,11 @@ def project_forward(
         opacity = np.float64(opacities[g])
         square = qw * qw + qx * qx + qy * qy + qz * qz
         finite = _is_finite(mx, my, mz) & _is_finite(sx, sy, sz) & _is_finite(opacity, 0.0, 0.0)
-        if not (finite & _is_finite(colors[g, 0], colors[g, 1], colors[g, 2]) & (0.0 < square <= _FLOAT32_MAX * _FLOAT32_MAX)):
+        if not (
+            finite
+            & _is_finite(colors[g, 0], colors[g, 1], colors[g, 2])
+            & (0.0 < square <= _FLOAT32_MAX * _FLOAT32_MAX)
+        ):
             broken += 1
             continue
         z = _dot(w[6], w[7], w[8], mx, my, mz) + camera[2, 3]

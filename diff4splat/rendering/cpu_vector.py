@@ -99,17 +99,19 @@ def _operator(which: Any, build: Callable[..., Any], result: types.Type) -> None
     """Define an operator between vectors, and between a vector and a float32."""
 
     @intrinsic
-    def apply(_: Any, a: Any, b: Any) -> Any:
-        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def apply(typingctx, a, b):
+        def code(context, builder, signature, args):
             pairs = zip(args, signature.args, strict=True)
             return build(builder, *(_splat(builder, v) if t == types.float32 else v for v, t in pairs))
 
         return result(a, b), code
 
     @overload(which)
-    def choose(a: Any, b: Any) -> Any:
+    def choose(a, b):
         vectors = [isinstance(t, _Floats | _Flags) for t in (a, b)]
-        if any(vectors) and all(is_vector or t == types.float32 for is_vector, t in zip(vectors, (a, b), strict=True)):
+        if any(vectors) and all(
+            is_vector or t == types.float32 for is_vector, t in zip(vectors, (a, b), strict=True)
+        ):
             return lambda a, b: apply(a, b)
         return None
 
@@ -126,7 +128,7 @@ _operator(operator.and_, lambda builder, a, b: builder.and_(a, b), _flags)
 
 
 @intrinsic
-def broadcast(_, value):
+def broadcast(typingctx, value):
     """The same float32 in every lane."""
 
     def code(context, builder, signature, args):
@@ -139,8 +141,8 @@ def constant(values: list[float]) -> Any:
     """A function for kernels, without arguments, that gives these sixteen numbers."""
 
     @intrinsic
-    def given(_: Any) -> Any:
-        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def given(typingctx):
+        def code(context, builder, signature, args):
             return _FLOATS([float(v) for v in values])
 
         return _floats(), code
@@ -149,7 +151,7 @@ def constant(values: list[float]) -> Any:
 
 
 @intrinsic
-def where(_, flags, a, b):
+def where(typingctx, flags, a, b):
     """Lanes of `a` where the flag is set, else of `b`."""
 
     def code(context, builder, signature, args):
@@ -165,7 +167,7 @@ def minimum(a, b):
 
 
 @intrinsic
-def bits(_, flags):
+def bits(typingctx, flags):
     """Flags as the lowest bits of an integer, that of lane 0 first."""
 
     def code(context, builder, signature, args):
@@ -175,7 +177,7 @@ def bits(_, flags):
 
 
 @intrinsic
-def trailing_zeros(_, value):
+def trailing_zeros(typingctx, value):
     """Index of the lowest bit that is set, of a number that is not 0."""
 
     def code(context, builder, signature, args):
@@ -185,7 +187,7 @@ def trailing_zeros(_, value):
 
 
 @intrinsic
-def load(_, array, index):
+def load(typingctx, array, index):
     """Sixteen numbers of a contiguous float32 array, from a flat index on."""
 
     def code(context, builder, signature, args):
@@ -195,7 +197,7 @@ def load(_, array, index):
 
 
 @intrinsic
-def store(_, array, index, values):
+def store(typingctx, array, index, values):
     """Write sixteen numbers into a contiguous float32 array, from a flat index on."""
 
     def code(context, builder, signature, args):
@@ -206,7 +208,7 @@ def store(_, array, index, values):
 
 
 @intrinsic
-def load_block(_, image, first, stride):
+def load_block(typingctx, image, first, stride):
     """Four numbers of each of four rows of an image, from a flat index on; a stride leads to the next row."""
 
     def code(context, builder, signature, args):
@@ -214,7 +216,9 @@ def load_block(_, image, first, stride):
         four, eight = ir.VectorType(_FLOAT, 4), ir.VectorType(_INT, 8)(list(range(8)))
         rows = []
         for _ in range(4):
-            rows.append(builder.load(_place(context, builder, signature.args[0], image, place, four), align=4))
+            rows.append(
+                builder.load(_place(context, builder, signature.args[0], image, place, four), align=4)
+            )
             place = builder.add(place, stride)
         halves = [builder.shuffle_vector(rows[i], rows[i + 1], eight) for i in (0, 2)]
         return builder.shuffle_vector(*halves, _INTS(list(range(LANES))))
@@ -223,7 +227,7 @@ def load_block(_, image, first, stride):
 
 
 @intrinsic
-def store_block(_, image, first, stride, values):
+def store_block(typingctx, image, first, stride, values):
     """The counterpart of `load_block`."""
 
     def code(context, builder, signature, args):
@@ -231,7 +235,9 @@ def store_block(_, image, first, stride, values):
         for row in range(4):
             some = ir.VectorType(_INT, 4)([4 * row + i for i in range(4)])
             piece = builder.shuffle_vector(values, values, some)
-            builder.store(piece, _place(context, builder, signature.args[0], image, place, piece.type), align=4)
+            builder.store(
+                piece, _place(context, builder, signature.args[0], image, place, piece.type), align=4
+            )
             place = builder.add(place, stride)
         return context.get_dummy_value()
 
@@ -239,7 +245,7 @@ def store_block(_, image, first, stride, values):
 
 
 @intrinsic
-def total(_, values):
+def total(typingctx, values):
     """Sum over the lanes, always in the same order."""
 
     def code(context, builder, signature, args):
@@ -249,7 +255,7 @@ def total(_, values):
 
 
 @intrinsic
-def store_totals(_, array, row, vectors):
+def store_totals(typingctx, array, row, vectors):
     """Write the sums over the lanes of some vectors into a row of an array that has one column for each."""
 
     def code(context, builder, signature, args):
@@ -262,7 +268,9 @@ def store_totals(_, array, row, vectors):
             if count & width:
                 some = ir.VectorType(_INT, width)(list(range(done, done + width)))
                 piece = builder.shuffle_vector(sums, sums, some)
-                builder.store(piece, _place(context, builder, signature.args[0], array, place, piece.type), align=4)
+                builder.store(
+                    piece, _place(context, builder, signature.args[0], array, place, piece.type), align=4
+                )
                 place = builder.add(place, ir.Constant(_LONG, width))
                 done += width
         return context.get_dummy_value()
@@ -286,7 +294,7 @@ def _totals(builder: Any, parts: list[Any]) -> Any:
 
 
 @intrinsic
-def no_marks(_):
+def no_marks(typingctx):
     """Sixteen empty sets of numbers from 0 to 31."""
 
     def code(context, builder, signature, args):
@@ -296,7 +304,7 @@ def no_marks(_):
 
 
 @intrinsic
-def mark(_, sets, flags, number):
+def mark(typingctx, sets, flags, number):
     """The sets with a number put into those whose flag is set."""
 
     def code(context, builder, signature, args):
@@ -307,7 +315,7 @@ def mark(_, sets, flags, number):
 
 
 @intrinsic
-def store_marks(_, array, sets):
+def store_marks(typingctx, array, sets):
     """Write sixteen sets into a uint32 array, a bit per number."""
 
     def code(context, builder, signature, args):
@@ -319,7 +327,7 @@ def store_marks(_, array, sets):
 
 
 @intrinsic
-def prefetch(_, array, index):
+def prefetch(typingctx, array, index):
     """Ask for a cache line of a contiguous array before it is read."""
 
     def code(context, builder, signature, args):
@@ -333,7 +341,7 @@ def prefetch(_, array, index):
 
 
 @intrinsic
-def _truncated(_, values):
+def _truncated(typingctx, values):
     """Numbers without their fractions, and what to add to the bits of a float to multiply it by 2^that."""
 
     def code(context, builder, signature, args):
@@ -346,7 +354,7 @@ def _truncated(_, values):
 
 
 @intrinsic
-def _add_to_bits(_, values, shift):
+def _add_to_bits(typingctx, values, shift):
     """Add the bits of numbers as if they were integers."""
 
     def code(context, builder, signature, args):

@@ -8,7 +8,7 @@ of 3D Gaussians with 2D dilation).
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "ProjectedGaussians",
     "check_values",
     "composite",
+    "inspect",
     "project_gaussians",
     "rasterize",
 ]
@@ -43,6 +44,7 @@ class ProjectedGaussians(NamedTuple):
         opacities: Opacities, scaled down by the dilation in antialiased mode.
         radii: Half-widths of the footprint along x and y, whole pixels.
         visible: Gaussians that can touch the image.
+        indices: Places of the Gaussians in the set.
     """
 
     means: Float[Tensor, "gaussian xy=2"]
@@ -51,6 +53,7 @@ class ProjectedGaussians(NamedTuple):
     opacities: Float[Tensor, " gaussian"]
     radii: Float[Tensor, "gaussian xy=2"]
     visible: Bool[Tensor, " gaussian"]
+    indices: Int[Tensor, " gaussian"]
 
 
 def rasterize(
@@ -71,10 +74,13 @@ def rasterize(
     mode: Literal["classic", "antialiased"],
     max_alpha: float = MAX_ALPHA,
     block_px: int | None = None,
+    details: bool = False,
 ) -> tuple[
     Float[Tensor, "frame rgb=3 height width"],
     Float[Tensor, "frame 1 height width"],
     Float[Tensor, "frame 1 height width"],
+    Int[Tensor, "frame 1 height width"] | None,
+    Int[Tensor, "frame 1 height width"] | None,
 ]:
     """Colour, alpha and accumulated depth of one set of Gaussians from several cameras, over black.
 
@@ -96,9 +102,10 @@ def rasterize(
         max_alpha: Largest opacity of one Gaussian at a pixel.
         block_px: Work through square blocks of this size with the Gaussians that reach each; the same image
             with far less work and memory. One dense pass when omitted.
+        details: Also the number of contributing Gaussians and the index of the strongest one per pixel.
 
     Returns:
-        Colour, alpha and depth times alpha.
+        Colour, alpha and depth times alpha; then the details, or None twice.
 
     Raises:
         ValueError: If an input holds a value that is not finite, or a quaternion of length zero.
@@ -106,7 +113,7 @@ def rasterize(
     check_values(means, quaternions, scales, opacities, colors)
     colors = colors.clamp_min(0.0)
     block = max(height, width) if block_px is None else block_px
-    images = []
+    images, counts = [], []
     for frame in range(world_to_camera.shape[0]):
         projected = project_gaussians(
             means,
@@ -125,24 +132,33 @@ def rasterize(
         )
         frame_colors = colors[min(frame, colors.shape[0] - 1)]
         everything = _select(projected, frame_colors, projected.visible)
-        strips = []
+        strips, count_strips = [], []
         for top in range(0, height, block):
             # strips, then blocks: selecting a few out of many has a gradient as large as the many
             bottom = min(top + block, height)
             strip = (
                 everything if block_px is None else _overlapping(*everything, axis=1, start=top, end=bottom)
             )
-            blocks = []
+            blocks, count_blocks = [], []
             for left in range(0, width, block):
                 right = min(left + block, width)
                 near_by = strip if block_px is None else _overlapping(*strip, axis=0, start=left, end=right)
                 pixels = _pixel_centers(top, bottom, left, right, like=means)
                 values = composite(*near_by, pixels, max_alpha=max_alpha)
                 blocks.append(values.T.reshape(5, bottom - top, right - left))
+                if details:
+                    inspected = inspect(near_by[0], pixels, max_alpha=max_alpha)
+                    count_blocks.append(inspected.T.reshape(2, bottom - top, right - left))
             strips.append(torch.cat(blocks, dim=-1))
+            count_strips += [torch.cat(count_blocks, dim=-1)] if details else []
         images.append(torch.cat(strips, dim=-2))
+        counts += [torch.cat(count_strips, dim=-2)] if details else []
     stacked = torch.stack(images) if images else means.new_zeros(0, 5, height, width)
-    return stacked[:, :3], stacked[:, 3:4], stacked[:, 4:5]
+    color, alpha, depth = stacked[:, :3], stacked[:, 3:4], stacked[:, 4:5]
+    if not details:
+        return color, alpha, depth, None, None
+    both = torch.stack(counts) if counts else means.new_zeros(0, 2, height, width, dtype=torch.int32)
+    return color, alpha, depth, both[:, :1], both[:, 1:]
 
 
 def project_gaussians(
@@ -233,8 +249,9 @@ def project_gaussians(
         on_image = ((pixel + radii > 0) & (pixel - radii < size)).all(dim=-1)
         large = (radii > radius_clip).any(dim=-1)
         visible = in_range & has_area & large & on_image & (opacities >= ALPHA_THRESHOLD)
+        indices = torch.arange(len(means), device=means.device)
     return ProjectedGaussians(
-        torch.stack([fx * x + cx, fy * y + cy], dim=-1), conics, depths, opacities, radii, visible
+        torch.stack([fx * x + cx, fy * y + cy], dim=-1), conics, depths, opacities, radii, visible, indices
     )
 
 
@@ -263,6 +280,37 @@ def composite(
     Returns:
         Red, green, blue, alpha and depth times alpha of each pixel.
     """
+    index, weights = _weights(gaussians, pixels, max_alpha)
+    depths = gaussians.depths[index]
+    values = torch.cat([colors[index], torch.ones_like(depths)[:, None], depths[:, None]], dim=-1)
+    return weights.T @ values
+
+
+def inspect(
+    gaussians: ProjectedGaussians, pixels: Float[Tensor, "pixel xy=2"], *, max_alpha: float = MAX_ALPHA
+) -> Int[Tensor, "pixel number_strongest=2"]:
+    """How many Gaussians contribute at given pixel positions, and which has the largest weight there.
+
+    Args:
+        gaussians: Footprints; invisible ones are skipped.
+        pixels: Positions at which to evaluate, pixels.
+        max_alpha: Largest opacity of one Gaussian at a pixel.
+
+    Returns:
+        Number, and index in the set, -1 where there is none and the nearest of equals.
+    """
+    index, weights = _weights(gaussians, pixels, max_alpha)
+    count = (weights > 0).sum(dim=0)
+    if len(index) == 0:
+        return torch.stack([count, torch.full_like(count, -1)], dim=-1).to(torch.int32)
+    strongest = gaussians.indices[index][weights.argmax(dim=0)]
+    return torch.stack([count, torch.where(count > 0, strongest, -1)], dim=-1).to(torch.int32)
+
+
+def _weights(
+    gaussians: ProjectedGaussians, pixels: Float[Tensor, "pixel xy=2"], max_alpha: float
+) -> tuple[Int[Tensor, " selected"], Float[Tensor, "selected pixel"]]:
+    """Visible Gaussians by depth, and alpha times transmittance of each at each pixel."""
     index = gaussians.visible.nonzero().squeeze(-1)
     index = index[torch.argsort(gaussians.depths[index], stable=True)]
     offset = pixels[None] - gaussians.means[index, None]
@@ -272,10 +320,7 @@ def composite(
     alpha = torch.where((alpha >= ALPHA_THRESHOLD) & (power >= 0), alpha, torch.zeros_like(alpha))
     after = torch.cumprod(1 - alpha, dim=0)
     before = torch.cat([torch.ones_like(after[:1]), after[:-1]]) if len(index) else after
-    weights = torch.where(after > TRANSMITTANCE_STOP, alpha * before, torch.zeros_like(alpha))
-    depths = gaussians.depths[index]
-    values = torch.cat([colors[index], torch.ones_like(depths)[:, None], depths[:, None]], dim=-1)
-    return weights.T @ values
+    return index, torch.where(after > TRANSMITTANCE_STOP, alpha * before, torch.zeros_like(alpha))
 
 
 def check_values(

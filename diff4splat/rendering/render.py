@@ -1,44 +1,20 @@
 """Gaussians and cameras in, images out: the only file of this folder that users call."""
 
-import math
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypedDict, get_args
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from diff4splat.cameras import Cameras
-from diff4splat.gaussians import (
-    DeformableGaussianField,
-    Gaussians,
-    deform_gaussians,
-    evaluate_harmonics,
-    harmonics_to_rgb,
-)
-from diff4splat.geometry import rigid_inverse
-from diff4splat.rendering import cpu_backend, gsplat_backend, reference
+from diff4splat.gaussians import DeformableGaussianField, Gaussians
+from diff4splat.rendering import gsplat_backend
+from diff4splat.rendering.arguments import DepthMode, Mode, as_background, check_inputs, check_options
 from diff4splat.rendering.backends import Backend, choose_backend
+from diff4splat.rendering.drawing import Images, draw, draw_field
 
-__all__ = ["DepthMode", "Mode", "Rendering", "render", "render_field"]
-
-Mode = Literal["classic", "antialiased"]
-DepthMode = Literal["expected", "accumulated"]
-
-
-class _Options(TypedDict):
-    near: float
-    far: float
-    eps2d: float
-    radius_clip: float
-    mode: Mode
-
-
-_RIGID_TOLERANCE = (
-    1e-2  # coarse on purpose: poses that went through half precision pass, scaled or sheared ones do not
-)
+__all__ = ["Rendering", "render", "render_field"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,14 +22,37 @@ class Rendering:
     """What cameras see of a set of Gaussians.
 
     Args:
-        color: Composited colour, not clamped; in [0, 1] where colours and background are.
+        color: Composited colour over the background, not clamped; in [0, 1] where colours and background
+            are. Over black it is premultiplied by alpha.
         alpha: Opacity, in [0, 1].
         depth: z-depth in scene units; 0 where `alpha` is 0.
+        background: The background, None for black.
+        num_contributing: How many Gaussians contribute to a pixel, 0 in holes; if details were asked for.
+        strongest: Index of the Gaussian with the largest weight in a pixel, the first of equals, -1 in holes;
+            if details were asked for.
     """
 
     color: Float[Tensor, "*batch frame rgb=3 height width"]
     alpha: Float[Tensor, "*batch frame 1 height width"]
     depth: Float[Tensor, "*batch frame 1 height width"]
+    background: Float[Tensor, "rgb=3"] | None = None
+    num_contributing: Int[Tensor, "*batch frame 1 height width"] | None = None
+    strongest: Int[Tensor, "*batch frame 1 height width"] | None = None
+
+    @property
+    def straight_color(self) -> Float[Tensor, "*batch frame rgb=3 height width"]:
+        r"""Colour of what covers a pixel, without the background: what image files keep beside alpha.
+
+        $$\hat C = \frac{C - (1 - \alpha) \, c_{bg}}{\alpha}$$
+
+        with $C$ = `color`; 0 where `alpha` is 0.
+        """
+        color = self.color
+        if self.background is not None:
+            color = color - (1 - self.alpha) * self.background[:, None, None]
+        covered = self.alpha > 0
+        shares = torch.where(covered, self.alpha, torch.ones_like(self.alpha))
+        return torch.where(covered, color / shares, torch.zeros_like(color))
 
 
 def render(
@@ -69,6 +68,7 @@ def render(
     mode: Mode = "classic",
     depth_mode: DepthMode = "expected",
     max_alpha: float | None = None,
+    details: bool = False,
 ) -> Rendering:
     r"""Images of Gaussians by differentiable splatting, with the semantics of `gsplat.rasterization`.
 
@@ -99,6 +99,8 @@ def render(
         depth_mode: "expected" divides depth by alpha; "accumulated" does not.
         max_alpha: Largest opacity of one Gaussian at a pixel, above 1/255 and below 0.9999. The cap of the
             backend when omitted: 0.999, and 0.99 for "gsplat" from version 1.6 on, which takes no other.
+        details: Also tell, per pixel, how many Gaussians contribute and which is the strongest. Fast on the
+            CPU; elsewhere "reference" finds it.
 
     Returns:
         Colour, alpha and depth per frame; leading axes are kept. No Gaussians give background, alpha 0 and
@@ -119,47 +121,33 @@ def render(
         >>> render(one, trajectory.static(2, height=8, width=8)).color.shape
         torch.Size([2, 3, 8, 8])
     """
-    _check_options(backend, near, far, eps2d, radius_clip, mode, depth_mode, max_alpha)
+    options = check_options(
+        backend=backend,
+        near=near,
+        far=far,
+        eps2d=eps2d,
+        radius_clip=radius_clip,
+        mode=mode,
+        depth_mode=depth_mode,
+        max_alpha=max_alpha,
+        details=details,
+    )
     chosen = choose_backend(backend, gaussians.means.device)
-    _check_inputs(gaussians, cameras)
+    check_inputs(gaussians, cameras)
     if chosen == "gsplat":  # before any work: a first call builds it, and may find that it cannot be built
         gsplat_backend.require(max_alpha)
-    behind = _background(background, gaussians.means)
+    behind = as_background(background, gaussians.means)
     given = gaussians.means.dtype
     wide = torch.promote_types(given, torch.float32)  # half precision is too coarse for places and poses
-    gaussians, cameras = gaussians.to(dtype=wide), cameras.to(dtype=wide)
-    options = _Options(near=near, far=far, eps2d=eps2d, radius_clip=radius_clip, mode=mode)
     with torch.autocast(gaussians.means.device.type, enabled=False):
-        world_to_camera = rigid_inverse(cameras.camera_to_world)
-        if chosen == "gsplat":
-            color, alpha, depth = gsplat_backend.rasterize(
-                *(
-                    gaussians.means,
-                    gaussians.quaternions,
-                    gaussians.scales,
-                    gaussians.opacities,
-                    gaussians.harmonics,
-                ),
-                world_to_camera,
-                cameras.intrinsics,
-                height=cameras.height,
-                width=cameras.width,
-                **options,
-            )
-        else:
-            # in float32, as gsplat has it: it decides whether two opaque Gaussians leave more than 1e-4
-            cap = torch.tensor(reference.MAX_ALPHA if max_alpha is None else max_alpha, dtype=torch.float32)
-            color, alpha, depth = _rasterize_sets(
-                chosen, gaussians, cameras, world_to_camera, cap.item(), options
-            )
-        if behind is not None:
-            color = color + (1 - alpha) * behind.to(wide)[:, None, None]
-        if depth_mode == "expected":
-            covered = alpha > 0
-            depth = torch.where(
-                covered, depth / torch.where(covered, alpha, torch.ones_like(alpha)), torch.zeros_like(depth)
-            )
-    return Rendering(color=color.to(given), alpha=alpha.to(given), depth=depth.to(given))
+        images = draw(
+            chosen,
+            gaussians.to(dtype=wide),
+            cameras.to(dtype=wide),
+            None if behind is None else behind.to(wide),
+            options,
+        )
+    return _rendering(images, behind, given)
 
 
 def render_field(
@@ -176,10 +164,12 @@ def render_field(
     mode: Mode = "classic",
     depth_mode: DepthMode = "expected",
     max_alpha: float | None = None,
+    details: bool = False,
 ) -> Rendering:
     """Images of a deforming field: camera i sees the Gaussians at `times[i]`.
 
-    One deformed set exists at a time, unless gradients need the others.
+    On the CPU the deformation is part of drawing and no deformed set is ever made; elsewhere there is one at a
+    time, unless gradients need the others.
 
     Args:
         field: Canonical Gaussians and their deformation.
@@ -194,6 +184,7 @@ def render_field(
         mode: See `render`.
         depth_mode: See `render`.
         max_alpha: See `render`.
+        details: See `render`.
 
     Returns:
         Colour, alpha and depth per frame; leading axes are kept.
@@ -203,199 +194,54 @@ def render_field(
         TypeError: As for `render`.
         RuntimeError: As for `render`.
     """
-    moments = [_moment(time) for time in times]
-    if len(moments) != cameras.num_frames or not moments:
+    options = check_options(
+        backend=backend,
+        near=near,
+        far=far,
+        eps2d=eps2d,
+        radius_clip=radius_clip,
+        mode=mode,
+        depth_mode=depth_mode,
+        max_alpha=max_alpha,
+        details=details,
+    )
+    chosen = choose_backend(backend, field.device)
+    if len(times) != cameras.num_frames or len(times) == 0:
         raise ValueError(
-            f"times must hold one time per frame ({cameras.num_frames}, not 0), got {len(moments)}."
+            f"times must hold one time per frame ({cameras.num_frames}, not 0), got {len(times)}."
         )
-    frames = [
-        render(
-            gaussians,
-            cameras.select(slice(i, i + 1)),
-            backend=backend,
-            background=background,
-            near=near,
-            far=far,
-            eps2d=eps2d,
-            radius_clip=radius_clip,
-            mode=mode,
-            depth_mode=depth_mode,
-            max_alpha=max_alpha,
+    for time in times.detach().tolist() if isinstance(times, Tensor) else times:
+        if not 0 <= float(time) <= 1:
+            raise ValueError(f"times must lie in [0, 1], got {float(time):.6g}.")
+    check_inputs(field.canonical, cameras)
+    _check_deltas(field)
+    if chosen == "gsplat":
+        gsplat_backend.require(max_alpha)
+    behind = as_background(background, field.canonical.means)
+    given = field.dtype
+    wide = torch.promote_types(given, torch.float32)
+    with torch.autocast(field.device.type, enabled=False):
+        images = draw_field(
+            chosen,
+            field.to(dtype=wide),
+            cameras.to(dtype=wide),
+            times,
+            None if behind is None else behind.to(wide),
+            options,
         )
-        for i, gaussians in enumerate(_deformed(field, times))
-    ]
-    return Rendering(
-        *(torch.cat([getattr(f, name) for f in frames], dim=-4) for name in ("color", "alpha", "depth"))
-    )
+    return _rendering(images, behind, given)
 
 
-def _deformed(field: DeformableGaussianField, times: Tensor | Sequence[float]) -> Iterator[Gaussians]:
-    """Gaussians per time, one after another.
-
-    Deltas are taken apart once, because the gradient of indexing them per frame would be as large as all of
-    them each time. At stored times the stored values are used as they are.
-    """
-    deltas = [v.unbind(-3) for v in (field.delta_means, field.delta_quaternions, field.delta_scales)]
-    stored = field.times.tolist()
-    for time in times:
-        index = bisect_right(stored, _moment(time)) - 1
-        fixed = not isinstance(time, Tensor) or not time.requires_grad
-        if fixed and index >= 0 and stored[index] == _moment(time):
-            yield deform_gaussians(
-                field.canonical, *(v[index] for v in deltas), scale_space=field.scale_space
-            )
-            continue
-        bracket = range(max(index, 0), min(index + 1, len(stored) - 1) + 1)
-        means, turns, scales = (torch.stack([v[i] for i in bracket], dim=-3) for v in deltas)
-        nearby_times = field.times[list(bracket)]
-        nearby = DeformableGaussianField(
-            field.canonical, nearby_times, means, turns, scales, scale_space=field.scale_space
-        )
-        yield nearby.at(time)
-
-
-def _moment(time: Tensor | float) -> float:
-    return float(time.detach() if isinstance(time, Tensor) else time)
-
-
-def _rasterize_sets(
-    backend: str,
-    gaussians: Gaussians,
-    cameras: Cameras,
-    world_to_camera: Tensor,
-    max_alpha: float,
-    options: _Options,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Set after set on the CPU or by the reference."""
-    rasterize = cpu_backend.rasterize if backend == "cpu" else reference.rasterize
-    batch, count = gaussians.batch_shape, gaussians.num_gaussians
-    sets = math.prod(batch)
-    means = gaussians.means.reshape(sets, count, 3)
-    quaternions, scales = (
-        gaussians.quaternions.reshape(sets, count, 4),
-        gaussians.scales.reshape(sets, count, 3),
-    )
-    opacities = gaussians.opacities.reshape(sets, count)
-    harmonics = gaussians.harmonics.reshape(sets, *gaussians.harmonics.shape[-3:])
-    poses = world_to_camera.reshape(sets, cameras.num_frames, 4, 4)
-    intrinsics = cameras.intrinsics.reshape(sets, cameras.num_frames, 3, 3)
-    centers = cameras.camera_to_world.reshape(sets, cameras.num_frames, 4, 4)[..., :3, 3]
-    results = [
-        rasterize(
-            means[i],
-            quaternions[i],
-            scales[i],
-            opacities[i],
-            _colors(harmonics[i], means[i], centers[i]),
-            poses[i],
-            intrinsics[i],
-            height=cameras.height,
-            width=cameras.width,
-            max_alpha=max_alpha,
-            **options,
-        )
-        for i in range(sets)
-    ]
-    shape = (*batch, cameras.num_frames)
-    if len(results) == 1:
-        color, alpha, depth = results[0]
-    elif results:
-        color, alpha, depth = (torch.stack(v) for v in zip(*results, strict=True))
-    else:
-        color, alpha, depth = (
-            gaussians.means.new_zeros(0, c, cameras.height, cameras.width) for c in (3, 1, 1)
-        )
-    return tuple(v.reshape(*shape, *v.shape[-3:]) for v in (color, alpha, depth))  # type: ignore[return-value]
-
-
-def _colors(harmonics: Tensor, means: Tensor, centers: Tensor) -> Tensor:
-    """Colours per Gaussian (1, n, 3), or per camera and Gaussian (f, n, 3) where the direction counts."""
-    if harmonics.shape[-2] == 1:
-        return harmonics_to_rgb(harmonics[None, :, 0])
-    series = [evaluate_harmonics(harmonics, means - center) for center in centers]
-    return torch.stack(series) if series else means.new_zeros(0, *means.shape)
-
-
-def _background(background: Tensor | Sequence[float] | None, like: Tensor) -> Tensor | None:
-    if background is None:
-        return None
-    if isinstance(background, str):
-        raise TypeError(f"background must be three numbers or None, got {background!r}.")
-    color = (
-        background
-        if isinstance(background, Tensor)
-        else torch.as_tensor(background, dtype=like.dtype, device=like.device)
-    )
-    if color.device.type == "cpu" and not color.isfinite().all():
-        raise ValueError(f"background must be finite, got {color.tolist()}.")
-    if color.shape != (3,):
-        raise ValueError(f"background must have shape [3], got {list(color.shape)}.")
-    if color.dtype != like.dtype or color.device != like.device:
-        raise TypeError(
-            f"background must be {like.dtype} on {like.device} like means, "
-            f"got {color.dtype} on {color.device}."
-        )
-    return color
-
-
-def _check_options(
-    backend: str,
-    near: float,
-    far: float,
-    eps2d: float,
-    radius_clip: float,
-    mode: str,
-    depth_mode: str,
-    max_alpha: float | None,
-) -> None:
-    choices = {
-        "backend": (backend, get_args(Backend)),
-        "mode": (mode, get_args(Mode)),
-        "depth_mode": (depth_mode, get_args(DepthMode)),
-    }
-    for name, (value, allowed) in choices.items():
-        if value not in allowed:
-            raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}.")
-    if not 0 < near < far:
-        raise ValueError(f"near and far must satisfy 0 < near < far, got near={near}, far={far}.")
-    for name, number in (("eps2d", eps2d), ("radius_clip", radius_clip)):
-        if not 0 <= number < math.inf:
-            raise ValueError(f"{name} must be finite and at least 0, got {number}.")
-    least, most = reference.ALPHA_THRESHOLD, 1 - reference.TRANSMITTANCE_STOP
-    if max_alpha is not None and not least < max_alpha < most:  # outside, what is opaque would be dropped
-        raise ValueError(f"max_alpha must be above 1/255 and below {most:.4f}, got {max_alpha}.")
-
-
-def _check_inputs(gaussians: Gaussians, cameras: Cameras) -> None:
-    means = gaussians.means
-    tensors = {
-        "means": means,
-        "quaternions": gaussians.quaternions,
-        "scales": gaussians.scales,
-        "opacities": gaussians.opacities,
-        "harmonics": gaussians.harmonics,
-        "camera_to_world": cameras.camera_to_world,
-        "intrinsics": cameras.intrinsics,
-    }
-    if not means.is_floating_point():
-        raise TypeError(f"means must be floating point, got {means.dtype}.")
-    for name, value in tensors.items():
+def _check_deltas(field: DeformableGaussianField) -> None:
+    means = field.canonical.means
+    for name in ("delta_means", "delta_quaternions", "delta_scales"):
+        value = getattr(field, name)
         if value.dtype != means.dtype or value.device != means.device:
             raise TypeError(
-                f"{name} must be {means.dtype} on {means.device} like means, "
-                f"got {value.dtype} on {value.device}."
+                f"{name} must be {means.dtype} on {means.device} like means, got {value.dtype} on {value.device}."
             )
-    if gaussians.batch_shape != cameras.batch_shape:
-        raise ValueError(
-            f"cameras must have the batch shape of gaussians, {list(gaussians.batch_shape)}, "
-            f"got {list(cameras.batch_shape)}."
-        )
-    if means.device.type == "cpu":
-        _check_camera_values(cameras)
 
 
-def _check_camera_values(cameras: Cameras) -> None:
-    """Values are looked at on the CPU only: elsewhere that would wait for the device."""
-    cameras.validate(tolerance=_RIGID_TOLERANCE)
-    if (cameras.intrinsics[..., 0, 1] != 0).any():
-        raise ValueError("intrinsics must have no skew, got a nonzero entry beside the focal lengths.")
+def _rendering(images: Images, background: Tensor | None, dtype: torch.dtype) -> Rendering:
+    color, alpha, depth = (v.to(dtype) for v in images[:3])
+    return Rendering(color, alpha, depth, background, images.num_contributing, images.strongest)
