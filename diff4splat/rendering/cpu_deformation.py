@@ -49,6 +49,16 @@ def _quaternion(values, g):
 
 
 @inlined
+def _turn(turns, time, g):
+    return (
+        np.float64(turns[time, g, 0]),
+        np.float64(turns[time, g, 1]),
+        np.float64(turns[time, g, 2]),
+        np.float64(turns[time, g, 3]),
+    )
+
+
+@inlined
 def _dot(p, q):
     return p[0] * q[0] + p[1] * q[1] + p[2] * q[2] + p[3] * q[3]
 
@@ -83,21 +93,27 @@ def _add(target, g, q):
 
 
 @inlined
-def deform_forward(
-    means, quaternions, scales,
-    lower_means, lower_turns, lower_scales, upper_means, upper_turns, upper_scales, fraction, linear_scales,
-    out_means, out_quaternions, out_scales,
-):  # fmt: skip
-    """Fill in the Gaussians at one time; what is not finite, or has no direction, gives NaN or infinities.
+def _add_turn(target, time, g, q):
+    target[time, g, 0] += np.float32(q[0])
+    target[time, g, 1] += np.float32(q[1])
+    target[time, g, 2] += np.float32(q[2])
+    target[time, g, 3] += np.float32(q[3])
 
-    `lower_*` and `upper_*` are the deltas stored before and after the time, `fraction` in [0, 1] is its place
-    between them; `linear_scales` says in which space scales are added.
+
+@inlined
+def deform_forward(
+    first, last, scene, motion, lower, upper, fraction, linear_scales, out_means, out_quaternions, out_scales
+):  # fmt: skip
+    """Fill in a range of Gaussians at one time; what is not finite, or has no direction, gives NaN or infinities.
+
+    `lower` and `upper` are the stored times before and after, `fraction` in [0, 1] is the place between them;
+    `linear_scales` says in which space scales are added. Gaussian g becomes entry g - `first`.
     """
     series = _slerp_series(fraction)
-    for g in range(means.shape[0]):
-        turn = _quaternion(lower_turns, g)
+    for g in range(first, last):
+        turn = _turn(motion.turns, lower, g)
         if fraction != 0.0:
-            end = _quaternion(upper_turns, g)
+            end = _turn(motion.turns, upper, g)
             cosine = _dot(turn, end) / math.sqrt(_dot(turn, turn) * _dot(end, end))
             half = math.sqrt(0.5 + 0.5 * abs(cosine))
             y = 0.5 - 0.5 * half
@@ -105,49 +121,46 @@ def deform_forward(
             for i in range(_TERMS - 1, -1, -1):
                 near, far = near * y + series[i, 0], far * y + series[i, 1]
             turn = _sum(near, turn, math.copysign(far, cosine), end)
-        turned = _product(_quaternion(quaternions, g), turn)
+        turned = _product(_quaternion(scene.quaternions, g), turn)
         length = math.sqrt(_dot(turned, turned))
-        out_quaternions[g, 0] = np.float32(turned[0] / length)
-        out_quaternions[g, 1] = np.float32(turned[1] / length)
-        out_quaternions[g, 2] = np.float32(turned[2] / length)
-        out_quaternions[g, 3] = np.float32(turned[3] / length)
-    for g in range(means.shape[0]):
+        out_quaternions[g - first, 0] = np.float32(turned[0] / length)
+        out_quaternions[g - first, 1] = np.float32(turned[1] / length)
+        out_quaternions[g - first, 2] = np.float32(turned[2] / length)
+        out_quaternions[g - first, 3] = np.float32(turned[3] / length)
+    for g in range(first, last):
         for k in range(3):
-            shift, change = np.float64(lower_means[g, k]), np.float64(lower_scales[g, k])
+            shift, change = np.float64(motion.means[lower, g, k]), np.float64(motion.scales[lower, g, k])
             if fraction != 0.0:
-                shift += fraction * (np.float64(upper_means[g, k]) - shift)
-                change += fraction * (np.float64(upper_scales[g, k]) - change)
-            scale = np.float64(scales[g, k])
+                shift += fraction * (np.float64(motion.means[upper, g, k]) - shift)
+                change += fraction * (np.float64(motion.scales[upper, g, k]) - change)
+            scale = np.float64(scene.scales[g, k])
             if linear_scales:
                 moved, least = scale + change, scale * _SMALLEST_SHARE
                 scale = least if moved < least else moved
             else:
                 scale *= math.exp(change)
-            out_means[g, k] = np.float32(np.float64(means[g, k]) + shift)
-            out_scales[g, k] = np.float32(scale)
+            out_means[g - first, k] = np.float32(np.float64(scene.means[g, k]) + shift)
+            out_scales[g - first, k] = np.float32(scale)
 
 
 @inlined
 def deform_backward(
-    means, quaternions, scales,
-    lower_means, lower_turns, lower_scales, upper_means, upper_turns, upper_scales, fraction, linear_scales,
-    moving, grad_out_means, grad_out_quaternions, grad_out_scales,
-    grad_means, grad_quaternions, grad_scales, grad_lower_means, grad_lower_turns, grad_lower_scales,
-    grad_upper_means, grad_upper_turns, grad_upper_scales,
+    first, last, scene, motion, lower, upper, fraction, linear_scales, moving,
+    grad_out_means, grad_out_quaternions, grad_out_scales, grad_scene, grad_motion,
 ):  # fmt: skip
     """Add the gradients of one time and return that of `fraction`.
 
-    The latter costs reading `upper_*` also at fraction 0, so it is 0 there unless `moving` is true. Gradients
-    of `upper_*` stay as they are at fraction 0.
+    The latter costs reading what is stored at `upper` also at fraction 0, so it is 0 there unless `moving` is
+    true. Gradients at `upper` stay as they are at fraction 0.
     """
     series = _slerp_series(fraction)
     between = moving or fraction != 0.0
     d_fraction = 0.0
-    for g in range(means.shape[0]):
-        start = _quaternion(lower_turns, g)
+    for g in range(first, last):
+        start = _turn(motion.turns, lower, g)
         turn = start
         if between:
-            end = _quaternion(upper_turns, g)
+            end = _turn(motion.turns, upper, g)
             start_square, end_square = _dot(start, start), _dot(end, end)
             lengths = math.sqrt(start_square * end_square)
             cosine = _dot(start, end) / lengths
@@ -163,13 +176,13 @@ def deform_backward(
             turn = _sum(near, start, far, end)
 
         # unit product -> product -> its two factors
-        canonical = _quaternion(quaternions, g)
+        canonical = _quaternion(scene.quaternions, g)
         turned = _product(canonical, turn)
-        d = _quaternion(grad_out_quaternions, g)
+        d = _quaternion(grad_out_quaternions, g - first)
         square = _dot(turned, turned)
         length = math.sqrt(square)
         d = _sum(1.0 / length, d, -_dot(d, turned) / (square * length), turned)
-        _add(grad_quaternions, g, _product(d, _conjugated(turn)))
+        _add(grad_scene.quaternions, g, _product(d, _conjugated(turn)))
         d = _product(_conjugated(canonical), d)
 
         if between:  # slerp -> its weights and ends; the ends' lengths are no part of the cosine
@@ -178,33 +191,33 @@ def deform_backward(
             d_cosine = -0.125 / half * (near_y * on_start + far_y * on_end)
             towards_end = _sum(1.0 / lengths, end, -cosine / start_square, start)
             towards_start = _sum(1.0 / lengths, start, -cosine / end_square, end)
-            _add(grad_lower_turns, g, _sum(near, d, d_cosine, towards_end))
-            _add(grad_upper_turns, g, _sum(sign * far, d, sign * d_cosine, towards_start))
+            _add_turn(grad_motion.turns, lower, g, _sum(near, d, d_cosine, towards_end))
+            _add_turn(grad_motion.turns, upper, g, _sum(sign * far, d, sign * d_cosine, towards_start))
         else:
-            _add(grad_lower_turns, g, d)
-    for g in range(means.shape[0]):
+            _add_turn(grad_motion.turns, lower, g, d)
+    for g in range(first, last):
         for k in range(3):
-            scale, change = np.float64(scales[g, k]), np.float64(lower_scales[g, k])
+            scale, change = np.float64(scene.scales[g, k]), np.float64(motion.scales[lower, g, k])
             step, rate = 0.0, 0.0  # of displacement and of change of scale, from lower to upper
             if between:
-                step = np.float64(upper_means[g, k]) - np.float64(lower_means[g, k])
-                rate = np.float64(upper_scales[g, k]) - change
+                step = np.float64(motion.means[upper, g, k]) - np.float64(motion.means[lower, g, k])
+                rate = np.float64(motion.scales[upper, g, k]) - change
                 change += fraction * rate
-            d_shift, d_change = np.float64(grad_out_means[g, k]), np.float64(grad_out_scales[g, k])
-            grad_means[g, k] += np.float32(d_shift)
+            d_shift, d_change = np.float64(grad_out_means[g - first, k]), np.float64(grad_out_scales[g - first, k])
+            grad_scene.means[g, k] += np.float32(d_shift)
             if not linear_scales:
                 stretch = math.exp(change)
-                grad_scales[g, k] += np.float32(d_change * stretch)
+                grad_scene.scales[g, k] += np.float32(d_change * stretch)
                 d_change *= scale * stretch
             elif scale + change < scale * _SMALLEST_SHARE:
-                grad_scales[g, k] += np.float32(d_change * _SMALLEST_SHARE)
+                grad_scene.scales[g, k] += np.float32(d_change * _SMALLEST_SHARE)
                 d_change = 0.0
             else:
-                grad_scales[g, k] += np.float32(d_change)
-            grad_lower_means[g, k] += np.float32((1.0 - fraction) * d_shift)
-            grad_lower_scales[g, k] += np.float32((1.0 - fraction) * d_change)
+                grad_scene.scales[g, k] += np.float32(d_change)
+            grad_motion.means[lower, g, k] += np.float32((1.0 - fraction) * d_shift)
+            grad_motion.scales[lower, g, k] += np.float32((1.0 - fraction) * d_change)
             if between:
-                grad_upper_means[g, k] += np.float32(fraction * d_shift)
-                grad_upper_scales[g, k] += np.float32(fraction * d_change)
+                grad_motion.means[upper, g, k] += np.float32(fraction * d_shift)
+                grad_motion.scales[upper, g, k] += np.float32(fraction * d_change)
                 d_fraction += step * d_shift + rate * d_change
     return d_fraction

@@ -60,55 +60,43 @@ class Limits(NamedTuple):
 
 
 @inlined
-def _part(scene, block):
-    """A block of Gaussians, as a range and as arrays."""
+def _range(scene, block):
     count = scene.means.shape[0]
-    first, last = count * block // NUM_BLOCKS, count * (block + 1) // NUM_BLOCKS
-    part = (
-        scene.means[first:last],
-        scene.quaternions[first:last],
-        scene.scales[first:last],
-        scene.opacities[first:last],
-        scene.harmonics[first:last],
-    )
-    return first, last, part
+    return count * block // NUM_BLOCKS, count * (block + 1) // NUM_BLOCKS
 
 
 @inlined
-def _deformed(part, motion, frames, frame, first, last, linear_scales):
-    """Means, quaternions and scales of a block at the time of a frame."""
-    means, quaternions, scales, _, _ = part
-    if motion.means.shape[0] > 0:
-        lower, upper = frames.lower[frame], frames.upper[frame]
-        canonical = means, quaternions, scales
-        means, quaternions, scales = np.empty_like(means), np.empty_like(quaternions), np.empty_like(scales)
-        deform_forward(
-            canonical[0], canonical[1], canonical[2],
-            motion.means[lower, first:last], motion.turns[lower, first:last],
-            motion.scales[lower, first:last], motion.means[upper, first:last],
-            motion.turns[upper, first:last], motion.scales[upper, first:last],
-            frames.fractions[frame], linear_scales, means, quaternions, scales,
-        )  # fmt: skip
-    return means, quaternions, scales
+def _at_its_time(scene, motion, frames, frame, first, last, linear_scales):
+    """Means, quaternions and scales of a range of Gaussians in a frame, and the Gaussian that is entry 0."""
+    if motion.means.shape[0] == 0:
+        return scene.means, scene.quaternions, scene.scales, 0
+    size = last - first
+    means, scales = np.empty((size, 3), np.float32), np.empty((size, 3), np.float32)
+    quaternions = np.empty((size, 4), np.float32)
+    deform_forward(
+        first, last, scene, motion, frames.lower[frame], frames.upper[frame], frames.fractions[frame],
+        linear_scales, means, quaternions, scales,
+    )  # fmt: skip
+    return means, quaternions, scales, first
 
 
 @kernel
 def gaussians_forward(counter, num_jobs, scene, motion, frames, limits, rows, boxes, keys, num_tiles, broken):
     """Rows, boxes, keys and tiles of all frames; `broken` counts, per job, what is no Gaussian."""
-    count = scene.means.shape[0]
     while True:
         job = next_job(counter)
         if job >= num_jobs:
             return
         frame = job // NUM_BLOCKS
-        first, last, part = _part(scene, job % NUM_BLOCKS)
-        means, quaternions, scales = _deformed(part, motion, frames, frame, first, last, limits.linear_scales)
+        first, last = _range(scene, job % NUM_BLOCKS)
+        means, quaternions, scales, shift = _at_its_time(
+            scene, motion, frames, frame, first, last, limits.linear_scales
+        )
         colors = np.empty((last - first, 3), np.float32)
-        harmonics_forward(part[4], means, frames.centers[frame], colors)
-        a, b = frame * count + first, frame * count + last
+        harmonics_forward(first, last, scene.harmonics, means, shift, frames.centers[frame], colors)
         broken[job] = project_forward(
-            means, quaternions, scales, part[3], colors, frames.poses[frame], frames.intrinsics[frame], limits,
-            rows[a:b], boxes[a:b], keys[a:b], num_tiles[a:b],
+            first, last, means, quaternions, scales, shift, scene.opacities, colors, frames.poses[frame],
+            frames.intrinsics[frame], limits, rows, boxes, keys, num_tiles, frame * scene.means.shape[0],
         )  # fmt: skip
 
 
@@ -122,47 +110,36 @@ def gaussians_backward(
     A job is a block of Gaussians, through all frames, so that every sum has one order. `starts` holds the
     first pair of each frame; `grad_cameras` and so on have one entry per frame and block.
     """
-    count = scene.means.shape[0]
-    moving = motion.means.shape[0] > 0
     while True:
         block = next_job(counter)
         if block >= num_jobs:
             return
-        first, last, part = _part(scene, block)
-        d_means, d_quaternions = grad_scene.means[first:last], grad_scene.quaternions[first:last]
-        d_scales, d_opacities = grad_scene.scales[first:last], grad_scene.opacities[first:last]
+        first, last = _range(scene, block)
+        size = last - first
+        d_means, d_quaternions, d_scales = grad_scene.means, grad_scene.quaternions, grad_scene.scales
         for frame in range(len(starts)):
-            means, quaternions, scales = _deformed(
-                part, motion, frames, frame, first, last, limits.linear_scales
+            center, lower, upper = frames.centers[frame], frames.lower[frame], frames.upper[frame]
+            means, quaternions, scales, shift = _at_its_time(
+                scene, motion, frames, frame, first, last, limits.linear_scales
             )
-            colors = np.empty((last - first, 3), np.float32)
-            harmonics_forward(part[4], means, frames.centers[frame], colors)
-            d_colors = np.zeros_like(colors)
-            if moving:
-                d_means, d_quaternions = np.zeros_like(means), np.zeros_like(quaternions)
-                d_scales = np.zeros_like(scales)
-            a, b = frame * count + first, frame * count + last
+            colors, d_colors = np.empty((size, 3), np.float32), np.zeros((size, 3), np.float32)
+            harmonics_forward(first, last, scene.harmonics, means, shift, center, colors)
+            if motion.means.shape[0] > 0:
+                d_means, d_scales = np.zeros((size, 3), np.float32), np.zeros((size, 3), np.float32)
+                d_quaternions = np.zeros((size, 4), np.float32)
             project_backward(
-                means, quaternions, scales, part[3], colors, frames.poses[frame], frames.intrinsics[frame],
-                limits, num_tiles[a:b], slot_starts[a:b], sums[starts[frame] :],
-                d_means, d_quaternions, d_scales, d_opacities, d_colors, grad_cameras[frame, block],
+                first, last, means, quaternions, scales, shift, scene.opacities, colors,
+                frames.poses[frame], frames.intrinsics[frame], limits,
+                num_tiles, slot_starts, frame * scene.means.shape[0], sums, starts[frame],
+                d_means, d_quaternions, d_scales, grad_scene.opacities, d_colors, grad_cameras[frame, block],
             )  # fmt: skip
-            x, y, z = harmonics_backward(
-                part[4], means, frames.centers[frame], d_colors, grad_scene.harmonics[first:last], d_means
+            place = grad_centers[frame, block]
+            place[0], place[1], place[2] = harmonics_backward(
+                first, last, scene.harmonics, means, shift, center, d_colors, grad_scene.harmonics, d_means
             )
-            grad_centers[frame, block, 0], grad_centers[frame, block, 1] = x, y
-            grad_centers[frame, block, 2] = z
-            if moving:
-                lower, upper = frames.lower[frame], frames.upper[frame]
+            if motion.means.shape[0] > 0:
                 grad_fractions[frame, block] = deform_backward(
-                    part[0], part[1], part[2],
-                    motion.means[lower, first:last], motion.turns[lower, first:last],
-                    motion.scales[lower, first:last], motion.means[upper, first:last],
-                    motion.turns[upper, first:last], motion.scales[upper, first:last],
-                    frames.fractions[frame], limits.linear_scales, limits.moving_times and upper > lower,
-                    d_means, d_quaternions, d_scales,
-                    grad_scene.means[first:last], grad_scene.quaternions[first:last], grad_scene.scales[first:last],
-                    grad_motion.means[lower, first:last], grad_motion.turns[lower, first:last],
-                    grad_motion.scales[lower, first:last], grad_motion.means[upper, first:last],
-                    grad_motion.turns[upper, first:last], grad_motion.scales[upper, first:last],
+                    first, last, scene, motion, lower, upper, frames.fractions[frame], limits.linear_scales,
+                    limits.moving_times and upper > lower, d_means, d_quaternions, d_scales,
+                    grad_scene, grad_motion,
                 )  # fmt: skip

@@ -53,11 +53,14 @@ def _direction(means, g, center):
 
 
 @inlined
-def harmonics_forward(harmonics, means, center, out):
-    """Fill in the colours seen from `center`; they are not clamped."""
+def harmonics_forward(first, last, harmonics, means, shift, center, out):
+    """Fill in the colours of a range, seen from `center`; they are not clamped.
+
+    Gaussian g is entry g - `shift` of the means and g - `first` of the colours.
+    """
     degree = _degree(harmonics)
-    for g in range(means.shape[0]):
-        x, y, z, _ = _direction(means, g, center)
+    for g in range(first, last):
+        x, y, z, _ = _direction(means, g - shift, center)
         red, green, blue = 0.5, 0.5, 0.5
         cosine, sine = 1.0, 0.0  # c_m and s_m
         for m in range(degree + 1):
@@ -77,26 +80,28 @@ def harmonics_forward(harmonics, means, center, out):
                     green += value * sine * harmonics[g, k, 1]
                     blue += value * sine * harmonics[g, k, 2]
             cosine, sine = x * cosine - y * sine, x * sine + y * cosine
-        out[g, 0], out[g, 1], out[g, 2] = np.float32(red), np.float32(green), np.float32(blue)
+        out[g - first, 0], out[g - first, 1], out[g - first, 2] = np.float32(red), np.float32(green), np.float32(blue)
 
 
 @inlined
-def harmonics_backward(harmonics, means, center, grad_colors, grad_harmonics, grad_means):
+def harmonics_backward(
+    first, last, harmonics, means, shift, center, grad_colors, grad_harmonics, grad_means
+):
     """Add the gradients and return that of `center`; those of a direction that is none are zero.
 
     Gaussians without a gradient, those out of sight, are skipped.
     """
     degree = _degree(harmonics)
     sum_x, sum_y, sum_z = 0.0, 0.0, 0.0
-    for g in range(means.shape[0]):
+    for g in range(first, last):
         red, green, blue = (
-            np.float64(grad_colors[g, 0]),
-            np.float64(grad_colors[g, 1]),
-            np.float64(grad_colors[g, 2]),
+            np.float64(grad_colors[g - first, 0]),
+            np.float64(grad_colors[g - first, 1]),
+            np.float64(grad_colors[g - first, 2]),
         )
         if red == 0.0 and green == 0.0 and blue == 0.0:
             continue
-        x, y, z, inverse = _direction(means, g, center)
+        x, y, z, inverse = _direction(means, g - shift, center)
         d_x, d_y, d_z = 0.0, 0.0, 0.0
         cosine, sine, cosine_before, sine_before = 1.0, 0.0, 0.0, 0.0
         for m in range(degree + 1):
@@ -140,9 +145,9 @@ def harmonics_backward(harmonics, means, center, grad_colors, grad_harmonics, gr
             (d_y - along * y) * inverse,
             (d_z - along * z) * inverse,
         )
-        grad_means[g, 0] += np.float32(d_x)
-        grad_means[g, 1] += np.float32(d_y)
-        grad_means[g, 2] += np.float32(d_z)
+        grad_means[g - shift, 0] += np.float32(d_x)
+        grad_means[g - shift, 1] += np.float32(d_y)
+        grad_means[g - shift, 2] += np.float32(d_z)
         sum_x += d_x
         sum_y += d_y
         sum_z += d_z

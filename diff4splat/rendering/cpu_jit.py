@@ -19,6 +19,7 @@ NUM_BLOCKS = 64
 _OPTIONS: dict[str, Any] = {
     "fastmath": {"contract", "reassoc", "nsz", "arcp"},  # no "nnan", "ninf": comparisons must stay exact
     "error_model": "numpy",
+    "no_cfunc_wrapper": True,
 }
 
 
@@ -36,7 +37,7 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 def inlined(function: Callable[..., Any]) -> Any:
     """Compile a helper that becomes part of the kernels which call it."""
-    return numba.njit(**_OPTIONS)(inspect.unwrap(function))
+    return numba.njit(no_cpython_wrapper=True, **_OPTIONS)(inspect.unwrap(function))
 
 
 @intrinsic

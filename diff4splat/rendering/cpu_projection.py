@@ -107,9 +107,13 @@ def _pose(camera):
 
 @inlined
 def project_forward(
-    means, quaternions, scales, opacities, colors, camera, intrinsics, limits, rows, boxes, keys, num_tiles
-):
+    first, last, means, quaternions, scales, shift, opacities, colors, camera, intrinsics, limits,
+    rows, boxes, keys, num_tiles, offset,
+):  # fmt: skip
     """Fill one row per Gaussian and count the tiles it touches; return how many are no Gaussians.
+
+    Gaussian g is entry g - `shift` of means, quaternions and scales, g - `first` of the colours, and
+    `offset` + g of what is filled in.
 
     A row is (x, y, A, B, C, opacity, r, g, b, z, e, p, q) with the footprint 2^-((A dx + B dy)^2 + (C dy)^2):
     squares of Cholesky factors, because the terms of the expanded form cancel in float32 along thin splats. A
@@ -123,18 +127,19 @@ def project_forward(
     low_u, high_u = _limits(width, fx, cx)
     low_v, high_v = _limits(height, fy, cy)
     broken = 0
-    for g in range(means.shape[0]):
-        num_tiles[g] = 0
-        mx, my, mz = np.float64(means[g, 0]), np.float64(means[g, 1]), np.float64(means[g, 2])
-        sx, sy, sz = np.float64(scales[g, 0]), np.float64(scales[g, 1]), np.float64(scales[g, 2])
-        qw, qx = np.float64(quaternions[g, 0]), np.float64(quaternions[g, 1])
-        qy, qz = np.float64(quaternions[g, 2]), np.float64(quaternions[g, 3])
+    for g in range(first, last):
+        i, at = g - shift, offset + g
+        num_tiles[at] = 0
+        mx, my, mz = np.float64(means[i, 0]), np.float64(means[i, 1]), np.float64(means[i, 2])
+        sx, sy, sz = np.float64(scales[i, 0]), np.float64(scales[i, 1]), np.float64(scales[i, 2])
+        qw, qx = np.float64(quaternions[i, 0]), np.float64(quaternions[i, 1])
+        qy, qz = np.float64(quaternions[i, 2]), np.float64(quaternions[i, 3])
         opacity = np.float64(opacities[g])
         square = qw * qw + qx * qx + qy * qy + qz * qz
         finite = _is_finite(mx, my, mz) & _is_finite(sx, sy, sz) & _is_finite(opacity, 0.0, 0.0)
         if not (
             finite
-            & _is_finite(colors[g, 0], colors[g, 1], colors[g, 2])
+            & _is_finite(colors[g - first, 0], colors[g - first, 1], colors[g - first, 2])
             & (0.0 < square <= _FLOAT32_MAX * _FLOAT32_MAX)
         ):
             broken += 1
@@ -180,28 +185,29 @@ def project_forward(
         # |L d| >= |L m| - |L (m - d)| for a pixel d and the middle m of its block
         slack = _BLOCK_REACH * math.sqrt((steep + abs(shear)) ** 2 + flat)
         edge = math.sqrt(2.0 * _HALF_LOG2_E * exponent) * _BOX_MARGIN + slack
-        rows[g, 0], rows[g, 1] = np.float32(x), np.float32(y)
-        rows[g, 2], rows[g, 3], rows[g, 4] = np.float32(steep), np.float32(shear), np.float32(math.sqrt(flat))
-        rows[g, 5] = np.float32(opacity)
+        rows[at, 0], rows[at, 1] = np.float32(x), np.float32(y)
+        rows[at, 2], rows[at, 3], rows[at, 4] = np.float32(steep), np.float32(shear), np.float32(math.sqrt(flat))
+        rows[at, 5] = np.float32(opacity)
         for k in range(3):
-            rows[g, 6 + k] = max(colors[g, k], np.float32(0.0))
+            rows[at, 6 + k] = max(colors[g - first, k], np.float32(0.0))
         depth = np.float32(z)
-        rows[g, 9], rows[g, 10] = depth, np.float32(edge * edge * _BOX_MARGIN)
-        rows[g, 11] = np.float32((reach_x + _BLOCK_REACH) ** 2 * _BOX_MARGIN)
-        rows[g, 12] = np.float32((reach_y + _BLOCK_REACH) ** 2 * _BOX_MARGIN)
-        keys[g] = depth.view(np.uint32)
-        boxes[g, 0], boxes[g, 1], boxes[g, 2], boxes[g, 3] = left, top, right, bottom
+        rows[at, 9], rows[at, 10] = depth, np.float32(edge * edge * _BOX_MARGIN)
+        rows[at, 11] = np.float32((reach_x + _BLOCK_REACH) ** 2 * _BOX_MARGIN)
+        rows[at, 12] = np.float32((reach_y + _BLOCK_REACH) ** 2 * _BOX_MARGIN)
+        keys[at] = depth.view(np.uint32)
+        boxes[at, 0], boxes[at, 1], boxes[at, 2], boxes[at, 3] = left, top, right, bottom
         across = (right - 1) // TILE - left // TILE + 1
-        num_tiles[g] = across * ((bottom - 1) // TILE - top // TILE + 1)
+        num_tiles[at] = across * ((bottom - 1) // TILE - top // TILE + 1)
     return broken
 
 
 @inlined
 def project_backward(
-    means, quaternions, scales, opacities, colors, camera, intrinsics, limits, num_tiles, slot_starts, sums,
+    first, last, means, quaternions, scales, shift, opacities, colors, camera, intrinsics, limits,
+    num_tiles, slot_starts, offset, sums, start,
     grad_means, grad_quaternions, grad_scales, grad_opacities, grad_colors, grad_camera,
 ):  # fmt: skip
-    """Add the gradients of one frame, from those of its (Gaussian, tile) pairs.
+    """Add the gradients of one frame, from those of its (Gaussian, tile) pairs; entries as in `project_forward`.
 
     A row of `sums` holds those over the pixels of one pair: gradients of r, g, b and z, then the moments 1,
     s, t, s^2, s t, t^2 of -dL/dsigma, where sigma is half the squared Mahalanobis distance and (s, t) are the
@@ -215,12 +221,14 @@ def project_backward(
     low_v, high_v = _limits(height, fy, cy)
     pose = np.zeros((3, 4))
     d_fx, d_fy, d_cx, d_cy = 0.0, 0.0, 0.0, 0.0
-    for g in range(means.shape[0]):
-        if num_tiles[g] == 0:
+    for g in range(first, last):
+        i, at = g - shift, offset + g
+        if num_tiles[at] == 0:
             continue
+        begin = start + slot_starts[at]
         d_r, d_g, d_b, d_z = 0.0, 0.0, 0.0, 0.0
         m_0, m_s, m_t, m_ss, m_st, m_tt = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-        for slot in range(slot_starts[g], slot_starts[g] + num_tiles[g]):
+        for slot in range(begin, begin + num_tiles[at]):
             d_r += sums[slot, 0]
             d_g += sums[slot, 1]
             d_b += sums[slot, 2]
@@ -231,16 +239,16 @@ def project_backward(
             m_ss += sums[slot, 7]
             m_st += sums[slot, 8]
             m_tt += sums[slot, 9]
-        if colors[g, 0] >= 0.0:
-            grad_colors[g, 0] += np.float32(d_r)
-        if colors[g, 1] >= 0.0:
-            grad_colors[g, 1] += np.float32(d_g)
-        if colors[g, 2] >= 0.0:
-            grad_colors[g, 2] += np.float32(d_b)
-        mx, my, mz = np.float64(means[g, 0]), np.float64(means[g, 1]), np.float64(means[g, 2])
-        sx, sy, sz = np.float64(scales[g, 0]), np.float64(scales[g, 1]), np.float64(scales[g, 2])
-        qw, qx = np.float64(quaternions[g, 0]), np.float64(quaternions[g, 1])
-        qy, qz = np.float64(quaternions[g, 2]), np.float64(quaternions[g, 3])
+        if colors[g - first, 0] >= 0.0:
+            grad_colors[g - first, 0] += np.float32(d_r)
+        if colors[g - first, 1] >= 0.0:
+            grad_colors[g - first, 1] += np.float32(d_g)
+        if colors[g - first, 2] >= 0.0:
+            grad_colors[g - first, 2] += np.float32(d_b)
+        mx, my, mz = np.float64(means[i, 0]), np.float64(means[i, 1]), np.float64(means[i, 2])
+        sx, sy, sz = np.float64(scales[i, 0]), np.float64(scales[i, 1]), np.float64(scales[i, 2])
+        qw, qx = np.float64(quaternions[i, 0]), np.float64(quaternions[i, 1])
+        qy, qz = np.float64(quaternions[i, 2]), np.float64(quaternions[i, 3])
         length = math.sqrt(qw * qw + qx * qx + qy * qy + qz * qz)
         qw, qx, qy, qz = qw / length, qx / length, qy / length, qz / length
         inverse = 1.0 / (_dot(w[6], w[7], w[8], mx, my, mz) + camera[2, 3])
@@ -320,9 +328,9 @@ def project_backward(
         pz = d_z - inverse * (d_u * u + d_v * v + inverse * d_inverse)
 
         # camera frame -> world frame and pose
-        grad_means[g, 0] += np.float32(_dot(w[0], w[3], w[6], px, py, pz))
-        grad_means[g, 1] += np.float32(_dot(w[1], w[4], w[7], px, py, pz))
-        grad_means[g, 2] += np.float32(_dot(w[2], w[5], w[8], px, py, pz))
+        grad_means[i, 0] += np.float32(_dot(w[0], w[3], w[6], px, py, pz))
+        grad_means[i, 1] += np.float32(_dot(w[1], w[4], w[7], px, py, pz))
+        grad_means[i, 2] += np.float32(_dot(w[2], w[5], w[8], px, py, pz))
         turned = _product(d_factor, _transposed(_stretched(rotation, sx, sy, sz)))
         pose[0, 0] += px * mx + turned[0]
         pose[0, 1] += px * my + turned[1]
@@ -339,9 +347,9 @@ def project_backward(
 
         # R S -> scales, R -> unit quaternion -> quaternion
         d = _product(_transposed(w), d_factor)
-        grad_scales[g, 0] += np.float32(_dot(rotation[0], rotation[3], rotation[6], d[0], d[3], d[6]))
-        grad_scales[g, 1] += np.float32(_dot(rotation[1], rotation[4], rotation[7], d[1], d[4], d[7]))
-        grad_scales[g, 2] += np.float32(_dot(rotation[2], rotation[5], rotation[8], d[2], d[5], d[8]))
+        grad_scales[i, 0] += np.float32(_dot(rotation[0], rotation[3], rotation[6], d[0], d[3], d[6]))
+        grad_scales[i, 1] += np.float32(_dot(rotation[1], rotation[4], rotation[7], d[1], d[4], d[7]))
+        grad_scales[i, 2] += np.float32(_dot(rotation[2], rotation[5], rotation[8], d[2], d[5], d[8]))
         d = _stretched(d, sx, sy, sz)
         skew_x, skew_y, skew_z = d[7] - d[5], d[2] - d[6], d[3] - d[1]
         even_x, even_y, even_z = d[7] + d[5], d[2] + d[6], d[3] + d[1]
@@ -350,13 +358,13 @@ def project_backward(
         d_qy = 2.0 * (qw * skew_y + qx * even_z + qz * even_x) - 4.0 * qy * (d[0] + d[8])
         d_qz = 2.0 * (qw * skew_z + qx * even_y + qy * even_x) - 4.0 * qz * (d[0] + d[4])
         along = d_qw * qw + d_qx * qx + d_qy * qy + d_qz * qz
-        grad_quaternions[g, 0] += np.float32((d_qw - along * qw) / length)
-        grad_quaternions[g, 1] += np.float32((d_qx - along * qx) / length)
-        grad_quaternions[g, 2] += np.float32((d_qy - along * qy) / length)
-        grad_quaternions[g, 3] += np.float32((d_qz - along * qz) / length)
-    for i in range(3):
-        for j in range(4):
-            grad_camera[4 * i + j] = pose[i, j]
+        grad_quaternions[i, 0] += np.float32((d_qw - along * qw) / length)
+        grad_quaternions[i, 1] += np.float32((d_qx - along * qx) / length)
+        grad_quaternions[i, 2] += np.float32((d_qy - along * qy) / length)
+        grad_quaternions[i, 3] += np.float32((d_qz - along * qz) / length)
+    for row in range(3):
+        for column in range(4):
+            grad_camera[4 * row + column] = pose[row, column]
     grad_camera[12] = d_fx
     grad_camera[13] = d_fy
     grad_camera[14] = d_cx

@@ -14,7 +14,7 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core.extending import intrinsic, models, overload, register_model
+from numba.core.extending import intrinsic, lower_builtin, models, register_model, type_callable
 
 __all__ = [
     "LANES",
@@ -98,22 +98,21 @@ def _place(context: Any, builder: Any, kind: Any, array: Any, index: Any, elemen
 def _operator(which: Any, build: Callable[..., Any], result: types.Type) -> None:
     """Define an operator between vectors, and between a vector and a float32."""
 
-    @intrinsic
-    def apply(typingctx, a, b):
-        def code(context, builder, signature, args):
-            pairs = zip(args, signature.args, strict=True)
-            return build(builder, *(_splat(builder, v) if t == types.float32 else v for v, t in pairs))
+    @type_callable(which)
+    def kind_of(context):
+        def kind(a, b):
+            vectors = [isinstance(t, _Floats | _Flags) for t in (a, b)]
+            known = [v or t == types.float32 for v, t in zip(vectors, (a, b), strict=True)]
+            return result if any(vectors) and all(known) else None
 
-        return result(a, b), code
+        return kind
 
-    @overload(which)
-    def choose(a, b):
-        vectors = [isinstance(t, _Floats | _Flags) for t in (a, b)]
-        if any(vectors) and all(
-            is_vector or t == types.float32 for is_vector, t in zip(vectors, (a, b), strict=True)
-        ):
-            return lambda a, b: apply(a, b)
-        return None
+    def code(context, builder, signature, args):
+        pairs = zip(args, signature.args, strict=True)
+        return build(builder, *(_splat(builder, v) if t == types.float32 else v for v, t in pairs))
+
+    for kinds in ((_floats, _floats), (_floats, types.float32), (types.float32, _floats), (_flags, _flags)):
+        lower_builtin(which, *kinds)(code)
 
 
 _operator(operator.add, lambda builder, a, b: builder.fadd(a, b, flags=_FAST), _floats)
