@@ -12,7 +12,7 @@ import numba
 import numpy as np
 
 from diff4splat.rendering.cpu_jit import NUM_BLOCKS, TILE, inlined, kernel
-from diff4splat.rendering.reference import ALPHA_THRESHOLD, CUTOFF_SIGMAS
+from diff4splat.rendering.reference import ALPHA_THRESHOLD, CUTOFF_SIGMAS, MIN_QUATERNION_LENGTH
 
 __all__ = ["project_backward", "project_forward"]
 
@@ -70,12 +70,34 @@ def _stretched(a, sx, sy, sz):
 
 
 @inlined
+def _cross(a, b):
+    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
+
+
+@inlined
+def _combined(p, a, q, b):
+    """p a + q b for vectors a and b."""
+    return p * a[0] + q * b[0], p * a[1] + q * b[1], p * a[2] + q * b[2]
+
+
+@inlined
 def _half(f, jx, jxz, jy, jyz):
-    """N = J F for the Jacobian [[jx, 0, jxz], [0, jy, jyz]], and the entries xx, xy, yy of N N^T."""
+    """Rows a, b of N = J F for the Jacobian [[jx, 0, jxz], [0, jy, jyz]], and entries xx, xy, yy of N N^T."""
     ax, ay, az = jx * f[0] + jxz * f[6], jx * f[1] + jxz * f[7], jx * f[2] + jxz * f[8]
     bx, by, bz = jy * f[3] + jyz * f[6], jy * f[4] + jyz * f[7], jy * f[5] + jyz * f[8]
     covariance = (ax * ax + ay * ay + az * az, ax * bx + ay * by + az * bz, bx * bx + by * by + bz * bz)
-    return (ax, ay, az, bx, by, bz), covariance
+    return (ax, ay, az), (bx, by, bz), covariance
+
+
+@inlined
+def _determinants(a, b, xx, yy, eps2d):
+    """The vector a x b, and the determinants of N N^T and of N N^T + eps2d I.
+
+    They are sums of squares here; the usual difference xx yy - xy^2 cancels for needles.
+    """
+    normal = _cross(a, b)
+    before = _dot(*normal, *normal)
+    return normal, before, before + eps2d * (xx + yy + eps2d)
 
 
 @inlined
@@ -132,8 +154,9 @@ def project_forward(
             qy, qz = np.float64(quaternions[g, 2]), np.float64(quaternions[g, 3])
             opacity = np.float64(opacities[g])
             length = math.sqrt(qw * qw + qx * qx + qy * qy + qz * qz)
-            finite = _is_finite(mx, my, mz) & _is_finite(sx, sy, sz) & _is_finite(opacity, length, 0.0)
-            if not (finite & _is_finite(colors[g, 0], colors[g, 1], colors[g, 2]) & (length > 0.0)):
+            finite = _is_finite(mx, my, mz) & _is_finite(sx, sy, sz) & _is_finite(qw, qx, qy)
+            finite &= _is_finite(qz, opacity, 0.0) & _is_finite(colors[g, 0], colors[g, 1], colors[g, 2])
+            if not (finite & (length >= MIN_QUATERNION_LENGTH)):
                 broken[block] += 1
                 continue
             z = _dot(w[6], w[7], w[8], mx, my, mz) + camera[2, 3]
@@ -144,13 +167,12 @@ def project_forward(
             rotation = _rotation(qw / length, qx / length, qy / length, qz / length)
             factor = _stretched(_product(w, rotation), sx, sy, sz)
             jxz, jyz = -fx * min(max(u, low_u), high_u) / z, -fy * min(max(v, low_v), high_v) / z
-            _, (xx, xy, yy) = _half(factor, fx / z, jxz, fy / z, jyz)
-            before = xx * yy - xy * xy
+            a, b, (xx, xy, yy) = _half(factor, fx / z, jxz, fy / z, jyz)
+            _, before, determinant = _determinants(a, b, xx, yy, eps2d)
+            if not 0.0 < determinant < math.inf:
+                continue
             xx += eps2d
             yy += eps2d
-            determinant = xx * yy - xy * xy
-            if not determinant > 0.0:
-                continue
             if antialiased:
                 opacity *= math.sqrt(max(before / determinant, 0.0))
                 if opacity < ALPHA_THRESHOLD:
@@ -245,36 +267,35 @@ def project_backward(
                 fy * inverse,
                 -fy * clamped_v * inverse,
             )
-            half, (xx, xy, yy) = _half(factor, jx, jxz, jy, jyz)
-            before = xx * yy - xy * xy
-            determinant = (xx + eps2d) * (yy + eps2d) - xy * xy
+            a, b, (xx, xy, yy) = _half(factor, jx, jxz, jy, jyz)
+            normal, before, determinant = _determinants(a, b, xx, yy, eps2d)
             # L d has the squared length d^T Q d, Q = L^T L the inverse covariance; (s, t) are L d in units
             # of 2^-(s^2 + t^2) = e^-sigma
-            l_xx = math.sqrt((yy + eps2d) / determinant)
-            l_xy = -xy / math.sqrt((yy + eps2d) * determinant)
-            l_yy = 1.0 / math.sqrt(yy + eps2d)
+            root = math.sqrt((yy + eps2d) * determinant)
+            l_xx, l_xy, l_yy = math.sqrt((yy + eps2d) / determinant), -xy / root, 1.0 / math.sqrt(yy + eps2d)
             m_s, m_t = m_s / math.sqrt(_HALF_LOG2_E), m_t / math.sqrt(_HALF_LOG2_E)
             m_ss, m_st, m_tt = m_ss / _HALF_LOG2_E, m_st / _HALF_LOG2_E, m_tt / _HALF_LOG2_E
-
-            # sigma -> centre, and Q -> covariance: dL/dC = L^T M L / 2 with the second moments M
             d_x, d_y = l_xx * m_s, l_xy * m_s + l_yy * m_t
-            a_s, a_t = l_xy * m_ss + l_yy * m_st, l_xy * m_st + l_yy * m_tt
-            c_xx = 0.5 * l_xx * l_xx * m_ss
-            c_xy = 0.5 * l_xx * a_s
-            c_yy = 0.5 * (l_xy * a_s + l_yy * a_t)
             grad_opacities[g] += np.float32(m_0 / opacities[g])
-            if antialiased:  # the opacity was multiplied by sqrt(ratio)
-                ratio = before / determinant
-                d_ratio = 0.5 * m_0 / ratio
-                c_xx += d_ratio * (yy - ratio * (yy + eps2d)) / determinant
-                c_yy += d_ratio * (xx - ratio * (xx + eps2d)) / determinant
-                c_xy -= d_ratio * (1.0 - ratio) * xy / determinant
 
-            # covariance -> N -> J and F = W R S
-            c_xx, c_xy, c_yy = 2.0 * c_xx, 2.0 * c_xy, 2.0 * c_yy
-            ax, bx = c_xx * half[0] + c_xy * half[3], c_xy * half[0] + c_yy * half[3]
-            ay, by = c_xx * half[1] + c_xy * half[4], c_xy * half[1] + c_yy * half[4]
-            az, bz = c_xx * half[2] + c_xy * half[5], c_xy * half[2] + c_yy * half[5]
+            # sigma -> N = (a, b): dL/dN = L^T M (L N) with the second moments M. The first row of L N, which
+            # is l_xx a + l_xy b, cancels along needles; written as (eps2d a + b x (a x b)) / root it does not.
+            b_normal = _cross(b, normal)
+            first = _combined(eps2d / root, a, 1.0 / root, b_normal)
+            d_first = _combined(m_ss, first, m_st * l_yy, b)
+            d_second = _combined(m_st, first, m_tt * l_yy, b)
+            d_a = _combined(l_xx, d_first, 0.0, d_second)
+            d_b = _combined(l_xy, d_first, l_yy, d_second)
+            if antialiased:  # the opacity was multiplied by sqrt(before / determinant)
+                fade = m_0 * eps2d / determinant
+                rise = fade * (xx + yy + eps2d) / before
+                change_a = _combined(rise, b_normal, -fade, a)
+                change_b = _combined(rise, _cross(normal, a), -fade, b)
+                d_a, d_b = _combined(1.0, d_a, 1.0, change_a), _combined(1.0, d_b, 1.0, change_b)
+
+            # N -> J and F = W R S
+            ax, ay, az = d_a
+            bx, by, bz = d_b
             d_jx, d_jxz = (
                 _dot(ax, ay, az, factor[0], factor[1], factor[2]),
                 _dot(ax, ay, az, factor[6], factor[7], factor[8]),

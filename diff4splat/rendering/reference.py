@@ -5,6 +5,7 @@ tensors; nothing is binned or approximated. The semantics are those of `gsplat.r
 of 3D Gaussians with 2D dilation).
 """
 
+import math
 from typing import Literal, NamedTuple
 
 import torch
@@ -15,6 +16,7 @@ __all__ = [
     "ALPHA_THRESHOLD",
     "CUTOFF_SIGMAS",
     "MAX_ALPHA",
+    "MIN_QUATERNION_LENGTH",
     "TRANSMITTANCE_STOP",
     "ProjectedGaussians",
     "check_values",
@@ -31,6 +33,9 @@ TRANSMITTANCE_STOP = 1e-4
 """A pixel is finished, without the Gaussian that would do it, once its transmittance would fall to this."""
 CUTOFF_SIGMAS = 3.33
 """Half-width of the footprint in standard deviations: just outside the threshold of an opaque Gaussian."""
+
+MIN_QUATERNION_LENGTH = 1e-8
+"""Shorter quaternions have no direction, and count as zero."""
 
 
 class ProjectedGaussians(NamedTuple):
@@ -208,10 +213,11 @@ def project_gaussians(
     covariance = half @ half.transpose(-1, -2)
 
     xx, xy, yy = covariance[:, 0, 0], covariance[:, 0, 1], covariance[:, 1, 1]
-    determinant_before = xx * yy - xy * xy
+    # as sums of squares: the differences xx yy - xy^2 cancel for needles
+    determinant_before = torch.linalg.cross(half[:, 0], half[:, 1]).square().sum(dim=-1)
+    determinant = determinant_before + eps2d * (xx + yy + eps2d)
     xx, yy = xx + eps2d, yy + eps2d
-    determinant = xx * yy - xy * xy
-    has_area = determinant > 0
+    has_area = (determinant > 0) & determinant.isfinite()
     safe = torch.where(has_area, determinant, torch.ones_like(determinant))
     conics = torch.stack([yy / safe, -xy / safe, xx / safe], dim=-1)
     if mode == "antialiased":
@@ -288,15 +294,18 @@ def check_values(
         colors: Colours, as computed from `harmonics`, which is the name used in the message.
 
     Raises:
-        ValueError: If a value is not finite, or a quaternion is zero.
+        ValueError: If a value is not finite, or a quaternion is shorter than `MIN_QUATERNION_LENGTH`.
     """
     named = {"means": means, "quaternions": quaternions, "scales": scales, "opacities": opacities}
     for name, value in {**named, "harmonics": colors}.items():
         bad = int((~torch.isfinite(value)).sum())
         if bad:
             raise ValueError(f"{name} must be finite, got {bad} values that are NaN or infinite.")
-    if not (quaternions != 0).any(dim=-1).all():
-        raise ValueError("quaternions must not have length zero.")
+    shortest = quaternions.detach().double().norm(dim=-1).amin() if quaternions.numel() else math.inf
+    if shortest < MIN_QUATERNION_LENGTH:
+        raise ValueError(
+            f"quaternions must not have length zero (below {MIN_QUATERNION_LENGTH}), got {shortest:.3g}."
+        )
 
 
 def _select(
@@ -324,6 +333,8 @@ def _pixel_centers(
 
 def _rotation_matrices(quaternions: Float[Tensor, "gaussian wxyz=4"]) -> Float[Tensor, "gaussian 3 3"]:
     """Rotation matrices of quaternions of any nonzero length."""
+    largest = quaternions.detach().abs().amax(dim=-1, keepdim=True)  # its square may leave float32
+    quaternions = quaternions / largest
     w, x, y, z = (quaternions / quaternions.norm(dim=-1, keepdim=True)).unbind(dim=-1)
     entries = [
         1 - 2 * (y * y + z * z),
