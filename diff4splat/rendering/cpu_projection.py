@@ -12,7 +12,7 @@ import numba
 import numpy as np
 
 from diff4splat.rendering.cpu_jit import NUM_BLOCKS, TILE, inlined, kernel
-from diff4splat.rendering.reference import ALPHA_THRESHOLD, CUTOFF_SIGMAS, MIN_QUATERNION_LENGTH
+from diff4splat.rendering.reference import ALPHA_THRESHOLD, CUTOFF_SIGMAS, LARGEST, MIN_QUATERNION_LENGTH
 
 __all__ = ["project_backward", "project_forward"]
 
@@ -76,7 +76,7 @@ def _cross(a, b):
 
 @inlined
 def _combined(p, a, q, b):
-    """p a + q b for vectors a and b."""
+    """Sum p a + q b of vectors a and b."""
     return p * a[0] + q * b[0], p * a[1] + q * b[1], p * a[2] + q * b[2]
 
 
@@ -107,8 +107,8 @@ def _limits(size, focal, center):
 
 
 @inlined
-def _is_finite(a, b, c):
-    return (abs(a) <= _FLOAT32_MAX) & (abs(b) <= _FLOAT32_MAX) & (abs(c) <= _FLOAT32_MAX)
+def _within(limit, a, b, c):
+    return (abs(a) <= limit) & (abs(b) <= limit) & (abs(c) <= limit)
 
 
 @inlined
@@ -154,8 +154,9 @@ def project_forward(
             qy, qz = np.float64(quaternions[g, 2]), np.float64(quaternions[g, 3])
             opacity = np.float64(opacities[g])
             length = math.sqrt(qw * qw + qx * qx + qy * qy + qz * qz)
-            finite = _is_finite(mx, my, mz) & _is_finite(sx, sy, sz) & _is_finite(qw, qx, qy)
-            finite &= _is_finite(qz, opacity, 0.0) & _is_finite(colors[g, 0], colors[g, 1], colors[g, 2])
+            finite = _within(_FLOAT32_MAX, mx, my, mz) & _within(_FLOAT32_MAX, sx, sy, sz)
+            finite &= _within(_FLOAT32_MAX, qw, qx, qy) & _within(_FLOAT32_MAX, qz, opacity, 0.0)
+            finite &= _within(LARGEST, colors[g, 0], colors[g, 1], colors[g, 2])
             if not (finite & (length >= MIN_QUATERNION_LENGTH)):
                 broken[block] += 1
                 continue
@@ -278,8 +279,9 @@ def project_backward(
             d_x, d_y = l_xx * m_s, l_xy * m_s + l_yy * m_t
             grad_opacities[g] += np.float32(m_0 / opacities[g])
 
-            # sigma -> N = (a, b): dL/dN = L^T M (L N) with the second moments M. The first row of L N, which
-            # is l_xx a + l_xy b, cancels along needles; written as (eps2d a + b x (a x b)) / root it does not.
+            # sigma -> N = (a, b): dL/dN = L^T M (L N) with the second moments M. The first row of L N is
+            # l_xx a + l_xy b, which cancels along needles; written as (eps2d a + b x (a x b)) / root it does
+            # not.
             b_normal = _cross(b, normal)
             first = _combined(eps2d / root, a, 1.0 / root, b_normal)
             d_first = _combined(m_ss, first, m_st * l_yy, b)

@@ -15,6 +15,7 @@ from torch import Tensor
 __all__ = [
     "ALPHA_THRESHOLD",
     "CUTOFF_SIGMAS",
+    "LARGEST",
     "MAX_ALPHA",
     "MIN_QUATERNION_LENGTH",
     "TRANSMITTANCE_STOP",
@@ -34,6 +35,8 @@ TRANSMITTANCE_STOP = 1e-4
 CUTOFF_SIGMAS = 3.33
 """Half-width of the footprint in standard deviations: just outside the threshold of an opaque Gaussian."""
 
+LARGEST = 1e18
+"""Colours beyond this are refused, and depths are out of range: products with them would leave float32."""
 MIN_QUATERNION_LENGTH = 1e-8
 """Shorter quaternions have no direction, and count as zero."""
 
@@ -294,13 +297,16 @@ def check_values(
         colors: Colours, as computed from `harmonics`, which is the name used in the message.
 
     Raises:
-        ValueError: If a value is not finite, or a quaternion is shorter than `MIN_QUATERNION_LENGTH`.
+        ValueError: If a value is not finite, a colour exceeds `LARGEST`, or a quaternion is shorter than
+            `MIN_QUATERNION_LENGTH`.
     """
     named = {"means": means, "quaternions": quaternions, "scales": scales, "opacities": opacities}
     for name, value in {**named, "harmonics": colors}.items():
         bad = int((~torch.isfinite(value)).sum())
         if bad:
             raise ValueError(f"{name} must be finite, got {bad} values that are NaN or infinite.")
+    if (colors.abs() > LARGEST).any():
+        raise ValueError(f"harmonics must give colours of at most {LARGEST:g}, got {colors.abs().max():.3g}.")
     shortest = quaternions.detach().double().norm(dim=-1).amin() if quaternions.numel() else math.inf
     if shortest < MIN_QUATERNION_LENGTH:
         raise ValueError(

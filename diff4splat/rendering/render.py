@@ -122,7 +122,9 @@ def render(
     given = gaussians.means.dtype
     wide = torch.promote_types(given, torch.float32)  # half precision is too coarse for places and poses
     gaussians, cameras = gaussians.to(dtype=wide), cameras.to(dtype=wide)
-    options = _Options(near=near, far=far, eps2d=eps2d, radius_clip=radius_clip, mode=mode)
+    options = _Options(
+        near=near, far=min(far, reference.LARGEST), eps2d=eps2d, radius_clip=radius_clip, mode=mode
+    )
     with torch.autocast(gaussians.means.device.type, enabled=False):
         world_to_camera = rigid_inverse(cameras.camera_to_world)
         if chosen == "gsplat":
@@ -307,8 +309,8 @@ def _background(background: Tensor | Sequence[float] | None, like: Tensor) -> Te
         if isinstance(background, Tensor)
         else torch.as_tensor(background, dtype=like.dtype, device=like.device)
     )
-    if color.device.type == "cpu" and not color.isfinite().all():
-        raise ValueError(f"background must be finite, got {color.tolist()}.")
+    if color.device.type == "cpu" and not (color.abs() <= reference.LARGEST).all():
+        raise ValueError(f"background must be finite, at most {reference.LARGEST:g}, got {color.tolist()}.")
     if color.shape != (3,):
         raise ValueError(f"background must have shape [3], got {list(color.shape)}.")
     if color.dtype != like.dtype or color.device != like.device:

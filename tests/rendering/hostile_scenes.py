@@ -27,10 +27,8 @@ def hostile_scene(seed):
     choose = random.Random(seed)
     generator = torch.Generator().manual_seed(seed)
     batch = choose.choices([(), (1,), (2,), (0,)], [40, 5, 5, 1])[0]
-    frames, count = (
-        choose.choices([0, 1, 2, 3], [1, 30, 10, 10])[0],
-        choose.choices([0, 1, 5, 29], [1, 5, 10, 20])[0],
-    )
+    frames = choose.choices([0, 1, 2, 3], [1, 30, 10, 10])[0]
+    count = choose.choices([0, 1, 5, 29], [1, 5, 10, 20])[0]
     height, width = choose.choice([(1, 1), (1, 37), (17, 1), (7, 11), (16, 16), (13, 33)])
     coefficients = choose.choice([1, 1, 4, 9, 16, 25])
 
@@ -124,7 +122,7 @@ def _spoil_options(values, options, choose, generator):
 
 
 def outcome(seed):
-    """How rendering the scene and going back ends: "refused", "seen", "empty", or a description of a fault."""
+    """How rendering and going back end: "refused", "seen", "empty", or words on what is wrong."""
     values, (height, width), options = hostile_scene(seed)
     leaves = [None if v is None else v.requires_grad_() for v in values]
     try:
