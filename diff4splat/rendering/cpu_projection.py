@@ -12,7 +12,13 @@ import numba
 import numpy as np
 
 from diff4splat.rendering.cpu_jit import NUM_BLOCKS, TILE, inlined, kernel
-from diff4splat.rendering.reference import ALPHA_THRESHOLD, CUTOFF_SIGMAS, LARGEST, MIN_QUATERNION_LENGTH
+from diff4splat.rendering.reference import (
+    ALPHA_THRESHOLD,
+    CUTOFF_SIGMAS,
+    LARGEST,
+    LARGEST_PX,
+    MIN_QUATERNION_LENGTH,
+)
 
 __all__ = ["project_backward", "project_forward"]
 
@@ -191,10 +197,12 @@ def project_forward(
             bottom = int(math.floor(min(max(y + reach_y + 0.5, 0.0), float(height))))
             if left >= right or top >= bottom:
                 continue
+            a_x = math.sqrt(_HALF_LOG2_E * yy / determinant)
+            b_y, c_y = -a_x * xy / yy, math.sqrt(_HALF_LOG2_E / yy)
+            if not (_within(LARGEST_PX, x, y, 0.0) & _within(LARGEST_PX, a_x, b_y, c_y)):
+                continue
             rows[g, 0], rows[g, 1] = np.float32(x), np.float32(y)
-            rows[g, 2] = np.float32(math.sqrt(_HALF_LOG2_E * yy / determinant))
-            rows[g, 3] = np.float32(-xy * math.sqrt(_HALF_LOG2_E / (yy * determinant)))
-            rows[g, 4] = np.float32(math.sqrt(_HALF_LOG2_E / yy))
+            rows[g, 2], rows[g, 3], rows[g, 4] = np.float32(a_x), np.float32(b_y), np.float32(c_y)
             rows[g, 5] = np.float32(opacity)
             for k in range(3):
                 rows[g, 6 + k] = max(colors[g, k], np.float32(0.0))

@@ -16,6 +16,7 @@ __all__ = [
     "ALPHA_THRESHOLD",
     "CUTOFF_SIGMAS",
     "LARGEST",
+    "LARGEST_PX",
     "MAX_ALPHA",
     "MIN_QUATERNION_LENGTH",
     "TRANSMITTANCE_STOP",
@@ -37,6 +38,9 @@ CUTOFF_SIGMAS = 3.33
 
 LARGEST = 1e18
 """Colours beyond this are refused, and depths are out of range: products with them would leave float32."""
+LARGEST_PX = 1e9
+"""Footprints centred farther away than this, or thinner than its inverse, are not visible, pixels: squares
+of such lengths leave float32."""
 MIN_QUATERNION_LENGTH = 1e-8
 """Shorter quaternions have no direction, and count as zero."""
 
@@ -238,7 +242,8 @@ def project_gaussians(
         size = torch.tensor([width, height], device=means.device, dtype=means.dtype)
         on_image = ((pixel + radii > 0) & (pixel - radii < size)).all(dim=-1)
         large = (radii > radius_clip).any(dim=-1)
-        visible = in_range & has_area & large & on_image & (opacities >= ALPHA_THRESHOLD)
+        resolved = (pixel.abs() <= LARGEST_PX).all(dim=-1) & (conics.abs() <= LARGEST_PX**2).all(dim=-1)
+        visible = in_range & has_area & large & on_image & resolved & (opacities >= ALPHA_THRESHOLD)
     return ProjectedGaussians(
         torch.stack([fx * x + cx, fy * y + cy], dim=-1), conics, depths, opacities, radii, visible
     )
