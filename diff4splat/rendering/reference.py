@@ -118,23 +118,29 @@ def rasterize(
     block = max(height, width) if block_px is None else block_px
     images = []
     for frame in range(world_to_camera.shape[0]):
-        projected = project_gaussians(
-            means,
-            quaternions,
-            scales,
-            opacities,
-            world_to_camera[frame],
-            intrinsics[frame],
-            height=height,
-            width=width,
-            near=near,
-            far=far,
-            eps2d=eps2d,
-            radius_clip=radius_clip,
-            mode=mode,
+        shapes, frame_colors = (
+            (means, quaternions, scales, opacities),
+            colors[min(frame, colors.shape[0] - 1)],
         )
-        frame_colors = colors[min(frame, colors.shape[0] - 1)]
-        everything = _select(projected, frame_colors, projected.visible)
+
+        def project(*shapes: Tensor, frame: int = frame) -> ProjectedGaussians:
+            return project_gaussians(
+                *shapes,
+                world_to_camera[frame],
+                intrinsics[frame],
+                height=height,
+                width=width,
+                near=near,
+                far=far,
+                eps2d=eps2d,
+                radius_clip=radius_clip,
+                mode=mode,
+            )
+
+        # twice, because a zero gradient becomes NaN on its way back through what overflowed
+        with torch.no_grad():
+            index = project(*shapes).visible.nonzero().squeeze(-1)
+        everything = project(*(v[index] for v in shapes)), frame_colors[index]
         strips = []
         for top in range(0, height, block):
             # strips, then blocks: selecting a few out of many has a gradient as large as the many
@@ -175,7 +181,7 @@ def project_gaussians(
     $$\Sigma' = J W \Sigma W^\top J^\top + \epsilon I, \qquad \Sigma = R S S^\top R^\top$$
 
     with $W$ the rotation of `world_to_camera`, $J$ the Jacobian of the pinhole projection at the centre,
-    whose x/z and y/z are clamped to the field of view widened by 15 % of the image size on each side, and
+    where the projected centre is clamped to the image widened by 15 % of its size on each side, and
     $\epsilon$ = `eps2d`. Source: Zwicker et al., EWA Splatting, Eq. 29 and 31; Kerbl et al., 3D Gaussian
     Splatting, Eq. 5.
 
@@ -203,16 +209,16 @@ def project_gaussians(
     depths = centers[:, 2]
     in_range = (depths >= near) & (depths <= far)
     z = torch.where(in_range, depths, torch.ones_like(depths))
-    x, y = centers[:, 0] / z, centers[:, 1] / z
-
     fx, fy, cx, cy = intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 2], intrinsics[1, 2]
-    clamped_x = torch.minimum(torch.maximum(x, -(cx + 0.15 * width) / fx), (1.15 * width - cx) / fx)
-    clamped_y = torch.minimum(torch.maximum(y, -(cy + 0.15 * height) / fy), (1.15 * height - cy) / fy)
+    x, y = fx * (centers[:, 0] / z), fy * (centers[:, 1] / z)
+    pixel = torch.stack([x + cx, y + cy], dim=-1)
+    clamped_x = torch.minimum(torch.maximum(x, -(cx + 0.15 * width)), 1.15 * width - cx)
+    clamped_y = torch.minimum(torch.maximum(y, -(cy + 0.15 * height)), 1.15 * height - cy)
     zero = torch.zeros_like(z)
     jacobian = torch.stack(
         [
-            torch.stack([fx / z, zero, -fx * clamped_x / z], dim=-1),
-            torch.stack([zero, fy / z, -fy * clamped_y / z], dim=-1),
+            torch.stack([fx / z, zero, -clamped_x / z], dim=-1),
+            torch.stack([zero, fy / z, -clamped_y / z], dim=-1),
         ],
         dim=-2,
     )
@@ -238,15 +244,12 @@ def project_gaussians(
             max=CUTOFF_SIGMAS
         )
         radii = torch.ceil(reach[:, None] * torch.stack([xx, yy], dim=-1).clamp(min=0).sqrt())
-        pixel = torch.stack([fx * x + cx, fy * y + cy], dim=-1)
         size = torch.tensor([width, height], device=means.device, dtype=means.dtype)
         on_image = ((pixel + radii > 0) & (pixel - radii < size)).all(dim=-1)
         large = (radii > radius_clip).any(dim=-1)
         resolved = (pixel.abs() <= LARGEST_PX).all(dim=-1) & (conics.abs() <= LARGEST_PX**2).all(dim=-1)
         visible = in_range & has_area & large & on_image & resolved & (opacities >= ALPHA_THRESHOLD)
-    return ProjectedGaussians(
-        torch.stack([fx * x + cx, fy * y + cy], dim=-1), conics, depths, opacities, radii, visible
-    )
+    return ProjectedGaussians(pixel, conics, depths, opacities, radii, visible)
 
 
 def composite(
