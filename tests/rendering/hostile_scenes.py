@@ -2,12 +2,13 @@
 
 One scene again, in a terminal at the root of the repository:
 
-    PYTHONPATH=tests python -c "from rendering.hostile_scenes import outcome; print(outcome(1234))"
+    python tests/rendering/hostile_scenes.py cpu 1234 1235
 """
 
 import math
 import random
 import re
+import sys
 
 import torch
 
@@ -121,15 +122,13 @@ def _spoil_options(values, options, choose, generator):
     options[name] = choose.choice(good[name] if choose.random() < 0.9 else (math.nan, -math.inf, -1.0))
 
 
-def outcome(seed):
+def outcome(seed, backend="cpu"):
     """How rendering and going back end: "refused", "seen", "empty", or words on what is wrong."""
     values, (height, width), options = hostile_scene(seed)
     leaves = [None if v is None else v.requires_grad_() for v in values]
     try:
-        gaussians = Gaussians(*leaves[:5])
-        rendering = render(
-            gaussians, Cameras(*leaves[5:7], height, width), background=leaves[7], backend="cpu", **options
-        )
+        cameras = Cameras(*leaves[5:7], height, width)
+        rendering = render(Gaussians(*leaves[:5]), cameras, background=leaves[7], backend=backend, **options)
     except (ValueError, TypeError) as error:
         named = re.match("|".join(ARGUMENTS), str(error))
         return "refused" if named else f"an error that names no argument: {error!r}"
@@ -138,13 +137,19 @@ def outcome(seed):
         if not image.isfinite().all():
             return f"{name} is not finite"
     if (rendering.alpha < 0).any() or (rendering.alpha > 1).any():
-        return f"alpha in {rendering.alpha.aminmax()}"
-    generator = torch.Generator().manual_seed(seed)
+        return f"alpha lies in {rendering.alpha.aminmax()}"
     differentiable = [v for v in images.values() if v.requires_grad]  # none of them where there is no set
+    generator = torch.Generator().manual_seed(seed)
     torch.autograd.backward(
         differentiable, [torch.randn(v.shape, generator=generator, dtype=v.dtype) for v in differentiable]
     )
     for name, leaf in zip((*FIELDS, "background"), leaves, strict=True):
         if leaf is not None and leaf.grad is not None and not leaf.grad.isfinite().all():
-            return f"gradient of {name} is not finite"
+            return f"the gradient of {name} is not finite"
     return "seen" if (rendering.alpha > 0).any() else "empty"
+
+
+if __name__ == "__main__":
+    for one in range(int(sys.argv[2]), int(sys.argv[3])):
+        print(one, end=" ", flush=True)  # before the work: a crash leaves the seed behind
+        print(outcome(one, sys.argv[1]), flush=True)
