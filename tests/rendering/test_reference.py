@@ -66,36 +66,3 @@ def test_gradients_of_all_inputs(mode):
         return torch.cat(reference.rasterize(*tensors, height=3, width=5, mode=mode, **OPTIONS), dim=1)
 
     assert torch.autograd.gradcheck(images, inputs)
-
-
-def test_projection_equals_gsplat():
-    implementation = pytest.importorskip("gsplat.cuda._torch_impl")
-    means, quaternions, scales, opacities, _, poses, intrinsics = arguments(293, 61, 67)
-    covariances, _ = implementation._quat_scale_to_covar_preci(quaternions, scales, compute_preci=False)
-    _, centers, depths, conics, factors = implementation._fully_fused_projection(
-        means, covariances, poses, intrinsics, 67, 61, calc_compensations=True
-    )
-    options = {"height": 61, "width": 67, **OPTIONS}
-    classic = reference.project_gaussians(
-        means, quaternions, scales, opacities, poses[0], intrinsics[0], mode="classic", **options
-    )
-    thinned = reference.project_gaussians(
-        means, quaternions, scales, opacities, poses[0], intrinsics[0], mode="antialiased", **options
-    )
-    seen = classic.visible
-    assert 100 < seen.sum() < 293
-    torch.testing.assert_close(classic.means[seen], centers[0, seen], rtol=1e-9, atol=1e-9)
-    torch.testing.assert_close(classic.depths[seen], depths[0, seen], rtol=1e-12, atol=0)
-    torch.testing.assert_close(classic.conics[seen], conics[0, seen], rtol=1e-6, atol=1e-9)
-    # needles lose digits in gsplat's covariance product, and the factor is a root of a difference of those
-    torch.testing.assert_close(thinned.opacities[seen], (opacities * factors[0])[seen], rtol=1e-6, atol=1e-6)
-
-
-@pytest.mark.parametrize("degree", [0, 1, 2, 3, 4])
-def test_harmonics_equal_gsplat(degree):
-    implementation = pytest.importorskip("gsplat.cuda._torch_impl")
-    gaussians = random_gaussians(53, coefficients=(degree + 1) ** 2)
-    expected = implementation._spherical_harmonics(degree, gaussians.means, gaussians.harmonics) + 0.5
-    torch.testing.assert_close(
-        evaluate_harmonics(gaussians.harmonics, gaussians.means), expected, rtol=0, atol=1e-6
-    )
