@@ -131,7 +131,6 @@ def test_two_in_one_place_are_one_of_their_joint_opacity(backend, seed):
         opacities,
         uniform(seed, count, 1, 3),
     )
-    # Seen from inside the ellipsoid the Jacobian still gives a footprint of 2e5 fx / z pixels.
     halves = [replace(layers, opacities=1 - (1 - opacities) ** part) for part in (share, 1 - share)]
     expected = images(layers, cameras, backend)
     torch.testing.assert_close(expected[:, 3], torch.full_like(expected[:, 3], 1 - (1 - opacities).prod()))
