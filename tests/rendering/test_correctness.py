@@ -1,5 +1,7 @@
 """The CPU backend against the float64 oracle, which `test_reference.py` tests against closed forms."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from rendering.scenes import NAMES, clear_pixels, images_and_gradients, random_cameras, random_gaussians
@@ -9,20 +11,17 @@ from diff4splat.geometry import rigid_inverse
 from diff4splat.rendering import reference, render
 
 
-def check(count, height, width, **options):
+def check(gaussians, cameras, **options):
     """Images within 1e-5 and all gradients within 1e-5 relative, away from the thresholds."""
-    coefficients, seed = options.pop("coefficients"), options.pop("seed")
-    gaussians = random_gaussians(count, coefficients=coefficients, seed=seed, dtype=torch.float32)
-    cameras = random_cameras(2, height, width, dtype=torch.float32)
     exact, exact_cameras = gaussians.to(dtype=torch.float64), cameras.to(dtype=torch.float64)
     clear = clear_pixels(exact, exact_cameras, mode=options["mode"])
-    assert clear.double().mean() > 0.99
+    assert clear.double().mean() > 0.98
     expected, expected_grads = images_and_gradients(
         exact, exact_cameras, backend="reference", where=clear, **options
     )
     image, grads = images_and_gradients(gaussians, cameras, backend="cpu", where=clear, **options)
     difference = (image - expected).abs() * clear[:, None]
-    assert expected[:, 3].max() > 0.9 and difference.max() <= 1e-5
+    assert expected[:, 3].max() > 0.7 and difference.max() <= 1e-5
     for name, grad, expected_grad in zip(NAMES, grads, expected_grads, strict=True):
         assert grad.dtype == torch.float32 and expected_grad.norm() > 0
         assert (grad - expected_grad).norm() <= 1e-5 * expected_grad.norm(), name
@@ -33,12 +32,26 @@ def check(count, height, width, **options):
 @pytest.mark.parametrize("mode", ["classic", "antialiased"])
 @pytest.mark.parametrize("degree", [0, 3])
 def test_small_scenes(degree, mode, depth_mode, seed):
-    check(300, 64, 64, coefficients=(degree + 1) ** 2, mode=mode, depth_mode=depth_mode, seed=seed)
+    gaussians = random_gaussians(300, coefficients=(degree + 1) ** 2, seed=seed, dtype=torch.float32)
+    check(gaussians, random_cameras(2, 64, 64, dtype=torch.float32), mode=mode, depth_mode=depth_mode)
 
 
 @pytest.mark.parametrize("degree", [1, 2, 4])
 def test_other_degrees(degree):
-    check(97, 29, 37, coefficients=(degree + 1) ** 2, mode="classic", depth_mode="expected", seed=degree + 2)
+    gaussians = random_gaussians(97, coefficients=(degree + 1) ** 2, seed=degree, dtype=torch.float32)
+    check(gaussians, random_cameras(2, 29, 37, dtype=torch.float32), mode="classic")
+
+
+@pytest.mark.parametrize("mode", ["classic", "antialiased"])
+@pytest.mark.parametrize("length", [1e3, 1e9, 1e18])
+def test_needles(length, mode):
+    """Determinants of such covariances cancel where they are computed as differences of products."""
+    gaussians = random_gaussians(61, seed=5, dtype=torch.float32)
+    scales = 0.1 + 0.1 * torch.rand(61, 3, generator=torch.Generator().manual_seed(6))
+    scales[::2, 0] *= length
+    opacities = 0.3 * gaussians.opacities
+    gaussians = replace(gaussians, scales=scales, opacities=opacities)
+    check(gaussians, random_cameras(2, 29, 37, dtype=torch.float32), mode=mode)
 
 
 @pytest.mark.parametrize("mode", ["classic", "antialiased"])
