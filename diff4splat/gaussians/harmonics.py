@@ -64,8 +64,9 @@ def evaluate_harmonics(
     Raises:
         ValueError: If the number of coefficients belongs to no degree.
     """
-    tiny = torch.finfo(directions.dtype).tiny  # the usual 1e-12 is zero in float16
-    unit = torch.nn.functional.normalize(directions, dim=-1, eps=tiny)
+    largest = directions.detach().abs().amax(dim=-1, keepdim=True)  # whose square may overflow
+    scaled = directions / torch.where(largest > 0, largest, torch.ones_like(largest))
+    unit = torch.nn.functional.normalize(scaled, dim=-1, eps=1.0)  # 1 is the least length of all but zero
     basis = _basis(unit, _degree(harmonics))
     return einsum(basis, harmonics, "... k, ... k c -> ... c") + 0.5
 

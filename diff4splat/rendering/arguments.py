@@ -46,8 +46,8 @@ def as_background(background: Tensor | Sequence[float] | None, like: Tensor) -> 
         if isinstance(background, Tensor)
         else torch.as_tensor(background, dtype=like.dtype, device=like.device)
     )
-    if color.device.type == "cpu" and not color.isfinite().all():
-        raise ValueError(f"background must be finite, got {color.tolist()}.")
+    if color.device.type == "cpu" and not (color.abs() <= reference.LARGEST).all():
+        raise ValueError(f"background must be finite, at most {reference.LARGEST:g}, got {color.tolist()}.")
     if color.shape != (3,):
         raise ValueError(f"background must have shape [3], got {list(color.shape)}.")
     if color.dtype != like.dtype or color.device != like.device:
@@ -87,6 +87,7 @@ def check_options(
     least, most = reference.ALPHA_THRESHOLD, 1 - reference.TRANSMITTANCE_STOP
     if max_alpha is not None and not least < max_alpha < most:  # outside, what is opaque would be dropped
         raise ValueError(f"max_alpha must be above 1/255 and below {most:.4f}, got {max_alpha}.")
+    far = min(far, reference.LARGEST)
     return Options(near, far, eps2d, radius_clip, mode, depth_mode, max_alpha, bool(details))
 
 

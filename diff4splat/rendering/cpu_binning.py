@@ -6,7 +6,7 @@ after another in all arrays: Gaussian g of frame f is entry f n + g, its tiles f
 
 import numpy as np
 
-from diff4splat.rendering.cpu_jit import TILE, inlined, kernel, next_job
+from diff4splat.rendering.cpu_jit import inlined, kernel, next_job
 
 __all__ = ["NUM_CHUNKS", "count_tiles", "fill_tiles", "place_tiles", "sort_by_depth"]
 
@@ -69,7 +69,7 @@ def _range(job, order, sizes):
 
 
 @kernel
-def count_tiles(counter, num_jobs, order, sizes, boxes, tiles_x, places):
+def count_tiles(counter, num_jobs, order, sizes, spans, tiles_x, places):
     """Pairs per tile, of each frame and chunk apart: `places` (frames, chunks, tiles)."""
     while True:
         job = next_job(counter)
@@ -79,8 +79,8 @@ def count_tiles(counter, num_jobs, order, sizes, boxes, tiles_x, places):
         counts = places[frame, job % NUM_CHUNKS]
         for k in range(first, last):
             i = order[k]
-            for row in range(boxes[i, 1] // TILE, (boxes[i, 3] - 1) // TILE + 1):
-                for column in range(boxes[i, 0] // TILE, (boxes[i, 2] - 1) // TILE + 1):
+            for row in range(spans[i, 1], spans[i, 3]):
+                for column in range(spans[i, 0], spans[i, 2]):
                     counts[row * tiles_x + column] += 1
 
 
@@ -106,8 +106,8 @@ def place_tiles(counter, num_jobs, sizes, places, tile_starts):
 
 
 @kernel
-def fill_tiles(counter, num_jobs, order, sizes, boxes, slot_starts, tiles_x, places, pairs, slots):
-    """The Gaussians of each tile, front to back, and the number of each pair among those of its Gaussian."""
+def fill_tiles(counter, num_jobs, order, sizes, spans, slot_starts, tiles_x, places, pairs):
+    """The pairs of each tile, front to back: the Gaussian, and the number of the pair among all Gaussians' pairs."""
     while True:
         job = next_job(counter)
         if job >= num_jobs:
@@ -120,9 +120,9 @@ def fill_tiles(counter, num_jobs, order, sizes, boxes, slot_starts, tiles_x, pla
         for k in range(first, last):
             i = order[k]
             slot = before + slot_starts[i]
-            for row in range(boxes[i, 1] // TILE, (boxes[i, 3] - 1) // TILE + 1):
-                for column in range(boxes[i, 0] // TILE, (boxes[i, 2] - 1) // TILE + 1):
+            for row in range(spans[i, 1], spans[i, 3]):
+                for column in range(spans[i, 0], spans[i, 2]):
                     tile = row * tiles_x + column
-                    pairs[free[tile]], slots[free[tile]] = i, slot
+                    pairs[free[tile], 0], pairs[free[tile], 1] = i, slot
                     free[tile] += 1
                     slot += 1

@@ -203,7 +203,10 @@ def deform_backward(
                 step = np.float64(motion.means[upper, g, k]) - np.float64(motion.means[lower, g, k])
                 rate = np.float64(motion.scales[upper, g, k]) - change
                 change += fraction * rate
-            d_shift, d_change = np.float64(grad_out_means[g - first, k]), np.float64(grad_out_scales[g - first, k])
+            d_shift, d_change = (
+                np.float64(grad_out_means[g - first, k]),
+                np.float64(grad_out_scales[g - first, k]),
+            )
             grad_scene.means[g, k] += np.float32(d_shift)
             if not linear_scales:
                 stretch = math.exp(change)

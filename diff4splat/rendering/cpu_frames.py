@@ -81,8 +81,8 @@ def _at_its_time(scene, motion, frames, frame, first, last, linear_scales):
 
 
 @kernel
-def gaussians_forward(counter, num_jobs, scene, motion, frames, limits, rows, boxes, keys, num_tiles, broken):
-    """Rows, boxes, keys and tiles of all frames; `broken` counts, per job, what is no Gaussian."""
+def gaussians_forward(counter, num_jobs, scene, motion, frames, limits, rows, spans, keys, num_tiles, broken):
+    """Rows, spans, keys and tiles of all frames; `broken` counts, per job, what is no Gaussian."""
     while True:
         job = next_job(counter)
         if job >= num_jobs:
@@ -96,7 +96,7 @@ def gaussians_forward(counter, num_jobs, scene, motion, frames, limits, rows, bo
         harmonics_forward(first, last, scene.harmonics, means, shift, frames.centers[frame], colors)
         broken[job] = project_forward(
             first, last, means, quaternions, scales, shift, scene.opacities, colors, frames.poses[frame],
-            frames.intrinsics[frame], limits, rows, boxes, keys, num_tiles, frame * scene.means.shape[0],
+            frames.intrinsics[frame], limits, rows, spans, keys, num_tiles, frame * scene.means.shape[0],
         )  # fmt: skip
 
 

@@ -80,13 +80,15 @@ def harmonics_forward(first, last, harmonics, means, shift, center, out):
                     green += value * sine * harmonics[g, k, 1]
                     blue += value * sine * harmonics[g, k, 2]
             cosine, sine = x * cosine - y * sine, x * sine + y * cosine
-        out[g - first, 0], out[g - first, 1], out[g - first, 2] = np.float32(red), np.float32(green), np.float32(blue)
+        out[g - first, 0], out[g - first, 1], out[g - first, 2] = (
+            np.float32(red),
+            np.float32(green),
+            np.float32(blue),
+        )
 
 
 @inlined
-def harmonics_backward(
-    first, last, harmonics, means, shift, center, grad_colors, grad_harmonics, grad_means
-):
+def harmonics_backward(first, last, harmonics, means, shift, center, grad_colors, grad_harmonics, grad_means):
     """Add the gradients and return that of `center`; those of a direction that is none are zero.
 
     Gaussians without a gradient, those out of sight, are skipped.

@@ -33,7 +33,7 @@ compile_errors = (numba.core.errors.NumbaError,)
 
 _ROW = 16  # numbers of a row, a cache line
 _MEMORY = 2**28  # bytes that frames worked on together may take; more than one frame helps the threads
-_BYTES_PER_GAUSSIAN = 4 * _ROW + 16 + 4 * 5 + 4 * 2 * 4
+_BYTES_PER_GAUSSIAN = 4 * _ROW + 8 + 4 * 4 + 8 * 4  # row, span, four numbers, about four pairs
 
 
 class Inputs(NamedTuple):
@@ -59,7 +59,6 @@ class Binned(NamedTuple):
     starts: np.ndarray
     tile_starts: np.ndarray
     pairs: np.ndarray
-    slots: np.ndarray
 
 
 def _tiles(limits: Limits) -> tuple[int, int]:
@@ -87,28 +86,28 @@ def _bin(inputs: Inputs, first: int, last: int) -> Binned | None:
     tiles_x, tiles_y = _tiles(inputs.limits)
     views = Frames(*(v[first:last] for v in inputs.frames))
     rows = _cache_lines(size * count)
-    boxes, keys = np.empty((size * count, 4), np.int32), np.empty(size * count, np.uint32)
+    spans, keys = np.empty((size * count, 4), np.int16), np.empty(size * count, np.uint32)
     num_tiles, broken = np.empty(size * count, np.int32), np.zeros(size * NUM_BLOCKS, np.int64)
     run(
         cpu_frames.gaussians_forward, size * NUM_BLOCKS, inputs.scene, inputs.motion, views, inputs.limits,
-        rows, boxes, keys, num_tiles, broken,
+        rows, spans, keys, num_tiles, broken,
     )  # fmt: skip
     if broken.any():
         return None
     order, slot_starts = np.empty(size * count, np.int32), np.empty(size * count, np.int32)
     sizes = np.empty((size, 2), np.int64)
     run(cpu_binning.sort_by_depth, size, keys, num_tiles, order, slot_starts, sizes)
-    places = np.zeros((size, cpu_binning.NUM_CHUNKS, tiles_x * tiles_y), np.int64)
-    run(cpu_binning.count_tiles, size * cpu_binning.NUM_CHUNKS, order, sizes, boxes, tiles_x, places)
+    places = np.zeros((size, cpu_binning.NUM_CHUNKS, tiles_x * tiles_y), np.int32)
+    run(cpu_binning.count_tiles, size * cpu_binning.NUM_CHUNKS, order, sizes, spans, tiles_x, places)
     tile_starts = np.empty(size * tiles_x * tiles_y + 1, np.int64)
     run(cpu_binning.place_tiles, size, sizes, places, tile_starts)
-    pairs, slots = np.empty((2, tile_starts[-1]), np.int32)
+    pairs = np.empty((tile_starts[-1], 2), np.int32)
     run(
-        cpu_binning.fill_tiles, size * cpu_binning.NUM_CHUNKS, order, sizes, boxes, slot_starts, tiles_x,
-        places, pairs, slots,
+        cpu_binning.fill_tiles, size * cpu_binning.NUM_CHUNKS, order, sizes, spans, slot_starts, tiles_x,
+        places, pairs,
     )  # fmt: skip
     starts = np.cumsum(sizes[:, 1]) - sizes[:, 1]
-    return Binned(first, last, rows.reshape(-1), num_tiles, slot_starts, starts, tile_starts, pairs, slots)
+    return Binned(first, last, rows.reshape(-1), num_tiles, slot_starts, starts, tile_starts, pairs)
 
 
 def draw_forward(
@@ -164,10 +163,8 @@ def draw_backward(
         size, where = part.last - part.first, slice(part.first, part.last)
         sums = np.empty((len(part.pairs), cpu_rasterization.SUMS), np.float32)
         behind = np.empty((len(part.tile_starts) - 1, 3), np.float32)
-        num_jobs, rows, pairs, *rest = _drawing(inputs, part)
         run(
-            cpu_rasterization.rasterize_backward, num_jobs, rows, pairs, part.slots, *rest, inputs.background,
-            inputs.expected, *(v[where].reshape(-1) for v in (*images, *grads)), sums, behind,
+            cpu_rasterization.rasterize_backward, *_drawing(inputs, part), inputs.background, inputs.expected, *(v[where].reshape(-1) for v in (*images, *grads)), sums, behind,
         )  # fmt: skip
         background += behind.sum(axis=0, dtype=np.float64)
         d_cameras = np.empty((size, NUM_BLOCKS, 16))

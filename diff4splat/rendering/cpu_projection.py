@@ -11,7 +11,13 @@ import math
 import numpy as np
 
 from diff4splat.rendering.cpu_jit import TILE, inlined
-from diff4splat.rendering.reference import ALPHA_THRESHOLD, CUTOFF_SIGMAS
+from diff4splat.rendering.reference import (
+    ALPHA_THRESHOLD,
+    CUTOFF_SIGMAS,
+    LARGEST,
+    LARGEST_PX,
+    MIN_QUATERNION_LENGTH,
+)
 
 __all__ = ["project_backward", "project_forward"]
 
@@ -70,12 +76,34 @@ def _stretched(a, sx, sy, sz):
 
 
 @inlined
+def _cross(a, b):
+    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
+
+
+@inlined
+def _combined(p, a, q, b):
+    """Sum p a + q b of vectors a and b."""
+    return p * a[0] + q * b[0], p * a[1] + q * b[1], p * a[2] + q * b[2]
+
+
+@inlined
 def _half(f, jx, jxz, jy, jyz):
-    """N = J F for the Jacobian [[jx, 0, jxz], [0, jy, jyz]], and the entries xx, xy, yy of N N^T."""
+    """Rows a, b of N = J F for the Jacobian [[jx, 0, jxz], [0, jy, jyz]], and entries xx, xy, yy of N N^T."""
     ax, ay, az = jx * f[0] + jxz * f[6], jx * f[1] + jxz * f[7], jx * f[2] + jxz * f[8]
     bx, by, bz = jy * f[3] + jyz * f[6], jy * f[4] + jyz * f[7], jy * f[5] + jyz * f[8]
     covariance = (ax * ax + ay * ay + az * az, ax * bx + ay * by + az * bz, bx * bx + by * by + bz * bz)
-    return (ax, ay, az, bx, by, bz), covariance
+    return (ax, ay, az), (bx, by, bz), covariance
+
+
+@inlined
+def _determinants(a, b, xx, yy, eps2d):
+    """The vector a x b, and the determinants of N N^T and of N N^T + eps2d I.
+
+    They are sums of squares here; the usual difference xx yy - xy^2 cancels for needles.
+    """
+    normal = _cross(a, b)
+    before = _dot(*normal, *normal)
+    return normal, before, before + eps2d * (xx + yy + eps2d)
 
 
 @inlined
@@ -85,8 +113,8 @@ def _limits(size, focal, center):
 
 
 @inlined
-def _is_finite(a, b, c):
-    return (abs(a) <= _FLOAT32_MAX) & (abs(b) <= _FLOAT32_MAX) & (abs(c) <= _FLOAT32_MAX)
+def _within(limit, a, b, c):
+    return (abs(a) <= limit) & (abs(b) <= limit) & (abs(c) <= limit)
 
 
 @inlined
@@ -108,7 +136,7 @@ def _pose(camera):
 @inlined
 def project_forward(
     first, last, means, quaternions, scales, shift, opacities, colors, camera, intrinsics, limits,
-    rows, boxes, keys, num_tiles, offset,
+    rows, spans, keys, num_tiles, offset,
 ):  # fmt: skip
     """Fill one row per Gaussian and count the tiles it touches; return how many are no Gaussians.
 
@@ -118,7 +146,7 @@ def project_forward(
     A row is (x, y, A, B, C, opacity, r, g, b, z, e, p, q) with the footprint 2^-((A dx + B dy)^2 + (C dy)^2):
     squares of Cholesky factors, because the terms of the expanded form cancel in float32 along thin splats. A
     block of 4x4 pixels can be reached only if in its middle the exponent is at most e, dx^2 at most p and
-    dy^2 at most q. A box is (left, top, right, bottom) in pixels, ends excluded; a key is z as an integer of
+    dy^2 at most q. A span is (left, top, right, bottom) in tiles, ends excluded; a key is z as an integer of
     the same order. Gaussians that are not visible touch 0 tiles and have nothing else filled in.
     """
     w = _pose(camera)
@@ -136,12 +164,10 @@ def project_forward(
         qy, qz = np.float64(quaternions[i, 2]), np.float64(quaternions[i, 3])
         opacity = np.float64(opacities[g])
         square = qw * qw + qx * qx + qy * qy + qz * qz
-        finite = _is_finite(mx, my, mz) & _is_finite(sx, sy, sz) & _is_finite(opacity, 0.0, 0.0)
-        if not (
-            finite
-            & _is_finite(colors[g - first, 0], colors[g - first, 1], colors[g - first, 2])
-            & (0.0 < square <= _FLOAT32_MAX * _FLOAT32_MAX)
-        ):
+        finite = _within(_FLOAT32_MAX, mx, my, mz) & _within(_FLOAT32_MAX, sx, sy, sz)
+        finite &= _within(_FLOAT32_MAX, qw, qx, qy) & _within(_FLOAT32_MAX, qz, opacity, 0.0)
+        finite &= _within(LARGEST, colors[g - first, 0], colors[g - first, 1], colors[g - first, 2])
+        if not (finite & (square >= MIN_QUATERNION_LENGTH * MIN_QUATERNION_LENGTH)):
             broken += 1
             continue
         z = _dot(w[6], w[7], w[8], mx, my, mz) + camera[2, 3]
@@ -154,13 +180,12 @@ def project_forward(
         factor = _stretched(_product(w, rotation), sx, sy, sz)
         jx, jy = fx * inverse, fy * inverse
         jxz, jyz = -jx * min(max(u, low_u), high_u), -jy * min(max(v, low_v), high_v)
-        _, (xx, xy, yy) = _half(factor, jx, jxz, jy, jyz)
-        before = xx * yy - xy * xy
+        a, b, (xx, xy, yy) = _half(factor, jx, jxz, jy, jyz)
+        _, before, determinant = _determinants(a, b, xx, yy, limits.eps2d)
+        if not 0.0 < determinant < math.inf:
+            continue
         xx += limits.eps2d
         yy += limits.eps2d
-        determinant = xx * yy - xy * xy
-        if not determinant > 0.0:
-            continue
         if limits.antialiased:
             opacity *= math.sqrt(max(before / determinant, 0.0))
             if opacity < ALPHA_THRESHOLD:
@@ -182,11 +207,17 @@ def project_forward(
         flat = _HALF_LOG2_E / yy
         steep = math.sqrt(_HALF_LOG2_E * yy / determinant)
         shear = -xy / yy * steep
+        if not (_within(LARGEST_PX, x, y, 0.0) & _within(LARGEST_PX, steep, shear, flat / LARGEST_PX)):
+            continue
         # |L d| >= |L m| - |L (m - d)| for a pixel d and the middle m of its block
         slack = _BLOCK_REACH * math.sqrt((steep + abs(shear)) ** 2 + flat)
         edge = math.sqrt(2.0 * _HALF_LOG2_E * exponent) * _BOX_MARGIN + slack
         rows[at, 0], rows[at, 1] = np.float32(x), np.float32(y)
-        rows[at, 2], rows[at, 3], rows[at, 4] = np.float32(steep), np.float32(shear), np.float32(math.sqrt(flat))
+        rows[at, 2], rows[at, 3], rows[at, 4] = (
+            np.float32(steep),
+            np.float32(shear),
+            np.float32(math.sqrt(flat)),
+        )
         rows[at, 5] = np.float32(opacity)
         for k in range(3):
             rows[at, 6 + k] = max(colors[g - first, k], np.float32(0.0))
@@ -195,9 +226,14 @@ def project_forward(
         rows[at, 11] = np.float32((reach_x + _BLOCK_REACH) ** 2 * _BOX_MARGIN)
         rows[at, 12] = np.float32((reach_y + _BLOCK_REACH) ** 2 * _BOX_MARGIN)
         keys[at] = depth.view(np.uint32)
-        boxes[at, 0], boxes[at, 1], boxes[at, 2], boxes[at, 3] = left, top, right, bottom
-        across = (right - 1) // TILE - left // TILE + 1
-        num_tiles[at] = across * ((bottom - 1) // TILE - top // TILE + 1)
+        first_x, first_y, end_x, end_y = (
+            left // TILE,
+            top // TILE,
+            (right - 1) // TILE + 1,
+            (bottom - 1) // TILE + 1,
+        )
+        spans[at, 0], spans[at, 1], spans[at, 2], spans[at, 3] = first_x, first_y, end_x, end_y
+        num_tiles[at] = (end_x - first_x) * (end_y - first_y)
     return broken
 
 
@@ -263,36 +299,36 @@ def project_backward(
             fy * inverse,
             -fy * clamped_v * inverse,
         )
-        half, (xx, xy, yy) = _half(factor, jx, jxz, jy, jyz)
-        before = xx * yy - xy * xy
-        determinant = (xx + eps2d) * (yy + eps2d) - xy * xy
+        a, b, (xx, xy, yy) = _half(factor, jx, jxz, jy, jyz)
+        normal, before, determinant = _determinants(a, b, xx, yy, eps2d)
         # L d has the squared length d^T Q d, Q = L^T L the inverse covariance; (s, t) are L d in units
         # of 2^-(s^2 + t^2) = e^-sigma
-        l_xx = math.sqrt((yy + eps2d) / determinant)
-        l_xy = -xy / math.sqrt((yy + eps2d) * determinant)
-        l_yy = 1.0 / math.sqrt(yy + eps2d)
+        root = math.sqrt((yy + eps2d) * determinant)
+        l_xx, l_xy, l_yy = math.sqrt((yy + eps2d) / determinant), -xy / root, 1.0 / math.sqrt(yy + eps2d)
         m_s, m_t = m_s / math.sqrt(_HALF_LOG2_E), m_t / math.sqrt(_HALF_LOG2_E)
         m_ss, m_st, m_tt = m_ss / _HALF_LOG2_E, m_st / _HALF_LOG2_E, m_tt / _HALF_LOG2_E
-
-        # sigma -> centre, and Q -> covariance: dL/dC = L^T M L / 2 with the second moments M
         d_x, d_y = l_xx * m_s, l_xy * m_s + l_yy * m_t
-        a_s, a_t = l_xy * m_ss + l_yy * m_st, l_xy * m_st + l_yy * m_tt
-        c_xx = 0.5 * l_xx * l_xx * m_ss
-        c_xy = 0.5 * l_xx * a_s
-        c_yy = 0.5 * (l_xy * a_s + l_yy * a_t)
         grad_opacities[g] += np.float32(m_0 / opacities[g])
-        if limits.antialiased:  # the opacity was multiplied by sqrt(ratio)
-            ratio = before / determinant
-            d_ratio = 0.5 * m_0 / ratio
-            c_xx += d_ratio * (yy - ratio * (yy + eps2d)) / determinant
-            c_yy += d_ratio * (xx - ratio * (xx + eps2d)) / determinant
-            c_xy -= d_ratio * (1.0 - ratio) * xy / determinant
 
-        # covariance -> N -> J and F = W R S
-        c_xx, c_xy, c_yy = 2.0 * c_xx, 2.0 * c_xy, 2.0 * c_yy
-        ax, bx = c_xx * half[0] + c_xy * half[3], c_xy * half[0] + c_yy * half[3]
-        ay, by = c_xx * half[1] + c_xy * half[4], c_xy * half[1] + c_yy * half[4]
-        az, bz = c_xx * half[2] + c_xy * half[5], c_xy * half[2] + c_yy * half[5]
+        # sigma -> N = (a, b): dL/dN = L^T M (L N) with the second moments M. The first row of L N is
+        # l_xx a + l_xy b, which cancels along needles; written as (eps2d a + b x (a x b)) / root it does
+        # not.
+        b_normal = _cross(b, normal)
+        head = _combined(eps2d / root, a, 1.0 / root, b_normal)
+        d_head = _combined(m_ss, head, m_st * l_yy, b)
+        d_second = _combined(m_st, head, m_tt * l_yy, b)
+        d_a = _combined(l_xx, d_head, 0.0, d_second)
+        d_b = _combined(l_xy, d_head, l_yy, d_second)
+        if limits.antialiased:  # the opacity was multiplied by sqrt(before / determinant)
+            fade = m_0 * eps2d / determinant
+            rise = fade * (xx + yy + eps2d) / before
+            change_a = _combined(rise, b_normal, -fade, a)
+            change_b = _combined(rise, _cross(normal, a), -fade, b)
+            d_a, d_b = _combined(1.0, d_a, 1.0, change_a), _combined(1.0, d_b, 1.0, change_b)
+
+        # N -> J and F = W R S
+        ax, ay, az = d_a
+        bx, by, bz = d_b
         d_jx, d_jxz = (
             _dot(ax, ay, az, factor[0], factor[1], factor[2]),
             _dot(ax, ay, az, factor[6], factor[7], factor[8]),

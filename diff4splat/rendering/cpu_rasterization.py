@@ -112,8 +112,8 @@ def _read_chunk(rows, pairs, first, size, end, left, top, chunk, marks):
     """
     sets = no_marks()
     for j in range(size):
-        prefetch(rows, np.int64(pairs[min(first + j + _AHEAD, end - 1)]) * LANES)
-        at, entry = np.uint64(pairs[first + j]) * np.uint64(LANES), np.uint64(j) * _ENTRY
+        prefetch(rows, np.int64(pairs[min(first + j + _AHEAD, end - 1), 0]) * LANES)
+        at, entry = np.uint64(pairs[first + j, 0]) * np.uint64(LANES), np.uint64(j) * _ENTRY
         row = load(rows, at)
         store(chunk, entry, row)
         x = _block_x() + (np.float32(left) + _HALF - chunk[entry])
@@ -223,7 +223,7 @@ def _forward_chunk(chunk, marks, planes, max_alpha):
 
 @kernel
 def rasterize_backward(
-    counter, num_jobs, rows, pairs, slots, tile_starts, tiles_x, tiles_y, height, width, max_alpha, background,
+    counter, num_jobs, rows, pairs, tile_starts, tiles_x, tiles_y, height, width, max_alpha, background,
     expected, color, alpha, depth, grad_color, grad_alpha, grad_depth, sums, grad_background,
 ):  # fmt: skip
     """Fill `SUMS` sums per pair of Gaussian and tile, at the pair's slot, and the background's per tile.
@@ -297,7 +297,7 @@ def rasterize_backward(
                     load(partial, at + _4), load(partial, at + _5), load(partial, at + _6),
                     load(partial, at + _7), load(partial, at + _8), load(partial, at + _9),
                 )  # fmt: skip
-                store_totals(sums, np.int64(slots[first + j]), vectors)
+                store_totals(sums, np.int64(pairs[first + j, 1]), vectors)
 
 
 @inlined
@@ -398,7 +398,7 @@ def inspect_tiles(
                     count = count + where(weight > _ZERO, broadcast(_ONE), broadcast(_ZERO))
                     stronger = weight > largest
                     largest = where(stronger, weight, largest)
-                    g = np.int32(pairs[first + np.int64(j)] - frame * num_gaussians)
+                    g = np.int32(pairs[first + np.int64(j), 0] - frame * num_gaussians)
                     index = where(stronger, broadcast(g.view(np.float32)), index)  # bits, not a number
                 store(planes, base, before)
                 store(planes, base + _1, count)

@@ -5,6 +5,7 @@ tensors; nothing is binned or approximated. The semantics are those of `gsplat.r
 of 3D Gaussians with 2D dilation).
 """
 
+import math
 from typing import Literal, NamedTuple
 
 import torch
@@ -14,7 +15,10 @@ from torch import Tensor
 __all__ = [
     "ALPHA_THRESHOLD",
     "CUTOFF_SIGMAS",
+    "LARGEST",
+    "LARGEST_PX",
     "MAX_ALPHA",
+    "MIN_QUATERNION_LENGTH",
     "TRANSMITTANCE_STOP",
     "ProjectedGaussians",
     "check_values",
@@ -32,6 +36,14 @@ TRANSMITTANCE_STOP = 1e-4
 """A pixel is finished, without the Gaussian that would do it, once its transmittance would fall to this."""
 CUTOFF_SIGMAS = 3.33
 """Half-width of the footprint in standard deviations: just outside the threshold of an opaque Gaussian."""
+
+LARGEST = 1e18
+"""Colours beyond this are refused, and depths are out of range: products with them would leave float32."""
+LARGEST_PX = 1e9
+"""Footprints centred farther away than this, or thinner than its inverse, are not visible, pixels: squares
+of such lengths leave float32."""
+MIN_QUATERNION_LENGTH = 1e-8
+"""Shorter quaternions have no direction, and count as zero."""
 
 
 class ProjectedGaussians(NamedTuple):
@@ -115,23 +127,30 @@ def rasterize(
     block = max(height, width) if block_px is None else block_px
     images, counts = [], []
     for frame in range(world_to_camera.shape[0]):
-        projected = project_gaussians(
-            means,
-            quaternions,
-            scales,
-            opacities,
-            world_to_camera[frame],
-            intrinsics[frame],
-            height=height,
-            width=width,
-            near=near,
-            far=far,
-            eps2d=eps2d,
-            radius_clip=radius_clip,
-            mode=mode,
+        shapes, frame_colors = (
+            (means, quaternions, scales, opacities),
+            colors[min(frame, colors.shape[0] - 1)],
         )
-        frame_colors = colors[min(frame, colors.shape[0] - 1)]
-        everything = _select(projected, frame_colors, projected.visible)
+
+        def project(*shapes: Tensor, frame: int = frame) -> ProjectedGaussians:
+            return project_gaussians(
+                *shapes,
+                world_to_camera[frame],
+                intrinsics[frame],
+                height=height,
+                width=width,
+                near=near,
+                far=far,
+                eps2d=eps2d,
+                radius_clip=radius_clip,
+                mode=mode,
+            )
+
+        # twice, because a zero gradient becomes NaN on its way back through what overflowed
+        with torch.no_grad():
+            index = project(*shapes).visible.nonzero().squeeze(-1)
+        projected = project(*(v[index] for v in shapes))._replace(indices=index)
+        everything = projected, frame_colors[index]
         strips, count_strips = [], []
         for top in range(0, height, block):
             # strips, then blocks: selecting a few out of many has a gradient as large as the many
@@ -182,7 +201,7 @@ def project_gaussians(
     $$\Sigma' = J W \Sigma W^\top J^\top + \epsilon I, \qquad \Sigma = R S S^\top R^\top$$
 
     with $W$ the rotation of `world_to_camera`, $J$ the Jacobian of the pinhole projection at the centre,
-    whose x/z and y/z are clamped to the field of view widened by 15 % of the image size on each side, and
+    where the projected centre is clamped to the image widened by 15 % of its size on each side, and
     $\epsilon$ = `eps2d`. Source: Zwicker et al., EWA Splatting, Eq. 29 and 31; Kerbl et al., 3D Gaussian
     Splatting, Eq. 5.
 
@@ -210,16 +229,16 @@ def project_gaussians(
     depths = centers[:, 2]
     in_range = (depths >= near) & (depths <= far)
     z = torch.where(in_range, depths, torch.ones_like(depths))
-    x, y = centers[:, 0] / z, centers[:, 1] / z
-
     fx, fy, cx, cy = intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 2], intrinsics[1, 2]
-    clamped_x = torch.minimum(torch.maximum(x, -(cx + 0.15 * width) / fx), (1.15 * width - cx) / fx)
-    clamped_y = torch.minimum(torch.maximum(y, -(cy + 0.15 * height) / fy), (1.15 * height - cy) / fy)
+    x, y = fx * (centers[:, 0] / z), fy * (centers[:, 1] / z)
+    pixel = torch.stack([x + cx, y + cy], dim=-1)
+    clamped_x = torch.minimum(torch.maximum(x, -(cx + 0.15 * width)), 1.15 * width - cx)
+    clamped_y = torch.minimum(torch.maximum(y, -(cy + 0.15 * height)), 1.15 * height - cy)
     zero = torch.zeros_like(z)
     jacobian = torch.stack(
         [
-            torch.stack([fx / z, zero, -fx * clamped_x / z], dim=-1),
-            torch.stack([zero, fy / z, -fy * clamped_y / z], dim=-1),
+            torch.stack([fx / z, zero, -clamped_x / z], dim=-1),
+            torch.stack([zero, fy / z, -clamped_y / z], dim=-1),
         ],
         dim=-2,
     )
@@ -227,10 +246,11 @@ def project_gaussians(
     covariance = half @ half.transpose(-1, -2)
 
     xx, xy, yy = covariance[:, 0, 0], covariance[:, 0, 1], covariance[:, 1, 1]
-    determinant_before = xx * yy - xy * xy
+    # as sums of squares: the differences xx yy - xy^2 cancel for needles
+    determinant_before = torch.linalg.cross(half[:, 0], half[:, 1]).square().sum(dim=-1)
+    determinant = determinant_before + eps2d * (xx + yy + eps2d)
     xx, yy = xx + eps2d, yy + eps2d
-    determinant = xx * yy - xy * xy
-    has_area = determinant > 0
+    has_area = (determinant > 0) & determinant.isfinite()
     safe = torch.where(has_area, determinant, torch.ones_like(determinant))
     conics = torch.stack([yy / safe, -xy / safe, xx / safe], dim=-1)
     if mode == "antialiased":
@@ -244,15 +264,13 @@ def project_gaussians(
             max=CUTOFF_SIGMAS
         )
         radii = torch.ceil(reach[:, None] * torch.stack([xx, yy], dim=-1).clamp(min=0).sqrt())
-        pixel = torch.stack([fx * x + cx, fy * y + cy], dim=-1)
         size = torch.tensor([width, height], device=means.device, dtype=means.dtype)
         on_image = ((pixel + radii > 0) & (pixel - radii < size)).all(dim=-1)
         large = (radii > radius_clip).any(dim=-1)
-        visible = in_range & has_area & large & on_image & (opacities >= ALPHA_THRESHOLD)
+        resolved = (pixel.abs() <= LARGEST_PX).all(dim=-1) & (conics.abs() <= LARGEST_PX**2).all(dim=-1)
+        visible = in_range & has_area & large & on_image & resolved & (opacities >= ALPHA_THRESHOLD)
         indices = torch.arange(len(means), device=means.device)
-    return ProjectedGaussians(
-        torch.stack([fx * x + cx, fy * y + cy], dim=-1), conics, depths, opacities, radii, visible, indices
-    )
+    return ProjectedGaussians(pixel, conics, depths, opacities, radii, visible, indices)
 
 
 def composite(
@@ -340,15 +358,21 @@ def check_values(
         colors: Colours, as computed from `harmonics`, which is the name used in the message.
 
     Raises:
-        ValueError: If a value is not finite, or a quaternion is zero.
+        ValueError: If a value is not finite, a colour exceeds `LARGEST`, or a quaternion is shorter than
+            `MIN_QUATERNION_LENGTH`.
     """
     named = {"means": means, "quaternions": quaternions, "scales": scales, "opacities": opacities}
     for name, value in {**named, "harmonics": colors}.items():
         bad = int((~torch.isfinite(value)).sum())
         if bad:
             raise ValueError(f"{name} must be finite, got {bad} values that are NaN or infinite.")
-    if not (quaternions != 0).any(dim=-1).all():
-        raise ValueError("quaternions must not have length zero.")
+    if (colors.abs() > LARGEST).any():
+        raise ValueError(f"harmonics must give colours of at most {LARGEST:g}, got {colors.abs().max():.3g}.")
+    shortest = quaternions.detach().double().norm(dim=-1).amin() if quaternions.numel() else math.inf
+    if shortest < MIN_QUATERNION_LENGTH:
+        raise ValueError(
+            f"quaternions must not have length zero (below {MIN_QUATERNION_LENGTH}), got {shortest:.3g}."
+        )
 
 
 def _select(
@@ -376,6 +400,8 @@ def _pixel_centers(
 
 def _rotation_matrices(quaternions: Float[Tensor, "gaussian wxyz=4"]) -> Float[Tensor, "gaussian 3 3"]:
     """Rotation matrices of quaternions of any nonzero length."""
+    largest = quaternions.detach().abs().amax(dim=-1, keepdim=True)  # its square may leave float32
+    quaternions = quaternions / largest
     w, x, y, z = (quaternions / quaternions.norm(dim=-1, keepdim=True)).unbind(dim=-1)
     entries = [
         1 - 2 * (y * y + z * z),

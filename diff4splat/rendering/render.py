@@ -85,14 +85,15 @@ def render(
     gradients follow that formula.
 
     Args:
-        gaussians: One set, or one per leading batch index.
+        gaussians: One set, or one per leading batch index. Scales count without their sign; where all are
+            zero, the footprint is as wide as `eps2d` makes it. Opacities below 1/255 are not seen.
         cameras: Cameras with the same batch axes as `gaussians`.
         backend: "cpu" needs numba, and falls back to plain torch, with a warning, without it; "gsplat" needs
             CUDA tensors; "reference" is the slow oracle, on any device. "auto" is
             "gsplat" for CUDA tensors, "cpu" for CPU tensors, "reference" elsewhere.
         background: Colour behind everything, black when omitted.
         near: Gaussians whose centre has smaller z are dropped, scene units, > 0.
-        far: Gaussians whose centre has larger z are dropped, scene units.
+        far: Gaussians whose centre has larger z are dropped, scene units; 1e18 at most.
         eps2d: Added to both variances of every footprint, pixels squared, >= 0.
         radius_clip: Footprints no wider than this to each side are dropped, pixels.
         mode: "antialiased" lowers opacities by what `eps2d` adds to the footprints.
@@ -108,8 +109,8 @@ def render(
 
     Raises:
         ValueError: If an option or a shape is wrong, or gsplat has another `max_alpha`; on the CPU also if a
-            value is not finite, a quaternion is zero, intrinsics are singular or skewed, or a pose is not
-            rigid.
+            value is not finite, a colour or the background exceeds 1e18, a quaternion is shorter than 1e-8,
+            intrinsics are singular or skewed, or a pose is not rigid.
         TypeError: If dtypes or devices differ, or are not floating point.
         RuntimeError: If the backend cannot run here; the message says how to cure it.
 

@@ -111,6 +111,17 @@ def test_gradients():
     assert torch.isfinite(zero.grad).all()
 
 
+@pytest.mark.parametrize("length", [1e-30, 1e30])
+def test_directions_whose_squares_leave_the_range_of_float32(length):
+    harmonics, directions = normal(5, 9, 3).float(), normal(5, 3).float()
+    expected = evaluate_harmonics(harmonics, directions)
+    scaled = (length * directions).requires_grad_()
+    actual = evaluate_harmonics(harmonics, scaled)
+    assert torch.allclose(actual, expected, atol=1e-5)
+    actual.sum().backward()
+    assert torch.isfinite(scaled.grad).all() and scaled.grad.abs().max() > 0
+
+
 @pytest.mark.parametrize("count", [2, 36])
 def test_wrong_numbers_of_coefficients_are_refused(count):
     with pytest.raises(ValueError, match=f"1, 4, 9, 16 or 25 coefficients, got {count}"):
