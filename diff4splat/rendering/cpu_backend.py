@@ -131,17 +131,17 @@ class _Rasterize(torch.autograd.Function):
         alpha, depth = np.empty((2, *shape), np.float32)
         details = np.empty((2, *shape), np.float32) if options.details else None
         saved = []
-        for binned in pipeline.bin_frames(arrays):
-            if binned is None:
+        for part in pipeline.sort_frames(arrays):
+            if part is None:
                 _name_what_is_broken(tensors)
-            pipeline.draw_forward(arrays, binned, color, alpha, depth)
+            pipeline.draw_forward(arrays, part, color, alpha, depth)
             if details is not None:
-                pipeline.draw_inspection(arrays, binned, *details)
+                pipeline.draw_inspection(arrays, part, *details)
             if keep:  # what backward needs grows with the number of frames
-                saved.append(binned)
+                saved.append(part)
         images = torch.from_numpy(color), torch.from_numpy(alpha)[:, None], torch.from_numpy(depth)[:, None]
         ctx.save_for_backward(*tensors, lower, *images)
-        ctx.binned, ctx.options = saved, options
+        ctx.parts, ctx.options = saved, options
         if details is None:
             return *images, None, None
         counts = torch.from_numpy(details[0].astype(np.int32)), torch.from_numpy(details[1].view(np.int32))
@@ -154,7 +154,7 @@ class _Rasterize(torch.autograd.Function):
         *tensors, lower, color, alpha, depth = ctx.saved_tensors
         arrays = _arrays(tensors, lower, ctx.options, moving_times=ctx.needs_input_grad[8])
         images, image_grads = [_array(v) for v in (color, alpha, depth)], [_array(v) for v in grads[:3]]
-        results = _state.pipeline.draw_backward(arrays, ctx.binned, images, image_grads)
+        results = _state.pipeline.draw_backward(arrays, ctx.parts, images, image_grads)
         return *(torch.from_numpy(v) for v in results), None, None, None
 
 

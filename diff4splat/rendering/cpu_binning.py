@@ -1,4 +1,4 @@
-"""Numba kernels: Gaussians into image tiles, front to back.
+"""Numba functions: Gaussians into image tiles, front to back.
 
 Sorting is by counting only, without comparisons; Gaussians of the same depth keep their order. Frames lie one
 after another in all arrays: Gaussian g of frame f is entry f n + g, its tiles follow those of frame f - 1.
@@ -6,7 +6,7 @@ after another in all arrays: Gaussian g of frame f is entry f n + g, its tiles f
 
 import numpy as np
 
-from diff4splat.rendering.cpu_jit import inlined, kernel, next_job
+from diff4splat.rendering.cpu_jit import inlined
 
 __all__ = ["NUM_CHUNKS", "count_tiles", "fill_tiles", "place_tiles", "sort_by_depth"]
 
@@ -17,47 +17,43 @@ _DIGIT_BITS = 11
 _DIGITS = 1 << _DIGIT_BITS
 
 
-@kernel
-def sort_by_depth(counter, num_jobs, keys, num_tiles, order, slot_starts, sizes):
-    """For each frame, its visible Gaussians by ascending key, and where the pairs of each Gaussian start.
+@inlined
+def sort_by_depth(frame, keys, num_tiles, order, slot_starts, sizes):
+    """The visible Gaussians of a frame by ascending key, and where the pairs of each Gaussian start.
 
     `sizes` (frames, 2) gets the numbers of visible Gaussians and of pairs. A pair is a Gaussian and a tile
     that it touches; those of a Gaussian are numbered along the rows of the tiles.
     """
-    count = keys.size // num_jobs
+    count = keys.size // sizes.shape[0]
     low, index_mask = np.uint64(_DIGITS - 1), np.uint64(0xFFFFFFFF)
-    while True:
-        frame = next_job(counter)
-        if frame >= num_jobs:
-            return
-        items, other = np.empty(count, np.uint64), np.empty(count, np.uint64)  # key, then index
-        places = np.zeros((3, _DIGITS), np.int32)
-        size, pairs = 0, 0
-        for i in range(frame * count, (frame + 1) * count):
-            slot_starts[i] = pairs
-            if num_tiles[i] > 0:
-                key = np.uint64(keys[i])
-                items[size] = (key << np.uint64(32)) | np.uint64(i)
-                places[0, key & low] += 1
-                places[1, (key >> np.uint64(_DIGIT_BITS)) & low] += 1
-                places[2, key >> np.uint64(2 * _DIGIT_BITS)] += 1
-                size += 1
-                pairs += num_tiles[i]
-        for turn in range(3):
-            start = 0
-            for digit in range(_DIGITS):
-                amount = places[turn, digit]
-                places[turn, digit] = start
-                start += amount
-            shift = np.uint64(32 + _DIGIT_BITS * turn)
-            for i in range(size):
-                digit = (items[i] >> shift) & low
-                other[places[turn, digit]] = items[i]
-                places[turn, digit] += 1
-            items, other = other, items
+    items, other = np.empty(count, np.uint64), np.empty(count, np.uint64)  # key, then index
+    places = np.zeros((3, _DIGITS), np.int32)
+    size, pairs = 0, 0
+    for i in range(frame * count, (frame + 1) * count):
+        slot_starts[i] = pairs
+        if num_tiles[i] > 0:
+            key = np.uint64(keys[i])
+            items[size] = (key << np.uint64(32)) | np.uint64(i)
+            places[0, key & low] += 1
+            places[1, (key >> np.uint64(_DIGIT_BITS)) & low] += 1
+            places[2, key >> np.uint64(2 * _DIGIT_BITS)] += 1
+            size += 1
+            pairs += num_tiles[i]
+    for turn in range(3):
+        start = 0
+        for digit in range(_DIGITS):
+            amount = places[turn, digit]
+            places[turn, digit] = start
+            start += amount
+        shift = np.uint64(32 + _DIGIT_BITS * turn)
         for i in range(size):
-            order[frame * count + i] = np.int32(items[i] & index_mask)
-        sizes[frame, 0], sizes[frame, 1] = size, pairs
+            digit = (items[i] >> shift) & low
+            other[places[turn, digit]] = items[i]
+            places[turn, digit] += 1
+        items, other = other, items
+    for i in range(size):
+        order[frame * count + i] = np.int32(items[i] & index_mask)
+    sizes[frame, 0], sizes[frame, 1] = size, pairs
 
 
 @inlined
@@ -68,61 +64,49 @@ def _range(job, order, sizes):
     return frame, first + size * chunk // NUM_CHUNKS, first + size * (chunk + 1) // NUM_CHUNKS
 
 
-@kernel
-def count_tiles(counter, num_jobs, order, sizes, spans, tiles_x, places):
-    """Pairs per tile, of each frame and chunk apart: `places` (frames, chunks, tiles)."""
-    while True:
-        job = next_job(counter)
-        if job >= num_jobs:
-            return
-        frame, first, last = _range(job, order, sizes)
-        counts = places[frame, job % NUM_CHUNKS]
-        for k in range(first, last):
-            i = order[k]
-            for row in range(spans[i, 1], spans[i, 3]):
-                for column in range(spans[i, 0], spans[i, 2]):
-                    counts[row * tiles_x + column] += 1
+@inlined
+def count_tiles(job, order, sizes, spans, tiles_x, places):
+    """Count the pairs per tile of a frame and chunk: `places` (frames, chunks, tiles)."""
+    frame, first, last = _range(job, order, sizes)
+    counts = places[frame, job % NUM_CHUNKS]
+    for k in range(first, last):
+        i = order[k]
+        for row in range(spans[i, 1], spans[i, 3]):
+            for column in range(spans[i, 0], spans[i, 2]):
+                counts[row * tiles_x + column] += 1
 
 
-@kernel
-def place_tiles(counter, num_jobs, sizes, places, tile_starts):
-    """Counts into places of the first pair of each, and the place of the first pair of each tile."""
+@inlined
+def place_tiles(frame, sizes, places, tile_starts):
+    """Turn the counts of a frame into places of first pairs; those of the tiles into `tile_starts`."""
     total_tiles = places.shape[2]
-    while True:
-        frame = next_job(counter)
-        if frame >= num_jobs:
-            return
-        start = 0
-        for earlier in range(frame):
-            start += sizes[earlier, 1]
-        for tile in range(total_tiles):
-            tile_starts[frame * total_tiles + tile] = start
-            for chunk in range(NUM_CHUNKS):
-                amount = places[frame, chunk, tile]
-                places[frame, chunk, tile] = start
-                start += amount
-        if frame == num_jobs - 1:
-            tile_starts[num_jobs * total_tiles] = start
+    start = 0
+    for earlier in range(frame):
+        start += sizes[earlier, 1]
+    for tile in range(total_tiles):
+        tile_starts[frame * total_tiles + tile] = start
+        for chunk in range(NUM_CHUNKS):
+            amount = places[frame, chunk, tile]
+            places[frame, chunk, tile] = start
+            start += amount
+    if frame == sizes.shape[0] - 1:
+        tile_starts[sizes.shape[0] * total_tiles] = start
 
 
-@kernel
-def fill_tiles(counter, num_jobs, order, sizes, spans, slot_starts, tiles_x, places, pairs):
-    """The pairs of each tile, front to back: the Gaussian, and the number of the pair among all Gaussians' pairs."""
-    while True:
-        job = next_job(counter)
-        if job >= num_jobs:
-            return
-        frame, first, last = _range(job, order, sizes)
-        free = places[frame, job % NUM_CHUNKS]
-        before = 0
-        for earlier in range(frame):
-            before += sizes[earlier, 1]
-        for k in range(first, last):
-            i = order[k]
-            slot = before + slot_starts[i]
-            for row in range(spans[i, 1], spans[i, 3]):
-                for column in range(spans[i, 0], spans[i, 2]):
-                    tile = row * tiles_x + column
-                    pairs[free[tile], 0], pairs[free[tile], 1] = i, slot
-                    free[tile] += 1
-                    slot += 1
+@inlined
+def fill_tiles(job, order, sizes, spans, slot_starts, tiles_x, places, pairs):
+    """Fill in the pairs of a frame and chunk, each tile front to back: the Gaussian, and the number of the pair among all Gaussians' pairs."""
+    frame, first, last = _range(job, order, sizes)
+    free = places[frame, job % NUM_CHUNKS]
+    before = 0
+    for earlier in range(frame):
+        before += sizes[earlier, 1]
+    for k in range(first, last):
+        i = order[k]
+        slot = before + slot_starts[i]
+        for row in range(spans[i, 1], spans[i, 3]):
+            for column in range(spans[i, 0], spans[i, 2]):
+                tile = row * tiles_x + column
+                pairs[free[tile], 0], pairs[free[tile], 1] = i, slot
+                free[tile] += 1
+                slot += 1

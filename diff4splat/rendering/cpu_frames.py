@@ -1,4 +1,4 @@
-"""Numba kernels: all that is done per Gaussian and frame, and its gradient.
+"""Numba functions: all that is done per Gaussian and frame, and its gradient.
 
 Deform, colour and project in one go, block of Gaussians by block, so that what one step leaves is still in the
 cache for the next, and no deformed set exists as a whole.
@@ -10,7 +10,7 @@ import numpy as np
 
 from diff4splat.rendering.cpu_deformation import deform_backward, deform_forward
 from diff4splat.rendering.cpu_harmonics import harmonics_backward, harmonics_forward
-from diff4splat.rendering.cpu_jit import NUM_BLOCKS, inlined, kernel, next_job
+from diff4splat.rendering.cpu_jit import NUM_BLOCKS, inlined
 from diff4splat.rendering.cpu_projection import project_backward, project_forward
 
 __all__ = ["Frames", "Limits", "Motion", "Scene", "gaussians_backward", "gaussians_forward"]
@@ -80,66 +80,58 @@ def _at_its_time(scene, motion, frames, frame, first, last, linear_scales):
     return means, quaternions, scales, first
 
 
-@kernel
-def gaussians_forward(counter, num_jobs, scene, motion, frames, limits, rows, spans, keys, num_tiles, broken):
-    """Rows, spans, keys and tiles of all frames; `broken` counts, per job, what is no Gaussian."""
-    while True:
-        job = next_job(counter)
-        if job >= num_jobs:
-            return
-        frame = job // NUM_BLOCKS
-        first, last = _range(scene, job % NUM_BLOCKS)
+@inlined
+def gaussians_forward(job, scene, motion, frames, limits, rows, spans, keys, num_tiles, broken):
+    """Rows, spans, keys and tiles of a block of Gaussians in a frame; `broken` counts what is no Gaussian."""
+    frame = job // NUM_BLOCKS
+    first, last = _range(scene, job % NUM_BLOCKS)
+    means, quaternions, scales, shift = _at_its_time(
+        scene, motion, frames, frame, first, last, limits.linear_scales
+    )
+    colors = np.empty((last - first, 3), np.float32)
+    harmonics_forward(first, last, scene.harmonics, means, shift, frames.centers[frame], colors)
+    broken[job] = project_forward(
+        first, last, means, quaternions, scales, shift, scene.opacities, colors, frames.poses[frame],
+        frames.intrinsics[frame], limits, rows, spans, keys, num_tiles, frame * scene.means.shape[0],
+    )  # fmt: skip
+
+
+@inlined
+def gaussians_backward(
+    block, scene, motion, frames, limits, num_tiles, slot_starts, starts, sums,
+    grad_scene, grad_motion, grad_cameras, grad_centers, grad_fractions,
+):  # fmt: skip
+    """Add the gradients of a block of Gaussians, from the sums over pixels that the rasterizer left.
+
+    All frames one after another, so that every sum has one order. `starts` holds the
+    first pair of each frame; `grad_cameras` and so on have one entry per frame and block.
+    """
+    first, last = _range(scene, block)
+    size = last - first
+    d_means, d_quaternions, d_scales = grad_scene.means, grad_scene.quaternions, grad_scene.scales
+    for frame in range(len(starts)):
+        center, lower, upper = frames.centers[frame], frames.lower[frame], frames.upper[frame]
         means, quaternions, scales, shift = _at_its_time(
             scene, motion, frames, frame, first, last, limits.linear_scales
         )
-        colors = np.empty((last - first, 3), np.float32)
-        harmonics_forward(first, last, scene.harmonics, means, shift, frames.centers[frame], colors)
-        broken[job] = project_forward(
-            first, last, means, quaternions, scales, shift, scene.opacities, colors, frames.poses[frame],
-            frames.intrinsics[frame], limits, rows, spans, keys, num_tiles, frame * scene.means.shape[0],
+        colors, d_colors = np.empty((size, 3), np.float32), np.zeros((size, 3), np.float32)
+        harmonics_forward(first, last, scene.harmonics, means, shift, center, colors)
+        if motion.means.shape[0] > 0:
+            d_means, d_scales = np.zeros((size, 3), np.float32), np.zeros((size, 3), np.float32)
+            d_quaternions = np.zeros((size, 4), np.float32)
+        project_backward(
+            first, last, means, quaternions, scales, shift, scene.opacities, colors,
+            frames.poses[frame], frames.intrinsics[frame], limits,
+            num_tiles, slot_starts, frame * scene.means.shape[0], sums, starts[frame],
+            d_means, d_quaternions, d_scales, grad_scene.opacities, d_colors, grad_cameras[frame, block],
         )  # fmt: skip
-
-
-@kernel
-def gaussians_backward(
-    counter, num_jobs, scene, motion, frames, limits, num_tiles, slot_starts, starts, sums,
-    grad_scene, grad_motion, grad_cameras, grad_centers, grad_fractions,
-):  # fmt: skip
-    """Add the gradients of all frames, from the sums over pixels that the rasterizer left.
-
-    A job is a block of Gaussians, through all frames, so that every sum has one order. `starts` holds the
-    first pair of each frame; `grad_cameras` and so on have one entry per frame and block.
-    """
-    while True:
-        block = next_job(counter)
-        if block >= num_jobs:
-            return
-        first, last = _range(scene, block)
-        size = last - first
-        d_means, d_quaternions, d_scales = grad_scene.means, grad_scene.quaternions, grad_scene.scales
-        for frame in range(len(starts)):
-            center, lower, upper = frames.centers[frame], frames.lower[frame], frames.upper[frame]
-            means, quaternions, scales, shift = _at_its_time(
-                scene, motion, frames, frame, first, last, limits.linear_scales
-            )
-            colors, d_colors = np.empty((size, 3), np.float32), np.zeros((size, 3), np.float32)
-            harmonics_forward(first, last, scene.harmonics, means, shift, center, colors)
-            if motion.means.shape[0] > 0:
-                d_means, d_scales = np.zeros((size, 3), np.float32), np.zeros((size, 3), np.float32)
-                d_quaternions = np.zeros((size, 4), np.float32)
-            project_backward(
-                first, last, means, quaternions, scales, shift, scene.opacities, colors,
-                frames.poses[frame], frames.intrinsics[frame], limits,
-                num_tiles, slot_starts, frame * scene.means.shape[0], sums, starts[frame],
-                d_means, d_quaternions, d_scales, grad_scene.opacities, d_colors, grad_cameras[frame, block],
+        place = grad_centers[frame, block]
+        place[0], place[1], place[2] = harmonics_backward(
+            first, last, scene.harmonics, means, shift, center, d_colors, grad_scene.harmonics, d_means
+        )
+        if motion.means.shape[0] > 0:
+            grad_fractions[frame, block] = deform_backward(
+                first, last, scene, motion, lower, upper, frames.fractions[frame], limits.linear_scales,
+                limits.moving_times and upper > lower, d_means, d_quaternions, d_scales,
+                grad_scene, grad_motion,
             )  # fmt: skip
-            place = grad_centers[frame, block]
-            place[0], place[1], place[2] = harmonics_backward(
-                first, last, scene.harmonics, means, shift, center, d_colors, grad_scene.harmonics, d_means
-            )
-            if motion.means.shape[0] > 0:
-                grad_fractions[frame, block] = deform_backward(
-                    first, last, scene, motion, lower, upper, frames.fractions[frame], limits.linear_scales,
-                    limits.moving_times and upper > lower, d_means, d_quaternions, d_scales,
-                    grad_scene, grad_motion,
-                )  # fmt: skip

@@ -1,15 +1,18 @@
 """How the CPU kernels are compiled and how threads share their work; imported with the first frame."""
 
 import inspect
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import numba
+import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.core.extending import intrinsic
 
-__all__ = ["NUM_BLOCKS", "TILE", "inlined", "kernel", "next_job"]
+__all__ = ["NUM_BLOCKS", "TILE", "finish_job", "inlined", "kernel", "new_counters", "next_job"]
 
 TILE = 16
 """Side of a tile, pixels."""
@@ -26,7 +29,7 @@ _OPTIONS: dict[str, Any] = {
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function that threads run side by side, kept on disk where some folder can be written.
 
-    Its first argument is a counter; the threads take numbers of jobs from it with `next_job`.
+    Its first argument are counters, from which the threads take jobs with `next_job`.
     """
     plain = inspect.unwrap(function)  # runtime type checkers wrap functions; numba needs the bare one
     try:
@@ -40,12 +43,74 @@ def inlined(function: Callable[..., Any]) -> Any:
     return numba.njit(no_cpython_wrapper=True, **_OPTIONS)(inspect.unwrap(function))
 
 
+_LINE = 8  # int64 numbers of a cache line: counters share none
+
+
+def new_counters(num_phases: int) -> np.ndarray:
+    """What threads count the jobs of some phases with."""
+    return np.zeros((num_phases, 2, _LINE), np.int64)
+
+
+@inlined
+def next_job(counters, phase, num_jobs):
+    """A job of a phase that no other thread gets; -1 when all are done, also those of other threads.
+
+    Each job must end with `finish_job`. Waiting for the others is active, and short: they are at work on their
+    last jobs.
+    """
+    job = _increased(counters, np.int64(2 * _LINE) * phase)
+    if job < num_jobs:
+        return job
+    turns = 0
+    while _current(counters, np.int64(2 * _LINE) * phase + _LINE) < num_jobs:
+        turns += 1
+        if turns > _PATIENCE:
+            _yield_core()
+    return -1
+
+
+@inlined
+def finish_job(counters, phase):
+    """Count a job as done: what it wrote can be read by all threads that leave the phase."""
+    _increased(counters, np.int64(2 * _LINE) * phase + _LINE)
+
+
+_PATIENCE = 2000
+
+
+def _entry(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+    return builder.gep(context.make_array(kind)(context, builder, array).data, [index])
+
+
 @intrinsic
-def next_job(typingctx, counter):
-    """The number of the next job, which no other thread gets: an atomic increment of an int64 array."""
+def _increased(typingctx, counters, index):
+    """The number at a flat index before it is increased by one, as one step that no thread can interrupt."""
 
     def code(context, builder, signature, args):
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        return builder.atomic_rmw("add", data, ir.Constant(ir.IntType(64), 1), "monotonic")
+        place = _entry(context, builder, signature.args[0], *args)
+        return builder.atomic_rmw("add", place, ir.Constant(ir.IntType(64), 1), "acq_rel")
 
-    return types.int64(counter), code
+    return types.int64(counters, types.int64), code
+
+
+@intrinsic
+def _current(typingctx, counters, index):
+    """The number at a flat index, with all that was written before it got there."""
+
+    def code(context, builder, signature, args):
+        return builder.load_atomic(_entry(context, builder, signature.args[0], *args), "acquire", 8)
+
+    return types.int64(counters, types.int64), code
+
+
+@intrinsic
+def _yield_core(typingctx):
+    """Let another thread have this core."""
+
+    def code(context, builder, signature, args):
+        name = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.IntType(32), ()), name)
+        builder.call(function, ())
+        return context.get_dummy_value()
+
+    return types.void(), code

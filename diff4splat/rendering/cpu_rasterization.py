@@ -1,4 +1,4 @@
-"""Numba kernels: image tiles from their depth-sorted Gaussians, and the gradient of that.
+"""Numba functions: image tiles from their depth-sorted Gaussians, and the gradient of that.
 
 A tile is cut into sixteen blocks of 4x4 pixels, one vector each. Its Gaussians come in chunks of 32: one
 vector operation finds the blocks that a Gaussian can reach, then each block takes those that reach it, front
@@ -10,7 +10,7 @@ Images are flat arrays. A row is described in `cpu_projection`.
 import numpy as np
 
 from diff4splat.rendering import reference
-from diff4splat.rendering.cpu_jit import TILE, inlined, kernel, next_job
+from diff4splat.rendering.cpu_jit import TILE, inlined
 from diff4splat.rendering.cpu_vector import (
     LANES,
     bits,
@@ -32,7 +32,7 @@ from diff4splat.rendering.cpu_vector import (
     where,
 )
 
-__all__ = ["SUMS", "inspect_tiles", "rasterize_backward", "rasterize_forward"]
+__all__ = ["SUMS", "inspect_tile", "new_scratch", "rasterize_tile", "rasterize_tile_backward"]
 
 SUMS = 10
 """Sums per pair of Gaussian and tile that backward writes; `cpu_projection` says what they are."""
@@ -48,7 +48,7 @@ _STOP = np.float32(reference.TRANSMITTANCE_STOP)
 
 # unsigned: numba lets signed indices wrap around, which costs instructions at each
 _1, _2, _3, _4, _5, _6, _7, _8, _9 = (np.uint64(i * LANES) for i in range(1, 10))
-_FORWARD, _BACKWARD, _SUMS, _ENTRY = (np.uint64(i * LANES) for i in (6, 8, SUMS, 3))
+_FORWARD, _BACKWARD, _INSPECT, _SUMS, _ENTRY = (np.uint64(i * LANES) for i in (6, 8, 4, SUMS, 3))
 _STEEP, _SHEAR, _FLAT, _OPACITY = (np.uint64(i) for i in (2, 3, 4, 5))
 _RED, _GREEN, _BLUE, _DEPTH = (np.uint64(i) for i in (6, 7, 8, 9))
 # places of the pixels of a block from its middle, and of the blocks of a tile from its first pixel
@@ -64,6 +64,14 @@ def _aligned(size):
     space = np.empty(size + 16, np.float32)
     first = (64 - space.ctypes.data % 64) % 64 // 4
     return space[first : first + size]
+
+
+@inlined
+def new_scratch():
+    """What a thread needs to draw tiles: a chunk, its marks, a block, planes of all blocks, partial sums."""
+    marks = np.empty(LANES, np.uint32)
+    chunk, edge = _aligned(_CHUNK * 3 * LANES), _aligned(LANES)
+    return chunk, marks, edge, _aligned(_BLOCKS * 8 * LANES), _aligned(_CHUNK * SUMS * LANES)
 
 
 @inlined
@@ -139,48 +147,46 @@ def _cover(raw, max_alpha):
     return where(raw >= _ALPHA_THRESHOLD, minimum(raw, broadcast(max_alpha)), broadcast(_ZERO))
 
 
-@kernel
-def rasterize_forward(
-    counter, num_jobs, rows, pairs, tile_starts, tiles_x, tiles_y, height, width, max_alpha, background,
+@inlined
+def rasterize_tile(
+    tile, scratch, rows, pairs, tile_starts, tiles_x, tiles_y, height, width, max_alpha, background,
     expected, color, alpha, depth,
 ):  # fmt: skip
-    """Fill colour (frames, 3, height, width), alpha and depth (frames, height, width)."""
-    chunk, marks, scratch = _aligned(_CHUNK * 3 * LANES), np.empty(LANES, np.uint32), _aligned(LANES)
-    planes = _aligned(_BLOCKS * 6 * LANES)  # transmittance (0 = finished), red, green, blue, alpha, depth
-    while True:
-        tile = next_job(counter)
-        if tile >= num_jobs:
-            return
-        for block in range(_BLOCKS):
-            base = np.uint64(block) * _FORWARD
-            _, _, columns, lines = _extent(tile, block, tiles_x, tiles_y, height, width)
-            store(planes, base, where(_inside(columns, lines), broadcast(_ONE), broadcast(_ZERO)))
-            for plane in range(1, 6):
-                store(planes, base + np.uint64(plane * LANES), broadcast(_ZERO))
-        left, top = tile % tiles_x * TILE, tile // tiles_x % tiles_y * TILE
-        end = tile_starts[tile + 1]
-        for first in range(tile_starts[tile], end, _CHUNK):
-            _read_chunk(rows, pairs, first, min(_CHUNK, end - first), end, left, top, chunk, marks)
-            if not _forward_chunk(chunk, marks, planes, max_alpha):
-                break
-        frame = tile // (tiles_x * tiles_y)
-        for block in range(_BLOCKS):
-            base = np.uint64(block) * _FORWARD
-            x, y, columns, lines = _extent(tile, block, tiles_x, tiles_y, height, width)
-            if columns == 0 or lines == 0:
-                continue
-            covered, depths = load(planes, base + _4), load(planes, base + _5)
-            behind = _ONE - covered
-            for channel in range(3):
-                values = load(planes, base + np.uint64((1 + channel) * LANES)) + behind * background[channel]
-                place = ((frame * 3 + channel) * height + y) * width + x
-                _write(color, place, width, columns, lines, values, scratch)
-            if expected:
-                seen = covered > _ZERO
-                depths = where(seen, depths / where(seen, covered, broadcast(_ONE)), broadcast(_ZERO))
-            place = (frame * height + y) * width + x
-            _write(alpha, place, width, columns, lines, covered, scratch)
-            _write(depth, place, width, columns, lines, depths, scratch)
+    """Fill a tile of colour (frames, 3, height, width), alpha and depth (frames, height, width).
+
+    Planes: transmittance (0 = finished), red, green, blue, alpha, depth.
+    """
+    chunk, marks, edge, planes, _ = scratch
+    for block in range(_BLOCKS):
+        base = np.uint64(block) * _FORWARD
+        _, _, columns, lines = _extent(tile, block, tiles_x, tiles_y, height, width)
+        store(planes, base, where(_inside(columns, lines), broadcast(_ONE), broadcast(_ZERO)))
+        for plane in range(1, 6):
+            store(planes, base + np.uint64(plane * LANES), broadcast(_ZERO))
+    left, top = tile % tiles_x * TILE, tile // tiles_x % tiles_y * TILE
+    end = tile_starts[tile + 1]
+    for first in range(tile_starts[tile], end, _CHUNK):
+        _read_chunk(rows, pairs, first, min(_CHUNK, end - first), end, left, top, chunk, marks)
+        if not _forward_chunk(chunk, marks, planes, max_alpha):
+            break
+    frame = tile // (tiles_x * tiles_y)
+    for block in range(_BLOCKS):
+        base = np.uint64(block) * _FORWARD
+        x, y, columns, lines = _extent(tile, block, tiles_x, tiles_y, height, width)
+        if columns == 0 or lines == 0:
+            continue
+        covered, depths = load(planes, base + _4), load(planes, base + _5)
+        behind = _ONE - covered
+        for channel in range(3):
+            values = load(planes, base + np.uint64((1 + channel) * LANES)) + behind * background[channel]
+            place = ((frame * 3 + channel) * height + y) * width + x
+            _write(color, place, width, columns, lines, values, edge)
+        if expected:
+            seen = covered > _ZERO
+            depths = where(seen, depths / where(seen, covered, broadcast(_ONE)), broadcast(_ZERO))
+        place = (frame * height + y) * width + x
+        _write(alpha, place, width, columns, lines, covered, edge)
+        _write(depth, place, width, columns, lines, depths, edge)
 
 
 @inlined
@@ -221,83 +227,77 @@ def _forward_chunk(chunk, marks, planes, max_alpha):
     return going_on
 
 
-@kernel
-def rasterize_backward(
-    counter, num_jobs, rows, pairs, tile_starts, tiles_x, tiles_y, height, width, max_alpha, background,
+@inlined
+def rasterize_tile_backward(
+    tile, scratch, rows, pairs, tile_starts, tiles_x, tiles_y, height, width, max_alpha, background,
     expected, color, alpha, depth, grad_color, grad_alpha, grad_depth, sums, grad_background,
 ):  # fmt: skip
     """Fill `SUMS` sums per pair of Gaussian and tile, at the pair's slot, and the background's per tile.
 
-    Walks front to back as forward did; what lies behind is the total minus what was passed.
+    Walks front to back as forward did; what lies behind is the total minus what was passed. Planes:
+    transmittance, gradient-weighted rest behind, gradients of red, green, blue, alpha, depth; and the depth
+    that the last is relative to, which takes the cancelling part out of the gradient of expected depth.
     """
-    chunk, marks, scratch = _aligned(_CHUNK * 3 * LANES), np.empty(LANES, np.uint32), _aligned(LANES)
-    partial = _aligned(_CHUNK * SUMS * LANES)
-    # transmittance, gradient-weighted rest behind, gradients of red, green, blue, alpha, depth; and the depth
-    # that the last is relative to, which takes the cancelling part out of the gradient of expected depth
-    planes = _aligned(_BLOCKS * 8 * LANES)
-    while True:
-        tile = next_job(counter)
-        if tile >= num_jobs:
-            return
-        behind_red, behind_green, behind_blue = broadcast(_ZERO), broadcast(_ZERO), broadcast(_ZERO)
-        frame = tile // (tiles_x * tiles_y)
-        for block in range(_BLOCKS):
-            base = np.uint64(block) * _BACKWARD
-            x, y, columns, lines = _extent(tile, block, tiles_x, tiles_y, height, width)
-            inside = _inside(columns, lines)
-            store(planes, base, where(inside, broadcast(_ONE), broadcast(_ZERO)))
-            place, size = (frame * height + y) * width + x, height * width
-            covered = _read(alpha, place, width, columns, lines, scratch)
-            depths = _read(depth, place, width, columns, lines, scratch)
-            d_alpha = _read(grad_alpha, place, width, columns, lines, scratch)
-            d_depth = _read(grad_depth, place, width, columns, lines, scratch)
-            place += 2 * frame * size
-            d_red = _read(grad_color, place, width, columns, lines, scratch)
-            d_green = _read(grad_color, place + size, width, columns, lines, scratch)
-            d_blue = _read(grad_color, place + 2 * size, width, columns, lines, scratch)
-            d_behind = d_red * background[0] + d_green * background[1] + d_blue * background[2]
-            clear = where(inside, _ONE - covered, broadcast(_ZERO))
-            rest = d_red * _read(color, place, width, columns, lines, scratch)
-            rest = rest + d_green * _read(color, place + size, width, columns, lines, scratch)
-            rest = rest + d_blue * _read(color, place + 2 * size, width, columns, lines, scratch)
-            rest = rest - d_behind * clear
-            behind_red, behind_green = behind_red + d_red * clear, behind_green + d_green * clear
-            behind_blue = behind_blue + d_blue * clear
-            d_alpha = d_alpha - d_behind
-            rest = rest + d_alpha * covered
-            if expected:
-                seen = covered > _ZERO
-                d_depth = where(seen, d_depth / where(seen, covered, broadcast(_ONE)), broadcast(_ZERO))
-            else:
-                rest, depths = rest + d_depth * depths, broadcast(_ZERO)
-            store(planes, base + _1, rest)
-            store(planes, base + _2, d_red)
-            store(planes, base + _3, d_green)
-            store(planes, base + _4, d_blue)
-            store(planes, base + _5, d_alpha)
-            store(planes, base + _6, d_depth)
-            store(planes, base + _7, depths)
-        grad_background[tile, 0] = total(behind_red)
-        grad_background[tile, 1] = total(behind_green)
-        grad_background[tile, 2] = total(behind_blue)
-        left, top = tile % tiles_x * TILE, tile // tiles_x % tiles_y * TILE
-        end = tile_starts[tile + 1]
-        going_on = True
-        for first in range(tile_starts[tile], end, _CHUNK):
-            size = min(_CHUNK, end - first)
-            for i in range(size * SUMS):
-                store(partial, np.uint64(i * LANES), broadcast(_ZERO))
-            if going_on:
-                _read_chunk(rows, pairs, first, size, end, left, top, chunk, marks)
-                going_on = _backward_chunk(chunk, marks, planes, max_alpha, partial)
-            for j in range(size):
-                at = np.uint64(j) * _SUMS
-                vectors = (
-                    load(partial, at), load(partial, at + _1), load(partial, at + _2), load(partial, at + _3),
-                    load(partial, at + _4), load(partial, at + _5), load(partial, at + _6),
-                    load(partial, at + _7), load(partial, at + _8), load(partial, at + _9),
-                )  # fmt: skip
-                store_totals(sums, np.int64(pairs[first + j, 1]), vectors)
+    chunk, marks, edge, planes, partial = scratch
+    behind_red, behind_green, behind_blue = broadcast(_ZERO), broadcast(_ZERO), broadcast(_ZERO)
+    frame = tile // (tiles_x * tiles_y)
+    for block in range(_BLOCKS):
+        base = np.uint64(block) * _BACKWARD
+        x, y, columns, lines = _extent(tile, block, tiles_x, tiles_y, height, width)
+        inside = _inside(columns, lines)
+        store(planes, base, where(inside, broadcast(_ONE), broadcast(_ZERO)))
+        place, size = (frame * height + y) * width + x, height * width
+        covered = _read(alpha, place, width, columns, lines, edge)
+        depths = _read(depth, place, width, columns, lines, edge)
+        d_alpha = _read(grad_alpha, place, width, columns, lines, edge)
+        d_depth = _read(grad_depth, place, width, columns, lines, edge)
+        place += 2 * frame * size
+        d_red = _read(grad_color, place, width, columns, lines, edge)
+        d_green = _read(grad_color, place + size, width, columns, lines, edge)
+        d_blue = _read(grad_color, place + 2 * size, width, columns, lines, edge)
+        d_behind = d_red * background[0] + d_green * background[1] + d_blue * background[2]
+        clear = where(inside, _ONE - covered, broadcast(_ZERO))
+        rest = d_red * _read(color, place, width, columns, lines, edge)
+        rest = rest + d_green * _read(color, place + size, width, columns, lines, edge)
+        rest = rest + d_blue * _read(color, place + 2 * size, width, columns, lines, edge)
+        rest = rest - d_behind * clear
+        behind_red, behind_green = behind_red + d_red * clear, behind_green + d_green * clear
+        behind_blue = behind_blue + d_blue * clear
+        d_alpha = d_alpha - d_behind
+        rest = rest + d_alpha * covered
+        if expected:
+            seen = covered > _ZERO
+            d_depth = where(seen, d_depth / where(seen, covered, broadcast(_ONE)), broadcast(_ZERO))
+        else:
+            rest, depths = rest + d_depth * depths, broadcast(_ZERO)
+        store(planes, base + _1, rest)
+        store(planes, base + _2, d_red)
+        store(planes, base + _3, d_green)
+        store(planes, base + _4, d_blue)
+        store(planes, base + _5, d_alpha)
+        store(planes, base + _6, d_depth)
+        store(planes, base + _7, depths)
+    grad_background[tile, 0] = total(behind_red)
+    grad_background[tile, 1] = total(behind_green)
+    grad_background[tile, 2] = total(behind_blue)
+    left, top = tile % tiles_x * TILE, tile // tiles_x % tiles_y * TILE
+    end = tile_starts[tile + 1]
+    going_on = True
+    for first in range(tile_starts[tile], end, _CHUNK):
+        size = min(_CHUNK, end - first)
+        for i in range(size * SUMS):
+            store(partial, np.uint64(i * LANES), broadcast(_ZERO))
+        if going_on:
+            _read_chunk(rows, pairs, first, size, end, left, top, chunk, marks)
+            going_on = _backward_chunk(chunk, marks, planes, max_alpha, partial)
+        for j in range(size):
+            at = np.uint64(j) * _SUMS
+            vectors = (
+                load(partial, at), load(partial, at + _1), load(partial, at + _2), load(partial, at + _3),
+                load(partial, at + _4), load(partial, at + _5), load(partial, at + _6),
+                load(partial, at + _7), load(partial, at + _8), load(partial, at + _9),
+            )  # fmt: skip
+            store_totals(sums, np.int64(pairs[first + j, 1]), vectors)
 
 
 @inlined
@@ -356,57 +356,54 @@ def _add(array, at, values):
     store(array, at, load(array, at) + values)
 
 
-@kernel
-def inspect_tiles(
-    counter, num_jobs, rows, pairs, tile_starts, tiles_x, tiles_y, height, width, max_alpha, num_gaussians,
+@inlined
+def inspect_tile(
+    tile, scratch, rows, pairs, tile_starts, tiles_x, tiles_y, height, width, max_alpha, num_gaussians,
     contributing, strongest,
 ):  # fmt: skip
-    """Fill the number of contributing Gaussians and the strongest one's index (frames, height, width)."""
-    chunk, marks, scratch = _aligned(_CHUNK * 3 * LANES), np.empty(LANES, np.uint32), _aligned(LANES)
-    planes = _aligned(_BLOCKS * 4 * LANES)  # transmittance, count, largest weight, index
-    stride = np.uint64(4 * LANES)
-    while True:
-        tile = next_job(counter)
-        if tile >= num_jobs:
-            return
-        frame = tile // (tiles_x * tiles_y)
-        for block in range(_BLOCKS):
-            base = np.uint64(block) * stride
-            _, _, columns, lines = _extent(tile, block, tiles_x, tiles_y, height, width)
-            store(planes, base, where(_inside(columns, lines), broadcast(_ONE), broadcast(_ZERO)))
-            store(planes, base + _1, broadcast(_ZERO))
-            store(planes, base + _2, broadcast(_ZERO))
-            store(planes, base + _3, broadcast(np.int32(-1).view(np.float32)))
-        left, top = tile % tiles_x * TILE, tile // tiles_x % tiles_y * TILE
-        end = tile_starts[tile + 1]
-        for first in range(tile_starts[tile], end, _CHUNK):
-            _read_chunk(rows, pairs, first, min(_CHUNK, end - first), end, left, top, chunk, marks)
-            for number in range(_BLOCKS):
-                block, todo = np.uint64(number), marks[number]
-                base = block * stride
-                before, count = load(planes, base), load(planes, base + _1)
-                largest, index = load(planes, base + _2), load(planes, base + _3)
-                while todo != 0:
-                    j = trailing_zeros(todo)
-                    todo &= todo - np.uint32(1)
-                    _, _, raw = _footprint(chunk, j * _ENTRY, block)
-                    weight = before * _cover(raw, max_alpha)
-                    after = before - weight
-                    alive = after > _STOP
-                    weight = where(alive, weight, broadcast(_ZERO))
-                    before = where(alive, after, broadcast(_ZERO))
-                    count = count + where(weight > _ZERO, broadcast(_ONE), broadcast(_ZERO))
-                    stronger = weight > largest
-                    largest = where(stronger, weight, largest)
-                    g = np.int32(pairs[first + np.int64(j), 0] - frame * num_gaussians)
-                    index = where(stronger, broadcast(g.view(np.float32)), index)  # bits, not a number
-                store(planes, base, before)
-                store(planes, base + _1, count)
-                store(planes, base + _2, largest)
-                store(planes, base + _3, index)
+    """Fill a tile of the number of contributing Gaussians and of the strongest one's index.
+
+    Planes: transmittance, number, largest weight, index.
+    """
+    chunk, marks, edge, planes, _ = scratch
+    frame = tile // (tiles_x * tiles_y)
+    for block in range(_BLOCKS):
+        base = np.uint64(block) * _INSPECT
+        _, _, columns, lines = _extent(tile, block, tiles_x, tiles_y, height, width)
+        store(planes, base, where(_inside(columns, lines), broadcast(_ONE), broadcast(_ZERO)))
+        store(planes, base + _1, broadcast(_ZERO))
+        store(planes, base + _2, broadcast(_ZERO))
+        store(planes, base + _3, broadcast(np.int32(-1).view(np.float32)))
+    left, top = tile % tiles_x * TILE, tile // tiles_x % tiles_y * TILE
+    end = tile_starts[tile + 1]
+    for first in range(tile_starts[tile], end, _CHUNK):
+        _read_chunk(rows, pairs, first, min(_CHUNK, end - first), end, left, top, chunk, marks)
         for number in range(_BLOCKS):
-            base = np.uint64(number) * stride
-            x, y, columns, lines = _extent(tile, number, tiles_x, tiles_y, height, width)
-            place = (frame * height + y) * width + x
-            _write(contributing, place, width, columns, lines, load(planes, base + _1), scratch)
-            _write(strongest, place, width, columns, lines, load(planes, base + _3), scratch)
+            block, todo = np.uint64(number), marks[number]
+            base = block * _INSPECT
+            before, count = load(planes, base), load(planes, base + _1)
+            largest, index = load(planes, base + _2), load(planes, base + _3)
+            while todo != 0:
+                j = trailing_zeros(todo)
+                todo &= todo - np.uint32(1)
+                _, _, raw = _footprint(chunk, j * _ENTRY, block)
+                weight = before * _cover(raw, max_alpha)
+                after = before - weight
+                alive = after > _STOP
+                weight = where(alive, weight, broadcast(_ZERO))
+                before = where(alive, after, broadcast(_ZERO))
+                count = count + where(weight > _ZERO, broadcast(_ONE), broadcast(_ZERO))
+                stronger = weight > largest
+                largest = where(stronger, weight, largest)
+                g = np.int32(pairs[first + np.int64(j), 0] - frame * num_gaussians)
+                index = where(stronger, broadcast(g.view(np.float32)), index)  # bits, not a number
+            store(planes, base, before)
+            store(planes, base + _1, count)
+            store(planes, base + _2, largest)
+            store(planes, base + _3, index)
+    for number in range(_BLOCKS):
+        base = np.uint64(number) * _INSPECT
+        x, y, columns, lines = _extent(tile, number, tiles_x, tiles_y, height, width)
+        place = (frame * height + y) * width + x
+        _write(contributing, place, width, columns, lines, load(planes, base + _1), edge)
+        _write(strongest, place, width, columns, lines, load(planes, base + _3), edge)

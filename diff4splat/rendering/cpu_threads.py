@@ -19,19 +19,19 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_state.clear)  # a forked process has none of its parent's threads
 
 
-def run(kernel: Callable[..., Any], num_jobs: int, *args: Any) -> None:
-    """Call a kernel with a counter of jobs and `args` on as many threads as torch uses, this one among them.
+def run(kernel: Callable[..., Any], counters: np.ndarray, max_jobs: int, *args: Any) -> None:
+    """Call a kernel on as many threads as torch uses, this one among them.
 
     Args:
-        kernel: Compiled function; takes jobs 0 to `num_jobs` - 1 from the counter until none is left.
-        num_jobs: Number of jobs, given to the kernel after the counter.
+        kernel: Compiled function that lets go of the interpreter lock.
+        counters: Its first argument, which the threads share.
+        max_jobs: No more threads than this have something to do.
         *args: The rest of its arguments.
     """
-    counter = np.zeros(1, np.int64)
-    helpers = min(torch.get_num_threads(), num_jobs) - 1
-    tasks = [_pool().submit(kernel, counter, num_jobs, *args) for _ in range(helpers)]
+    helpers = min(torch.get_num_threads(), max_jobs) - 1
+    tasks = [_pool().submit(kernel, counters, *args) for _ in range(helpers)]
     try:
-        kernel(counter, num_jobs, *args)
+        kernel(counters, *args)
     finally:
         for task in tasks:
             if not task.cancel():  # one that has not begun by now has nothing left to do
