@@ -6,6 +6,7 @@ of 3D Gaussians with 2D dilation).
 """
 
 import math
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
@@ -120,38 +121,39 @@ def rasterize(
         Colour, alpha and depth times alpha; then the details, or None twice.
 
     Raises:
-        ValueError: If an input holds a value that is not finite, or a quaternion of length zero.
+        ValueError: As `check_values`.
     """
     check_values(means, quaternions, scales, opacities, colors)
     colors = colors.clamp_min(0.0)
     block = max(height, width) if block_px is None else block_px
     images, counts = [], []
     for frame in range(world_to_camera.shape[0]):
-        shapes, frame_colors = (
-            (means, quaternions, scales, opacities),
-            colors[min(frame, colors.shape[0] - 1)],
+        frame_colors = colors[min(frame, colors.shape[0] - 1)]
+        project = partial(
+            project_gaussians,
+            world_to_camera=world_to_camera[frame],
+            intrinsics=intrinsics[frame],
+            height=height,
+            width=width,
+            near=near,
+            far=far,
+            eps2d=eps2d,
+            radius_clip=radius_clip,
+            mode=mode,
         )
-
-        def project(*shapes: Tensor, frame: int = frame) -> ProjectedGaussians:
-            return project_gaussians(
-                *shapes,
-                world_to_camera[frame],
-                intrinsics[frame],
-                height=height,
-                width=width,
-                near=near,
-                far=far,
-                eps2d=eps2d,
-                radius_clip=radius_clip,
-                mode=mode,
-            )
-
         # twice, because a zero gradient becomes NaN on its way back through what overflowed
         with torch.no_grad():
+<<<<<<< HEAD
             index = project(*shapes).visible.nonzero().squeeze(-1)
         projected = project(*(v[index] for v in shapes))._replace(indices=index)
         everything = projected, frame_colors[index]
         strips, count_strips = [], []
+=======
+            index = project(means, quaternions, scales, opacities).visible.nonzero().squeeze(-1)
+        selected = project(means[index], quaternions[index], scales[index], opacities[index])
+        everything = selected, frame_colors[index]
+        strips = []
+>>>>>>> checks
         for top in range(0, height, block):
             # strips, then blocks: selecting a few out of many has a gradient as large as the many
             bottom = min(top + block, height)

@@ -60,7 +60,7 @@ def hostile_scene(seed):
         choose.choice([_spoil_values] * 5 + [_spoil_places, _spoil_lens, _spoil_options])(
             values, options, choose, generator
         )
-    dtype = choose.choice([torch.float32] * 3 + [torch.float64])
+    dtype = choose.choice([torch.float32] * 4 + [torch.float64, torch.bfloat16])
     values = [v.to(dtype) for v in values]
     if choose.random() < 0.3:
         values[7] = None
