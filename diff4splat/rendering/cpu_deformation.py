@@ -246,7 +246,7 @@ def _backward_range(
                 d_change *= scale * stretch
             elif scale + change < scale * _SMALLEST_SHARE:
                 grad_scales[g, k] += np.float32(d_change * _SMALLEST_SHARE)
-                d_change = 0.0
+                d_change = np.float64(0.0)
             else:
                 grad_scales[g, k] += np.float32(d_change)
             grad_lower_means[g, k] += np.float32((1.0 - fraction) * d_shift)

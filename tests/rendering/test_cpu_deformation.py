@@ -9,6 +9,7 @@ numba = pytest.importorskip("numba")
 cpu_deformation = pytest.importorskip("diff4splat.rendering.cpu_deformation")
 
 COUNT = 367
+NAMES = [f"{which} {what}" for which in ("", "lower", "upper") for what in ("means", "turns", "scales")]
 TURNS = ("any", "near", "equal", "opposite", "almost opposite", "half turn")
 
 
@@ -84,7 +85,7 @@ def test_values_and_gradients_equal_the_torch_functions(fraction, linear):
     grads = [np.zeros_like(v) for v in values]
     for times in (1, 2):  # gradients are added to what is there
         slope = cpu_deformation.deform_backward(*values, fraction, linear, True, *weights, *grads)
-        for name, actual, leaf in zip(range(9), grads, leaves, strict=True):
+        for name, actual, leaf in zip(NAMES, grads, leaves, strict=True):
             wanted = times * leaf.grad.numpy()
             # 1e-12: at either end of the way, the gradient of the other end is rounding alone
             assert np.linalg.norm(actual - wanted) <= 1e-6 * np.linalg.norm(wanted) + 1e-12, name
@@ -132,9 +133,7 @@ def test_equals_the_field_at_any_time_but_for_signs_of_quaternions(scale_space):
         assert np.abs(actual[0] - expected.means.numpy()).max() < 1e-5
         assert np.abs(actual[2] / expected.scales.numpy() - 1).max() < 1e-6
         cosines = (actual[1] * expected.quaternions.numpy()).sum(axis=-1)
-        # slerp by way of half a turn is as long either way: the two may choose differently
-        assert (np.abs(np.abs(cosines) - 1) < 1e-6).sum() >= COUNT - COUNT // 6 * (lower == 0 < upper)
-        assert (np.abs(np.abs(cosines) - 1) < 1e-6).mean() > 0.8
+        assert np.abs(np.abs(cosines) - 1).max() < 1e-6
 
 
 def test_at_fraction_0_what_comes_after_does_not_count():
@@ -153,7 +152,6 @@ def test_bad_deltas_spoil_their_own_gaussian_only(fraction):
     values = inputs()
     good = forward(values, fraction, False)
     values[3][7], values[4][11], values[4][13], values[5][17] = np.nan, 0.0, np.inf, np.inf
-    values[7][19] *= 1 if fraction else 1e-30
     bad = forward(values, fraction, False)
     rows = [7, 11, 13, 17]
     assert not any(all(np.isfinite(v[row]).all() for v in bad) for row in rows)
