@@ -46,7 +46,7 @@ def _degree(harmonics):
 
 @inlined
 def _direction(means, g, center):
-    """Unit direction from the centre, and its length; none, at the centre, is (0, 0, 0)."""
+    """Unit direction from the centre and one over the distance; at the centre all are 0."""
     x, y, z = means[g, 0] - center[0], means[g, 1] - center[1], means[g, 2] - center[2]
     length = math.sqrt(x * x + y * y + z * z)
     inverse = 1.0 / length if length != 0.0 else 0.0
