@@ -66,7 +66,7 @@ def evaluate_harmonics(
     """
     largest = directions.detach().abs().amax(dim=-1, keepdim=True)  # whose square may overflow
     scaled = directions / torch.where(largest > 0, largest, torch.ones_like(largest))
-    unit = torch.nn.functional.normalize(scaled, dim=-1, eps=1.0)  # 1 is the least length of all but zero
+    unit = torch.nn.functional.normalize(scaled, dim=-1, eps=0.5)  # all but zero are at least 1 long
     basis = _basis(unit, _degree(harmonics))
     return einsum(basis, harmonics, "... k, ... k c -> ... c") + 0.5
 

@@ -7,6 +7,7 @@ follows `torch.get_num_threads()`.
 
 import threading
 import warnings
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from diff4splat.gaussians import evaluate_harmonics
 from diff4splat.rendering import reference
 
 __all__ = ["CpuOptions", "Unavailable", "available", "rasterize"]
@@ -185,14 +187,19 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 
 def _name_what_is_broken(tensors: Any) -> None:
-    """Raise the ValueError of what is no Gaussian."""
-    means, quaternions, scales, opacities, harmonics, *deltas = tensors[:8]
-    reference.check_values(means, quaternions, scales, opacities, harmonics)
-    for name, value in zip(("delta_means", "delta_quaternions", "delta_scales"), deltas, strict=True):
+    """Raise the ValueError of values that the kernels refused."""
+    values = [v.detach().double() for v in tensors]
+    means, quaternions, scales, opacities, harmonics = values[:5]
+    for name, value in zip(("delta_means", "delta_quaternions", "delta_scales"), values[5:8], strict=True):
         if not value.isfinite().all():
             raise ValueError(f"{name} must be finite, got values that are NaN or infinite.")
+    check_values = partial(reference.check_values, means, quaternions, scales, opacities)
+    for center in values[10]:
+        check_values(evaluate_harmonics(harmonics, means - center)[None])
+    if len(values[6]) and (values[6].norm(dim=-1) == 0).any():
+        raise ValueError("delta_quaternions must not have length zero.")
     raise ValueError(
-        "delta_quaternions and delta_scales must give Gaussians that are finite, with a direction."
+        "delta_means, delta_quaternions and delta_scales must give Gaussians that float32 can hold, got others."
     )
 
 

@@ -143,17 +143,10 @@ def rasterize(
         )
         # twice, because a zero gradient becomes NaN on its way back through what overflowed
         with torch.no_grad():
-<<<<<<< HEAD
-            index = project(*shapes).visible.nonzero().squeeze(-1)
-        projected = project(*(v[index] for v in shapes))._replace(indices=index)
-        everything = projected, frame_colors[index]
-        strips, count_strips = [], []
-=======
             index = project(means, quaternions, scales, opacities).visible.nonzero().squeeze(-1)
         selected = project(means[index], quaternions[index], scales[index], opacities[index])
-        everything = selected, frame_colors[index]
-        strips = []
->>>>>>> checks
+        everything = selected._replace(indices=index), frame_colors[index]
+        strips, count_strips = [], []
         for top in range(0, height, block):
             # strips, then blocks: selecting a few out of many has a gradient as large as the many
             bottom = min(top + block, height)

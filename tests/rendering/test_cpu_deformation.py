@@ -7,6 +7,7 @@ from diff4splat.geometry import quaternion_slerp
 
 numba = pytest.importorskip("numba")
 cpu_deformation = pytest.importorskip("diff4splat.rendering.cpu_deformation")
+cpu_frames = pytest.importorskip("diff4splat.rendering.cpu_frames")
 
 COUNT = 367
 NAMES = [f"{which} {what}" for which in ("", "lower", "upper") for what in ("means", "turns", "scales")]
@@ -46,10 +47,52 @@ def inputs(seed=0):
     return [v.astype(np.float32) for v in values]
 
 
+@numba.njit
+def run_forward(scene, motion, fraction, linear, means, quaternions, scales):
+    count = means.shape[0]
+    for first, last in ((0, count // 3), (count // 3, count)):  # ranges, as the kernels have them
+        out = means[first:last], quaternions[first:last], scales[first:last]
+        cpu_deformation_forward(first, last, scene, motion, 0, 1, fraction, linear, out[0], out[1], out[2])
+
+
+@numba.njit
+def run_backward(
+    scene, motion, fraction, linear, moving, means, quaternions, scales, grad_scene, grad_motion
+):
+    count, total = means.shape[0], 0.0
+    for first, last in ((0, count // 3), (count // 3, count)):
+        out = means[first:last], quaternions[first:last], scales[first:last]
+        total += cpu_deformation_backward(
+            first, last, scene, motion, 0, 1, fraction, linear, moving, out[0], out[1], out[2], grad_scene,
+            grad_motion,
+        )  # fmt: skip
+    return total
+
+
+cpu_deformation_forward = cpu_deformation.deform_forward
+cpu_deformation_backward = cpu_deformation.deform_backward
+
+
+def structs(values):
+    """Nine arrays as the canonical set and two stored times; copies."""
+    means, quaternions, scales = values[:3]
+    scene = cpu_frames.Scene(means, quaternions, scales, means[:, 0].copy(), means[:, None].copy())
+    return scene, cpu_frames.Motion(*(np.stack([values[3 + i], values[6 + i]]) for i in range(3)))
+
+
 def forward(values, fraction, linear):
     outputs = [np.full_like(v, np.nan) for v in values[:3]]
-    cpu_deformation.deform_forward(*values, fraction, linear, *outputs)
+    run_forward(*structs(values), fraction, linear, *outputs)
     return outputs
+
+
+def backward(values, fraction, linear, moving, weights, grads):
+    """Add to `grads`, in the order of `values`, and return the gradient of the fraction."""
+    scene, motion = structs(grads)
+    slope = run_backward(*structs(values), fraction, linear, moving, *weights, scene, motion)
+    for i in range(3):
+        grads[3 + i][:], grads[6 + i][:] = motion[i]
+    return slope
 
 
 def reference(values, fraction, linear):
@@ -84,7 +127,7 @@ def test_values_and_gradients_equal_the_torch_functions(fraction, linear):
     torch.autograd.backward(expected, [torch.from_numpy(v).double() for v in weights])
     grads = [np.zeros_like(v) for v in values]
     for times in (1, 2):  # gradients are added to what is there
-        slope = cpu_deformation.deform_backward(*values, fraction, linear, True, *weights, *grads)
+        slope = backward(values, fraction, linear, True, weights, grads)
         for name, actual, leaf in zip(NAMES, grads, leaves, strict=True):
             wanted = times * leaf.grad.numpy()
             # 1e-12: at either end of the way, the gradient of the other end is rounding alone
@@ -102,7 +145,7 @@ def test_gradients_of_every_kind_of_turn(kind):
     weights = [v.astype(np.float32) for v in weights]
     (turned * torch.from_numpy(weights[1])).sum().backward()
     grads = [np.zeros_like(v) for v in values]
-    cpu_deformation.deform_backward(*values, 0.4, False, False, *weights, *grads)
+    backward(values, 0.4, False, False, weights, grads)
     for index in (1, 4, 7):
         expected = leaves[index].grad.numpy()
         assert np.linalg.norm(grads[index] - expected) <= 1e-6 * np.linalg.norm(expected)
@@ -142,7 +185,7 @@ def test_at_fraction_0_what_comes_after_does_not_count():
     values[6:] = [np.full_like(v, np.nan) for v in values[6:]]
     assert all(np.array_equal(a, b) for a, b in zip(forward(values, 0.0, False), expected, strict=True))
     grads = [np.ones_like(v) for v in values]
-    assert cpu_deformation.deform_backward(*values, 0.0, False, False, *expected, *grads) == 0.0
+    assert backward(values, 0.0, False, False, expected, grads) == 0.0
     assert all((v == 1).all() for v in grads[6:])
     assert all(np.isfinite(v).all() and (v != 1).any() for v in grads[:6])
 
@@ -157,23 +200,6 @@ def test_bad_deltas_spoil_their_own_gaussian_only(fraction):
     assert not any(all(np.isfinite(v[row]).all() for v in bad) for row in rows)
     for one, other in zip(good, bad, strict=True):
         assert np.array_equal(np.delete(one, rows, axis=0), np.delete(other, rows, axis=0))
-
-
-@pytest.mark.parametrize("fraction", [0.0, 0.3])
-def test_same_bits_for_every_number_of_threads(fraction):
-    values = inputs()
-    before, results = numba.get_num_threads(), []
-    try:
-        for threads in (1, 2, 3):
-            numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
-            outputs = forward(values, fraction, False)
-            grads = [np.zeros_like(v) for v in values]
-            slope = cpu_deformation.deform_backward(*values, fraction, False, True, *outputs, *grads)
-            results.append([*outputs, *grads, slope])
-    finally:
-        numba.set_num_threads(before)
-    for result in results[1:]:
-        assert all(np.array_equal(one, other) for one, other in zip(result, results[0], strict=True))
 
 
 def test_no_gaussians():
