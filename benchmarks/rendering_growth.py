@@ -1,0 +1,132 @@
+"""How the cost of rendering grows with Gaussians and with pixels: a fit, and a picture of it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import linear_regression
+from typing import Any
+
+from measuring import Result, fastest, report
+from rendering_scenes import cameras, passes, scene, tensors
+
+from diff4splat.rendering import render
+
+LARGEST_EXPONENT = 1.05
+_COLORS = {"forward": "#1f6f9f", "forward+backward": "#b5482a"}
+_GREY = "#8a8a8a"
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Cost over Gaussians and over pixels, and the exponents that fit it."""
+
+    counts: tuple[int, ...] = (10_000, 30_000, 100_000, 300_000, 1_000_000)
+    """Gaussians, at `side`."""
+    side: int = 256
+    """Image side while the number of Gaussians changes, pixels."""
+    sides: tuple[int, ...] = (128, 192, 256, 384, 512, 768, 1024)
+    """Image sides, with `count` Gaussians."""
+    count: int = 50_000
+    """Gaussians while the image side changes."""
+    repeats: int = 10
+    """Calls per point, in turn over all points of a curve."""
+
+    def run(self) -> list[Result]:
+        """Measure and print."""
+        print(
+            "Scene c is one depth map with a Gaussian per pixel of it, 0.5 to 0.75 of that pixel in standard"
+        )
+        print("deviation. So more Gaussians are smaller, and no more of them lie over each other, until the")
+        print("0.3 px² by which every footprint is widened are felt, beyond some 100,000 Gaussians.")
+        print(f"Fastest of {self.repeats} calls; exponent: least-squares slope of log time on log size.")
+        return [
+            *self.curves(
+                f"over Gaussians, {self.side} x {self.side} pixels",
+                [(count, self.side) for count in self.counts],
+            ),
+            *self.curves(
+                f"over pixels, {self.count:,} Gaussians", [(self.count, side) for side in self.sides]
+            ),
+        ]
+
+    def curves(self, axis: str, points: Sequence[tuple[int, int]]) -> list[Result]:
+        """Two curves over counts and sides, and their exponents."""
+        scenes = [(scene("c", count), cameras(side)) for count, side in points]
+        sizes = [
+            gaussians.num_gaussians if axis.startswith("over Gaussians") else view.height * view.width
+            for gaussians, view in scenes
+        ]
+        calls = [
+            passes(
+                lambda pair=pair: render(*pair, backend="cpu"), (*tensors(pair[0]), pair[1].camera_to_world)
+            )
+            for pair in scenes
+        ]
+        results = []
+        for what in _COLORS:
+            point_calls = [call[what] for call in calls]
+            fastest(point_calls, 1)
+            times = fastest(point_calls, self.repeats)
+            slope = linear_regression(list(map(math.log, sizes)), list(map(math.log, times))).slope
+            for size, time in zip(sizes, times, strict=True):
+                results.append(Result("growth", f"{what} {axis}", 1000 * time, "ms", size=size))
+            results.append(Result("growth", f"{what} {axis}, exponent", slope, "", LARGEST_EXPONENT))
+        return report(results)
+
+
+def draw(results: Sequence[Result], path: Path, caption: str) -> None:
+    """A panel per axis, both log-log; the dotted line beside each curve grows linearly."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    style = {
+        "font.size": 10,
+        "svg.hashsalt": "diff4splat",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+    }
+    with matplotlib.rc_context(style):
+        figure, panels = pyplot.subplots(1, 2, figsize=(9, 4.2), sharey=True, layout="constrained")
+        for panel, axis in zip(panels, ("over Gaussians", "over pixels"), strict=True):
+            _draw_panel(panel, [result for result in results if axis in result.name])
+        panels[0].set_ylabel("milliseconds per image")
+        figure.supxlabel(caption, fontsize=8, color=_GREY)
+        figure.savefig(path, dpi=200, metadata={"Date": None} if path.suffix == ".svg" else None)
+        pyplot.close(figure)
+
+
+def _draw_panel(panel: Any, results: Sequence[Result]) -> None:
+    for what, color in _COLORS.items():
+        points = [r for r in results if r.size is not None and r.name.startswith(f"{what} ")]
+        slope = next(r.value for r in results if r.size is None and r.name.startswith(f"{what} "))
+        sizes, times = [r.size for r in points], [r.value for r in points]
+        panel.plot(sizes, times, color=color, marker="o", markersize=4.5, linewidth=1.8)
+        panel.plot(
+            sizes, [times[-1] * size / sizes[-1] for size in sizes], color=color, linewidth=0.9, linestyle=":"
+        )
+        panel.annotate(
+            f"{what}, exponent {slope:.2f}",
+            (sizes[0], times[0]),
+            xytext=(0, 9),
+            textcoords="offset points",
+            color=color,
+        )
+    pixels = "over pixels" in results[0].name
+    panel.set_title("Time " + results[0].name.partition(" ")[2], fontsize=10.5, loc="left")
+    panel.set(xscale="log", yscale="log", xlabel="image side, pixels" if pixels else "Gaussians")
+    ticks = sorted({r.size for r in results if r.size is not None})
+    panel.set_xticks(ticks, [f"{math.isqrt(n)}²" if pixels else _short(n) for n in ticks])
+    panel.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    panel.minorticks_off()
+    panel.grid(color="#e4e4e4", linewidth=0.8)
+    panel.set_axisbelow(True)
+
+
+def _short(count: int) -> str:
+    """10,000 as 10k."""
+    return (
+        f"{count / 1e6:.2g}M" if count >= 999_500 else f"{count / 1e3:.2g}k" if count >= 1000 else str(count)
+    )
