@@ -21,7 +21,18 @@ from typing import Any
 
 import torch
 import tyro
-from measuring import Result, command_line, describe, fastest, machine, number, once, report, vector_class
+from measuring import (
+    Result,
+    command_line,
+    describe,
+    fastest,
+    machine,
+    number,
+    once,
+    report,
+    say,
+    vector_class,
+)
 from rendering_gpu import Gpu
 from rendering_growth import Growth, draw
 from rendering_scenes import cameras, moving, passes, scene, tensors
@@ -63,10 +74,10 @@ class Table:
     def run(self) -> list[Result]:
         """Measure and print."""
         blocks = ", ".join(map(str, self.blocks))
-        print(
-            f"{self.count:,} Gaussians, milliseconds, fastest of {self.repeats} calls. Plain torch: the fastest"
+        say(
+            f"{self.count:,} Gaussians, milliseconds, fastest of {self.repeats} calls. Plain torch: the "
+            f"fastest of blocks of {blocks} pixels (calls of each: {self.rounds}), in turn with ours."
         )
-        print(f"of blocks of {blocks} pixels, calls of each: {self.rounds}, in turn with ours.")
         row("scene", "size", "pass", "ms", "goal", "plain torch (block)", "speedup", "goal")
         return [result for name in self.scenes for size in self.sizes for result in self.entries(name, size)]
 
@@ -112,10 +123,10 @@ class Interactive:
     def run(self) -> list[Result]:
         """Measure and print."""
         field, view = moving(scene("c", self.count), self.num_times), cameras(self.size)
-        print(
-            f"A field of {self.count:,} Gaussians (scene c), {self.num_times} times; a camera and a time per call,"
+        say(
+            f"A field of {self.count:,} Gaussians (scene c) and {self.num_times} times; one camera and one "
+            f"time per call, no gradients. Mean over {self.moments} times of the fastest of {self.repeats}."
         )
-        print(f"no gradients. Mean over {self.moments} times of the fastest of {self.repeats} calls.")
         stored = field.times[torch.linspace(0, self.num_times - 2, self.moments).round().long()]
         results = []
         with torch.no_grad():
@@ -149,10 +160,10 @@ class Video:
     def run(self) -> list[Result]:
         """Measure and print."""
         field, views = moving(scene("c", self.count), self.num_times), cameras(self.size, self.num_times)
-        print(
-            f"{self.num_times} frames, {self.size} x {self.size}, of a field of {self.count:,} Gaussians (scene c),"
+        say(
+            f"{self.num_times} frames of {self.size} x {self.size} of a field of {self.count:,} Gaussians "
+            f"(scene c), in one call and one by one. Fastest of {self.repeats} rounds in turn."
         )
-        print(f"in one call, and one by one. Fastest of {self.repeats} rounds in which they take turns.")
         deltas = (field.delta_means, field.delta_quaternions, field.delta_scales)
         inputs = (*tensors(field.canonical), *deltas, views.camera_to_world)
         together = passes(lambda: field.render(views, field.times), inputs)
@@ -182,10 +193,10 @@ class Start:
 
     def run(self) -> list[Result]:
         """Measure and print."""
-        print(
-            "A process that imports and renders, less one that imports the same, numba included. Fastest of"
+        say(
+            "A process that imports and renders, less one that imports the same, numba included. Fastest of "
+            f"{self.cold_repeats} (cold: no kernels on disk) and of {self.warm_repeats} (warm), in turn."
         )
-        print(f"{self.cold_repeats} (cold: no kernels on disk) and of {self.warm_repeats} (warm), in turn.")
         results = []
         with tempfile.TemporaryDirectory() as folder:
             caches = [Path(folder) / str(i) for i in range(self.cold_repeats)]
@@ -315,4 +326,4 @@ def main(
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    tyro.cli(main, config=(tyro.conf.CascadeSubcommandArgs,))

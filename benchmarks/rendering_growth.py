@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import linear_regression
 from typing import Any
 
-from measuring import Result, fastest, report
+from measuring import Result, fastest, report, say
 from rendering_scenes import cameras, passes, scene, tensors
 
 from diff4splat.rendering import render
@@ -34,12 +34,12 @@ class Growth:
 
     def run(self) -> list[Result]:
         """Measure and print."""
-        print(
-            "Scene c is one depth map with a Gaussian per pixel of it, 0.5 to 0.75 of that pixel in standard"
+        say(
+            "Scene c is one depth map with a Gaussian per pixel of it, 0.5 to 0.75 of that pixel in standard "
+            "deviation. So more Gaussians are smaller, and no more of them lie over each other, until the "
+            "0.3 px² by which every footprint is widened are felt, beyond some 100,000 Gaussians. Fastest of "
+            f"{self.repeats} calls; exponent: least-squares slope of log time on log size."
         )
-        print("deviation. So more Gaussians are smaller, and no more of them lie over each other, until the")
-        print("0.3 px² by which every footprint is widened are felt, beyond some 100,000 Gaussians.")
-        print(f"Fastest of {self.repeats} calls; exponent: least-squares slope of log time on log size.")
         return [
             *self.curves(
                 f"over Gaussians, {self.side} x {self.side} pixels",

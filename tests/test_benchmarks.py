@@ -1,8 +1,7 @@
-"""The benchmark of rendering runs, in small, and reports what it says it measures; times are not looked at."""
+"""The benchmark of rendering runs, in small, and reports what it says it does; times are not looked at."""
 
 import json
 import runpy
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,3 +47,35 @@ def test_part_measures(
     written = json.loads((tmp_path / "results.json").read_text())
     assert [result["value"] for result in written["results"]] == [result.value for result in results]
     assert written["machine"]["commit"]
+
+
+def test_first_renders_of_new_processes(benchmark: dict[str, Any]) -> None:
+    start = benchmark["Start"](cold_repeats=1, warm_repeats=1)
+    results = benchmark["main"](start)
+    names = ["forward, cold", "forward, warm", "forward+backward, cold", "forward+backward, warm"]
+    assert [(result.name, result.unit) for result in results] == [(name, "s") for name in names]
+
+
+def test_picture_of_growth(benchmark: dict[str, Any], tmp_path: Path) -> None:
+    benchmark["main"](benchmark["Growth"](), quick=True, plot=tmp_path / "growth.svg")
+    assert "<svg" in (tmp_path / "growth.svg").read_text()
+    with pytest.raises(SystemExit, match="--plot"):
+        benchmark["main"](benchmark["Table"](), quick=True, plot=tmp_path / "growth.svg")
+
+
+def test_exponent_of_a_known_cost(benchmark: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    growth = benchmark["Growth"](counts=(49, 100, 400))
+    names = type(growth).curves.__globals__
+    monkeypatch.setitem(names, "fastest", lambda calls, repeats: [7 * 49**1.5, 7 * 100**1.5, 7 * 400**1.5])
+    results = growth.curves("over Gaussians", [(count, 8) for count in growth.counts])
+    slopes = [result for result in results if result.size is None]
+    assert [slope.value for slope in slopes] == pytest.approx([1.5, 1.5])
+    assert [slope.met for slope in slopes] == [False, False]
+
+
+def test_goals(benchmark: dict[str, Any]) -> None:
+    result = benchmark["Result"]
+    assert result("part", "name", 5.0, "ms", 6.0).met
+    assert not result("part", "name", 6.5, "ms", 6.0).met
+    assert not result("part", "name", 14.0, "x", 15.0, at_least=True).met
+    assert result("part", "name", 14.0, "x").met is None
