@@ -68,15 +68,22 @@ class Growth:
             point_calls = [call[what] for call in calls]
             fastest(point_calls, 1)
             times = fastest(point_calls, self.repeats)
-            slope = linear_regression(list(map(math.log, sizes)), list(map(math.log, times))).slope
-            for size, time in zip(sizes, times, strict=True):
-                results.append(Result("growth", f"{what} {axis}", 1000 * time, "ms", size=size))
-            results.append(Result("growth", f"{what} {axis}, exponent", slope, "", LARGEST_EXPONENT))
+            logs = [math.log(size) for size in sizes], [math.log(time) for time in times]
+            last = (logs[1][-1] - logs[1][-2]) / (logs[0][-1] - logs[0][-2])
+            name = f"{what} {axis}"
+            results += [
+                *(
+                    Result("growth", name, 1000 * time, "ms", size=size)
+                    for size, time in zip(sizes, times, strict=True)
+                ),
+                Result("growth", f"{name}, exponent", linear_regression(*logs).slope, "", LARGEST_EXPONENT),
+                Result("growth", f"{name}, exponent of the last two", last, ""),
+            ]
         return report(results)
 
 
 def draw(results: Sequence[Result], path: Path, caption: str) -> None:
-    """A panel per axis, both log-log; the dotted line beside each curve grows linearly."""
+    """A panel over Gaussians and one over pixels, on logarithmic axes, beside linear growth."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -93,33 +100,33 @@ def draw(results: Sequence[Result], path: Path, caption: str) -> None:
         for panel, axis in zip(panels, ("over Gaussians", "over pixels"), strict=True):
             _draw_panel(panel, [result for result in results if axis in result.name])
         panels[0].set_ylabel("milliseconds per image")
+        panels[0].yaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
+        panels[0].yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         figure.supxlabel(caption, fontsize=8, color=_GREY)
         figure.savefig(path, dpi=200, metadata={"Date": None} if path.suffix == ".svg" else None)
         pyplot.close(figure)
 
 
 def _draw_panel(panel: Any, results: Sequence[Result]) -> None:
+    # beside the middle of a rising curve there is room to the left above it and to the right below it
+    places = {"forward": (6, -6, "left", "top"), "forward+backward": (-2, 8, "right", "bottom")}
     for what, color in _COLORS.items():
-        points = [r for r in results if r.size is not None and r.name.startswith(f"{what} ")]
-        slope = next(r.value for r in results if r.size is None and r.name.startswith(f"{what} "))
-        sizes, times = [r.size for r in points], [r.value for r in points]
-        panel.plot(sizes, times, color=color, marker="o", markersize=4.5, linewidth=1.8)
-        panel.plot(
-            sizes, [times[-1] * size / sizes[-1] for size in sizes], color=color, linewidth=0.9, linestyle=":"
-        )
-        panel.annotate(
-            f"{what}, exponent {slope:.2f}",
-            (sizes[0], times[0]),
-            xytext=(0, 9),
-            textcoords="offset points",
-            color=color,
-        )
+        points = [(r.size, r.value) for r in results if r.size is not None and r.name.startswith(f"{what} ")]
+        slope = next(r.value for r in results if r.goal and r.name.startswith(f"{what} "))
+        panel.plot(*zip(*points, strict=True), color=color, marker="o", markersize=4.5, linewidth=1.8)
+        x, y, side, edge = places[what]
+        text, middle = f"{what}\nexponent {slope:.2f}", points[len(points) // 2]
+        panel.annotate(text, middle, (x, y), textcoords="offset points", ha=side, va=edge, color=color)
+        if what == "forward":
+            (start, _), (end, last) = points[-2:]
+            low = 0.06 * last * start / end
+            panel.plot([start, end], [low, low * end / start], color=_GREY, linestyle=":")
+            panel.annotate("linear ", (start, low), color=_GREY, ha="right", va="center")
     pixels = "over pixels" in results[0].name
     panel.set_title("Time " + results[0].name.partition(" ")[2], fontsize=10.5, loc="left")
-    panel.set(xscale="log", yscale="log", xlabel="image side, pixels" if pixels else "Gaussians")
+    panel.set(xscale="log", yscale="log", xlabel="image, pixels" if pixels else "Gaussians")
     ticks = sorted({r.size for r in results if r.size is not None})
     panel.set_xticks(ticks, [f"{math.isqrt(n)}²" if pixels else _short(n) for n in ticks])
-    panel.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     panel.minorticks_off()
     panel.grid(color="#e4e4e4", linewidth=0.8)
     panel.set_axisbelow(True)
@@ -128,5 +135,5 @@ def _draw_panel(panel: Any, results: Sequence[Result]) -> None:
 def _short(count: int) -> str:
     """10,000 as 10k."""
     return (
-        f"{count / 1e6:.2g}M" if count >= 999_500 else f"{count / 1e3:.2g}k" if count >= 1000 else str(count)
+        f"{count / 1e6:.0f}M" if count >= 999_500 else f"{count / 1e3:.0f}k" if count >= 1000 else str(count)
     )
