@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import tyro
@@ -190,6 +190,8 @@ class Start:
     """Processes with an empty cache."""
     warm_repeats: int = 5
     """Processes with a full cache, and as many that only import."""
+    passes: tuple[Literal["forward", "forward+backward"], ...] = ("forward", "forward+backward")
+    """What the process does."""
 
     def run(self) -> list[Result]:
         """Measure and print."""
@@ -199,27 +201,16 @@ class Start:
         )
         results = []
         with tempfile.TemporaryDirectory() as folder:
-            caches = [Path(folder) / str(i) for i in range(self.cold_repeats)]
-            imports = [process("", Path(folder)) for _ in caches]
-            for what, code in (("forward", FORWARD), ("forward+backward", BACKWARD)):
-                cold = [once(process(code, cache / what)) for cache in caches]
-                calls = [process(code, caches[0] / what), imports[0]]
-                warm, only_imports = fastest(calls, self.warm_repeats)
-                results += report(
-                    [
-                        Result(
-                            "start",
-                            f"{what}, cold",
-                            min(cold) - only_imports,
-                            "s",
-                            for_two_threads(COLD_SECONDS),
-                        ),
-                        Result(
-                            "start", f"{what}, warm", warm - only_imports, "s", for_two_threads(WARM_SECONDS)
-                        ),
-                    ]
-                )
-        return results
+            for what in self.passes:
+                caches = [Path(folder) / what / str(i) for i in range(self.cold_repeats)]
+                cold = min(once(process(FIRST_RENDERS[what], cache)) for cache in caches)
+                calls = [process(code, caches[0]) for code in (FIRST_RENDERS[what], "")]
+                warm, imports = fastest(calls, self.warm_repeats)
+                results += [
+                    Result("start", f"{what}, {state}", seconds - imports, "s", for_two_threads(goal))
+                    for state, seconds, goal in (("cold", cold, COLD_SECONDS), ("warm", warm, WARM_SECONDS))
+                ]
+        return report(results)
 
 
 _SETUP = (
@@ -227,21 +218,23 @@ _SETUP = (
     "from rendering_scenes import cameras, scene; "
     "gaussians, view = scene('b', 100), cameras(64); "
 )
-FORWARD = "render(gaussians, view)"
-BACKWARD = "gaussians.means.requires_grad_(); render(gaussians, view).color.sum().backward()"
+FIRST_RENDERS = {
+    "forward": "render(gaussians, view)",
+    "forward+backward": "gaussians.means.requires_grad_(); render(gaussians, view).color.sum().backward()",
+}
 PARTS = (Table, Interactive, Video, Growth, Start, Gpu)
 QUICK: dict[type, dict[str, Any]] = {
     Table: {"sizes": (24,), "count": 60, "repeats": 1, "blocks": (8, 16)},
     Interactive: {"size": 24, "count": 60, "num_times": 4, "moments": 2, "repeats": 1},
     Video: {"size": 24, "count": 60, "num_times": 3, "repeats": 1},
     Growth: {"counts": (30, 60), "sides": (16, 32), "count": 60, "side": 24, "repeats": 1},
-    Start: {"cold_repeats": 1, "warm_repeats": 1},
+    Start: {"cold_repeats": 1, "warm_repeats": 1, "passes": ("forward",)},
     Gpu: {"count": 60, "size": 24, "repeats": 1},
 }
 
 
 def process(code: str, cache: Path) -> Callable[[], Any]:
-    """A call that runs `code` after `_SETUP` in a new process with its own folder of compiled kernels."""
+    """A call that runs `code` after `_SETUP` in a new process, with a folder for compiled kernels."""
     command = [sys.executable, "-c", _SETUP + code]
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache)}
     return lambda: subprocess.run(command, cwd=Path(__file__).parent, env=environment, check=True)
