@@ -64,6 +64,8 @@ def say(text: str) -> None:
 
 def number(value: float) -> str:
     """Three digits or so."""
+    if 0 < abs(value) < 0.01:
+        return f"{value:.1e}"
     return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 
