@@ -44,22 +44,19 @@ class Result:
 
     def __str__(self) -> str:
         """One line of a report."""
-        name = f"{self.part}: {self.name}" + ("" if self.size is None else f", {self.size:,}")
-        line = f"  {name:<72}{number(self.value):>6} {self.unit:<3}"
-        if self.goal is None:
-            return line.rstrip()
-        return f"{line}at {'least' if self.at_least else 'most'} {self.verdict()}"
+        line = f"  {self.part + ': ' + self.name:<54}{number(self.value):>7} {self.unit:<2}"
+        return line if self.goal is None else f"{line} {'>=' if self.at_least else '<='} {self.verdict()}"
 
 
 def report(results: list[Result]) -> list[Result]:
     """Print a line for each, and hand them on."""
-    print(*results, sep="\n", flush=True)
+    print(*(str(result).rstrip() for result in results), sep="\n", flush=True)
     return results
 
 
 def say(text: str) -> None:
-    """Print text in lines of at most 100 characters."""
-    print(textwrap.fill(text, 100))
+    """Print text in lines of at most 80 characters."""
+    print(textwrap.fill(text, 80))
 
 
 def number(value: float) -> str:

@@ -34,7 +34,7 @@ from measuring import (
     vector_class,
 )
 from rendering_gpu import Gpu
-from rendering_growth import Growth, draw
+from rendering_growth import Growth
 from rendering_scenes import cameras, moving, passes, scene, tensors
 
 from diff4splat.cameras import Cameras
@@ -76,9 +76,10 @@ class Table:
         blocks = ", ".join(map(str, self.blocks))
         say(
             f"{self.count:,} Gaussians, milliseconds, fastest of {self.repeats} calls. Plain torch: the "
-            f"fastest of blocks of {blocks} pixels (calls of each: {self.rounds}), in turn with ours."
+            f"fastest of blocks of {blocks} pixels (in brackets), in turn with ours, "
+            f"calls of each: {self.rounds}."
         )
-        row("scene", "size", "pass", "ms", "goal", "plain torch (block)", "speedup", "goal")
+        row("scene", "size", "pass", "ms", "goal", "plain torch", "speedup", "goal")
         return [result for name in self.scenes for size in self.sizes for result in self.entries(name, size)]
 
     def entries(self, name: str, size: int) -> list[Result]:
@@ -264,8 +265,9 @@ def in_turn(
 
 def row(*cells: str) -> None:
     """Print a row of the table."""
-    widths = (7, 6, 18, 7, 11, 21, 9, 9)
-    print(" ", *(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=False)), flush=True)
+    widths = (5, 4, 16, 5, 9, 11, 7, 9)
+    line = "  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=False))
+    print(f"  {line}".rstrip(), flush=True)
 
 
 def for_two_threads(goal: float | None) -> float | None:
@@ -290,16 +292,21 @@ def main(
         plot: Where to draw what "growth" measures, an SVG or PNG file.
         json: Where to write all results.
     """
-    if plot and not isinstance(part, Growth | None):
+    chosen = [kind() for kind in PARTS] if part is None else [part]
+    if quick:
+        chosen = [replace(one, **QUICK[type(one)]) for one in chosen]
+    growth = next((one for one in chosen if isinstance(one, Growth)), None)
+    if plot and growth is None:
         raise SystemExit("--plot draws what growth measures: leave it or the part out.")
     if threads:
         torch.set_num_threads(threads)
     facts = machine()
     print(f"$ {command_line()}\n{describe(facts)}")
     results = []
-    for kind in PARTS if part is None else [type(part)]:
-        print(f"\n{kind.__name__.lower()}: {(kind.__doc__ or '').splitlines()[0]}")
-        results += replace(part or kind(), **(QUICK[kind] if quick else {})).run()
+    for one in chosen:
+        print()
+        say(f"{type(one).__name__.lower()}: {(one.__doc__ or '').splitlines()[0]}")
+        results += one.run()
     held = [result for result in results if result.met is not None]
     if part is None:
         print("\ngoals")
@@ -308,8 +315,8 @@ def main(
         print(f"\n{sum(bool(result.met) for result in held)} of {len(held)} goals met")
     if quick:
         print("These are tiny sizes: the numbers mean nothing.")
-    if plot:
-        draw(results, plot, describe(facts).replace("\n", "; "))
+    if plot and growth:
+        growth.draw(results, plot, describe(facts).replace("\n", "; "))
     if json:
         text = json_files.dumps(
             {"machine": facts, "results": [asdict(result) for result in results]}, indent=1

@@ -7,13 +7,14 @@ from pathlib import Path
 from statistics import linear_regression
 from typing import Any
 
-from measuring import Result, fastest, report, say
+from measuring import Result, fastest, say
 from rendering_scenes import cameras, passes, scene, tensors
 
 from diff4splat.rendering import render
 
 LARGEST_EXPONENT = 1.05
-_COLORS = {"forward": "#1f6f9f", "forward+backward": "#b5482a"}
+GAUSSIANS, PIXELS = "over Gaussians", "over pixels"
+PASSES = {"forward": "#1f6f9f", "forward+backward": "#b5482a"}
 _GREY = "#8a8a8a"
 
 
@@ -40,21 +41,16 @@ class Growth:
             "0.3 px² by which every footprint is widened are felt, beyond some 100,000 Gaussians. Fastest of "
             f"{self.repeats} calls; exponent: least-squares slope of log time on log size."
         )
-        return [
-            *self.curves(
-                f"over Gaussians, {self.side} x {self.side} pixels",
-                [(count, self.side) for count in self.counts],
-            ),
-            *self.curves(
-                f"over pixels, {self.count:,} Gaussians", [(self.count, side) for side in self.sides]
-            ),
-        ]
+        print(f"\n  {GAUSSIANS}, images of {self.side} x {self.side} pixels")
+        results = self.curves(GAUSSIANS, [(count, self.side) for count in self.counts])
+        print(f"\n  {PIXELS}, {self.count:,} Gaussians")
+        return results + self.curves(PIXELS, [(self.count, side) for side in self.sides])
 
     def curves(self, axis: str, points: Sequence[tuple[int, int]]) -> list[Result]:
-        """Two curves over counts and sides, and their exponents."""
+        """Time over pairs of a count and a side, and exponents."""
         scenes = [(scene("c", count), cameras(side)) for count, side in points]
         sizes = [
-            gaussians.num_gaussians if axis.startswith("over Gaussians") else view.height * view.width
+            gaussians.num_gaussians if axis == GAUSSIANS else view.height * view.width
             for gaussians, view in scenes
         ]
         calls = [
@@ -63,54 +59,62 @@ class Growth:
             )
             for pair in scenes
         ]
-        results = []
-        for what in _COLORS:
+        names = [f"{size:,}" for size in sizes] + ["exponent", "of the last two"]
+        columns = []
+        for what in PASSES:
             point_calls = [call[what] for call in calls]
             fastest(point_calls, 1)
             times = fastest(point_calls, self.repeats)
             logs = [math.log(size) for size in sizes], [math.log(time) for time in times]
             last = (logs[1][-1] - logs[1][-2]) / (logs[0][-1] - logs[0][-2])
-            name = f"{what} {axis}"
-            results += [
-                *(
-                    Result("growth", name, 1000 * time, "ms", size=size)
-                    for size, time in zip(sizes, times, strict=True)
-                ),
-                Result("growth", f"{name}, exponent", linear_regression(*logs).slope, "", LARGEST_EXPONENT),
-                Result("growth", f"{name}, exponent of the last two", last, ""),
-            ]
-        return report(results)
+            slope, name = linear_regression(*logs).slope, f"{what} {axis}"
+            columns.append(
+                [
+                    *(
+                        Result("growth", name, 1000 * t, "ms", size=n)
+                        for n, t in zip(sizes, times, strict=True)
+                    ),
+                    Result("growth", f"{name}, exponent", slope, "", LARGEST_EXPONENT),
+                    Result("growth", f"{name}, exponent of the last two", last, ""),
+                ]
+            )
+        print(f"  {'':>15}{'forward ms':>12}{'forward+backward ms':>30}")
+        for label, *cells in zip(names, *columns, strict=True):
+            forward, both = (f"{cell.value:.2f}" for cell in cells)
+            print(
+                f"  {label:>15}{forward:>12} {cells[0].verdict():<14}{both:>15} {cells[1].verdict()}".rstrip()
+            )
+        return [result for column in columns for result in column]
 
+    def draw(self, results: Sequence[Result], path: Path, caption: str) -> None:
+        """A panel over Gaussians and one over pixels, on logarithmic axes, beside linear growth."""
+        import matplotlib
 
-def draw(results: Sequence[Result], path: Path, caption: str) -> None:
-    """A panel over Gaussians and one over pixels, on logarithmic axes, beside linear growth."""
-    import matplotlib
+        matplotlib.use("Agg")
+        from matplotlib import pyplot
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    style = {
-        "font.size": 10,
-        "svg.hashsalt": "diff4splat",
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-    }
-    with matplotlib.rc_context(style):
-        figure, panels = pyplot.subplots(1, 2, figsize=(9, 4.2), sharey=True, layout="constrained")
-        for panel, axis in zip(panels, ("over Gaussians", "over pixels"), strict=True):
-            _draw_panel(panel, [result for result in results if axis in result.name])
-        panels[0].set_ylabel("milliseconds per image")
-        panels[0].yaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
-        panels[0].yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        figure.supxlabel(caption, fontsize=8, color=_GREY)
-        figure.savefig(path, dpi=200, metadata={"Date": None} if path.suffix == ".svg" else None)
-        pyplot.close(figure)
+        labels = {
+            GAUSSIANS: f"Gaussians, image of {self.side} × {self.side} pixels",
+            PIXELS: f"pixels of the image, {self.count:,} Gaussians",
+        }
+        style = {"svg.hashsalt": "diff4splat", "axes.spines.top": False, "axes.spines.right": False}
+        with matplotlib.rc_context(style):
+            figure, panels = pyplot.subplots(1, 2, figsize=(9, 4.2), sharey=True, layout="constrained")
+            for panel, (axis, label) in zip(panels, labels.items(), strict=True):
+                _draw_panel(panel, [result for result in results if axis in result.name])
+                panel.set_xlabel(label)
+            panels[0].set_ylabel("milliseconds per image")
+            panels[0].yaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
+            panels[0].yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            figure.supxlabel(caption, fontsize=8, color=_GREY)
+            figure.savefig(path, dpi=200, metadata={"Date": None} if path.suffix == ".svg" else None)
+            pyplot.close(figure)
 
 
 def _draw_panel(panel: Any, results: Sequence[Result]) -> None:
     # beside the middle of a rising curve there is room to the left above it and to the right below it
     places = {"forward": (6, -6, "left", "top"), "forward+backward": (-2, 8, "right", "bottom")}
-    for what, color in _COLORS.items():
+    for what, color in PASSES.items():
         points = [(r.size, r.value) for r in results if r.size is not None and r.name.startswith(f"{what} ")]
         slope = next(r.value for r in results if r.goal and r.name.startswith(f"{what} "))
         panel.plot(*zip(*points, strict=True), color=color, marker="o", markersize=4.5, linewidth=1.8)
@@ -122,9 +126,8 @@ def _draw_panel(panel: Any, results: Sequence[Result]) -> None:
             low = 0.06 * last * start / end
             panel.plot([start, end], [low, low * end / start], color=_GREY, linestyle=":")
             panel.annotate("linear ", (start, low), color=_GREY, ha="right", va="center")
-    pixels = "over pixels" in results[0].name
-    panel.set_title("Time " + results[0].name.partition(" ")[2], fontsize=10.5, loc="left")
-    panel.set(xscale="log", yscale="log", xlabel="image, pixels" if pixels else "Gaussians")
+    pixels = PIXELS in results[0].name
+    panel.set(xscale="log", yscale="log")
     ticks = sorted({r.size for r in results if r.size is not None})
     panel.set_xticks(ticks, [f"{math.isqrt(n)}²" if pixels else _short(n) for n in ticks])
     panel.minorticks_off()

@@ -18,7 +18,7 @@ HELD = {
     "Video": ["forward, speedup", "forward+backward, speedup"],
     "Growth": [
         f"{what} over {axis}, exponent"
-        for axis in ("Gaussians, 24 x 24 pixels", "pixels, 60 Gaussians")
+        for axis in ("Gaussians", "pixels")
         for what in ("forward", "forward+backward")
     ],
 }
