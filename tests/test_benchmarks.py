@@ -1,0 +1,85 @@
+"""The benchmark of rendering runs, in small, and reports what it says it does; times are not looked at."""
+
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+# Names of the results that are held to a goal, in the quick run.
+HELD = {
+    "Table": [
+        f"scene {scene}, 24 x 24, {what}, speedup"
+        for scene in "abc"
+        for what in ("forward", "forward+backward")
+    ],
+    "Video": ["forward, speedup", "forward+backward, speedup"],
+    "Growth": [
+        f"{what} over {axis}, exponent"
+        for axis in ("Gaussians", "pixels")
+        for what in ("forward", "forward+backward")
+    ],
+}
+MEASURED = {"Table": 12, "Interactive": 2, "Video": 6, "Growth": 16}
+
+
+@pytest.fixture
+def benchmark(without_shape_checker: None, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Names of the script, which finds the files beside it."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return runpy.run_path(str(BENCHMARKS / "rendering.py"))
+
+
+@pytest.mark.parametrize("part", sorted(MEASURED))
+def test_part_measures(
+    benchmark: dict[str, Any], part: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = benchmark["main"](benchmark[part](), quick=True, json=tmp_path / "results.json")
+    assert len(results) == MEASURED[part]
+    assert {result.part for result in results} == {part.lower()}
+    assert all(result.value > 0 for result in results if result.unit in ("ms", "x"))
+    held = [result.name for result in results if result.goal is not None and result.unit != "ms"]
+    assert held == HELD.get(part, [])
+    printed = capsys.readouterr().out
+    assert "threads: " in printed and "torch " in printed and "commit " in printed
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert [result["value"] for result in written["results"]] == [result.value for result in results]
+    assert written["machine"]["commit"]
+
+
+@pytest.mark.slow
+def test_first_render_of_a_new_process(benchmark: dict[str, Any]) -> None:
+    results = benchmark["main"](benchmark["Start"](), quick=True)
+    assert [(result.name, result.unit) for result in results] == [
+        ("forward, cold", "s"),
+        ("forward, warm", "s"),
+    ]
+    cold, warm = (result.value for result in results)
+    assert cold > warm
+
+
+def test_picture_of_growth(benchmark: dict[str, Any], tmp_path: Path) -> None:
+    benchmark["main"](benchmark["Growth"](), quick=True, plot=tmp_path / "growth.svg")
+    assert "<svg" in (tmp_path / "growth.svg").read_text()
+    with pytest.raises(SystemExit, match="--plot"):
+        benchmark["main"](benchmark["Table"](), quick=True, plot=tmp_path / "growth.svg")
+
+
+def test_exponent_of_a_known_cost(benchmark: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    growth = benchmark["Growth"](counts=(49, 100, 400))
+    names = type(growth).curves.__globals__
+    monkeypatch.setitem(names, "fastest", lambda calls, repeats: [7 * 49**1.5, 7 * 100**1.5, 7 * 400**1.5])
+    results = growth.curves("over Gaussians", [(count, 8) for count in growth.counts])
+    slopes = [result for result in results if result.size is None]
+    assert [slope.value for slope in slopes] == pytest.approx(4 * [1.5])
+    assert [slope.met for slope in slopes] == [False, None, False, None]
+
+
+def test_goals(benchmark: dict[str, Any]) -> None:
+    result = benchmark["Result"]
+    assert result("part", "name", 5.0, "ms", 6.0).met
+    assert not result("part", "name", 6.5, "ms", 6.0).met
+    assert not result("part", "name", 14.0, "x", 15.0, at_least=True).met
+    assert result("part", "name", 14.0, "x").met is None
