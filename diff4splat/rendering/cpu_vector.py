@@ -10,11 +10,12 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core.extending import intrinsic, lower_builtin, models, register_model, type_callable
+
+from diff4splat.rendering.cpu_jit import inlined
 
 __all__ = [
     "LANES",
@@ -159,7 +160,7 @@ def where(typingctx, flags, a, b):
     return _floats(_flags, _floats, _floats), code
 
 
-@numba.njit
+@inlined
 def minimum(a, b):
     """The smaller number per lane; `b` where one is NaN."""
     return where(a < b, a, b)
@@ -368,7 +369,7 @@ _E3, _E4, _E5 = np.float32(0.0555097722), np.float32(0.0096698981), np.float32(0
 _LOWEST, _HALF, _ONE = np.float32(-64.0), np.float32(0.5), np.float32(1.0)
 
 
-@numba.njit
+@inlined
 def exp2(power):
     """2^power per lane, for powers <= 0; those below -64, and NaN, count as -64."""
     power = where(power > _LOWEST, power, broadcast(_LOWEST))

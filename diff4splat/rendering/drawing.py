@@ -46,55 +46,42 @@ def draw(
         except cpu_backend.Unavailable:  # a kernel did not compile
             pass
     world_to_camera = rigid_inverse(cameras.camera_to_world)
-    batch = gaussians.batch_shape
+    shared = {name: getattr(options, name) for name in ("near", "far", "eps2d", "radius_clip", "mode")}
+    size: dict[str, Any] = {"height": cameras.height, "width": cameras.width}
     if backend == "gsplat":
-        color, alpha, depth = gsplat_backend.rasterize(
-            *_tensors(gaussians),
-            world_to_camera,
-            cameras.intrinsics,
-            height=cameras.height,
-            width=cameras.width,
-            **_shared(options),
+        images = Images(
+            *gsplat_backend.rasterize(
+                *_tensors(gaussians), world_to_camera, cameras.intrinsics, **size, **shared
+            )
         )
-        images = Images(color, alpha, depth)
-        if options.details:  # gsplat does not tell; the oracle does, slowly
-            with torch.no_grad():
-                details = draw("reference", gaussians, cameras, None, options)
-            images = Images(color, alpha, depth, details.num_contributing, details.strongest)
     else:
-        block = _FALLBACK_BLOCK_PX if backend == "cpu" or options.details else None
-        sets = zip(
-            _flat_sets(gaussians), _flat_frames(world_to_camera), _flat_frames(cameras.intrinsics),
-            _flat_frames(cameras.camera_to_world), strict=True,
-        )  # fmt: skip
-        images = _stacked(
-            [
-                reference.rasterize(
-                    *tensors[:4],
-                    _colors(tensors[4], tensors[0], poses[:, :3, 3]),
-                    view,
-                    lens,
-                    height=cameras.height,
-                    width=cameras.width,
-                    max_alpha=_max_alpha(options),
-                    block_px=block,
-                    details=options.details,
-                    **_shared(options),
-                )
-                for tensors, view, lens, poses in sets
-            ],
-            batch,
-            cameras,
-            gaussians.means,
-        )
-    color, alpha, depth = images.color, images.alpha, images.depth
+        size.update(max_alpha=_max_alpha(options), block_px=_FALLBACK_BLOCK_PX if backend == "cpu" else None)
+        results = [
+            reference.rasterize(
+                *tensors[:4], _colors(tensors[4], tensors[0], pose[:, :3, 3]), view, lens, **size, **shared
+            )
+            for tensors, view, lens, pose in _sets(
+                gaussians, world_to_camera, cameras.intrinsics, cameras.camera_to_world
+            )
+        ]
+        images = Images(*_stacked(results, cameras, gaussians.means))
+    color, alpha, depth = images[:3]
     if background is not None:
         color = color + (1 - alpha) * background[:, None, None]
     if options.depth_mode == "expected":
         covered = alpha > 0
         shares = torch.where(covered, alpha, torch.ones_like(alpha))
         depth = torch.where(covered, depth / shares, torch.zeros_like(depth))
-    return Images(color, alpha, depth, *images[3:])
+    if not options.details:
+        return Images(color, alpha, depth)
+    # gsplat does not tell; the oracle does, slowly
+    cap = gsplat_backend.opacity_cap() if backend == "gsplat" else _max_alpha(options)
+    size.update(max_alpha=cap, block_px=_FALLBACK_BLOCK_PX)
+    results = [
+        reference.inspect(*tensors[:4], view, lens, **size, **shared)
+        for tensors, view, lens in _sets(gaussians, world_to_camera, cameras.intrinsics)
+    ]
+    return Images(color, alpha, depth, *_stacked(results, cameras, gaussians.means)[-2:])
 
 
 def draw_field(
@@ -148,17 +135,16 @@ def _draw_on_cpu(
         stored = (field.delta_means, field.delta_quaternions, field.delta_scales)
         flat = (v[..., first:last, :, :].reshape(-1, last - first, *v.shape[-2:]) for v in stored)
         deltas = list(zip(*flat, strict=True))
-    views = zip(
-        _flat_frames(rigid_inverse(cameras.camera_to_world)), _flat_frames(cameras.camera_to_world),
-        _flat_frames(cameras.intrinsics), strict=True,
-    )  # fmt: skip
+    sets = _sets(
+        gaussians, rigid_inverse(cameras.camera_to_world), cameras.camera_to_world, cameras.intrinsics
+    )
     images = [
         cpu_backend.rasterize(
             *tensors, view, pose[:, :3, 3], lens, background, cpu_options, deltas=delta or None, **motion
         )
-        for tensors, (view, pose, lens), delta in zip(_flat_sets(gaussians), views, deltas, strict=True)
+        for (tensors, view, pose, lens), delta in zip(sets, deltas, strict=True)
     ]
-    return _stacked(images, gaussians.batch_shape, cameras, gaussians.means)
+    return Images(*_stacked(images, cameras, gaussians.means))
 
 
 def _tensors(gaussians: Gaussians) -> tuple[Tensor, ...]:
@@ -171,40 +157,27 @@ def _tensors(gaussians: Gaussians) -> tuple[Tensor, ...]:
     )
 
 
-def _shared(options: Options) -> dict[str, Any]:
-    return {name: getattr(options, name) for name in ("near", "far", "eps2d", "radius_clip", "mode")}
-
-
 def _max_alpha(options: Options) -> float:
     """In float32, as gsplat has it: it decides whether two opaque Gaussians leave more than 1e-4."""
     cap = reference.MAX_ALPHA if options.max_alpha is None else options.max_alpha
     return torch.tensor(cap, dtype=torch.float32).item()
 
 
-def _flat_sets(gaussians: Gaussians) -> Iterator[tuple[Tensor, ...]]:
-    """The tensors of one set after another."""
-    axes = len(gaussians.batch_shape)
-    sets = math.prod(gaussians.batch_shape)
-    flat = [v.reshape(sets, *v.shape[axes:]) for v in _tensors(gaussians)]
-    return zip(*flat, strict=True)
+def _sets(gaussians: Gaussians, *matrices: Tensor) -> Iterator[tuple[Any, ...]]:
+    """The tensors of one set after another, and what its frames have."""
+    axes, sets = len(gaussians.batch_shape), math.prod(gaussians.batch_shape)
+    tensors = [v.reshape(sets, *v.shape[axes:]) for v in _tensors(gaussians)]
+    frames = [v.reshape(sets, *v.shape[axes:]) for v in matrices]
+    return zip(zip(*tensors, strict=True), *frames, strict=True)
 
 
-def _flat_frames(matrices: Tensor) -> Tensor:
-    """All batch axes as one."""
-    return matrices.reshape(math.prod(matrices.shape[:-3]), *matrices.shape[-3:])
-
-
-def _stacked(results: list[Any], batch: tuple[int, ...], cameras: Cameras, like: Tensor) -> Images:
+def _stacked(results: list[Any], cameras: Cameras, like: Tensor) -> list[Any]:
     """Images of sets, batch axes restored."""
-    size = (cameras.height, cameras.width)
+    shape = (*cameras.batch_shape, cameras.num_frames)
     if not results:
-        results = [[like.new_zeros(cameras.num_frames, c, *size) for c in (3, 1, 1)] + [None, None]]
-        return Images(*(None if v is None else v.expand(*batch, *v.shape) for v in results[0]))
-    shape = (*batch, cameras.num_frames)
-    parts = (
-        None if v[0] is None else v[0] if len(v) == 1 else torch.stack(v) for v in zip(*results, strict=True)
-    )
-    return Images(*(None if v is None else v.reshape(*shape, *v.shape[-3:]) for v in parts))
+        return [like.new_zeros(*shape, channels, cameras.height, cameras.width) for channels in (3, 1, 1)]
+    parts = [v[0] if v[0] is None or len(v) == 1 else torch.stack(v) for v in zip(*results, strict=True)]
+    return [None if v is None else v.reshape(*shape, *v.shape[-3:]) for v in parts]
 
 
 def _colors(harmonics: Tensor, means: Tensor, centers: Tensor) -> Tensor:
@@ -222,10 +195,10 @@ def _fractions(field: DeformableGaussianField, times: Sequence[float] | Tensor) 
         times if isinstance(times, Tensor) else torch.stack([torch.as_tensor(t).to(stored) for t in times])
     )
     last = field.num_times - 1
-    lower = (torch.searchsorted(stored.detach(), given.detach().to(stored), right=True) - 1).clamp(0, last)
+    lower = (torch.searchsorted(stored.detach(), given.detach(), right=True) - 1).clamp(0, last)
     upper = (lower + 1).clamp(max=last)
     gap = stored[upper] - stored[lower]
-    fractions = (given.to(stored) - stored[lower]) / torch.where(gap > 0, gap, torch.ones_like(gap))
+    fractions = (given - stored[lower]) / torch.where(gap > 0, gap, torch.ones_like(gap))
     # where and not clamp: the gradient of clamp is zero at the ends, that is, at every stored time
     return lower, torch.where((gap > 0) & (fractions >= 0), fractions, torch.zeros_like(fractions))
 

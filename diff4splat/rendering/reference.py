@@ -6,8 +6,9 @@ of 3D Gaussians with 2D dilation).
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -87,13 +88,10 @@ def rasterize(
     mode: Literal["classic", "antialiased"],
     max_alpha: float = MAX_ALPHA,
     block_px: int | None = None,
-    details: bool = False,
 ) -> tuple[
     Float[Tensor, "frame rgb=3 height width"],
     Float[Tensor, "frame 1 height width"],
     Float[Tensor, "frame 1 height width"],
-    Int[Tensor, "frame 1 height width"] | None,
-    Int[Tensor, "frame 1 height width"] | None,
 ]:
     """Colour, alpha and accumulated depth of one set of Gaussians from several cameras, over black.
 
@@ -115,18 +113,98 @@ def rasterize(
         max_alpha: Largest opacity of one Gaussian at a pixel.
         block_px: Work through square blocks of this size with the Gaussians that reach each; the same image
             with far less work and memory. One dense pass when omitted.
-        details: Also the number of contributing Gaussians and the index of the strongest one per pixel.
 
     Returns:
-        Colour, alpha and depth times alpha; then the details, or None twice.
+        Colour, alpha and depth times alpha.
 
     Raises:
         ValueError: As `check_values`.
     """
+    options = {"near": near, "far": far, "eps2d": eps2d, "radius_clip": radius_clip, "mode": mode}
     check_values(means, quaternions, scales, opacities, colors)
-    colors = colors.clamp_min(0.0)
+    gaussians = means, quaternions, scales, opacities, colors.clamp_min(0.0)
+    painted = _painted(
+        partial(composite, max_alpha=max_alpha), *gaussians, world_to_camera, intrinsics, height, width, block_px,
+        options,
+    )  # fmt: skip
+    return painted[:, :3], painted[:, 3:4], painted[:, 4:5]
+
+
+def inspect(
+    means: Float[Tensor, "gaussian xyz=3"],
+    quaternions: Float[Tensor, "gaussian wxyz=4"],
+    scales: Float[Tensor, "gaussian xyz=3"],
+    opacities: Float[Tensor, " gaussian"],
+    world_to_camera: Float[Tensor, "frame 4 4"],
+    intrinsics: Float[Tensor, "frame 3 3"],
+    *,
+    height: int,
+    width: int,
+    near: float,
+    far: float,
+    eps2d: float,
+    radius_clip: float,
+    mode: Literal["classic", "antialiased"],
+    max_alpha: float = MAX_ALPHA,
+    block_px: int | None = None,
+) -> tuple[Int[Tensor, "frame 1 height width"], Int[Tensor, "frame 1 height width"]]:
+    """How many Gaussians contribute to a pixel, and which has the largest weight there.
+
+    Args:
+        means: As for `rasterize`.
+        quaternions: As for `rasterize`.
+        scales: As for `rasterize`.
+        opacities: As for `rasterize`.
+        world_to_camera: As for `rasterize`.
+        intrinsics: As for `rasterize`.
+        height: As for `rasterize`.
+        width: As for `rasterize`.
+        near: As for `rasterize`.
+        far: As for `rasterize`.
+        eps2d: As for `rasterize`.
+        radius_clip: As for `rasterize`.
+        mode: As for `rasterize`.
+        max_alpha: As for `rasterize`.
+        block_px: As for `rasterize`.
+
+    Returns:
+        Number, and index in the set, int32: the nearest of equals, -1 where there is none.
+    """
+
+    def paint(
+        gaussians: ProjectedGaussians, _: Tensor, pixels: Float[Tensor, "pixel xy=2"]
+    ) -> Float[Tensor, "pixel number_strongest=2"]:
+        index, weights = _weights(gaussians, pixels, max_alpha)
+        number = (weights > 0).sum(dim=0)
+        if len(index) == 0:
+            return torch.stack([number, torch.full_like(number, -1)], dim=-1).double()
+        strongest = gaussians.indices[index][weights.argmax(dim=0)]
+        return torch.stack([number, torch.where(number > 0, strongest, -1)], dim=-1).double()
+
+    options = {"near": near, "far": far, "eps2d": eps2d, "radius_clip": radius_clip, "mode": mode}
+    gaussians = means, quaternions, scales, opacities, torch.zeros_like(means)[None]
+    with torch.no_grad():
+        both = _painted(paint, *gaussians, world_to_camera, intrinsics, height, width, block_px, options)
+    return both[:, :1].int(), both[:, 1:2].int()
+
+
+def _painted(
+    paint: Callable[[ProjectedGaussians, Tensor, Tensor], Tensor],
+    means: Tensor,
+    quaternions: Tensor,
+    scales: Tensor,
+    opacities: Tensor,
+    colors: Tensor,
+    world_to_camera: Tensor,
+    intrinsics: Tensor,
+    height: int,
+    width: int,
+    block_px: int | None,
+    options: dict[str, Any],
+) -> Float[Tensor, "frame channel height width"]:
+    """Images whose pixels a function fills in, given the Gaussians that may reach them, and their colours."""
     block = max(height, width) if block_px is None else block_px
-    images, counts = [], []
+    images = []
     for frame in range(world_to_camera.shape[0]):
         frame_colors = colors[min(frame, colors.shape[0] - 1)]
         project = partial(
@@ -135,44 +213,29 @@ def rasterize(
             intrinsics=intrinsics[frame],
             height=height,
             width=width,
-            near=near,
-            far=far,
-            eps2d=eps2d,
-            radius_clip=radius_clip,
-            mode=mode,
+            **options,
         )
         # twice, because a zero gradient becomes NaN on its way back through what overflowed
         with torch.no_grad():
             index = project(means, quaternions, scales, opacities).visible.nonzero().squeeze(-1)
         selected = project(means[index], quaternions[index], scales[index], opacities[index])
         everything = selected._replace(indices=index), frame_colors[index]
-        strips, count_strips = [], []
+        strips = []
         for top in range(0, height, block):
             # strips, then blocks: selecting a few out of many has a gradient as large as the many
             bottom = min(top + block, height)
             strip = (
                 everything if block_px is None else _overlapping(*everything, axis=1, start=top, end=bottom)
             )
-            blocks, count_blocks = [], []
+            blocks = []
             for left in range(0, width, block):
                 right = min(left + block, width)
                 near_by = strip if block_px is None else _overlapping(*strip, axis=0, start=left, end=right)
-                pixels = _pixel_centers(top, bottom, left, right, like=means)
-                values = composite(*near_by, pixels, max_alpha=max_alpha)
-                blocks.append(values.T.reshape(5, bottom - top, right - left))
-                if details:
-                    inspected = inspect(near_by[0], pixels, max_alpha=max_alpha)
-                    count_blocks.append(inspected.T.reshape(2, bottom - top, right - left))
+                values = paint(*near_by, _pixel_centers(top, bottom, left, right, like=means))
+                blocks.append(values.T.unflatten(-1, (bottom - top, right - left)))
             strips.append(torch.cat(blocks, dim=-1))
-            count_strips += [torch.cat(count_blocks, dim=-1)] if details else []
         images.append(torch.cat(strips, dim=-2))
-        counts += [torch.cat(count_strips, dim=-2)] if details else []
-    stacked = torch.stack(images) if images else means.new_zeros(0, 5, height, width)
-    color, alpha, depth = stacked[:, :3], stacked[:, 3:4], stacked[:, 4:5]
-    if not details:
-        return color, alpha, depth, None, None
-    both = torch.stack(counts) if counts else means.new_zeros(0, 2, height, width, dtype=torch.int32)
-    return color, alpha, depth, both[:, :1], both[:, 1:]
+    return torch.stack(images) if images else means.new_zeros(0, 5, height, width)
 
 
 def project_gaussians(
@@ -297,27 +360,6 @@ def composite(
     depths = gaussians.depths[index]
     values = torch.cat([colors[index], torch.ones_like(depths)[:, None], depths[:, None]], dim=-1)
     return weights.T @ values
-
-
-def inspect(
-    gaussians: ProjectedGaussians, pixels: Float[Tensor, "pixel xy=2"], *, max_alpha: float = MAX_ALPHA
-) -> Int[Tensor, "pixel number_strongest=2"]:
-    """How many Gaussians contribute at given pixel positions, and which has the largest weight there.
-
-    Args:
-        gaussians: Footprints; invisible ones are skipped.
-        pixels: Positions at which to evaluate, pixels.
-        max_alpha: Largest opacity of one Gaussian at a pixel.
-
-    Returns:
-        Number, and index in the set, -1 where there is none and the nearest of equals.
-    """
-    index, weights = _weights(gaussians, pixels, max_alpha)
-    count = (weights > 0).sum(dim=0)
-    if len(index) == 0:
-        return torch.stack([count, torch.full_like(count, -1)], dim=-1).to(torch.int32)
-    strongest = gaussians.indices[index][weights.argmax(dim=0)]
-    return torch.stack([count, torch.where(count > 0, strongest, -1)], dim=-1).to(torch.int32)
 
 
 def _weights(

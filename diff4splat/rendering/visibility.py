@@ -34,7 +34,7 @@ def filled_pixels(
     field = field.detach()
     total = torch.zeros_like(field.canonical.opacities)
     for frame in range(cameras.num_frames):
-        color = torch.zeros_like(field.canonical.means).requires_grad_()
+        color = torch.full_like(field.canonical.means, 0.5).requires_grad_()  # any but negative ones
         with torch.enable_grad():
             probe = replace(field.canonical, harmonics=rgb_to_harmonics(color)[..., None, :])
             view = render_field(

@@ -215,6 +215,10 @@ def test_backgrounds_that_are_no_colour(backend, background, error, message, wit
         ({"eps2d": -0.1}, "eps2d must be finite and at least 0"),
         ({"eps2d": math.inf}, "eps2d must be finite and at least 0"),
         ({"radius_clip": math.nan}, "radius_clip must be finite and at least 0"),
+        ({"max_alpha": 1.0}, "max_alpha must be above 1/255 and below 0.9999, got 1.0"),
+        ({"max_alpha": 0.99995}, "max_alpha"),  # one opaque Gaussian would leave too little, and be dropped
+        ({"max_alpha": 1 / 256}, "max_alpha"),
+        ({"max_alpha": math.nan}, "max_alpha"),
         ({"mode": "sharp"}, "mode must be one of 'classic', 'antialiased', got 'sharp'"),
         ({"depth_mode": "median"}, "depth_mode must be one of 'expected', 'accumulated', got 'median'"),
     ],

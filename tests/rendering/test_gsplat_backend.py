@@ -252,7 +252,7 @@ def test_threads_build_once(calls, monkeypatch):
 def test_gsplat_is_looked_for_before_any_work(on_gsplat, monkeypatch):
     monkeypatch.setitem(sys.modules, "gsplat", None)
     monkeypatch.setattr(
-        importlib.import_module("diff4splat.rendering.render"),
+        importlib.import_module("diff4splat.rendering.drawing"),
         "rigid_inverse",
         lambda *_: pytest.fail("work was done"),
     )
