@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from diff4splat.gaussians import evaluate_harmonics
+from diff4splat.gaussians import Gaussians, evaluate_harmonics
 from diff4splat.rendering import reference
 
 __all__ = ["CpuOptions", "Unavailable", "available", "rasterize"]
@@ -46,11 +46,7 @@ class CpuOptions(NamedTuple):
 
 
 def rasterize(
-    means: Float[Tensor, "gaussian xyz=3"],
-    quaternions: Float[Tensor, "gaussian wxyz=4"],
-    scales: Float[Tensor, "gaussian xyz=3"],
-    opacities: Float[Tensor, " gaussian"],
-    harmonics: Float[Tensor, "gaussian coefficient rgb=3"],
+    gaussians: Gaussians,
     world_to_camera: Float[Tensor, "frame 4 4"],
     centers: Float[Tensor, "frame xyz=3"],
     intrinsics: Float[Tensor, "frame 3 3"],
@@ -73,11 +69,7 @@ def rasterize(
     float64 per Gaussian, float32 per pixel.
 
     Args:
-        means: Canonical centres, world units.
-        quaternions: Rotations, wxyz, any nonzero length.
-        scales: Standard deviations along the axes, world units.
-        opacities: In [0, 1].
-        harmonics: Coefficients of degree 0 to 4.
+        gaussians: One set, at rest or canonical.
         world_to_camera: Rigid transforms into OpenCV camera frames.
         centers: Camera centres, world units; harmonics are seen from there.
         intrinsics: Pixels, no skew.
@@ -88,8 +80,8 @@ def rasterize(
         fractions: With `deltas`, how far each frame is from there to the next one, in [0, 1).
 
     Returns:
-        Colour over the background, alpha and depth, in the dtype of `means`; with `options.details` also the
-        number of contributing Gaussians and the index of the strongest, else None for both.
+        Colour over the background, alpha and depth, in the dtype of `gaussians`; with `options.details` also
+        the number of contributing Gaussians and the index of the strongest, else None for both.
 
     Raises:
         ValueError: If an input holds a value that is not finite, or a quaternion of length zero.
@@ -98,14 +90,14 @@ def rasterize(
     pipeline = _load_pipeline()
     if pipeline is None:
         raise Unavailable
-    frames = len(world_to_camera)
+    frames, means = len(world_to_camera), gaussians.means
     if background is None:
         background = means.new_zeros(3)
     if deltas is None:
         deltas = means.new_empty(0, 0, 3), means.new_empty(0, 0, 4), means.new_empty(0, 0, 3)
     if lower is None or fractions is None:
         lower, fractions = torch.zeros(frames, dtype=torch.int64), means.new_zeros(frames)
-    scene = (means, quaternions, scales, opacities, harmonics)
+    scene = (means, gaussians.quaternions, gaussians.scales, gaussians.opacities, gaussians.harmonics)
     inputs = (*scene, *deltas, fractions, world_to_camera, centers, intrinsics, background)
     keep = torch.is_grad_enabled() and any(value.requires_grad for value in inputs)
     try:
@@ -113,7 +105,7 @@ def rasterize(
     except pipeline.compile_errors as error:
         _give_up(error)
         raise Unavailable from error
-    return *(image.to(means.dtype) for image in images[:3]), *images[3:]  # type: ignore[return-value]
+    return *(image.to(means.dtype) for image in images[:3]), *images[3:]
 
 
 def available() -> bool:
@@ -199,7 +191,8 @@ def _name_what_is_broken(tensors: Any) -> None:
     if len(values[6]) and (values[6].norm(dim=-1) == 0).any():
         raise ValueError("delta_quaternions must not have length zero.")
     raise ValueError(
-        "delta_means, delta_quaternions and delta_scales must give Gaussians that float32 can hold, got others."
+        "delta_means, delta_quaternions and delta_scales must give Gaussians that float32 can hold, "
+        "got others."
     )
 
 

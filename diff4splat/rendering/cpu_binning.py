@@ -95,7 +95,10 @@ def place_tiles(frame, sizes, places, tile_starts):
 
 @inlined
 def fill_tiles(job, order, sizes, spans, slot_starts, tiles_x, places, pairs):
-    """Fill in the pairs of a frame and chunk, each tile front to back: the Gaussian, and the number of the pair among all Gaussians' pairs."""
+    """Fill in the pairs of a frame and chunk, each tile front to back.
+
+    A pair is its Gaussian and its number among the pairs of all Gaussians, Gaussian after Gaussian.
+    """
     frame, first, last = _range(job, order, sizes)
     free = places[frame, job % NUM_CHUNKS]
     before = 0

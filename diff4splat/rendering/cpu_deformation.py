@@ -104,7 +104,7 @@ def _add_turn(target, time, g, q):
 def deform_forward(
     first, last, scene, motion, lower, upper, fraction, linear_scales, out_means, out_quaternions, out_scales
 ):  # fmt: skip
-    """Fill in a range of Gaussians at one time; what is not finite, or has no direction, gives NaN or infinities.
+    """Fill in a range of Gaussians at one time; what is not finite, or has no direction, gives NaN.
 
     `lower` and `upper` are the stored times before and after, `fraction` in [0, 1] is the place between them;
     `linear_scales` says in which space scales are added. Gaussian g becomes entry g - `first`.

@@ -1,7 +1,7 @@
 """Numba functions: all that is done per Gaussian and frame, and its gradient.
 
-Deform, colour and project in one go, block of Gaussians by block, so that what one step leaves is still in the
-cache for the next, and no deformed set exists as a whole.
+Deform, colour and project in one go, block of Gaussians by block, so that what one step leaves is still in
+the cache for the next, and no deformed set exists as a whole.
 """
 
 from typing import NamedTuple

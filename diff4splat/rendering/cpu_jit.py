@@ -55,8 +55,8 @@ def new_counters(num_phases: int) -> np.ndarray:
 def next_job(counters, phase, num_jobs):
     """A job of a phase that no other thread gets; -1 when all are done, also those of other threads.
 
-    Each job must end with `finish_job`. Waiting for the others is active, and short: they are at work on their
-    last jobs.
+    Each job must end with `finish_job`. Waiting for the others is active, and short: they are at work on
+    their last jobs.
     """
     job = _increased(counters, np.int64(2 * _LINE) * phase)
     if job < num_jobs:

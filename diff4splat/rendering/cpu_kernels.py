@@ -1,7 +1,7 @@
 """Numba kernels: what threads run side by side, phase after phase.
 
-A phase begins when all jobs of the one before are done. Jobs are frames, or blocks, chunks or tiles of a frame,
-frame after frame; what they do is said where it is defined.
+A phase begins when all jobs of the one before are done. Jobs are frames, or blocks, chunks or tiles of a
+frame, frame after frame; what they do is said where it is defined.
 """
 
 from diff4splat.rendering.cpu_binning import NUM_CHUNKS, count_tiles, fill_tiles, place_tiles, sort_by_depth
@@ -97,9 +97,10 @@ def draw_inspection(
 
 @kernel
 def draw_backward(
-    counters, scene, motion, frames, limits, num_tiles, slot_starts, starts, rows, pairs, tile_starts, tiles_x,
-    tiles_y, height, width, max_alpha, background, expected, color, alpha, depth, grad_color, grad_alpha,
-    grad_depth, sums, grad_background, grad_scene, grad_motion, grad_cameras, grad_centers, grad_fractions,
+    counters, scene, motion, frames, limits, num_tiles, slot_starts, starts, rows, pairs, tile_starts,
+    tiles_x, tiles_y, height, width, max_alpha, background, expected, color, alpha, depth, grad_color,
+    grad_alpha, grad_depth, sums, grad_background, grad_scene, grad_motion, grad_cameras, grad_centers,
+    grad_fractions,
 ):  # fmt: skip
     """Gradients of the images to those of the Gaussians, cameras and times."""
     scratch = new_scratch()

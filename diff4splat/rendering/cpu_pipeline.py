@@ -49,7 +49,7 @@ class Inputs(NamedTuple):
 
 
 class Sorted(NamedTuple):
-    """Some frames with their Gaussians in order: what `cpu_projection` and `cpu_binning` say of these arrays."""
+    """Some frames with their Gaussians in order; `cpu_projection` and `cpu_binning` say what is in it."""
 
     first: int
     last: int
@@ -66,6 +66,9 @@ class Sorted(NamedTuple):
 
 def sort_frames(inputs: Inputs) -> Iterator[Sorted | None]:
     """Project and sort, some frames at a time.
+
+    Args:
+        inputs: What to draw.
 
     Yields:
         The frames that follow, or None, once, where the inputs hold values that are no Gaussians.
@@ -123,13 +126,16 @@ def draw_inspection(inputs: Inputs, part: Sorted, contributing: np.ndarray, stro
 def draw_backward(
     inputs: Inputs, parts: list[Sorted], images: list[np.ndarray], grads: list[np.ndarray]
 ) -> tuple[np.ndarray, ...]:
-    """Gradients in the order of `Scene`, `Motion`, fractions, poses, centres, intrinsics, background.
+    """Gradients of what was drawn, from those of the images.
 
     Args:
         inputs: What was drawn.
         parts: All that `sort_frames` gave.
         images: Colour, alpha and depth that were drawn.
         grads: Their gradients.
+
+    Returns:
+        In the order of `Scene`, `Motion`, fractions, poses, centres, intrinsics, background.
     """
     scene = Scene(*(np.zeros_like(v) for v in inputs.scene))
     motion = Motion(*(np.zeros_like(v) for v in inputs.motion))
@@ -146,9 +152,9 @@ def draw_backward(
         starts = np.cumsum(part.sizes[:, 1]) - part.sizes[:, 1]
         _run(
             cpu_kernels.draw_backward, len(part.tile_starts), inputs.scene, inputs.motion,
-            Frames(*(v[where] for v in inputs.frames)), inputs.limits, part.num_tiles, part.slot_starts, starts,
-            *_drawing(inputs, part), inputs.background, inputs.expected, *_images(part, *images, *grads), sums,
-            behind, scene, motion, d_cameras, d_centers, d_fractions,
+            Frames(*(v[where] for v in inputs.frames)), inputs.limits, part.num_tiles, part.slot_starts,
+            starts, *_drawing(inputs, part), inputs.background, inputs.expected,
+            *_images(part, *images, *grads), sums, behind, scene, motion, d_cameras, d_centers, d_fractions,
         )  # fmt: skip
         background += behind.sum(axis=0, dtype=np.float64)
         totals = d_cameras.sum(axis=1)

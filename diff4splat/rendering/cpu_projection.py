@@ -243,7 +243,9 @@ def project_backward(
     num_tiles, slot_starts, offset, sums, start,
     grad_means, grad_quaternions, grad_scales, grad_opacities, grad_colors, grad_camera,
 ):  # fmt: skip
-    """Add the gradients of one frame, from those of its (Gaussian, tile) pairs; entries as in `project_forward`.
+    """Add the gradients of one frame, from those of its (Gaussian, tile) pairs.
+
+    Entries are as in `project_forward`.
 
     A row of `sums` holds those over the pixels of one pair: gradients of r, g, b and z, then the moments 1,
     s, t, s^2, s t, t^2 of -dL/dsigma, where sigma is half the squared Mahalanobis distance and (s, t) are the

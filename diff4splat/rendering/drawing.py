@@ -51,16 +51,32 @@ def draw(
     if backend == "gsplat":
         images = Images(
             *gsplat_backend.rasterize(
-                *_tensors(gaussians), world_to_camera, cameras.intrinsics, **size, **shared
+                gaussians.means,
+                gaussians.quaternions,
+                gaussians.scales,
+                gaussians.opacities,
+                gaussians.harmonics,
+                world_to_camera,
+                cameras.intrinsics,
+                **size,
+                **shared,
             )
         )
     else:
         size.update(max_alpha=_max_alpha(options), block_px=_FALLBACK_BLOCK_PX if backend == "cpu" else None)
         results = [
             reference.rasterize(
-                *tensors[:4], _colors(tensors[4], tensors[0], pose[:, :3, 3]), view, lens, **size, **shared
+                one.means,
+                one.quaternions,
+                one.scales,
+                one.opacities,
+                _colors(one.harmonics, one.means, pose[:, :3, 3]),
+                view,
+                lens,
+                **size,
+                **shared,
             )
-            for tensors, view, lens, pose in _sets(
+            for one, view, lens, pose in _sets(
                 gaussians, world_to_camera, cameras.intrinsics, cameras.camera_to_world
             )
         ]
@@ -77,11 +93,11 @@ def draw(
     # gsplat does not tell; the oracle does, slowly
     cap = gsplat_backend.opacity_cap() if backend == "gsplat" else _max_alpha(options)
     size.update(max_alpha=cap, block_px=_FALLBACK_BLOCK_PX)
-    results = [
-        reference.inspect(*tensors[:4], view, lens, **size, **shared)
-        for tensors, view, lens in _sets(gaussians, world_to_camera, cameras.intrinsics)
+    details = [
+        reference.inspect(one.means, one.quaternions, one.scales, one.opacities, view, lens, **size, **shared)
+        for one, view, lens in _sets(gaussians, world_to_camera, cameras.intrinsics)
     ]
-    return Images(color, alpha, depth, *_stacked(results, cameras, gaussians.means)[-2:])
+    return Images(color, alpha, depth, *_stacked(details, cameras, gaussians.means)[-2:])
 
 
 def draw_field(
@@ -102,7 +118,8 @@ def draw_field(
         draw(backend, gaussians, cameras.select(slice(i, i + 1)), background, options)
         for i, gaussians in enumerate(_deformed(field, times))
     ]
-    return Images(*(None if v[0] is None else torch.cat(v, dim=-4) for v in zip(*frames, strict=True)))
+    joined: list[Any] = [None if v[0] is None else torch.cat(v, dim=-4) for v in zip(*frames, strict=True)]
+    return Images(*joined)
 
 
 def _draw_on_cpu(
@@ -140,21 +157,11 @@ def _draw_on_cpu(
     )
     images = [
         cpu_backend.rasterize(
-            *tensors, view, pose[:, :3, 3], lens, background, cpu_options, deltas=delta or None, **motion
+            one, view, pose[:, :3, 3], lens, background, cpu_options, deltas=delta or None, **motion
         )
-        for (tensors, view, pose, lens), delta in zip(sets, deltas, strict=True)
+        for (one, view, pose, lens), delta in zip(sets, deltas, strict=True)
     ]
     return Images(*_stacked(images, cameras, gaussians.means))
-
-
-def _tensors(gaussians: Gaussians) -> tuple[Tensor, ...]:
-    return (
-        gaussians.means,
-        gaussians.quaternions,
-        gaussians.scales,
-        gaussians.opacities,
-        gaussians.harmonics,
-    )
 
 
 def _max_alpha(options: Options) -> float:
@@ -164,11 +171,19 @@ def _max_alpha(options: Options) -> float:
 
 
 def _sets(gaussians: Gaussians, *matrices: Tensor) -> Iterator[tuple[Any, ...]]:
-    """The tensors of one set after another, and what its frames have."""
+    """One set after another, and what its frames have."""
     axes, sets = len(gaussians.batch_shape), math.prod(gaussians.batch_shape)
-    tensors = [v.reshape(sets, *v.shape[axes:]) for v in _tensors(gaussians)]
-    frames = [v.reshape(sets, *v.shape[axes:]) for v in matrices]
-    return zip(zip(*tensors, strict=True), *frames, strict=True)
+    fields = (
+        gaussians.means,
+        gaussians.quaternions,
+        gaussians.scales,
+        gaussians.opacities,
+        gaussians.harmonics,
+    )
+    tensors = [v.reshape(sets, *v.shape[axes:]) for v in (*fields, *matrices)]
+    for index in range(sets):
+        one = [v[index] for v in tensors]
+        yield Gaussians(*one[:5]), *one[5:]
 
 
 def _stacked(results: list[Any], cameras: Cameras, like: Tensor) -> list[Any]:
@@ -189,11 +204,9 @@ def _colors(harmonics: Tensor, means: Tensor, centers: Tensor) -> Tensor:
 
 
 def _fractions(field: DeformableGaussianField, times: Sequence[float] | Tensor) -> tuple[Tensor, Tensor]:
-    """The last stored time not after each time, and how far it is from there to the next; as in `field.at`."""
+    """The last stored time not after each time, and how far it is from there to the next, as in `at`."""
     stored = field.times
-    given = (
-        times if isinstance(times, Tensor) else torch.stack([torch.as_tensor(t).to(stored) for t in times])
-    )
+    given = torch.stack([torch.as_tensor(t, dtype=stored.dtype, device=stored.device) for t in times])
     last = field.num_times - 1
     lower = (torch.searchsorted(stored.detach(), given.detach(), right=True) - 1).clamp(0, last)
     upper = (lower + 1).clamp(max=last)

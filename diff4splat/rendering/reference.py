@@ -123,10 +123,8 @@ def rasterize(
     options = {"near": near, "far": far, "eps2d": eps2d, "radius_clip": radius_clip, "mode": mode}
     check_values(means, quaternions, scales, opacities, colors)
     gaussians = means, quaternions, scales, opacities, colors.clamp_min(0.0)
-    painted = _painted(
-        partial(composite, max_alpha=max_alpha), *gaussians, world_to_camera, intrinsics, height, width, block_px,
-        options,
-    )  # fmt: skip
+    paint = partial(composite, max_alpha=max_alpha)
+    painted = _painted(paint, *gaussians, world_to_camera, intrinsics, height, width, block_px, options)
     return painted[:, :3], painted[:, 3:4], painted[:, 4:5]
 
 
@@ -207,7 +205,7 @@ def _painted(
     images = []
     for frame in range(world_to_camera.shape[0]):
         frame_colors = colors[min(frame, colors.shape[0] - 1)]
-        project = partial(
+        project: Callable[..., ProjectedGaussians] = partial(
             project_gaussians,
             world_to_camera=world_to_camera[frame],
             intrinsics=intrinsics[frame],

@@ -169,8 +169,8 @@ def render_field(
 ) -> Rendering:
     """Images of a deforming field: camera i sees the Gaussians at `times[i]`.
 
-    On the CPU the deformation is part of drawing and no deformed set is ever made; elsewhere there is one at a
-    time, unless gradients need the others.
+    On the CPU the deformation is part of drawing and no deformed set is ever made; elsewhere there is one at
+    a time, unless gradients need the others.
 
     Args:
         field: Canonical Gaussians and their deformation.
@@ -239,7 +239,8 @@ def _check_deltas(field: DeformableGaussianField) -> None:
         value = getattr(field, name)
         if value.dtype != means.dtype or value.device != means.device:
             raise TypeError(
-                f"{name} must be {means.dtype} on {means.device} like means, got {value.dtype} on {value.device}."
+                f"{name} must be {means.dtype} on {means.device} like means, "
+                f"got {value.dtype} on {value.device}."
             )
 
 

@@ -4,8 +4,23 @@ import pytest
 numba = pytest.importorskip("numba")
 cpu_vector = pytest.importorskip("diff4splat.rendering.cpu_vector")
 from diff4splat.rendering.cpu_vector import (  # noqa: E402
-    bits, broadcast, constant, exp2, load, load_block, mark, minimum, no_marks, prefetch, store, store_block,
-    store_marks, store_totals, total, trailing_zeros, where,
+    bits,
+    broadcast,
+    constant,
+    exp2,
+    load,
+    load_block,
+    mark,
+    minimum,
+    no_marks,
+    prefetch,
+    store,
+    store_block,
+    store_marks,
+    store_totals,
+    total,
+    trailing_zeros,
+    where,
 )  # fmt: skip
 
 ZERO = np.uint64(0)
