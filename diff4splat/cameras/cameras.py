@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -105,39 +106,33 @@ class Cameras:
         Raises:
             ValueError: Naming the argument, what was expected and what was found.
         """
-        for name in ("camera_to_world", "intrinsics"):
-            if not torch.isfinite(getattr(self, name)).all():
+        # in numpy: this runs before every frame on the CPU, and torch takes several times as long for it
+        matrices, intrinsics = (
+            v.detach().to(device="cpu", dtype=torch.float64).numpy()
+            for v in (self.camera_to_world, self.intrinsics)
+        )
+        for name, value in (("camera_to_world", matrices), ("intrinsics", intrinsics)):
+            if not np.isfinite(value).all():
                 raise ValueError(f"{name} must be finite, got NaN or infinity.")
-        matrices = self.camera_to_world.detach().double()
-        last_row = matrices.new_tensor([0.0, 0.0, 0.0, 1.0])
-        error = _largest((matrices[..., 3, :] - last_row).abs())
+        error = _largest(matrices[..., 3, :] - [0.0, 0.0, 0.0, 1.0])
         if error > tolerance:
             raise ValueError(
                 "camera_to_world must have last row [0, 0, 0, 1], "
                 f"got a deviation of {error:.3g} (tolerance {tolerance})."
             )
         rotations = matrices[..., :3, :3]
-        identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
-        error = _largest((rotations.mT @ rotations - identity).abs())
+        error = _largest(rotations.swapaxes(-1, -2) @ rotations - np.eye(3))
         if error > tolerance:
             raise ValueError(
                 "camera_to_world must be rigid (orthonormal rotation), "
                 f"got |R^T R - I| up to {error:.3g} (tolerance {tolerance})."
             )
-        if (torch.linalg.det(rotations) < 0).any():
+        if (np.linalg.det(rotations) < 0).any():
             raise ValueError("camera_to_world must have rotations of determinant +1, got a reflection (-1).")
-        focal = torch.stack((self.intrinsics[..., 0, 0], self.intrinsics[..., 1, 1]))
+        focal = intrinsics[..., [0, 1], [0, 1]]
         if (focal <= 0).any():
-            raise ValueError(f"intrinsics must have focal lengths > 0, got {focal.min().item():.6g}.")
-        lower = torch.stack(
-            (
-                self.intrinsics[..., 1, 0],
-                self.intrinsics[..., 2, 0],
-                self.intrinsics[..., 2, 1],
-                self.intrinsics[..., 2, 2] - 1,
-            )
-        )
-        if _largest(lower.detach().double().abs()) > tolerance:
+            raise ValueError(f"intrinsics must have focal lengths > 0, got {focal.min():.6g}.")
+        if _largest(intrinsics[..., [1, 2, 2, 2], [0, 0, 1, 2]] - [0.0, 0.0, 0.0, 1.0]) > tolerance:
             raise ValueError(
                 "intrinsics must be upper triangular with last row [0, 0, 1], got other entries."
             )
@@ -304,5 +299,6 @@ def field_of_view_to_intrinsics(
     return torch.tensor([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]], dtype=dtype)
 
 
-def _largest(values: Tensor) -> float:
-    return values.max().item() if values.numel() else 0.0
+def _largest(values: np.ndarray) -> float:
+    """Largest absolute value, 0 where there are none."""
+    return float(np.abs(values).max()) if values.size else 0.0

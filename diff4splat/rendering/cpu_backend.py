@@ -7,6 +7,7 @@ follows `torch.get_num_threads()`.
 
 import threading
 import warnings
+from collections.abc import Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -53,7 +54,7 @@ def rasterize(
     background: Float[Tensor, "rgb=3"] | None,
     options: CpuOptions,
     *,
-    deltas: tuple[Tensor, Tensor, Tensor] | None = None,
+    deltas: Sequence[Tensor] | None = None,
     lower: Int[Tensor, " frame"] | None = None,
     fractions: Float[Tensor, " frame"] | None = None,
 ) -> tuple[
@@ -94,7 +95,7 @@ def rasterize(
     if background is None:
         background = means.new_zeros(3)
     if deltas is None:
-        deltas = means.new_empty(0, 0, 3), means.new_empty(0, 0, 4), means.new_empty(0, 0, 3)
+        deltas = [means.new_empty(0, 0, size) for size in (3, 4, 3)]
     if lower is None or fractions is None:
         lower, fractions = torch.zeros(frames, dtype=torch.int64), means.new_zeros(frames)
     scene = (means, gaussians.quaternions, gaussians.scales, gaussians.opacities, gaussians.harmonics)
@@ -121,9 +122,9 @@ class _Rasterize(torch.autograd.Function):
         *tensors, lower, options, keep = inputs
         pipeline, arrays = _state.pipeline, _arrays(tensors, lower, options)
         shape = len(tensors[9]), options.height, options.width
-        color = np.empty((shape[0], 3, *shape[1:]), np.float32)
-        alpha, depth = np.empty((2, *shape), np.float32)
-        details = np.empty((2, *shape), np.float32) if options.details else None
+        color = pipeline.empty((shape[0], 3, *shape[1:]), np.float32)
+        alpha, depth = pipeline.empty(shape, np.float32), pipeline.empty(shape, np.float32)
+        details = pipeline.empty((2, *shape), np.float32) if options.details else None
         saved = []
         for part in pipeline.sort_frames(arrays):
             if part is None:

@@ -18,15 +18,16 @@ _DIGITS = 1 << _DIGIT_BITS
 
 
 @inlined
-def sort_by_depth(frame, keys, num_tiles, order, slot_starts, sizes):
+def sort_by_depth(frame, keys, num_tiles, space, order, slot_starts, sizes):
     """The visible Gaussians of a frame by ascending key, and where the pairs of each Gaussian start.
 
     `sizes` (frames, 2) gets the numbers of visible Gaussians and of pairs. A pair is a Gaussian and a tile
-    that it touches; those of a Gaussian are numbered along the rows of the tiles.
+    that it touches; those of a Gaussian are numbered along the rows of the tiles. `space` (frames, 2, count)
+    is for the work.
     """
     count = keys.size // sizes.shape[0]
     low, index_mask = np.uint64(_DIGITS - 1), np.uint64(0xFFFFFFFF)
-    items, other = np.empty(count, np.uint64), np.empty(count, np.uint64)  # key, then index
+    items, other = space[frame, 0], space[frame, 1]  # key, then index
     places = np.zeros((3, _DIGITS), np.int32)
     size, pairs = 0, 0
     for i in range(frame * count, (frame + 1) * count):

@@ -22,8 +22,8 @@ NUM_PHASES = 4
 
 @kernel
 def sort_gaussians(
-    counters, scene, motion, frames, limits, rows, spans, keys, num_tiles, broken, order, slot_starts, sizes,
-    places, tile_starts, tiles_x,
+    counters, scene, motion, frames, limits, rows, spans, keys, num_tiles, broken, items, order, slot_starts,
+    sizes, places, tile_starts, tiles_x,
 ):  # fmt: skip
     """Project the Gaussians of all frames, sort them by depth and find out where their tiles begin."""
     num_frames = sizes.shape[0]
@@ -37,7 +37,7 @@ def sort_gaussians(
         frame = next_job(counters, 1, num_frames)
         if frame < 0:
             break
-        sort_by_depth(frame, keys, num_tiles, order, slot_starts, sizes)
+        sort_by_depth(frame, keys, num_tiles, items, order, slot_starts, sizes)
         finish_job(counters, 1)
     while True:
         job = next_job(counters, 2, num_frames * NUM_CHUNKS)

@@ -13,6 +13,7 @@ import torch
 from diff4splat.rendering import cpu_binning, cpu_kernels, cpu_rasterization
 from diff4splat.rendering.cpu_frames import Frames, Limits, Motion, Scene
 from diff4splat.rendering.cpu_jit import NUM_BLOCKS, TILE, new_counters
+from diff4splat.rendering.cpu_memory import empty, zeros
 from diff4splat.rendering.cpu_threads import run
 
 __all__ = [
@@ -85,20 +86,21 @@ def sort_frames(inputs: Inputs) -> Iterator[Sorted | None]:
 def _sort(inputs: Inputs, first: int, last: int) -> Sorted | None:
     count, size = len(inputs.scene.means), last - first
     tiles_x, tiles_y = _tiles(inputs.limits)
-    rows, keys = _cache_lines(size * count), np.empty(size * count, np.uint32)
-    spans, num_tiles = np.empty((size * count, 4), np.int16), np.empty(size * count, np.int32)
-    order, slot_starts = np.empty(size * count, np.int32), np.empty(size * count, np.int32)
-    broken, sizes = np.empty(size * NUM_BLOCKS, np.int64), np.empty((size, 2), np.int64)
-    places = np.zeros((size, cpu_binning.NUM_CHUNKS, tiles_x * tiles_y), np.int32)
-    tile_starts = np.empty(size * tiles_x * tiles_y + 1, np.int64)
+    rows, keys = empty((size * count, _ROW), np.float32), empty(size * count, np.uint32)
+    spans, num_tiles = empty((size * count, 4), np.int16), empty(size * count, np.int32)
+    order, slot_starts = empty(size * count, np.int32), empty(size * count, np.int32)
+    broken, sizes = empty(size * NUM_BLOCKS, np.int64), empty((size, 2), np.int64)
+    items = empty((size, 2, count), np.uint64)
+    places = zeros((size, cpu_binning.NUM_CHUNKS, tiles_x * tiles_y), np.int32)
+    tile_starts = empty(size * tiles_x * tiles_y + 1, np.int64)
     _run(
         cpu_kernels.sort_gaussians, size * NUM_BLOCKS, inputs.scene, inputs.motion,
         Frames(*(v[first:last] for v in inputs.frames)), inputs.limits, rows, spans, keys, num_tiles, broken,
-        order, slot_starts, sizes, places, tile_starts, tiles_x,
+        items, order, slot_starts, sizes, places, tile_starts, tiles_x,
     )  # fmt: skip
     if broken.any():
         return None
-    pairs = np.empty((tile_starts[-1], 2), np.int32)
+    pairs = empty((tile_starts[-1], 2), np.int32)
     return Sorted(
         first, last, rows.reshape(-1), spans, num_tiles, order, slot_starts, sizes, places, tile_starts, pairs
     )
@@ -137,18 +139,21 @@ def draw_backward(
     Returns:
         In the order of `Scene`, `Motion`, fractions, poses, centres, intrinsics, background.
     """
-    scene = Scene(*(np.zeros_like(v) for v in inputs.scene))
-    motion = Motion(*(np.zeros_like(v) for v in inputs.motion))
+    scene = Scene(*(zeros(v.shape, v.dtype) for v in inputs.scene))
+    motion = Motion(*(zeros(v.shape, v.dtype) for v in inputs.motion))
     count = len(inputs.frames.poses)
-    poses, intrinsics = np.zeros((count, 4, 4), np.float32), np.zeros((count, 3, 3), np.float32)
-    centers, fractions = np.empty((count, 3), np.float32), np.zeros(count, np.float32)
+    poses, intrinsics = zeros((count, 4, 4), np.float32), zeros((count, 3, 3), np.float32)
+    centers, fractions = empty((count, 3), np.float32), zeros(count, np.float32)
     background = np.zeros(3)
     for part in parts:
         size, where = part.last - part.first, slice(part.first, part.last)
-        sums = np.empty((len(part.pairs), cpu_rasterization.SUMS), np.float32)
-        behind = np.empty((len(part.tile_starts) - 1, 3), np.float32)
-        d_cameras = np.empty((size, NUM_BLOCKS, 16))
-        d_centers, d_fractions = np.empty((size, NUM_BLOCKS, 3)), np.zeros((size, NUM_BLOCKS))
+        sums = empty((len(part.pairs), cpu_rasterization.SUMS), np.float32)
+        behind = empty((len(part.tile_starts) - 1, 3), np.float32)
+        d_cameras = empty((size, NUM_BLOCKS, 16), np.float64)
+        d_centers, d_fractions = (
+            empty((size, NUM_BLOCKS, 3), np.float64),
+            zeros((size, NUM_BLOCKS), np.float64),
+        )
         starts = np.cumsum(part.sizes[:, 1]) - part.sizes[:, 1]
         _run(
             cpu_kernels.draw_backward, len(part.tile_starts), inputs.scene, inputs.motion,
@@ -182,10 +187,3 @@ def _drawing(inputs: Inputs, part: Sorted) -> tuple[Any, ...]:
 def _images(part: Sorted, *images: np.ndarray) -> Iterator[np.ndarray]:
     """Those of some frames, flat."""
     return (v[part.first : part.last].reshape(-1) for v in images)
-
-
-def _cache_lines(count: int) -> np.ndarray:
-    """Rows of float32, each in one cache line."""
-    space = np.empty(_ROW * (count + 1), np.float32)
-    first = -space.ctypes.data % (4 * _ROW) // 4
-    return space[first : first + _ROW * count].reshape(count, _ROW)

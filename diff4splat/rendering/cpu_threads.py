@@ -1,12 +1,13 @@
 """Threads that run a kernel side by side.
 
 Plain Python threads, because kernels let go of the interpreter lock: unlike OpenMP's they sleep when idle,
-take jobs as they become free, and can be started anew in a forked process.
+take jobs as they become free, leave torch's own threads alone and can be started anew in a forked process.
 """
 
 import os
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,16 @@ import torch
 
 __all__ = ["run"]
 
-_state: dict[str, ThreadPoolExecutor] = {}
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_state.clear)  # a forked process has none of its parent's threads
+_lock = threading.Lock()
+_tasks: "SimpleQueue[tuple[Callable[..., Any], tuple[Any, ...]]]" = SimpleQueue()
+_threads: list[threading.Thread] = []
 
 
 def run(kernel: Callable[..., Any], counters: np.ndarray, max_jobs: int, *args: Any) -> None:
     """Call a kernel on as many threads as torch uses, this one among them.
+
+    Returns when this thread is through with the kernel, which must mean that all jobs are done: a thread that
+    comes late finds none and does no harm.
 
     Args:
         kernel: Compiled function that lets go of the interpreter lock.
@@ -29,17 +33,35 @@ def run(kernel: Callable[..., Any], counters: np.ndarray, max_jobs: int, *args: 
         *args: The rest of its arguments.
     """
     helpers = min(torch.get_num_threads(), max_jobs) - 1
-    tasks = [_pool().submit(kernel, counters, *args) for _ in range(helpers)]
-    try:
-        kernel(counters, *args)
-    finally:
-        for task in tasks:
-            if not task.cancel():  # one that has not begun by now has nothing left to do
-                task.result()
+    _have_threads(helpers)
+    for _ in range(helpers):
+        _tasks.put((kernel, (counters, *args)))
+    kernel(counters, *args)
 
 
-def _pool() -> ThreadPoolExecutor:
-    """The threads of this process, started as they are needed."""
-    return _state.get("pool") or _state.setdefault(
-        "pool", ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="diff4splat-render")
-    )
+def _have_threads(number: int) -> None:
+    if len(_threads) < number:
+        with _lock:
+            while len(_threads) < number:
+                thread = threading.Thread(target=_work, name="diff4splat-render", daemon=True)
+                thread.start()
+                _threads.append(thread)
+
+
+def _work() -> None:
+    tasks = _tasks
+    while True:
+        kernel, args = tasks.get()
+        kernel(*args)
+        del kernel, args  # or the arrays would live until the next task
+
+
+def _forget_threads() -> None:
+    """A forked process has none of its parent's threads, and locks that they may have held."""
+    global _lock, _tasks
+    _lock, _tasks = threading.Lock(), SimpleQueue()
+    _threads.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)

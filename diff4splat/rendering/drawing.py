@@ -144,22 +144,26 @@ def _draw_on_cpu(
         linear_scales=field is not None and field.scale_space == "linear",
     )
     motion: dict[str, Any] = {}
-    deltas: list[Any] = [()] * math.prod(gaussians.batch_shape)
+    deltas: list[Tensor] = []
     if field is not None:
         lower, fractions = _fractions(field, times)
         first, last = int(lower.min()), min(int(lower.max()) + 2, field.num_times)  # no others are read
         motion = {"lower": lower - first, "fractions": fractions}
-        stored = (field.delta_means, field.delta_quaternions, field.delta_scales)
-        flat = (v[..., first:last, :, :].reshape(-1, last - first, *v.shape[-2:]) for v in stored)
-        deltas = list(zip(*flat, strict=True))
+        deltas = [field.delta_means, field.delta_quaternions, field.delta_scales]
+        if last - first < field.num_times:
+            deltas = [v[..., first:last, :, :] for v in deltas]
     sets = _sets(
-        gaussians, rigid_inverse(cameras.camera_to_world), cameras.camera_to_world, cameras.intrinsics
+        gaussians,
+        rigid_inverse(cameras.camera_to_world),
+        cameras.camera_to_world,
+        cameras.intrinsics,
+        *deltas,
     )
     images = [
         cpu_backend.rasterize(
-            one, view, pose[:, :3, 3], lens, background, cpu_options, deltas=delta or None, **motion
+            one, view, pose[:, :3, 3], lens, background, cpu_options, deltas=changes or None, **motion
         )
-        for (one, view, pose, lens), delta in zip(sets, deltas, strict=True)
+        for one, view, pose, lens, *changes in sets
     ]
     return Images(*_stacked(images, cameras, gaussians.means))
 
@@ -170,9 +174,8 @@ def _max_alpha(options: Options) -> float:
     return torch.tensor(cap, dtype=torch.float32).item()
 
 
-def _sets(gaussians: Gaussians, *matrices: Tensor) -> Iterator[tuple[Any, ...]]:
-    """One set after another, and what its frames have."""
-    axes, sets = len(gaussians.batch_shape), math.prod(gaussians.batch_shape)
+def _sets(gaussians: Gaussians, *others: Tensor) -> Iterator[tuple[Any, ...]]:
+    """One set after another, and its part of other tensors with the same batch axes."""
     fields = (
         gaussians.means,
         gaussians.quaternions,
@@ -180,9 +183,13 @@ def _sets(gaussians: Gaussians, *matrices: Tensor) -> Iterator[tuple[Any, ...]]:
         gaussians.opacities,
         gaussians.harmonics,
     )
-    tensors = [v.reshape(sets, *v.shape[axes:]) for v in (*fields, *matrices)]
-    for index in range(sets):
-        one = [v[index] for v in tensors]
+    axes, sets = len(gaussians.batch_shape), math.prod(gaussians.batch_shape)
+    # views where there is one set: the gradient of taking one out of several is a copy
+    parts = [
+        (v.reshape(v.shape[axes:]),) if sets == 1 else v.reshape(sets, *v.shape[axes:]).unbind(0)
+        for v in (*fields, *others)
+    ]
+    for one in zip(*parts, strict=True):
         yield Gaussians(*one[:5]), *one[5:]
 
 

@@ -73,19 +73,19 @@ def test_number_of_threads_follows_torch(monkeypatch):
     from diff4splat.rendering import cpu_threads
 
     gaussians, cameras = random_gaussians(11), random_cameras(1, 33, 17)
-    pool = cpu_threads._pool()
+    tasks = cpu_threads._tasks
 
     class Spy:
-        def submit(self, *args):
-            calls.append(args)
-            return pool.submit(*args)
+        def put(self, task):
+            asked.append(task)
+            tasks.put(task)
 
-    monkeypatch.setattr(cpu_threads, "_pool", Spy)
+    monkeypatch.setattr(cpu_threads, "_tasks", Spy())
     for threads in (1, 2, 4):
-        calls = []
+        asked = []
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
         render(gaussians, cameras, backend="cpu")
-        assert len(calls) == 2 * (threads - 1)  # to sort and to draw
+        assert len(asked) == 2 * (threads - 1)  # to sort and to draw
 
 
 def test_rendering_leaves_the_number_of_threads_of_torch_alone():
