@@ -100,7 +100,7 @@ def _sort(inputs: Inputs, first: int, last: int) -> Sorted | None:
     )  # fmt: skip
     if broken.any():
         return None
-    pairs = empty((tile_starts[-1], 2), np.int32)
+    pairs = empty((int(tile_starts[-1]), 2), np.int32)
     return Sorted(
         first, last, rows.reshape(-1), spans, num_tiles, order, slot_starts, sizes, places, tile_starts, pairs
     )
