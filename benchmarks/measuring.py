@@ -104,6 +104,7 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "vectors": vector_class(),
+        "gflops": round(_gflops()),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -113,13 +114,20 @@ def machine() -> dict[str, Any]:
 
 
 def describe(facts: dict[str, Any]) -> str:
-    """What `machine` found, in two lines."""
+    """What `machine` found, in three lines."""
     hardware = f"{facts['processor']}, {facts['cores']} cores, threads: {facts['threads']}, "
     hardware += f"{facts['vectors'] or 'vectors unknown'}" + (f", {facts['gpu']}" if facts["gpu"] else "")
+    hardware += f"\nmatrix products at this time: {facts['gflops']} GFLOP/s"
     return (
         f"{hardware}\n"
         f"Python {facts['python']}, torch {facts['torch']}, numba {facts['numba']}, commit {facts['commit']}"
     )
+
+
+def _gflops() -> float:
+    """Rate of float32 matrix products now: shared machines are not equally fast at all times."""
+    a, b = torch.rand(2, 1024, 1024)
+    return 2 * 1024**3 / fastest([lambda: a @ b], 10)[0] / 1e9
 
 
 def command_line() -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.extending import intrinsic
+from numba.extending import intrinsic
 
 __all__ = ["NUM_BLOCKS", "TILE", "finish_job", "inlined", "kernel", "new_counters", "next_job"]
 
