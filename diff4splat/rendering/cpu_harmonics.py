@@ -59,6 +59,11 @@ def harmonics_forward(first, last, harmonics, means, shift, center, out):
     Gaussian g is entry g - `shift` of the means and g - `first` of the colours.
     """
     degree = _degree(harmonics)
+    if degree == 0:  # the same from everywhere
+        for g in range(first, last):
+            for channel in range(3):
+                out[g - first, channel] = np.float32(0.5 + _NORMS[0, 0] * harmonics[g, 0, channel])
+        return
     for g in range(first, last):
         x, y, z, _ = _direction(means, g - shift, center)
         red, green, blue = 0.5, 0.5, 0.5
@@ -95,6 +100,11 @@ def harmonics_backward(first, last, harmonics, means, shift, center, grad_colors
     """
     degree = _degree(harmonics)
     sum_x, sum_y, sum_z = 0.0, 0.0, 0.0
+    if degree == 0:
+        for g in range(first, last):
+            for channel in range(3):
+                grad_harmonics[g, 0, channel] += np.float32(_NORMS[0, 0] * grad_colors[g - first, channel])
+        return sum_x, sum_y, sum_z
     for g in range(first, last):
         red, green, blue = (
             np.float64(grad_colors[g - first, 0]),
