@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import fields
 
 import torch
 from jaxtyping import Float
@@ -157,12 +156,12 @@ def render_path(
         for first in range(0, count, frames_per_call):
             group = slice(first, min(first + frames_per_call, count))
             part = field.render(cameras.select(group), times[group], background=background)
-            for item in fields(Rendering):
-                value = getattr(part, item.name)
-                film.setdefault(item.name, value.new_empty(count, *value.shape[1:]))[group] = value
+            for name in ("color", "alpha", "depth"):
+                value = getattr(part, name)
+                film.setdefault(name, value.new_empty(count, *value.shape[1:]))[group] = value
             if callback is not None:
                 callback(group.stop, count)
-    return Rendering(**film)
+    return Rendering(**film, background=background)
 
 
 def depth_video(film: Rendering, *, min_alpha: float = 0.5) -> Float[Tensor, "frame rgb=3 height width"]:
