@@ -5,6 +5,7 @@ first frame is rendered. Results are the same bits on every run and for every nu
 follows `torch.get_num_threads()`.
 """
 
+import os
 import threading
 import warnings
 from collections.abc import Sequence
@@ -97,13 +98,14 @@ def rasterize(
     if deltas is None:
         deltas = [means.new_empty(0, 0, size) for size in (3, 4, 3)]
     if lower is None or fractions is None:
-        lower, fractions = torch.zeros(frames, dtype=torch.int64), means.new_zeros(frames)
+        lower = torch.zeros(frames, dtype=torch.int64, device="cpu")
+        fractions = means.new_zeros(frames)
     scene = (means, gaussians.quaternions, gaussians.scales, gaussians.opacities, gaussians.harmonics)
     inputs = (*scene, *deltas, fractions, world_to_camera, centers, intrinsics, background)
     keep = torch.is_grad_enabled() and any(value.requires_grad for value in inputs)
     try:
         images = _Rasterize.apply(*(v.to(torch.float32) for v in inputs), lower, options, keep)
-    except pipeline.compile_errors as error:
+    except pipeline.KernelError as error:
         _give_up(error)
         raise Unavailable from error
     return *(image.to(means.dtype) for image in images[:3]), *images[3:]
@@ -120,10 +122,10 @@ class _Rasterize(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor | None, ...]:
         *tensors, lower, options, keep = inputs
-        pipeline, arrays = _state.pipeline, _arrays(tensors, lower, options)
+        pipeline, arrays = _state.pipeline, _arrays(_state.pipeline, tensors, lower, options)
         shape = len(tensors[9]), options.height, options.width
         color = pipeline.empty((shape[0], 3, *shape[1:]), np.float32)
-        alpha, depth = pipeline.empty(shape, np.float32), pipeline.empty(shape, np.float32)
+        alpha, depth = (pipeline.empty((shape[0], 1, *shape[1:]), np.float32) for _ in range(2))
         details = pipeline.empty((2, *shape), np.float32) if options.details else None
         saved = []
         for part in pipeline.sort_frames(arrays):
@@ -133,10 +135,12 @@ class _Rasterize(torch.autograd.Function):
             if details is not None:
                 pipeline.draw_inspection(arrays, part, *details)
             if keep:  # what backward needs grows with the number of frames
-                saved.append(part)
-        images = torch.from_numpy(color), torch.from_numpy(alpha)[:, None], torch.from_numpy(depth)[:, None]
-        ctx.save_for_backward(*tensors, lower, *images)
-        ctx.parts, ctx.options = saved, options
+                saved.append(pipeline.Kept(*(getattr(part, name) for name in pipeline.Kept._fields)))
+        images = torch.from_numpy(color), torch.from_numpy(alpha), torch.from_numpy(depth)
+        # as tensors, so that torch lets go of them after backward
+        kept = [torch.from_numpy(array) for part in saved for array in part[2:]]
+        ctx.save_for_backward(*tensors, lower, *images, *kept)
+        ctx.frames, ctx.options, ctx.pipeline = [part[:2] for part in saved], options, pipeline
         if details is None:
             return *images, None, None
         counts = torch.from_numpy(details[0].astype(np.int32)), torch.from_numpy(details[1].view(np.int32))
@@ -146,16 +150,21 @@ class _Rasterize(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Any) -> Any:
-        *tensors, lower, color, alpha, depth = ctx.saved_tensors
-        arrays = _arrays(tensors, lower, ctx.options, moving_times=ctx.needs_input_grad[8])
+        pipeline, saved = ctx.pipeline, ctx.saved_tensors
+        tensors, lower, (color, alpha, depth), kept = saved[:13], saved[13], saved[14:17], saved[17:]
+        size = len(pipeline.Kept._fields) - 2
+        parts = [
+            pipeline.Kept(*ends, *(v.numpy() for v in kept[size * i : size * (i + 1)]))
+            for i, ends in enumerate(ctx.frames)
+        ]
+        arrays = _arrays(pipeline, tensors, lower, ctx.options, moving_times=ctx.needs_input_grad[8])
         images, image_grads = [_array(v) for v in (color, alpha, depth)], [_array(v) for v in grads[:3]]
-        results = _state.pipeline.draw_backward(arrays, ctx.parts, images, image_grads)
+        results = pipeline.draw_backward(arrays, parts, images, image_grads)
         return *(torch.from_numpy(v) for v in results), None, None, None
 
 
-def _arrays(tensors: Any, lower: Tensor, options: CpuOptions, moving_times: bool = False) -> Any:
+def _arrays(p: Any, tensors: Any, lower: Tensor, options: CpuOptions, moving_times: bool = False) -> Any:
     """Tensors as the kernels take them: float32 for Gaussians, float64 for frames."""
-    p = _state.pipeline
     arrays = [_array(v) for v in tensors]
     times, poses, centers, intrinsics, background = arrays[8:]
     before = _array(lower)
@@ -209,6 +218,16 @@ def _load_pipeline() -> Any:
                 except Exception as error:  # numba raises many kinds: a missing wheel, LLVM, an unknown numpy
                     _give_up(error)
     return _state.pipeline
+
+
+def _renew_lock() -> None:
+    """A forked process has a lock that a thread of its parent may have held."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def _give_up(error: Exception) -> None:

@@ -3,6 +3,9 @@
 import inspect
 import sys
 from collections.abc import Callable
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -32,10 +35,23 @@ def kernel(function: Callable[..., Any]) -> Any:
     Its first argument are counters, from which the threads take jobs with `next_job`.
     """
     plain = inspect.unwrap(function)  # runtime type checkers wrap functions; numba needs the bare one
+    # numba looks at the file of the kernel alone to see whether what it keeps is up to date; most of the code
+    # is in other files
+    plain.__qualname__ = f"{plain.__name__}_{_fingerprint()}"
     try:
         return numba.njit(cache=True, nogil=True, **_OPTIONS)(plain)
     except RuntimeError:  # neither the package folder nor a home folder is writable
         return numba.njit(cache=False, nogil=True, **_OPTIONS)(plain)
+
+
+@lru_cache
+def _fingerprint() -> str:
+    """Of all files that kernels are made of; "" where they cannot be read."""
+    try:
+        files = sorted(Path(__file__).parent.glob("*.py"))
+        return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+    except OSError:
+        return ""
 
 
 def inlined(function: Callable[..., Any]) -> Any:
@@ -47,7 +63,7 @@ _LINE = 8  # int64 numbers of a cache line: counters share none
 
 
 def new_counters(num_phases: int) -> np.ndarray:
-    """What threads count the jobs of some phases with."""
+    """What threads count the jobs of some phases with: those taken, and those done."""
     return np.zeros((num_phases, 2, _LINE), np.int64)
 
 
@@ -55,8 +71,8 @@ def new_counters(num_phases: int) -> np.ndarray:
 def next_job(counters, phase, num_jobs):
     """A job of a phase that no other thread gets; -1 when all are done, also those of other threads.
 
-    Each job must end with `finish_job`. Waiting for the others is active, and short: they are at work on
-    their last jobs.
+    Each job must end with `finish_job`. Waiting for the others is active: they are at work on their last
+    jobs.
     """
     job = _increased(counters, np.int64(2 * _LINE) * phase)
     if job < num_jobs:

@@ -5,6 +5,7 @@ limited; beyond that it goes back to the system.
 """
 
 import math
+import os
 import threading
 from typing import Any
 
@@ -64,8 +65,19 @@ class _Loan:
 
     def __del__(self) -> None:
         with _lock:
-            if sum(v.nbytes for v in _idle) + self._memory.nbytes <= _MOST_IDLE:
-                _idle.append(self._memory)
+            _idle.append(self._memory)
+            while sum(v.nbytes for v in _idle) > _MOST_IDLE:
+                del _idle[0]  # idle for the longest time
+
+
+def _forget() -> None:
+    """A forked process has a lock that a thread of its parent may have held."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 def _take(size: int) -> np.ndarray:

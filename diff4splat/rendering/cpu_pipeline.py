@@ -6,7 +6,6 @@ Importing this module imports numba; `cpu_backend` does so with the first frame.
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import numba.core.errors
 import numpy as np
 import torch
 
@@ -14,7 +13,7 @@ from diff4splat.rendering import cpu_binning, cpu_kernels, cpu_rasterization
 from diff4splat.rendering.cpu_frames import Frames, Limits, Motion, Scene
 from diff4splat.rendering.cpu_jit import NUM_BLOCKS, TILE, new_counters
 from diff4splat.rendering.cpu_memory import empty, zeros
-from diff4splat.rendering.cpu_threads import run
+from diff4splat.rendering.cpu_threads import KernelError, run
 
 __all__ = [
     "Frames",
@@ -23,18 +22,19 @@ __all__ = [
     "Motion",
     "Scene",
     "Sorted",
-    "compile_errors",
+    "KernelError",
+    "Kept",
     "draw_backward",
     "draw_forward",
     "draw_inspection",
+    "empty",
     "sort_frames",
 ]
 
-compile_errors = (numba.core.errors.NumbaError,)
-
 _ROW = 16  # numbers of a row, a cache line
+_MOST_PAIRS = 2**31 - 1  # their numbers are int32
 _MEMORY = 2**28  # bytes that frames worked on together may take; more than one frame helps the threads
-_BYTES_PER_GAUSSIAN = 4 * _ROW + 8 + 4 * 4 + 8 * 4  # row, span, four numbers, about four pairs
+_BYTES_PER_GAUSSIAN = 4 * _ROW + 16 + 4 * 4 + 16 + 8 * 4  # row, span, four numbers, sorting, some pairs
 
 
 class Inputs(NamedTuple):
@@ -65,6 +65,19 @@ class Sorted(NamedTuple):
     pairs: np.ndarray
 
 
+class Kept(NamedTuple):
+    """What the gradient of some frames needs of `Sorted`."""
+
+    first: int
+    last: int
+    rows: np.ndarray
+    num_tiles: np.ndarray
+    slot_starts: np.ndarray
+    sizes: np.ndarray
+    tile_starts: np.ndarray
+    pairs: np.ndarray
+
+
 def sort_frames(inputs: Inputs) -> Iterator[Sorted | None]:
     """Project and sort, some frames at a time.
 
@@ -87,7 +100,7 @@ def _sort(inputs: Inputs, first: int, last: int) -> Sorted | None:
     count, size = len(inputs.scene.means), last - first
     tiles_x, tiles_y = _tiles(inputs.limits)
     rows, keys = empty((size * count, _ROW), np.float32), empty(size * count, np.uint32)
-    spans, num_tiles = empty((size * count, 4), np.int16), empty(size * count, np.int32)
+    spans, num_tiles = empty((size * count, 4), np.int32), empty(size * count, np.int32)
     order, slot_starts = empty(size * count, np.int32), empty(size * count, np.int32)
     broken, sizes = empty(size * NUM_BLOCKS, np.int64), empty((size, 2), np.int64)
     items = empty((size, 2, count), np.uint64)
@@ -100,7 +113,13 @@ def _sort(inputs: Inputs, first: int, last: int) -> Sorted | None:
     )  # fmt: skip
     if broken.any():
         return None
-    pairs = empty((int(tile_starts[-1]), 2), np.int32)
+    num_pairs = int(sizes[:, 1].sum())
+    if num_pairs > _MOST_PAIRS:
+        raise MemoryError(
+            f"render found {num_pairs} pairs of a Gaussian and a tile that it covers, more than 2^31. Draw "
+            "fewer frames at once, smaller images, or Gaussians of smaller scales."
+        )
+    pairs = empty((num_pairs, 2), np.int32)
     return Sorted(
         first, last, rows.reshape(-1), spans, num_tiles, order, slot_starts, sizes, places, tile_starts, pairs
     )
@@ -126,13 +145,13 @@ def draw_inspection(inputs: Inputs, part: Sorted, contributing: np.ndarray, stro
 
 
 def draw_backward(
-    inputs: Inputs, parts: list[Sorted], images: list[np.ndarray], grads: list[np.ndarray]
+    inputs: Inputs, parts: list[Kept], images: list[np.ndarray], grads: list[np.ndarray]
 ) -> tuple[np.ndarray, ...]:
     """Gradients of what was drawn, from those of the images.
 
     Args:
         inputs: What was drawn.
-        parts: All that `sort_frames` gave.
+        parts: Of all that `sort_frames` gave.
         images: Colour, alpha and depth that were drawn.
         grads: Their gradients.
 
@@ -144,7 +163,7 @@ def draw_backward(
     count = len(inputs.frames.poses)
     poses, intrinsics = zeros((count, 4, 4), np.float32), zeros((count, 3, 3), np.float32)
     centers, fractions = empty((count, 3), np.float32), zeros(count, np.float32)
-    background = np.zeros(3)
+    background = np.empty((count, 3))
     for part in parts:
         size, where = part.last - part.first, slice(part.first, part.last)
         sums = empty((len(part.pairs), cpu_rasterization.SUMS), np.float32)
@@ -161,13 +180,13 @@ def draw_backward(
             starts, *_drawing(inputs, part), inputs.background, inputs.expected,
             *_images(part, *images, *grads), sums, behind, scene, motion, d_cameras, d_centers, d_fractions,
         )  # fmt: skip
-        background += behind.sum(axis=0, dtype=np.float64)
+        background[where] = behind.reshape(size, -1, 3).sum(axis=1, dtype=np.float64)
         totals = d_cameras.sum(axis=1)
         poses[where, :3] = totals[:, :12].reshape(size, 3, 4)
         for place, (i, j) in enumerate(((0, 0), (1, 1), (0, 2), (1, 2))):
             intrinsics[where, i, j] = totals[:, 12 + place]
         centers[where], fractions[where] = d_centers.sum(axis=1), d_fractions.sum(axis=1)
-    return *scene, *motion, fractions, poses, centers, intrinsics, background.astype(np.float32)
+    return *scene, *motion, fractions, poses, centers, intrinsics, background.sum(axis=0).astype(np.float32)
 
 
 def _run(kernel: Any, max_jobs: int, *args: Any) -> None:
@@ -178,12 +197,12 @@ def _tiles(limits: Limits) -> tuple[int, int]:
     return -(-limits.width // TILE), -(-limits.height // TILE)
 
 
-def _drawing(inputs: Inputs, part: Sorted) -> tuple[Any, ...]:
+def _drawing(inputs: Inputs, part: Sorted | Kept) -> tuple[Any, ...]:
     limits = inputs.limits
     size = limits.height, limits.width
     return part.rows, part.pairs, part.tile_starts, *_tiles(limits), *size, inputs.max_alpha
 
 
-def _images(part: Sorted, *images: np.ndarray) -> Iterator[np.ndarray]:
+def _images(part: Sorted | Kept, *images: np.ndarray) -> Iterator[np.ndarray]:
     """Those of some frames, flat."""
     return (v[part.first : part.last].reshape(-1) for v in images)

@@ -13,11 +13,15 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["run"]
+__all__ = ["KernelError", "run"]
 
 _lock = threading.Lock()
-_tasks: "SimpleQueue[tuple[Callable[..., Any], tuple[Any, ...]]]" = SimpleQueue()
+_tasks: "SimpleQueue[tuple[Callable[..., Any], tuple[Any, ...], list[Exception]]]" = SimpleQueue()
 _threads: list[threading.Thread] = []
+
+
+class KernelError(RuntimeError):
+    """A kernel cannot run here."""
 
 
 def run(kernel: Callable[..., Any], counters: np.ndarray, max_jobs: int, *args: Any) -> None:
@@ -31,29 +35,50 @@ def run(kernel: Callable[..., Any], counters: np.ndarray, max_jobs: int, *args: 
         counters: Its first argument, which the threads share.
         max_jobs: No more threads than this have something to do.
         *args: The rest of its arguments.
+
+    Raises:
+        KernelError: If the kernel cannot be compiled or loaded, in any of the threads.
+        MemoryError: If there is no memory for it.
     """
-    helpers = min(torch.get_num_threads(), max_jobs) - 1
-    _have_threads(helpers)
-    for _ in range(helpers):
-        _tasks.put((kernel, (counters, *args)))
-    kernel(counters, *args)
+    failures: list[Exception] = []
+    for _ in range(_have_threads(min(torch.get_num_threads(), max_jobs) - 1)):
+        _tasks.put((kernel, (counters, *args), failures))
+    _call(kernel, (counters, *args), failures)
+    for error in failures:
+        if isinstance(error, MemoryError):
+            raise error
+        raise KernelError(f"{type(error).__name__}: {error}") from error
 
 
-def _have_threads(number: int) -> None:
-    if len(_threads) < number:
-        with _lock:
-            while len(_threads) < number:
-                thread = threading.Thread(target=_work, name="diff4splat-render", daemon=True)
+def _have_threads(number: int) -> int:
+    """Start threads until there are as many, or the system allows no more; return how many can help."""
+    with _lock:
+        while len(_threads) < number:
+            thread = threading.Thread(target=_work, name="diff4splat-render", daemon=True)
+            try:
                 thread.start()
-                _threads.append(thread)
+            except RuntimeError:  # can't start new thread
+                break
+            _threads.append(thread)
+        return max(min(number, len(_threads)), 0)
 
 
 def _work() -> None:
     tasks = _tasks
     while True:
-        kernel, args = tasks.get()
+        _call(*tasks.get())
+
+
+def _call(kernel: Callable[..., Any], args: tuple[Any, ...], failures: list[Exception]) -> None:
+    """Run a kernel; if it fails, no thread may wait for jobs that will never be done."""
+    try:
         kernel(*args)
-        del kernel, args  # or the arrays would live until the next task
+    except Exception as error:
+        failures.append(error)
+        args[0][..., 0] = 2**62  # all jobs of all phases taken, and done
+    except BaseException:  # an interrupt from the keyboard
+        args[0][..., 0] = 2**62
+        raise
 
 
 def _forget_threads() -> None:

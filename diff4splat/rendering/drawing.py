@@ -5,6 +5,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -80,7 +81,7 @@ def draw(
                 gaussians, world_to_camera, cameras.intrinsics, cameras.camera_to_world
             )
         ]
-        images = Images(*_stacked(results, cameras, gaussians.means))
+        images = Images(*_stacked(results, cameras, gaussians.means)[:3])
     color, alpha, depth = images[:3]
     if background is not None:
         color = color + (1 - alpha) * background[:, None, None]
@@ -165,13 +166,14 @@ def _draw_on_cpu(
         )
         for one, view, pose, lens, *changes in sets
     ]
-    return Images(*_stacked(images, cameras, gaussians.means))
+    stacked = Images(*_stacked(images, cameras, gaussians.means))
+    return stacked if options.details else Images(*stacked[:3])
 
 
 def _max_alpha(options: Options) -> float:
     """In float32, as gsplat has it: it decides whether two opaque Gaussians leave more than 1e-4."""
     cap = reference.MAX_ALPHA if options.max_alpha is None else options.max_alpha
-    return torch.tensor(cap, dtype=torch.float32).item()
+    return float(np.float32(cap))
 
 
 def _sets(gaussians: Gaussians, *others: Tensor) -> Iterator[tuple[Any, ...]]:
@@ -197,7 +199,8 @@ def _stacked(results: list[Any], cameras: Cameras, like: Tensor) -> list[Any]:
     """Images of sets, batch axes restored."""
     shape = (*cameras.batch_shape, cameras.num_frames)
     if not results:
-        return [like.new_zeros(*shape, channels, cameras.height, cameras.width) for channels in (3, 1, 1)]
+        images = [like.new_zeros(*shape, channels, cameras.height, cameras.width) for channels in (3, 1, 1)]
+        return [*images, *(images[1].int() for _ in range(2))]
     parts = [v[0] if v[0] is None or len(v) == 1 else torch.stack(v) for v in zip(*results, strict=True)]
     return [None if v is None else v.reshape(*shape, *v.shape[-3:]) for v in parts]
 

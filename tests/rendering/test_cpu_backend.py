@@ -2,10 +2,14 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 import types
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from rendering.scenes import NAMES, images_and_gradients, random_cameras, random_gaussians
@@ -88,6 +92,109 @@ def test_number_of_threads_follows_torch(monkeypatch):
         assert len(asked) == 2 * (threads - 1)  # to sort and to draw
 
 
+@pytest.mark.parametrize("fails_in", ["the caller", "a helper"])
+def test_a_thread_that_fails_keeps_none_waiting(monkeypatch, fails_in):
+    numba = pytest.importorskip("numba")
+    from diff4splat.rendering import cpu_threads
+    from diff4splat.rendering.cpu_jit import finish_job, new_counters, next_job
+
+    @numba.njit(nogil=True)
+    def work(counters, taken):
+        while True:
+            job = next_job(counters, 0, 1000)
+            if job < 0:
+                return
+            taken[job] += 1
+            finish_job(counters, 0)
+
+    @numba.njit(nogil=True)
+    def take_one(counters):
+        return next_job(counters, 0, 1000)
+
+    caller = threading.current_thread()
+
+    def kernel(counters, taken):
+        if (threading.current_thread() is caller) == (fails_in == "the caller"):
+            take_one(counters)
+            raise OSError("no such kernel")
+        work(counters, taken)
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    taken = np.zeros(1000, np.int64)
+    with pytest.raises(cpu_threads.KernelError, match="OSError: no such kernel"):
+        for _ in range(100):  # a helper may come too late to fail
+            cpu_threads.run(kernel, new_counters(4), 1000, taken)
+            time.sleep(0.01)
+    taken[:] = 0
+    cpu_threads.run(work, new_counters(4), 1000, taken)  # the threads are still there
+    assert (taken == 1).all()
+
+
+def test_memory_is_never_lent_twice_and_comes_back():
+    pytest.importorskip("numba")
+    from diff4splat.rendering import cpu_memory
+
+    arrays = [cpu_memory.empty((101 + i, 67), np.float32) for i in range(7)]
+    for i, array in enumerate(arrays):
+        assert array.ctypes.data % 64 == 0
+        array.fill(i)
+    assert [set(np.unique(array)) for array in arrays] == [{float(i)} for i in range(7)]
+    place = arrays[0].ctypes.data
+    view = torch.from_numpy(arrays[0])[3:5]
+    del arrays[0], array
+    assert cpu_memory.empty((101, 67), np.float32).ctypes.data != place and (view == 0).all()
+    del view
+    assert cpu_memory.zeros((101, 67), np.float32).sum() == 0
+    assert sum(v.nbytes for v in cpu_memory._idle) <= cpu_memory._MOST_IDLE
+
+
+def test_what_a_gradient_needs_is_let_go_after_it():
+    gaussians, cameras = random_gaussians(7), random_cameras(1, 9, 9)
+    seen = render(replace(gaussians, means=gaussians.means.requires_grad_()), cameras).color.sum()
+    seen.backward()
+    with pytest.raises(RuntimeError, match="second time"):
+        seen.backward()
+
+
+def test_very_wide_images():
+    lens = torch.tensor([[[1e5, 0, 3e5], [0, 1e5, 0.5], [0, 0, 1]]])
+    wide = Cameras(torch.eye(4)[None], lens, 1, 600_001)
+    values = [2.5, 0.0, 1.0], [1.0, 0, 0, 0], [1e-3] * 3, 0.9, [[1.0, 1, 1]]
+    one = Gaussians(*(torch.tensor(v)[None] for v in values))
+    alpha = render(one, wide, backend="cpu").alpha[0, 0, 0]
+    assert alpha[550_000] > 0.89 and alpha[:540_000].sum() == 0
+
+
+def test_more_pairs_than_their_numbers_can_say(monkeypatch):
+    pytest.importorskip("numba")
+    from diff4splat.rendering import cpu_pipeline
+
+    monkeypatch.setattr(cpu_pipeline, "_MOST_PAIRS", 10)
+    with pytest.raises(MemoryError, match="pairs of a Gaussian and a tile"):
+        render(random_gaussians(), random_cameras(), backend="cpu")
+
+
+def test_compiled_kernels_are_told_apart_by_all_of_their_code(monkeypatch, tmp_path):
+    pytest.importorskip("numba")
+    from diff4splat.rendering import cpu_jit
+
+    before = cpu_jit.kernel(_twice).py_func.__qualname__
+    monkeypatch.setattr(cpu_jit, "__file__", str(tmp_path / "cpu_jit.py"))
+    (tmp_path / "cpu_rasterization.py").write_text("other code")
+    cpu_jit._fingerprint.cache_clear()
+    try:
+        assert cpu_jit.kernel(_twice).py_func.__qualname__ != before
+    finally:
+        cpu_jit._fingerprint.cache_clear()
+
+
+def test_default_devices_of_others_do_no_harm():
+    gaussians, cameras = random_gaussians(7), random_cameras(1, 9, 9)
+    expected = render(gaussians, cameras).color
+    with torch.device("meta"):
+        assert torch.equal(render(gaussians, cameras).color, expected)
+
+
 def test_rendering_leaves_the_number_of_threads_of_torch_alone():
     done = run("""
         before = torch.get_num_threads()
@@ -137,8 +244,10 @@ def without_kernels(monkeypatch):
 
 def test_without_numba_plain_torch_takes_over_with_one_warning(without_kernels, monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
-    monkeypatch.delitem(sys.modules, "diff4splat.rendering.cpu_pipeline", raising=False)
-    monkeypatch.delattr(diff4splat.rendering, "cpu_pipeline", raising=False)
+    for name in [name for name in sys.modules if name.startswith("diff4splat.rendering.cpu_")]:
+        if name != cpu_backend.__name__:
+            monkeypatch.delitem(sys.modules, name)
+            monkeypatch.delattr(diff4splat.rendering, name.rpartition(".")[2])
     gaussians, cameras = random_gaussians(101), random_cameras(1, 29, 23)
     with pytest.warns(RuntimeWarning, match="pip install --upgrade numba") as record:
         image, grads = images_and_gradients(gaussians, cameras, backend="cpu")
@@ -155,12 +264,12 @@ def test_without_numba_plain_torch_takes_over_with_one_warning(without_kernels, 
 
 def test_a_kernel_that_does_not_compile_hands_over_to_plain_torch(without_kernels, monkeypatch):
     errors = pytest.importorskip("numba.core.errors")
-    from diff4splat.rendering import cpu_pipeline
+    from diff4splat.rendering import cpu_kernels
 
     def fails(*_):
         raise errors.LoweringError("no code for this machine")
 
-    monkeypatch.setattr(cpu_pipeline, "sort_frames", fails)
+    monkeypatch.setattr(cpu_kernels, "draw_forward", fails)
     gaussians, cameras = random_gaussians(41), random_cameras(1, 11, 13)
     with pytest.warns(RuntimeWarning, match="no code for this machine"):
         rendering = render(gaussians, cameras, backend="cpu")
@@ -235,7 +344,7 @@ def test_only_what_a_gradient_needs_is_kept(monkeypatch):
 
     def spy(ctx, *inputs):
         outputs = original(ctx, *inputs)
-        kept.append(sum(part.last - part.first for part in ctx.parts))
+        kept.append(sum(last - first for first, last in ctx.frames))
         return outputs
 
     monkeypatch.setattr(cpu_backend._Rasterize, "forward", spy)

@@ -45,6 +45,14 @@ def test_holes(backend):
     assert (seen.num_contributing == 0).all() and (seen.strongest == -1).all()
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_batches_of_no_sets(backend):
+    seen = render(
+        random_gaussians(5, batch=(0,)), random_cameras(2, 5, 7, batch=(0,)), backend=backend, details=True
+    )
+    assert seen.num_contributing.shape == seen.strongest.shape == seen.alpha.shape == (0, 2, 1, 5, 7)
+
+
 def test_details_cost_nothing_unless_asked_for_and_change_no_gradient():
     gaussians, cameras = random_gaussians(31), random_cameras(1, 11, 13)
     assert render(gaussians, cameras).num_contributing is None is render(gaussians, cameras).strongest
