@@ -4,6 +4,7 @@ Plain Python threads, because kernels let go of the interpreter lock: unlike Ope
 take jobs as they become free, leave torch's own threads alone and can be started anew in a forked process.
 """
 
+import atexit
 import os
 import threading
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import torch
 __all__ = ["KernelError", "run"]
 
 _lock = threading.Lock()
-_tasks: "SimpleQueue[tuple[Callable[..., Any], tuple[Any, ...], list[Exception]]]" = SimpleQueue()
+_tasks: "SimpleQueue[tuple[Callable[..., Any], tuple[Any, ...], list[Exception]] | None]" = SimpleQueue()
 _threads: list[threading.Thread] = []
 
 
@@ -65,8 +66,9 @@ def _have_threads(number: int) -> int:
 
 def _work() -> None:
     tasks = _tasks
-    while True:
-        _call(*tasks.get())
+    while (task := tasks.get()) is not None:
+        _call(*task)
+        del task  # or its arrays would live until the next one
 
 
 def _call(kernel: Callable[..., Any], args: tuple[Any, ...], failures: list[Exception]) -> None:
@@ -81,6 +83,15 @@ def _call(kernel: Callable[..., Any], args: tuple[Any, ...], failures: list[Exce
         raise
 
 
+def _stop_threads() -> None:
+    """Python must not end while a thread is in compiled code: that aborts the process."""
+    for _ in _threads:
+        _tasks.put(None)
+    for thread in _threads:
+        thread.join(timeout=60)
+    _threads.clear()
+
+
 def _forget_threads() -> None:
     """A forked process has none of its parent's threads, and locks that they may have held."""
     global _lock, _tasks
@@ -88,5 +99,6 @@ def _forget_threads() -> None:
     _threads.clear()
 
 
+atexit.register(_stop_threads)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_threads)

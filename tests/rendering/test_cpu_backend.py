@@ -84,6 +84,9 @@ def test_number_of_threads_follows_torch(monkeypatch):
             asked.append(task)
             tasks.put(task)
 
+        def get(self):
+            return tasks.get()
+
     monkeypatch.setattr(cpu_threads, "_tasks", Spy())
     for threads in (1, 2, 4):
         asked = []
@@ -318,6 +321,13 @@ def test_numba_waits_for_the_first_frame_and_a_forked_child_renders():
         """
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_python_may_end_right_after_a_frame():
+    """With a thread still in compiled code, or on its way there, the process would be aborted."""
+    for _ in range(5):
+        done = run("torch.set_num_threads(4)\nalpha()")
+        assert done.returncode == 0, done.stderr
 
 
 def test_kernels_compile_where_no_folder_can_be_written(monkeypatch):
