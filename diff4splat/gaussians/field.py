@@ -158,15 +158,8 @@ class DeformableGaussianField:
             time = time.to(self.times)
         else:
             time = torch.full((), time, dtype=self.times.dtype, device=self.times.device)
-        last = self.num_times - 1
-        lower = (torch.searchsorted(self.times.detach(), time.detach().reshape(1), right=True) - 1).clamp(
-            0, last
-        )
-        upper = (lower + 1).clamp(max=last)
-        gap = self.times[upper] - self.times[lower]
-        fraction = (time - self.times[lower]) / torch.where(gap > 0, gap, torch.ones_like(gap))
-        # Not clamp: its gradient is zero at the ends, that is, at every stored time.
-        fraction = torch.where((gap > 0) & (fraction >= 0), fraction, torch.zeros_like(fraction))
+        lower, fraction = self.locate(time.reshape(1))
+        upper = (lower + 1).clamp(max=self.num_times - 1)
         fraction = fraction[0].to(self.dtype)
 
         def bracket(values: Tensor) -> tuple[Tensor, Tensor]:
@@ -181,6 +174,27 @@ class DeformableGaussianField:
             torch.lerp(*bracket(self.delta_scales), fraction),
             scale_space=self.scale_space,
         )
+
+    def locate(
+        self, times: Float[Tensor, " moment"]
+    ) -> tuple[Int[Tensor, " moment"], Float[Tensor, " moment"]]:
+        """Where moments lie among the stored times.
+
+        Args:
+            times: Moments, in the type of `times` of the field; gradients flow to them, as in `at`.
+
+        Returns:
+            Index of the last stored time not after each moment, of the first one for moments before it; and
+            how far each moment is from there to the next stored time, in [0, 1), 0 where the ends are held.
+        """
+        last = self.num_times - 1
+        lower = torch.searchsorted(self.times.detach(), times.detach(), right=True) - 1
+        lower = lower.clamp(0, last)
+        upper = (lower + 1).clamp(max=last)
+        gap = self.times[upper] - self.times[lower]
+        fractions = (times - self.times[lower]) / torch.where(gap > 0, gap, torch.ones_like(gap))
+        # Not clamp: its gradient is zero at the ends, that is, at every stored time.
+        return lower, torch.where((gap > 0) & (fractions >= 0), fractions, torch.zeros_like(fractions))
 
     def select(
         self, index: Bool[Tensor, " gaussian"] | Int[Tensor, " selected"] | slice | Sequence[int]

@@ -35,8 +35,10 @@ class Options(NamedTuple):
     details: bool
 
 
-def as_background(background: Tensor | Sequence[float] | None, like: Tensor) -> Tensor | None:
-    """The background as a tensor like others, or None."""
+def as_background(
+    background: Tensor | Sequence[float] | None, dtype: torch.dtype, device: torch.device
+) -> Tensor | None:
+    """The background as a tensor of the type of the others, or None."""
     if background is None:
         return None
     if isinstance(background, str):
@@ -44,16 +46,15 @@ def as_background(background: Tensor | Sequence[float] | None, like: Tensor) -> 
     color = (
         background
         if isinstance(background, Tensor)
-        else torch.as_tensor(background, dtype=like.dtype, device=like.device)
+        else torch.as_tensor(background, dtype=dtype, device=device)
     )
     if color.device.type == "cpu" and not (color.abs() <= reference.LARGEST).all():
         raise ValueError(f"background must be finite, at most {reference.LARGEST:g}, got {color.tolist()}.")
     if color.shape != (3,):
         raise ValueError(f"background must have shape [3], got {list(color.shape)}.")
-    if color.dtype != like.dtype or color.device != like.device:
+    if color.dtype != dtype or color.device != device:
         raise TypeError(
-            f"background must be {like.dtype} on {like.device} like means, "
-            f"got {color.dtype} on {color.device}."
+            f"background must be {dtype} on {device} like means, got {color.dtype} on {color.device}."
         )
     return color
 
@@ -91,8 +92,8 @@ def check_options(
     return Options(near, far, eps2d, radius_clip, mode, depth_mode, max_alpha, bool(details))
 
 
-def check_inputs(gaussians: Gaussians, cameras: Cameras) -> None:
-    """Refuse Gaussians and cameras that do not go together, and cameras that are none."""
+def check_inputs(gaussians: Gaussians, cameras: Cameras, **others: Tensor) -> None:
+    """Refuse Gaussians, cameras and tensors that do not go together, and cameras that are none."""
     means = gaussians.means
     tensors = {
         "means": means,
@@ -102,6 +103,7 @@ def check_inputs(gaussians: Gaussians, cameras: Cameras) -> None:
         "harmonics": gaussians.harmonics,
         "camera_to_world": cameras.camera_to_world,
         "intrinsics": cameras.intrinsics,
+        **others,
     }
     if not means.is_floating_point():
         raise TypeError(f"means must be floating point, got {means.dtype}.")

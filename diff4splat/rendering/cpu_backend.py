@@ -21,7 +21,7 @@ from torch import Tensor
 from diff4splat.gaussians import Gaussians, evaluate_harmonics
 from diff4splat.rendering import reference
 
-__all__ = ["CpuOptions", "Unavailable", "available", "rasterize"]
+__all__ = ["CpuOptions", "Unavailable", "rasterize"]
 
 _lock = threading.Lock()
 _state = SimpleNamespace(pipeline=None, failure=None)
@@ -109,11 +109,6 @@ def rasterize(
         _give_up(error)
         raise Unavailable from error
     return *(image.to(means.dtype) for image in images[:3]), *images[3:]
-
-
-def available() -> bool:
-    """Whether the numba kernels load here; loads them. A warning says why not."""
-    return _load_pipeline() is not None
 
 
 class _Rasterize(torch.autograd.Function):

@@ -148,6 +148,15 @@ def _cover(raw, max_alpha):
 
 
 @inlined
+def _absorbed(before, cover):
+    """Light that a Gaussian takes and light that it leaves; none of both where it would leave too little."""
+    weight = before * cover
+    after = before - weight
+    alive = after > _STOP
+    return where(alive, weight, broadcast(_ZERO)), where(alive, after, broadcast(_ZERO))
+
+
+@inlined
 def rasterize_tile(
     tile, scratch, rows, pairs, tile_starts, tiles_x, tiles_y, height, width, max_alpha, background,
     expected, color, alpha, depth,
@@ -208,11 +217,7 @@ def _forward_chunk(chunk, marks, planes, max_alpha):
             entry = trailing_zeros(todo) * _ENTRY
             todo &= todo - np.uint32(1)
             _, _, raw = _footprint(chunk, entry, block)
-            weight = before * _cover(raw, max_alpha)
-            after = before - weight
-            alive = after > _STOP
-            weight = where(alive, weight, broadcast(_ZERO))
-            before = where(alive, after, broadcast(_ZERO))
+            weight, before = _absorbed(before, _cover(raw, max_alpha))
             red = red + weight * chunk[entry + _RED]
             green = green + weight * chunk[entry + _GREEN]
             blue = blue + weight * chunk[entry + _BLUE]
@@ -322,10 +327,7 @@ def _backward_chunk(chunk, marks, planes, max_alpha, partial):
             entry = j * _ENTRY
             s, t, raw = _footprint(chunk, entry, block)
             cover = _cover(raw, max_alpha)
-            weight = before * cover
-            after = before - weight
-            alive = after > _STOP
-            weight = where(alive, weight, broadcast(_ZERO))
+            weight, after = _absorbed(before, cover)
             value = d_red * chunk[entry + _RED] + d_green * chunk[entry + _GREEN]
             value = value + d_blue * chunk[entry + _BLUE] + d_alpha
             value = value + d_depth * (broadcast(chunk[entry + _DEPTH]) - offset)
@@ -333,7 +335,7 @@ def _backward_chunk(chunk, marks, planes, max_alpha, partial):
             d_cover = before * value - rest / (_ONE - cover)
             moves = (weight > _ZERO) & (raw <= max_alpha)
             moment = where(moves, raw * d_cover, broadcast(_ZERO))
-            before = where(alive, after, broadcast(_ZERO))
+            before = after
             s_moment, t_moment = s * moment, t * moment
             at = j * _SUMS
             _add(partial, at, weight * d_red)
@@ -387,11 +389,7 @@ def inspect_tile(
                 j = trailing_zeros(todo)
                 todo &= todo - np.uint32(1)
                 _, _, raw = _footprint(chunk, j * _ENTRY, block)
-                weight = before * _cover(raw, max_alpha)
-                after = before - weight
-                alive = after > _STOP
-                weight = where(alive, weight, broadcast(_ZERO))
-                before = where(alive, after, broadcast(_ZERO))
+                weight, before = _absorbed(before, _cover(raw, max_alpha))
                 count = count + where(weight > _ZERO, broadcast(_ONE), broadcast(_ZERO))
                 stronger = weight > largest
                 largest = where(stronger, weight, largest)

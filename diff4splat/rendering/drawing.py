@@ -3,6 +3,7 @@
 import math
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,11 +42,9 @@ def draw(
     backend: str, gaussians: Gaussians, cameras: Cameras, background: Tensor | None, options: Options
 ) -> Images:
     """All cameras of all sets; arguments as `render` has checked them, backend chosen."""
-    if backend == "cpu" and cpu_backend.available():
-        try:
+    if backend == "cpu":
+        with suppress(cpu_backend.Unavailable):  # after a warning; plain torch takes over
             return _draw_on_cpu(gaussians, cameras, background, options)
-        except cpu_backend.Unavailable:  # a kernel did not compile
-            pass
     world_to_camera = rigid_inverse(cameras.camera_to_world)
     shared = {name: getattr(options, name) for name in ("near", "far", "eps2d", "radius_clip", "mode")}
     size: dict[str, Any] = {"height": cameras.height, "width": cameras.width}
@@ -110,11 +109,9 @@ def draw_field(
     options: Options,
 ) -> Images:
     """Camera i at time i; arguments as `render_field` has checked them, backend chosen."""
-    if backend == "cpu" and cpu_backend.available():
-        try:
+    if backend == "cpu":
+        with suppress(cpu_backend.Unavailable):
             return _draw_on_cpu(field.canonical, cameras, background, options, field, times)
-        except cpu_backend.Unavailable:
-            pass
     frames = [
         draw(backend, gaussians, cameras.select(slice(i, i + 1)), background, options)
         for i, gaussians in enumerate(_deformed(field, times))
@@ -147,7 +144,10 @@ def _draw_on_cpu(
     motion: dict[str, Any] = {}
     deltas: list[Tensor] = []
     if field is not None:
-        lower, fractions = _fractions(field, times)
+        stored = field.times
+        lower, fractions = field.locate(
+            torch.stack([torch.as_tensor(t, dtype=stored.dtype, device=stored.device) for t in times])
+        )
         first, last = int(lower.min()), min(int(lower.max()) + 2, field.num_times)  # no others are read
         motion = {"lower": lower - first, "fractions": fractions}
         deltas = [field.delta_means, field.delta_quaternions, field.delta_scales]
@@ -211,19 +211,6 @@ def _colors(harmonics: Tensor, means: Tensor, centers: Tensor) -> Tensor:
         return harmonics_to_rgb(harmonics[None, :, 0])
     series = [evaluate_harmonics(harmonics, means - center) for center in centers]
     return torch.stack(series) if series else means.new_zeros(0, *means.shape)
-
-
-def _fractions(field: DeformableGaussianField, times: Sequence[float] | Tensor) -> tuple[Tensor, Tensor]:
-    """The last stored time not after each time, and how far it is from there to the next, as in `at`."""
-    stored = field.times
-    given = torch.stack([torch.as_tensor(t, dtype=stored.dtype, device=stored.device) for t in times])
-    last = field.num_times - 1
-    lower = (torch.searchsorted(stored.detach(), given.detach(), right=True) - 1).clamp(0, last)
-    upper = (lower + 1).clamp(max=last)
-    gap = stored[upper] - stored[lower]
-    fractions = (given - stored[lower]) / torch.where(gap > 0, gap, torch.ones_like(gap))
-    # where and not clamp: the gradient of clamp is zero at the ends, that is, at every stored time
-    return lower, torch.where((gap > 0) & (fractions >= 0), fractions, torch.zeros_like(fractions))
 
 
 def _deformed(field: DeformableGaussianField, times: Tensor | Sequence[float]) -> Iterator[Gaussians]:

@@ -1,7 +1,8 @@
 """Gaussians and cameras in, images out: the only file of this folder that users call."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
@@ -10,7 +11,14 @@ from torch import Tensor
 from diff4splat.cameras import Cameras
 from diff4splat.gaussians import DeformableGaussianField, Gaussians
 from diff4splat.rendering import gsplat_backend
-from diff4splat.rendering.arguments import DepthMode, Mode, as_background, check_inputs, check_options
+from diff4splat.rendering.arguments import (
+    DepthMode,
+    Mode,
+    Options,
+    as_background,
+    check_inputs,
+    check_options,
+)
 from diff4splat.rendering.backends import Backend, choose_backend
 from diff4splat.rendering.drawing import Images, draw, draw_field
 
@@ -135,20 +143,7 @@ def render(
     )
     chosen = choose_backend(backend, gaussians.means.device)
     check_inputs(gaussians, cameras)
-    if chosen == "gsplat":  # before any work: a first call builds it, and may find that it cannot be built
-        gsplat_backend.require(max_alpha)
-    behind = as_background(background, gaussians.means)
-    given = gaussians.means.dtype
-    wide = torch.promote_types(given, torch.float32)  # half precision is too coarse for places and poses
-    with torch.autocast(gaussians.means.device.type, enabled=False):
-        images = draw(
-            chosen,
-            gaussians.to(dtype=wide),
-            cameras.to(dtype=wide),
-            None if behind is None else behind.to(wide),
-            options,
-        )
-    return _rendering(images, behind, given)
+    return _rendering(chosen, draw, gaussians, cameras, background, options)
 
 
 def render_field(
@@ -214,36 +209,37 @@ def render_field(
     for time in times.detach().tolist() if isinstance(times, Tensor) else times:
         if not 0 <= float(time) <= 1:
             raise ValueError(f"times must lie in [0, 1], got {float(time):.6g}.")
-    check_inputs(field.canonical, cameras)
-    _check_deltas(field)
-    if chosen == "gsplat":
-        gsplat_backend.require(max_alpha)
-    behind = as_background(background, field.canonical.means)
-    given = field.dtype
-    wide = torch.promote_types(given, torch.float32)
-    with torch.autocast(field.device.type, enabled=False):
-        images = draw_field(
+    check_inputs(
+        field.canonical,
+        cameras,
+        delta_means=field.delta_means,
+        delta_quaternions=field.delta_quaternions,
+        delta_scales=field.delta_scales,
+    )
+    return _rendering(chosen, partial(draw_field, times=times), field, cameras, background, options)
+
+
+def _rendering(
+    chosen: str,
+    draw_it: Callable[..., Images],
+    scene: Gaussians | DeformableGaussianField,
+    cameras: Cameras,
+    background: Tensor | Sequence[float] | None,
+    options: Options,
+) -> Rendering:
+    """Draw checked arguments in a type that is wide enough, and return the type that was given."""
+    if chosen == "gsplat":  # before any work: a first call builds it, and may find that it cannot be built
+        gsplat_backend.require(options.max_alpha)
+    given = scene.dtype
+    behind = as_background(background, given, scene.device)
+    wide = torch.promote_types(given, torch.float32)  # half precision is too coarse for places and poses
+    with torch.autocast(scene.device.type, enabled=False):
+        images = draw_it(
             chosen,
-            field.to(dtype=wide),
+            scene.to(dtype=wide),
             cameras.to(dtype=wide),
-            times,
-            None if behind is None else behind.to(wide),
-            options,
+            background=None if behind is None else behind.to(wide),
+            options=options,
         )
-    return _rendering(images, behind, given)
-
-
-def _check_deltas(field: DeformableGaussianField) -> None:
-    means = field.canonical.means
-    for name in ("delta_means", "delta_quaternions", "delta_scales"):
-        value = getattr(field, name)
-        if value.dtype != means.dtype or value.device != means.device:
-            raise TypeError(
-                f"{name} must be {means.dtype} on {means.device} like means, "
-                f"got {value.dtype} on {value.device}."
-            )
-
-
-def _rendering(images: Images, background: Tensor | None, dtype: torch.dtype) -> Rendering:
-    color, alpha, depth = (v.to(dtype) for v in images[:3])
-    return Rendering(color, alpha, depth, background, images.num_contributing, images.strongest)
+    color, alpha, depth = (v.to(given) for v in images[:3])
+    return Rendering(color, alpha, depth, behind, images.num_contributing, images.strongest)
