@@ -88,7 +88,7 @@ def sort_frames(inputs: Inputs) -> Iterator[Sorted | None]:
         The frames that follow, or None, once, where the inputs hold values that are no Gaussians.
     """
     count, frames = len(inputs.scene.means), len(inputs.frames.poses)
-    together = min(2 * torch.get_num_threads(), _MEMORY // (_BYTES_PER_GAUSSIAN * max(count, 1)))
+    together = min(torch.get_num_threads(), _MEMORY // (_BYTES_PER_GAUSSIAN * max(count, 1)))
     for first in range(0, frames, max(together, 1)):
         part = _sort(inputs, first, min(first + max(together, 1), frames))
         yield part
