@@ -1,37 +1,61 @@
-"""Training of the compact model: clips on disk, what is minimised, the loop, the card of the result.
+"""Training: recipes as data, objectives, a trainer on Accelerate, clips made ahead, pictures and a report.
 
-The stages as commands are in `diff4splat.training.commands`; run them with `diff4splat train`.
+`train` runs a recipe from nothing to a model in a folder, and `diff4splat train` is the command for it. The
+parts stand alone: `train_stage` trains any module that gives `StepValues`, `Batches` puts batches together
+from any datasets with the keys of `diff4splat.data.clips`.
 """
 
-from diff4splat.training.loop import LoopConfig, run_loop
+from diff4splat.training.batches import Batches
+from diff4splat.training.checkpoints import Checkpoint, Checkpoints
+from diff4splat.training.clip_factory import ClipFactory
+from diff4splat.training.draws import Draws
+from diff4splat.training.map_terms import balanced_error, log_depth_error, log_depth_slope_error
 from diff4splat.training.model_card import RunFacts, read_run, write_model_card
-from diff4splat.training.objectives import (
-    autoencoder_losses,
-    balanced_motion_loss,
+from diff4splat.training.objective import Objective, StepValues
+from diff4splat.training.pictures import stage_picture
+from diff4splat.training.recipe import LOSSES, PARTS, Recipe, Source, Stage
+from diff4splat.training.recipes import RECIPES
+from diff4splat.training.report import write_report
+from diff4splat.training.run import train
+from diff4splat.training.targets import (
+    MotionTargets,
     batch_cameras,
-    diffusion_losses,
     motion_targets,
     on_coarser_grid,
-    reconstruction_losses,
+    track_targets,
 )
-from diff4splat.training.shards import ClipShards, make_clips, object_motion, read_shard, write_shard
+from diff4splat.training.trainer import BatchSource, Watch, make_accelerator, train_stage
 
 __all__ = [
-    "ClipShards",
-    "LoopConfig",
+    "LOSSES",
+    "PARTS",
+    "RECIPES",
+    "BatchSource",
+    "Batches",
+    "Checkpoint",
+    "Checkpoints",
+    "ClipFactory",
+    "Draws",
+    "MotionTargets",
+    "Objective",
+    "Recipe",
     "RunFacts",
-    "autoencoder_losses",
-    "balanced_motion_loss",
+    "Source",
+    "Stage",
+    "StepValues",
+    "Watch",
+    "balanced_error",
     "batch_cameras",
-    "diffusion_losses",
-    "make_clips",
+    "log_depth_error",
+    "log_depth_slope_error",
+    "make_accelerator",
     "motion_targets",
-    "object_motion",
     "on_coarser_grid",
     "read_run",
-    "read_shard",
-    "reconstruction_losses",
-    "run_loop",
+    "stage_picture",
+    "track_targets",
+    "train",
+    "train_stage",
     "write_model_card",
-    "write_shard",
+    "write_report",
 ]

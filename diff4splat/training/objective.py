@@ -1,0 +1,373 @@
+"""What a stage minimises: the parts of a pipeline and the losses of the stage as one module."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from diff4splat.cameras import Cameras, latent_rays
+from diff4splat.diffusion import flow_matching_loss, noise_interpolate
+from diff4splat.losses import (
+    LpipsDistance,
+    motion_loss,
+    pearson_depth_loss,
+    photometric_mse,
+    total_variation_loss,
+    weighted_sum,
+)
+from diff4splat.models import LDRM, map_depth, map_rotation
+from diff4splat.rendering import Rendering
+from diff4splat.training.draws import Draws
+from diff4splat.training.map_terms import balanced_error, log_depth_error, log_depth_slope_error
+from diff4splat.training.recipe import MOVING, RENDERED, Stage
+from diff4splat.training.targets import (
+    MotionTargets,
+    batch_cameras,
+    motion_targets,
+    on_coarser_grid,
+    track_targets,
+)
+
+__all__ = ["Objective", "StepValues"]
+
+_KEY_STRIDE = 4
+_DROPPED_PROMPTS = 0.1
+
+
+class StepValues(NamedTuple):
+    """What a step gives.
+
+    Args:
+        loss: The weighted sum of the terms, mean over the clips; carries gradients.
+        terms: Each term, not weighted, mean over the clips; detached.
+        ratios: Two sums each, whose ratio tells more than a loss: "motion" and "rotation", the error on
+            moving pixels over that of no motion; detached.
+    """
+
+    loss: Tensor
+    terms: dict[str, Tensor]
+    ratios: dict[str, Tensor]
+
+
+class Objective(nn.Module):
+    """Losses of a stage for a batch of clips.
+
+    A module, so that what wraps modules (several processes, sharding, mixed precision) sees one forward pass
+    from clips to the loss. All losses are means over clips of values per clip: a batch cut into parts, over
+    processes or one after another, gives the same.
+
+    Args:
+        parts: Trained modules by name, of `diff4splat.training.PARTS`; those that the stage uses.
+        stage: What is trained and how.
+        perceptual: Perceptual distance as in `PhotometricLoss`, for the loss of that name; `LpipsDistance()`
+            when omitted.
+    """
+
+    def __init__(
+        self,
+        parts: Mapping[str, nn.Module],
+        stage: Stage,
+        *,
+        perceptual: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> None:
+        super().__init__()
+        self.stage = stage
+        self.vae, self.dit, self.ldrm = (parts.get(name) for name in ("vae", "dit", "ldrm"))
+        for name, parameter in self.named_parameters():
+            frozen = any(name == start or name.startswith(f"{start}.") for start in stage.freeze)
+            parameter.requires_grad_(name.split(".")[0] in stage.train and not frozen)
+        for start in stage.freeze:
+            if not any(name == start or name.startswith(f"{start}.") for name, _ in self.named_parameters()):
+                raise ValueError(f"freeze must name parameters, got {start!r}, which begins none of them.")
+        if isinstance(self.ldrm, LDRM):
+            self.ldrm.gradient_checkpointing = stage.checkpoint_gradients
+        if "perceptual" in stage.losses and perceptual is None:
+            perceptual = LpipsDistance()
+        # in a list, so that its frozen weights are no part of this module
+        self._perceptual = [perceptual]
+
+    def train(self, mode: bool = True) -> "Objective":
+        """Training mode for the parts that are trained, evaluation mode for the others.
+
+        Args:
+            mode: Whether to train.
+
+        Returns:
+            The module itself.
+        """
+        super().train(mode)
+        for name in ("vae", "dit", "ldrm"):
+            part = getattr(self, name)
+            if part is not None and name not in self.stage.train:
+                part.eval()
+        return self
+
+    def forward(self, clips: dict[str, Tensor], captions: list[str], draws: Draws) -> StepValues:
+        """Losses of some clips.
+
+        Args:
+            clips: Batch with the keys of `diff4splat.data.clips` that the stage needs.
+            captions: One text per clip.
+            draws: Random numbers of these rows.
+
+        Returns:
+            The loss and what it is made of.
+        """
+        if "vae" in self.stage.train:
+            terms, ratios = self._autoencoder(clips, draws), {}
+        else:
+            terms, ratios = self._latent_parts(clips, captions, draws)
+        loss = weighted_sum({name: terms[name] for name in self.stage.losses}, self.stage.losses)
+        means = {name: value.detach().mean() for name, value in terms.items()}
+        return StepValues(loss.mean(), means, ratios)
+
+    def encode(self, clips: dict[str, Tensor]) -> Float[Tensor, "batch latent_frame channel height width"]:
+        """Latents of clips: those that come with them, or encoded here.
+
+        Args:
+            clips: Batch with `latents` or `video`.
+
+        Returns:
+            Normalised latents, without gradients.
+        """
+        if "latents" in clips:
+            return clips["latents"].float()
+        with torch.no_grad():
+            return self.vae.encode(clips["video"].float() / 255).float()
+
+    def denoise(
+        self,
+        clips: dict[str, Tensor],
+        latents: Float[Tensor, "batch latent_frame channel height width"],
+        prompts: list[str],
+        time: Float[Tensor, " batch"],
+        draws: Draws,
+    ) -> tuple[Float[Tensor, " batch"], Float[Tensor, "batch latent_frame channel height width"]]:
+        """Disturb latents, all but the first one, which is given, and let the diffusion transformer look.
+
+        Args:
+            clips: Batch, whose cameras are read.
+            latents: Normalised latents.
+            prompts: One text per clip.
+            time: Noise levels in [0, 1].
+            draws: The noise.
+
+        Returns:
+            Error of the velocity per clip (Diff4Splat, Eq. 2), and the clean latents that it points to.
+        """
+        noise = draws.normal(*latents.shape[1:])
+        noisy = noise_interpolate(latents, noise, time)
+        noisy = torch.cat((latents[:, :1], noisy[:, 1:]), dim=1)
+        with torch.autocast(latents.device.type, enabled=False):  # eight bits are too few for geometry
+            cameras = batch_cameras(clips).relative_to(None)
+            rays = latent_rays(cameras, height=latents.shape[-2], width=latents.shape[-1], temporal_stride=4)
+        with torch.set_grad_enabled("dit" in self.stage.train and torch.is_grad_enabled()):
+            velocity = self.dit(noisy, time, rays, prompts).float()
+        error = flow_matching_loss(velocity[:, 1:], latents[:, 1:], noise[:, 1:])
+        clean = noisy[:, 1:] - time[:, None, None, None, None] * velocity[:, 1:]
+        return error, torch.cat((latents[:, :1], clean), dim=1)
+
+    def reconstruct(
+        self, clips: dict[str, Tensor], latents: Tensor, times: Float[Tensor, " time"]
+    ) -> tuple[Rendering, Cameras]:
+        """Images of the field of some clips at some times, along their own paths.
+
+        Args:
+            clips: Batch.
+            latents: Normalised latents.
+            times: In [0, 1], on pixel frames.
+
+        Returns:
+            Images (batch, time, ...), and the cameras.
+        """
+        cameras = batch_cameras(clips)
+        frames = (times * (cameras.num_frames - 1)).round().long()
+        field = self.ldrm(latents, cameras, image=clips["video"][:, 0].float() / 255, times=times)
+        path = cameras.select(frames)
+        return field.render(path, times), path
+
+    def _autoencoder(self, clips: dict[str, Tensor], draws: Draws) -> dict[str, Tensor]:
+        video, crop = clips["video"], self.stage.crop
+        if crop is not None:
+            top, left = (
+                int(torch.randint(0, side - crop + 1, (1,), generator=draws.batch))
+                for side in video.shape[-2:]
+            )
+            video = video[..., top : top + crop, left : left + crop]
+        video = video.float() / 255
+        mean, log_variance = self.vae.posterior(video)
+        sample = mean + (0.5 * log_variance).exp() * draws.normal(*mean.shape[1:])
+        error = self.vae.decode(sample) - video
+        edges = sum(_per_clip(error.diff(dim=axis).abs()) for axis in (1, -2, -1))
+        divergence = 0.5 * (mean.float().square() + log_variance.exp() - 1 - log_variance)
+        return {
+            "pixel": _per_clip((error.square() + 1e-4).sqrt()),
+            "edges": edges,
+            "kl": _per_clip(divergence),
+            "psnr": -10 * _per_clip(error.detach().square()).log10(),
+        }
+
+    def _latent_parts(
+        self, clips: dict[str, Tensor], captions: list[str], draws: Draws
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        latents, stage = self.encode(clips), self.stage
+        terms: dict[str, Tensor] = {}
+        certainty = None
+        if stage.denoises:
+            time = torch.sigmoid(draws.normal() + 0.3)  # more of them near the noise
+            kept = (draws.uniform() >= _DROPPED_PROMPTS).tolist()  # dropping trains the unconditional pass
+            prompts = [caption if keep else "" for caption, keep in zip(captions, kept, strict=True)]
+            error, denoised = self.denoise(clips, latents, prompts, time, draws)
+            if "flow_matching" in stage.losses:
+                terms["flow_matching"] = error
+            if stage.latents == "denoised":
+                # an estimate from nearly pure noise is an average of many clips, and shows little of this one
+                latents, certainty = denoised, 1 - time
+        if not stage.reconstructs:
+            return terms, {}
+        if stage.latents == "encoded" and stage.latent_noise:
+            strength = stage.latent_noise * draws.uniform(1, 1, 1, 1)
+            latents = latents + strength * draws.normal(*latents.shape[1:])
+        found, ratios = self._reconstruct(clips, latents, draws)
+        if certainty is not None:
+            found = {name: certainty * value for name, value in found.items()}
+        return {**terms, **found}, ratios
+
+    def _reconstruct(
+        self, clips: dict[str, Tensor], latents: Tensor, draws: Draws
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Terms of the reconstruction model, and ratios.
+
+        Where a Gaussian stands for several pixels, the truth is read at one of them, the same offset for the
+        whole batch, drawn anew each step.
+        """
+        stage, ldrm = self.stage, self.ldrm
+        batch, frames = clips["video"].shape[:2]
+        video = clips["video"].float() / 255
+        features = ldrm.encode(latents, batch_cameras(clips), image=video[:, 0])
+        picks = _target_frames(frames, stage.target_times, draws.batch).to(latents.device)
+        times = picks / (frames - 1)
+        offsets = torch.randint(0, ldrm.pixel_stride, (2,), generator=draws.batch).tolist()
+        truth = on_coarser_grid(clips, stride=ldrm.pixel_stride, top=offsets[0], left=offsets[1])
+        moves = any(name in stage.losses for name in MOVING)
+        deformation = ldrm.deform(features, times.expand(batch, -1)) if moves or stage.rendered else None
+        with torch.autocast(latents.device.type, enabled=False):
+            terms, ratios = _depth_terms(features.gaussian_map, truth), {}
+            later = F.avg_pool2d(video[:, _KEY_STRIDE::_KEY_STRIDE].flatten(0, 1), ldrm.pixel_stride)
+            colors = features.gaussian_map[:, 1:, 1:4].float() + 0.5
+            terms["color"] = _per_clip((colors - later.unflatten(0, colors.shape[:2])).abs())
+            if moves:
+                found, ratios = _motion_terms(
+                    features.gaussian_map, deformation, truth, picks, features.cameras
+                )
+                terms |= found
+        if stage.rendered:
+            terms |= self._rendered(features, deformation, clips, video, picks, times)
+        return {name: terms[name] for name in (*stage.losses, "correlation") if name in terms}, ratios
+
+    def _rendered(
+        self,
+        features: Any,
+        deformation: Tensor,
+        clips: dict[str, Tensor],
+        video: Tensor,
+        picks: Tensor,
+        times: Tensor,
+    ) -> dict[str, Tensor]:
+        """Terms of rendered images, of the first so many clips; those of the others are the same mean."""
+        few = slice(self.stage.rendered)
+        part = features.select(few)
+        if self.stage.shapes == "kept":
+            maps = part.gaussian_map
+            part = replace(part, gaussian_map=torch.cat((maps[:, :, :4], maps[:, :, 4:].detach()), dim=2))
+        field = self.ldrm.decode(part, times, image=video[few, 0], deformation=deformation[few])
+        with torch.autocast(video.device.type, enabled=False):
+            images = field.render(batch_cameras(clips).batch(few).select(picks), times)
+            target = video[few][:, picks]
+            terms = {"photometric": photometric_mse(images.color, target)}
+            if "perceptual" in self.stage.losses:
+                flat = (v.flatten(0, 1) for v in (images.color, target))
+                terms["perceptual"] = self._perceptual[0](*flat).unflatten(0, target.shape[:2])
+            keys = [place for place, frame in enumerate(picks.tolist()) if frame % _KEY_STRIDE == 0]
+            if "depth" in clips:
+                true_depth = clips["depth"][few].float()[:, picks[keys] // _KEY_STRIDE]
+                known = true_depth.isfinite() & (true_depth > 0)
+                terms["pearson"] = pearson_depth_loss(
+                    images.depth[:, keys, 0], torch.where(known, true_depth, 1), mask=known
+                )
+            terms["total_variation"] = total_variation_loss(images.depth[:, :, 0])
+        # as many values as clips, so that terms can be added: each clip carries the mean of the rendered ones
+        return {
+            name: value.float().mean().expand(len(video)) for name, value in terms.items() if name in RENDERED
+        }
+
+
+def _target_frames(frames: int, number: int, generator: torch.Generator) -> Tensor:
+    """Different frames in order, a key frame among them, so that depth can be compared."""
+    key = int(torch.randint(0, (frames - 1) // _KEY_STRIDE + 1, (1,), generator=generator)) * _KEY_STRIDE
+    others = torch.randperm(frames, generator=generator)
+    picks = torch.cat((torch.tensor([key]), others[others != key]))[:number]
+    return picks.sort().values
+
+
+def _depth_terms(gaussian_map: Tensor, truth: dict[str, Tensor]) -> dict[str, Tensor]:
+    if "depth" not in truth:
+        return {}
+    true_depth = truth["depth"].float()
+    known = true_depth.isfinite() & (true_depth > 0)
+    log_depth = map_depth(gaussian_map.float()).log()
+    error = log_depth - torch.where(known, true_depth.clamp_min(1e-2), 1).log()
+    log_truth = torch.where(known, true_depth.clamp_min(1e-2), 1).log()
+    correlation = 1 - pearson_depth_loss(log_depth.detach(), log_truth, mask=known)
+    return {
+        "depth": log_depth_error(error, known),
+        "depth_slope": log_depth_slope_error(error, known),
+        "correlation": correlation.mean(1),
+    }
+
+
+def _motion_terms(
+    gaussian_map: Tensor, deformation: Tensor, truth: dict[str, Tensor], picks: Tensor, cameras: Cameras
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    batch = len(gaussian_map)
+    targets = _targets(truth, picks.expand(batch, -1), tuple(gaussian_map.shape[-2:]))
+    predicted = deformation[:, :, :, :3].float()
+    terms, ratios = {}, {}
+    terms["motion"], sums = balanced_error(predicted, targets.displacement, targets.moving, targets.known)
+    ratios["motion"] = torch.stack([v.sum() for v in sums])
+    if targets.rotation is not None:
+        turn = map_rotation(gaussian_map.detach().float(), deformation.float())
+        terms["rotation"], sums = balanced_error(turn, targets.rotation, targets.moving, targets.known)
+        ratios["rotation"] = torch.stack([v.sum() for v in sums])
+    terms["point_motion"] = _point_motion(predicted, targets, truth["depth"].float(), cameras)
+    return terms, ratios
+
+
+def _point_motion(predicted: Tensor, targets: MotionTargets, depth: Tensor, cameras: Cameras) -> Tensor:
+    """Diff4Splat, Eq. 5: displacements in scene units along world axes, every known pixel a tracked point."""
+    depth = torch.where(depth.isfinite(), depth, 0)
+    rotation = cameras.camera_to_world[..., :3, :3].to(predicted.dtype)
+    world = [
+        rearrange(
+            torch.einsum("bfij,btfjhw->btfihw", rotation, v * depth[:, None, :, None]),
+            "b t f i h w -> b (t f h w) i",
+        )
+        for v in (predicted, torch.where(targets.known[:, :, :, None], targets.displacement, 0))
+    ]
+    return motion_loss(*world, visibility=targets.known.flatten(1))
+
+
+def _targets(truth: dict[str, Tensor], picks: Tensor, size: tuple[int, int]) -> MotionTargets:
+    if "object_motion" in truth:
+        return motion_targets(truth, picks)
+    return track_targets(truth, picks, size=size)
+
+
+def _per_clip(values: Tensor) -> Tensor:
+    """Mean over everything but the clips."""
+    return values.flatten(1).mean(1)
