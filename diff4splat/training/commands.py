@@ -13,13 +13,14 @@ from tqdm import tqdm
 from tyro.conf import subcommand
 
 from diff4splat.backbones.compact import CausalVideoVAE, CompactBackbone, CompactDiT
+from diff4splat.data import ShardClips, make_clips, read_shard, shard_is_there, write_shard
 from diff4splat.hub import weights_hash
 from diff4splat.models import LDRM
 from diff4splat.pipelines import Diff4SplatPipeline
+from diff4splat.training.batches import Batches
 from diff4splat.training.loop import LoopConfig, run_loop
 from diff4splat.training.model_card import read_run, write_model_card
 from diff4splat.training.objectives import autoencoder_losses, diffusion_losses, reconstruction_losses
-from diff4splat.training.shards import ClipShards, make_clips, read_shard, shard_is_there, write_shard
 
 __all__ = ["Bundle", "Clips", "Dit", "Latents", "Ldrm", "Stage", "Vae", "main"]
 
@@ -305,7 +306,7 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "python -m di
 
 @dataclass(frozen=True)
 class _Batches:
-    """Batches from a step on; a run that is continued gets another order, not the first clips again."""
+    """Batches from a step on."""
 
     folder: Path
     batch_size: int
@@ -313,5 +314,5 @@ class _Batches:
     seed: int
 
     def __call__(self, step: int) -> Iterator[tuple[dict[str, Tensor], list[str]]]:
-        shards = ClipShards(self.folder, batch_size=self.batch_size, names=self.names, seed=self.seed + step)
-        return iter(shards)
+        clips = ShardClips(self.folder, names=self.names)
+        return Batches([(clips, 1.0)], self.batch_size, seed=self.seed, needs=self.names).from_step(step)
