@@ -112,10 +112,10 @@ def _wrong_form(clip: dict[str, Tensor]) -> str | None:
         is_kind = value.is_floating_point() if kind == "float" else value.dtype == getattr(torch, kind)
         if not is_kind or value.ndim != len(words.split()) or 0 in value.shape:
             return f"{key} must be {kind} [{words}], {found}"
+        known = " ".join(f"{word}={sizes[word]}" if word in sizes else word for word in words.split())
         for word, size in zip(words.split(), value.shape, strict=True):
             if size != (int(word) if word.isdigit() else sizes.setdefault(word, size)):
-                known = [f"{name}={sizes[name]}" if name in sizes else name for name in words.split()]
-                return f"{key} must be {kind} [{' '.join(known)}], {found}"
+                return f"{key} must be {kind} [{known}], {found}"
             if word == "frame" and (size < 5 or size % _KEY_STRIDE != 1):
                 return f"{key} must have 4k + 1 frames with k at least 1, got {size}."
             key_frames = size // _KEY_STRIDE + 1

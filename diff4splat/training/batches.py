@@ -8,6 +8,7 @@ from fractions import Fraction
 from itertools import count
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,9 +30,9 @@ class Batches:
 
     Rows are numbered through all steps. A row's source follows from its number, so that sources take turns
     and each has its share of any stretch of rows; the clip is the next one of that source's epoch. Each epoch
-    has every clip once, in an order drawn from `seed`. The first epoch is shuffled within windows of 128 clips only, so
-    that clips which are still being made are not asked for early. Thus a run that goes on from step k gets
-    the batches that it would have got, and processes that share a global batch get parts of the same one.
+    has every clip once, in an order drawn from `seed`. The first epoch is shuffled within windows of 128
+    clips only, so that clips which are still being made are not asked for early. Thus a run that goes on from
+    step k gets the batches that it would have got, and processes that share a global batch get parts of it.
 
     Clips that `check_clip` refuses, or that their dataset cannot read, are skipped: the next number in the
     dataset that is good takes the place, and so may come twice in an epoch.
@@ -217,12 +218,8 @@ class Batches:
         if reason is not None and (source, number) not in self._bad:
             self._bad[source, number] = reason
             if self.bad_log is not None:
-                record: dict[str, str | int] = {
-                    "source": source,
-                    "clip": number,
-                    "name": self._name(source, number),
-                }
-                record["reason"] = reason
+                name = self._name(source, number)
+                record = {"source": source, "clip": number, "name": name, "reason": reason}
                 _add_once(self.bad_log, record)
         share = self.num_bad / self.num_seen
         if self.num_seen >= _ENOUGH and share > self.max_bad_share:
@@ -250,7 +247,7 @@ def _form(clip: dict[str, Tensor]) -> str:
     return ", ".join(f"{key} {str(clip[key].dtype)[6:]} {list(clip[key].shape)}" for key in clip)
 
 
-def _add_once(path: Path, record: dict[str, str | int]) -> None:
+def _add_once(path: Path, record: dict[str, Any]) -> None:
     """Add a line to a log, unless an earlier run or another rank did."""
     known = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     line = json.dumps(record)

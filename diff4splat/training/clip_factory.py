@@ -125,8 +125,9 @@ class ClipFactory(Dataset[tuple[dict[str, Tensor], str]]):
     @property
     def num_ready(self) -> int:
         """Clips that can be read without waiting."""
-        ready = sum(self._recipe.path(number).exists() for number in range(self._num_shards))
-        return min(ready * self._recipe.clips_per_shard, self.num_clips)
+        size = self._recipe.clips_per_shard
+        ready = [number for number in range(self._num_shards) if self._recipe.path(number).exists()]
+        return sum(min(size, self.num_clips - number * size) for number in ready)
 
     def __len__(self) -> int:
         return self.num_clips
@@ -185,10 +186,8 @@ class ClipFactory(Dataset[tuple[dict[str, Tensor], str]]):
         workers, self._workers = self._workers, []
         for process, _ in workers:
             process.terminate()
-        for process, connection in workers:
+        for process, _ in workers:
             process.join()
-            process.close()
-            connection.close()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_workers": [], "make": self.make and self.num_workers == 0, "_vae": None}
