@@ -8,9 +8,9 @@ import torch
 from diff4splat.backbones.compact import CausalVideoVAE
 from diff4splat.cli import COMMANDS
 from diff4splat.cli import main as command_line
+from diff4splat.data import read_shard
 from diff4splat.pipelines import Diff4SplatPipeline
 from diff4splat.training.commands import main
-from diff4splat.training.shards import read_shard
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,6 @@ from diff4splat.training.objectives import (
     on_coarser_grid,
     reconstruction_losses,
 )
-from diff4splat.training.shards import make_clips, object_motion
 
 SEEDS = [3, 11]
 

@@ -32,7 +32,7 @@ def sample_scenes(
     num_objects: tuple[int, int] = (1, 5),
     static: bool = False,
     motion_scale: float = 1.0,
-    photographs: bool = False,
+    photographs: bool | float = False,
 ) -> ProceduralScenes:
     """Random dynamic scenes; scene i depends on `seeds[i]` and the options, not on its batch.
 
@@ -44,9 +44,10 @@ def sample_scenes(
             1 <= fewest <= most <= 5. There may be furniture, buildings and trees behind them besides.
         static: Whether to let everything stand still.
         motion_scale: Factor on the speed of all motion.
-        photographs: Whether to paint a third of the surfaces that captions do not speak of with crops of the
-            photographs that come with scikit-image (an extra: data; nothing is downloaded). Off, so that
-            seeds mean the same everywhere; geometry, motion and captions do not depend on it.
+        photographs: Share of the scenes, in [0, 1], in which a third of the surfaces that captions do not
+            speak of are painted with crops of the photographs that come with scikit-image (an extra: data;
+            nothing is downloaded); True is all of them. Off, so that seeds mean the same everywhere;
+            geometry, motion and captions do not depend on it.
 
     Returns:
         The scenes.
@@ -62,6 +63,8 @@ def sample_scenes(
         raise ValueError(f"num_objects must satisfy 1 <= fewest <= most <= {FRONT}, got {num_objects}.")
     if not (math.isfinite(motion_scale) and motion_scale >= 0):
         raise ValueError(f"motion_scale must be finite and at least 0, got {motion_scale}.")
+    if not 0 <= photographs <= 1:
+        raise ValueError(f"photographs must be a share in [0, 1], got {photographs}.")
     draws = Draws(seeds, stream=1)
     speed = 0.0 if static else float(motion_scale)
     enclosure = draw_enclosure(draws)
@@ -79,7 +82,8 @@ def sample_scenes(
     atlas = make_textures(keys if device is None else keys.to(device), looks.recipes, size=texture_size)
     if photographs:
         kept = (CLOUDS, NUM_WORLD_TEXTURES, NUM_WORLD_TEXTURES + 1)
-        hang_photographs(atlas, Draws(seeds, stream=5), load_photographs(), kept=kept)
+        painted = Draws(seeds, stream=6).chance(float(photographs))
+        hang_photographs(atlas, Draws(seeds, stream=5), load_photographs(), kept=kept, painted=painted)
     scenes = ProceduralScenes(
         level_from_world=enclosure.level_from_world,
         shape=props.shape,

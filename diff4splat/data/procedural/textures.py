@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as functional
-from jaxtyping import Float, Float32, Int32, Int64
+from jaxtyping import Bool, Float, Float32, Int32, Int64
 from torch import Tensor
 
 from diff4splat.data.procedural.draws import Draws, white_noise
@@ -191,6 +191,7 @@ def hang_photographs(
     photographs: Sequence[Float[Tensor, "rgb=3 _ _"]],
     *,
     kept: Sequence[int],
+    painted: Bool[Tensor, " batch"],
     share: float = 0.35,
 ) -> None:
     """Overwrite some textures with mirrored crops of photographs (mirrored, so that they tile).
@@ -200,11 +201,13 @@ def hang_photographs(
         draws: Random numbers, one stream per scene.
         photographs: Images in [0, 1], at least 64 pixels on a side.
         kept: Textures to leave alone.
-        share: Part of the textures to overwrite.
+        painted: Scenes to do it in.
+        share: Part of the textures of these scenes to overwrite.
     """
     num_scenes, num_textures = atlas.texels.shape[:2]
     chosen = draws.chance(share, num_textures)
     chosen[:, kept] = False
+    chosen &= painted[:, None]
     which = draws.choose([1] * len(photographs), num_textures)
     extent, place = draws.uniform(0.35, 1.0, num_textures), draws.uniform(0.0, 1.0, num_textures, 2)
     half = atlas.size // 2
