@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -131,16 +131,21 @@ class Checkpoints:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def gather_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Trained weights of a model, whole also where it is spread over processes.
+def gather_weights(model: nn.Module, *, frozen: bool = False) -> dict[str, Tensor]:
+    """Weights of a model, whole also where it is spread over processes.
 
     Args:
         model: As it is trained, wrapped or not.
+        frozen: Include those that are not trained, and buffers.
 
     Returns:
         Copies on the CPU by name; on the first process only, where there are several.
     """
-    return {name: _own(value) for name, value in get_model_state_dict(model, options=_OPTIONS).items()}
+    options = replace(_OPTIONS, ignore_frozen_params=not frozen)
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    trained = {name.removeprefix("module.") for name in trained}  # of what several processes wrap
+    weights: dict[str, Any] = get_model_state_dict(model, options=options)
+    return {name: _own(value) for name, value in weights.items() if frozen or name in trained}
 
 
 def gather_optimizers(model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, Tensor]:
@@ -153,7 +158,7 @@ def gather_optimizers(model: nn.Module, optimizers: Sequence[torch.optim.Optimiz
     Returns:
         Tensors on the CPU by "name:key".
     """
-    state = get_optimizer_state_dict(model, list(optimizers), options=_OPTIONS)["state"]
+    state: Any = get_optimizer_state_dict(model, list(optimizers), options=_OPTIONS)["state"]
     return {
         f"{name}:{key}": _own(torch.as_tensor(value))
         for name, values in state.items()
@@ -172,14 +177,14 @@ def restore(model: nn.Module, optimizers: Sequence[torch.optim.Optimizer], check
     Raises:
         ValueError: If the names are not those of the model.
     """
-    expected = set(get_model_state_dict(model, options=_OPTIONS))
+    expected = set(gather_weights(model))
     if expected and set(checkpoint.weights) != expected:
         other = sorted(expected ^ set(checkpoint.weights))
         raise ValueError(
             f"the checkpoint must hold the weights that are trained; these differ: {', '.join(other[:5])}."
         )
     set_model_state_dict(model, dict(checkpoint.weights), options=_OPTIONS)
-    nested: dict[str, dict[str, Any]] = {}
+    nested: dict[str, Any] = {}
     for full_name, value in checkpoint.optimizer.items():
         name, _, key = full_name.rpartition(":")
         nested.setdefault(name, {})[key] = value

@@ -64,15 +64,25 @@ class Objective(nn.Module):
     Args:
         parts: Trained modules by name, of `diff4splat.training.PARTS`; those that the stage uses.
         stage: What is trained and how.
+        encode: Video in [0, 1] to normalised latents, for clips that come without; the "vae" of the parts
+            when omitted.
         perceptual: Perceptual distance as in `PhotometricLoss`, for the loss of that name; `LpipsDistance()`
             when omitted.
+
+    Raises:
+        ValueError: If the stage freezes what is not there.
     """
+
+    vae: Any
+    dit: Any
+    ldrm: Any
 
     def __init__(
         self,
         parts: Mapping[str, nn.Module],
         stage: Stage,
         *,
+        encode: Callable[[Tensor], Tensor] | None = None,
         perceptual: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
@@ -88,8 +98,8 @@ class Objective(nn.Module):
             self.ldrm.gradient_checkpointing = stage.checkpoint_gradients
         if "perceptual" in stage.losses and perceptual is None:
             perceptual = LpipsDistance()
-        # in a list, so that its frozen weights are no part of this module
-        self._perceptual = [perceptual]
+        # in a tuple, so that modules which are not trained are no part of this one
+        self._given: tuple[Any, Any] = (encode or getattr(self.vae, "encode", None), perceptual)
 
     def train(self, mode: bool = True) -> "Objective":
         """Training mode for the parts that are trained, evaluation mode for the others.
@@ -119,7 +129,8 @@ class Objective(nn.Module):
             The loss and what it is made of.
         """
         if "vae" in self.stage.train:
-            terms, ratios = self._autoencoder(clips, draws), {}
+            terms = self._autoencoder(clips, draws)
+            ratios: dict[str, Tensor] = {}
         else:
             terms, ratios = self._latent_parts(clips, captions, draws)
         loss = weighted_sum({name: terms[name] for name in self.stage.losses}, self.stage.losses)
@@ -138,7 +149,7 @@ class Objective(nn.Module):
         if "latents" in clips:
             return clips["latents"].float()
         with torch.no_grad():
-            return self.vae.encode(clips["video"].float() / 255).float()
+            return self._given[0](clips["video"].float() / 255).float()
 
     def denoise(
         self,
@@ -203,7 +214,7 @@ class Objective(nn.Module):
         mean, log_variance = self.vae.posterior(video)
         sample = mean + (0.5 * log_variance).exp() * draws.normal(*mean.shape[1:])
         error = self.vae.decode(sample) - video
-        edges = sum(_per_clip(error.diff(dim=axis).abs()) for axis in (1, -2, -1))
+        edges = torch.stack([_per_clip(error.diff(dim=axis).abs()) for axis in (1, -2, -1)]).sum(0)
         divergence = 0.5 * (mean.float().square() + log_variance.exp() - 1 - log_variance)
         return {
             "pixel": _per_clip((error.square() + 1e-4).sqrt()),
@@ -255,9 +266,12 @@ class Objective(nn.Module):
         offsets = torch.randint(0, ldrm.pixel_stride, (2,), generator=draws.batch).tolist()
         truth = on_coarser_grid(clips, stride=ldrm.pixel_stride, top=offsets[0], left=offsets[1])
         moves = any(name in stage.losses for name in MOVING)
-        deformation = ldrm.deform(features, times.expand(batch, -1)) if moves or stage.rendered else None
+        deformation: Any = None
+        if moves or stage.rendered:
+            deformation = ldrm.deform(features, times.expand(batch, -1))
         with torch.autocast(latents.device.type, enabled=False):
-            terms, ratios = _depth_terms(features.gaussian_map, truth), {}
+            terms = _depth_terms(features.gaussian_map, truth)
+            ratios: dict[str, Tensor] = {}
             later = F.avg_pool2d(video[:, _KEY_STRIDE::_KEY_STRIDE].flatten(0, 1), ldrm.pixel_stride)
             colors = features.gaussian_map[:, 1:, 1:4].float() + 0.5
             terms["color"] = _per_clip((colors - later.unflatten(0, colors.shape[:2])).abs())
@@ -292,7 +306,7 @@ class Objective(nn.Module):
             terms = {"photometric": photometric_mse(images.color, target)}
             if "perceptual" in self.stage.losses:
                 flat = (v.flatten(0, 1) for v in (images.color, target))
-                terms["perceptual"] = self._perceptual[0](*flat).unflatten(0, target.shape[:2])
+                terms["perceptual"] = self._given[1](*flat).unflatten(0, target.shape[:2])
             keys = [place for place, frame in enumerate(picks.tolist()) if frame % _KEY_STRIDE == 0]
             if "depth" in clips:
                 true_depth = clips["depth"][few].float()[:, picks[keys] // _KEY_STRIDE]
@@ -335,7 +349,7 @@ def _motion_terms(
     gaussian_map: Tensor, deformation: Tensor, truth: dict[str, Tensor], picks: Tensor, cameras: Cameras
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     batch = len(gaussian_map)
-    targets = _targets(truth, picks.expand(batch, -1), tuple(gaussian_map.shape[-2:]))
+    targets = _targets(truth, picks.expand(batch, -1), (gaussian_map.shape[-2], gaussian_map.shape[-1]))
     predicted = deformation[:, :, :, :3].float()
     terms, ratios = {}, {}
     terms["motion"], sums = balanced_error(predicted, targets.displacement, targets.moving, targets.known)

@@ -48,8 +48,10 @@ def _depths(clips: dict[str, Tensor], depth: Tensor) -> list[Tensor]:
         return [depth_to_color(depth[:, 0])]
     truth = clips["depth"][:, 0].float()
     valid = truth[truth.isfinite() & (truth > 0)]
-    limits = {"near": float(valid.quantile(0.01)), "far": float(valid.quantile(0.99)) + 1e-3}
-    return [depth_to_color(depth[:, 0], **limits), depth_to_color(truth, **limits)]
+    if not valid.numel():
+        return [depth_to_color(depth[:, 0]), depth_to_color(truth)]
+    near, far = float(valid.quantile(0.01)), float(valid.quantile(0.99)) + 1e-3
+    return [depth_to_color(shown, near=near, far=far) for shown in (depth[:, 0], truth)]
 
 
 def _decoded(objective: Objective, clips: dict[str, Tensor]) -> Tensor:

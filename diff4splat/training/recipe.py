@@ -1,4 +1,4 @@
-"""Training as data: what each stage trains, on what, with which losses; checked before anything is allocated."""
+"""Training as data: what each stage trains, on what, with which losses; checked before anything runs."""
 
 import json
 import math
@@ -102,8 +102,8 @@ class Stage:
         latents: What the reconstruction model reads: "encoded" true videos, or the estimate of them that the
             diffusion transformer makes from noisy ones ("denoised"), through which gradients reach it.
         rendered: Clips per process and part of the batch that are rendered for the losses that need it.
-        shapes: Whether rendered images train size, orientation and opacity: "trained" or "kept". Those that suit
-            a clip's own pixels would not suit the pixels of a larger photograph.
+        shapes: Whether rendered images train size, orientation and opacity: "trained" or "kept". Those that
+            suit a clip's own pixels would not suit the pixels of a larger photograph.
         target_times: Times at which motion is compared and images are rendered, per batch.
         latent_noise: Largest standard deviation of the noise that is added to encoded latents, so that the
             reconstruction model bears with generated ones.

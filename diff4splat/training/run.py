@@ -3,11 +3,12 @@
 import contextlib
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from diff4splat.backbones.compact import CausalVideoVAE, CompactBackbone, CompactDiT
 from diff4splat.data import ClipDataset, ShardClips
@@ -20,7 +21,7 @@ from diff4splat.training.batches import Batches
 from diff4splat.training.clip_factory import ClipFactory
 from diff4splat.training.objective import Objective
 from diff4splat.training.pictures import stage_picture
-from diff4splat.training.recipe import PARTS, Recipe, Source, Stage
+from diff4splat.training.recipe import Recipe, Source, Stage
 from diff4splat.training.report import write_report
 from diff4splat.training.trainer import Watch, make_accelerator, train_stage
 
@@ -50,7 +51,7 @@ def train(
         recipe: Stages.
         folder: Folder of the run; an existing one of the same recipe is continued.
         cache: Where procedural clips are kept; runs may share it.
-        num_workers: Processes that make procedural clips ahead; 0 makes them in this one when they are needed.
+        num_workers: Processes that make procedural clips ahead; 0 makes them here when they are needed.
         watch: What is written and shown; `Watch()` with a picture every 200 steps when omitted.
         until: Name of the last stage to run; all of them when omitted.
         max_bad_share: Share of bad clips from which on the run ends.
@@ -66,151 +67,163 @@ def train(
         OSError: If a checkpoint cannot be written; the one before stays.
         ModuleNotFoundError: If accelerate is not installed.
     """
-    folder, cache = Path(folder), Path(cache)
     names = [stage.name for stage in recipe.stages]
     if until is not None and until not in names:
         raise ValueError(f"until must be one of {', '.join(names)}, got {until!r}.")
     stages = recipe.stages if until is None else recipe.stages[: names.index(until) + 1]
+    folder = Path(folder)
     _check_recipe(recipe, folder / _RECIPE)
     accelerator = make_accelerator(recipe.precision, cpu=cpu)
-    watch = watch or Watch(picture_every=200, picture=stage_picture)
-    folder.mkdir(parents=True, exist_ok=True)
-    if accelerator.is_main_process:
-        recipe.save(folder / _RECIPE)
-    pipeline = _first_pipeline(recipe)
-    parts = _parts(pipeline)
+    run = _Run(
+        pipeline=_first_pipeline(recipe),
+        accelerator=accelerator,
+        seed=recipe.seed,
+        cache=Path(cache),
+        num_workers=num_workers,
+        watch=watch or Watch(picture_every=200, picture=stage_picture),
+        max_bad_share=max_bad_share,
+        perceptual=perceptual,
+    )
     for stage in stages:
-        _check_parts(stage, parts)
-    for number, stage in enumerate(stages, start=1):
-        target = folder / "stages" / f"{number}-{stage.name}"
+        run.check(stage)
+    if accelerator.is_main_process:
+        folder.mkdir(parents=True, exist_ok=True)
+        recipe.save(folder / _RECIPE)
+    accelerator.wait_for_everyone()
+    folders = [folder / "stages" / f"{i}-{stage.name}" for i, stage in enumerate(stages, start=1)]
+    for stage, target in zip(stages, folders, strict=True):
         if not (target / _DONE).is_file():
-            _run_stage(
-                stage,
-                parts,
-                target,
-                recipe.seed,
-                accelerator,
-                cache,
-                num_workers,
-                watch,
-                max_bad_share,
-                perceptual,
-            )
-        _load_stage(stage, parts, target)
+            run.train(stage, target)
+        run.load(stage, target)
     model = folder / "model"
     if accelerator.is_main_process:
-        last = stages[-1]
+        last, pipeline = stages[-1], run.pipeline
         pipeline.num_frames, pipeline.height, pipeline.width = last.frames, last.size, last.size
         pipeline.save_pretrained(model)
-        write_report(folder, recipe, [f"{i}-{s.name}" for i, s in enumerate(stages, start=1)])
+        write_report(folder, recipe, [target.name for target in folders])
     accelerator.wait_for_everyone()
     return model
 
 
-def _run_stage(
-    stage: Stage,
-    parts: dict[str, nn.Module],
-    folder: Path,
-    seed: int,
-    accelerator: Any,
-    cache: Path,
-    num_workers: int,
-    watch: Watch,
-    max_bad_share: float,
-    perceptual: Any,
-) -> None:
-    used = {name for name in PARTS if name in stage.train}
-    used |= {"ldrm"} if stage.reconstructs else set()
-    used |= {"dit"} if stage.denoises else set()
-    used |= {"vae"}  # encodes clips that come without latents, and decodes for pictures
-    for name in stage.train:
-        parts[name].float()  # weights that were kept in half precision are not trained in it
-    objective = Objective({name: parts[name] for name in used if name in parts}, stage, perceptual=perceptual)
-    with contextlib.ExitStack() as stack:
-        encoder = _encoder_folder(stage, parts, folder, accelerator)
-        sources = [
-            (_dataset(source, stage, cache, encoder, num_workers, accelerator, stack), source.share)
-            for source in stage.data
-        ]
+@dataclass(frozen=True)
+class _Run:
+    """What all stages of a run share."""
+
+    pipeline: Diff4SplatPipeline
+    accelerator: Any
+    seed: int
+    cache: Path
+    num_workers: int
+    watch: Watch
+    max_bad_share: float
+    perceptual: Callable[[Tensor, Tensor], Tensor] | None
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """Modules of the pipeline by name."""
+        found = {name: getattr(self.pipeline.backbone, name, None) for name in ("vae", "dit")}
+        found["ldrm"] = self.pipeline.ldrm
+        return {name: part for name, part in found.items() if isinstance(part, HubModule)}
+
+    def check(self, stage: Stage) -> None:
+        """Refuse a stage that cannot be run on the parts there are."""
+        for name in stage.train:
+            if name not in self.parts:
+                raise ValueError(
+                    f"stage {stage.name!r}: train names {name!r}, the pipeline has {', '.join(self.parts)}."
+                )
+        Objective(self.parts, stage, perceptual=lambda image, target: image)  # checks the names to freeze
+
+    def train(self, stage: Stage, folder: Path) -> None:
+        """Run a stage, and write what it trained."""
+        parts, accelerator = self.parts, self.accelerator
+        for name in stage.train:
+            parts[name].float()  # weights that were kept in half precision are not trained in it
+        used = {*stage.train, "vae", *(["ldrm"] if stage.reconstructs else [])}
+        used |= {"dit"} if stage.denoises else set()
+        objective = Objective(
+            {name: part for name, part in parts.items() if name in used},
+            stage,
+            encode=self.pipeline.backbone.encode,
+            perceptual=self.perceptual,
+        )
+        with contextlib.ExitStack() as stack:
+            batches = self._batches(stage, folder, stack)
+            weights = train_stage(
+                objective, batches, stage, folder, accelerator, seed=self.seed, watch=self.watch
+            )
+            if accelerator.is_main_process:
+                for name in stage.train:
+                    trained = type(parts[name])(**parts[name].config)
+                    trained.load_state_dict(_under(name, weights))
+                    if isinstance(trained, CausalVideoVAE):
+                        _normalize(trained, batches)
+                    trained.save_pretrained(folder / name)
+                counts = {"clips": batches.num_seen, "bad_clips": batches.num_bad}
+                with atomic_path(folder / _DONE) as temporary:
+                    temporary.write_text(json.dumps(counts) + "\n", encoding="utf-8")
+            accelerator.wait_for_everyone()
+        accelerator.free_memory()
+
+    def load(self, stage: Stage, folder: Path) -> None:
+        """Put what a stage trained in the place of what it began with; sharding may have changed that."""
+        for name in stage.train:
+            trained = type(self.parts[name]).from_pretrained(folder / name)
+            setattr(self.pipeline if name == "ldrm" else self.pipeline.backbone, name, trained)
+
+    def _batches(self, stage: Stage, folder: Path, stack: contextlib.ExitStack) -> Batches:
+        """Batches of the sources of a stage; latents are kept with procedural clips."""
+        encoder = None
+        if "vae" in self.parts and "vae" not in stage.train:
+            encoder = folder / "encoder"
+            if self.accelerator.is_main_process:
+                self.parts["vae"].save_pretrained(encoder)
+            self.accelerator.wait_for_everyone()
         encoded = encoder is not None and all(source.folder is None for source in stage.data)
-        batches = Batches(
-            sources,
+        return Batches(
+            [(self._dataset(source, stage, encoder, stack), source.share) for source in stage.data],
             stage.batch,
-            seed=seed,
+            seed=self.seed,
             needs=(*stage.needs, *(("latents",) if encoded else ())),
-            rank=accelerator.process_index,
-            num_ranks=accelerator.num_processes,
-            max_bad_share=max_bad_share,
+            rank=self.accelerator.process_index,
+            num_ranks=self.accelerator.num_processes,
+            max_bad_share=self.max_bad_share,
             bad_log=folder / "bad_clips.jsonl",
         )
-        average = train_stage(objective, batches, stage, folder, accelerator, seed=seed, watch=watch)
-        accelerator.wait_for_everyone()
-        if accelerator.is_main_process:
-            _put(objective, average)
-            if "vae" in stage.train:
-                _normalize(parts["vae"], batches)
-            for name in stage.train:
-                parts[name].to("cpu").save_pretrained(folder / name)
-            with atomic_path(folder / _DONE) as temporary:
-                temporary.write_text(
-                    json.dumps({"bad_clips": batches.num_bad, "clips": batches.num_seen}) + "\n"
-                )
-        accelerator.wait_for_everyone()
-    accelerator.free_memory()
 
-
-def _dataset(
-    source: Source,
-    stage: Stage,
-    cache: Path,
-    encoder: Path | None,
-    num_workers: int,
-    accelerator: Any,
-    stack: contextlib.ExitStack,
-) -> ClipDataset:
-    if source.folder is not None:
-        return ShardClips(source.folder)
-    words = [f"{stage.frames}x{stage.size}", "static" if source.static else "moving"]
-    words += ["photographs"] if source.photographs else []
-    words += [f"still{source.still_camera:g}"]
-    words += [weights_hash(encoder)[:8]] if encoder is not None else []
-    return stack.enter_context(
-        ClipFactory(
-            cache / "-".join(words),
-            source.clips,
-            num_frames=stage.frames,
-            height=stage.size,
-            width=stage.size,
-            static=source.static,
-            photographs=source.photographs,
-            still_camera=source.still_camera,
-            vae=encoder,
-            num_workers=num_workers,
-            make=accelerator.is_local_main_process,
+    def _dataset(
+        self, source: Source, stage: Stage, encoder: Path | None, stack: contextlib.ExitStack
+    ) -> ClipDataset:
+        if source.folder is not None:
+            return ShardClips(source.folder)
+        words = [f"{stage.frames}x{stage.size}", "static" if source.static else "moving"]
+        words += ["photographs"] if source.photographs else []
+        words += [f"still{source.still_camera:g}"]
+        words += [weights_hash(encoder)[:8]] if encoder is not None else []
+        return stack.enter_context(
+            ClipFactory(
+                self.cache / "-".join(words),
+                source.clips,
+                num_frames=stage.frames,
+                height=stage.size,
+                width=stage.size,
+                static=source.static,
+                photographs=source.photographs,
+                still_camera=source.still_camera,
+                vae=encoder,
+                num_workers=self.num_workers,
+                make=self.accelerator.is_local_main_process,
+            )
         )
-    )
-
-
-def _encoder_folder(stage: Stage, parts: dict[str, nn.Module], folder: Path, accelerator: Any) -> Path | None:
-    """Folder of the autoencoder whose latents a stage reads, for the processes that make clips."""
-    if stage.train == ("vae",) or not isinstance(parts.get("vae"), HubModule):
-        return None
-    target = folder / "encoder"
-    if accelerator.is_main_process:
-        parts["vae"].save_pretrained(target)
-    accelerator.wait_for_everyone()
-    return target
 
 
 @torch.no_grad()
 def _normalize(vae: Any, batches: Batches) -> None:
-    """Measure the statistics that latents are normalised by."""
+    """Measure the statistics that latents are normalised by, on the clips of the first batches."""
     vae.eval()
-    device = vae.latent_mean.device
-    means = []
-    for (clips, _), _ in zip(batches.from_step(0), range(_STATISTICS_BATCHES), strict=False):
-        means.append(vae.posterior(clips["video"].to(device).float() / 255)[0])
-    together = torch.cat(means)
+    with contextlib.closing(batches.from_step(0)) as source:  # type: ignore[type-var]
+        some = [next(source)[0]["video"] for _ in range(_STATISTICS_BATCHES)]
+    together = torch.cat([vae.posterior(video.float() / 255)[0] for video in some])
     vae.set_normalization(together.mean(dim=(0, 1, 3, 4)), together.std(dim=(0, 1, 3, 4)))
 
 
@@ -223,37 +236,10 @@ def _first_pipeline(recipe: Recipe) -> Diff4SplatPipeline:
         return Diff4SplatPipeline(backbone, LDRM.compact(**recipe.ldrm))
 
 
-def _parts(pipeline: Diff4SplatPipeline) -> dict[str, nn.Module]:
-    found = {
-        "vae": getattr(pipeline.backbone, "vae", None),
-        "dit": getattr(pipeline.backbone, "dit", None),
-        "ldrm": pipeline.ldrm,
-    }
-    return {name: part for name, part in found.items() if isinstance(part, nn.Module)}
-
-
-def _check_parts(stage: Stage, parts: dict[str, nn.Module]) -> None:
-    for name in stage.train:
-        if name not in parts:
-            raise ValueError(
-                f"stage {stage.name!r}: train names {name!r}, the pipeline has {', '.join(parts)}."
-            )
-    Objective(parts, stage, perceptual=lambda image, target: image)  # checks the names to freeze
-
-
-def _put(objective: nn.Module, weights: dict[str, Tensor]) -> None:
-    named = dict(objective.named_parameters())
-    with torch.no_grad():
-        for name, value in weights.items():
-            named[name].copy_(value)
-
-
-def _load_stage(stage: Stage, parts: dict[str, nn.Module], folder: Path) -> None:
-    """Weights that a stage ended with, on every process."""
-    for name in stage.train:
-        part = parts[name]
-        trained = type(part).from_pretrained(folder / name)
-        part.to("cpu").load_state_dict(trained.state_dict())
+def _under(name: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of a part, by the names that they have there."""
+    start = f"{name}."
+    return {key.removeprefix(start): value for key, value in weights.items() if key.startswith(start)}
 
 
 def _check_recipe(recipe: Recipe, path: Path) -> None:
@@ -264,7 +250,8 @@ def _check_recipe(recipe: Recipe, path: Path) -> None:
     now = json.loads(json.dumps(to_json(recipe)))
     for where, old, new in _differences(before, now):
         raise ValueError(
-            f"{path.parent} holds a run with {where}={old!r}, this recipe says {new!r}: choose another folder."
+            f"{path.parent} holds a run with {where}={old!r}, this recipe says {new!r}: "
+            "choose another folder."
         )
 
 

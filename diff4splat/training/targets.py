@@ -1,4 +1,4 @@
-"""What is true about a batch of clips, in the form that the maps of the reconstruction model are compared in."""
+"""What is true about a batch of clips, in the form that the maps of a model are compared in."""
 
 from typing import NamedTuple
 
@@ -179,7 +179,7 @@ def on_coarser_grid(
     intrinsics[..., 0, 2] += 0.5 * stride - left - 0.5
     intrinsics[..., 1, 2] += 0.5 * stride - top - 0.5
     intrinsics[..., :2, :] /= stride
-    kept = {
+    kept: dict[str, Tensor] = {
         name: clips[name][..., top::stride, left::stride]
         for name in ("depth", "object_index")
         if name in clips

@@ -65,7 +65,7 @@ class Watch:
     keep: int = 2
     log_every: int = 20
     picture_every: int = 0
-    picture: Callable[[nn.Module, dict[str, Tensor]], Tensor] | None = None
+    picture: Callable[[Any, dict[str, Tensor]], Tensor] | None = None
     tensorboard: bool = False
     progress: bool = True
 
@@ -124,11 +124,11 @@ def train_stage(
         watch: What is written and shown; the defaults when omitted.
 
     Returns:
-        Running average of the trained weights by name, on the first process; the weights themselves in place
-        are the last ones.
+        Weights and buffers of the objective by name, the running average of those that were trained; on the
+        first process. In place are the last ones, without average.
 
     Raises:
-        ValueError: If the loss is not finite; the batch is then kept in `folder` for inspection, and so is the
+        ValueError: If the loss is not finite; the batch is then kept in `folder` for inspection, beside the
             last checkpoint. If the batch cannot be spread over the processes.
         OSError: If a checkpoint cannot be written; the one before stays.
     """
@@ -206,7 +206,9 @@ class _Run:
                 close()
             if writer is not None:
                 writer.close()
-        return {name: _whole(value).cpu() for name, value in self.average.items()}
+        weights = gather_weights(self.model, frozen=True)
+        weights |= {name: _whole(value).cpu() for name, value in self.average.items()}
+        return weights
 
     def _update(self, clips: dict[str, Tensor], captions: list[str]) -> tuple[dict[str, Tensor], float]:
         """One step of the optimisers; what to show of it, the same on all processes."""
@@ -403,7 +405,7 @@ def _whole(value: Tensor) -> Tensor:
     return value.full_tensor() if hasattr(value, "full_tensor") else value
 
 
-def _copy_whole(target: Tensor, value: Tensor) -> None:
+def _copy_whole(target: Any, value: Tensor) -> None:
     if hasattr(target, "full_tensor"):
         from torch.distributed.tensor import distribute_tensor
 
@@ -437,6 +439,6 @@ def _writer(folder: Path) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            'TensorBoard output needs tensorboard: pip install "diff4splat[train]", or pip install tensorboard.'
+            'TensorBoard needs a package: pip install "diff4splat[train]", or pip install tensorboard.'
         ) from error
     return SummaryWriter(str(folder / "tensorboard"))
