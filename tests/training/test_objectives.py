@@ -11,7 +11,7 @@ from reference import training_objectives as objectives
 from reference.finite_differences import slope
 
 from diff4splat.backbones.compact import CausalVideoVAE, CompactDiT
-from diff4splat.data import sample_cameras, sample_scenes
+from diff4splat.data import make_clips, object_motion, sample_cameras, sample_scenes
 from diff4splat.geometry import unproject
 from diff4splat.models import LDRM, LDRMFeatures
 from diff4splat.training.objectives import (
