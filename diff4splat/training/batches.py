@@ -65,7 +65,7 @@ class Batches:
         rank: int = 0,
         num_ranks: int = 1,
         max_bad_share: float = 0.05,
-        bad_log: Path | None = None,
+        bad_log: str | Path | None = None,
     ) -> None:
         if not sources:
             raise ValueError("sources must hold at least one dataset, got none.")
@@ -92,7 +92,7 @@ class Batches:
         self.seed = seed
         self.needs = tuple(needs)
         self.max_bad_share = max_bad_share
-        self.bad_log = bad_log
+        self.bad_log = None if bad_log is None else Path(bad_log)
         self._datasets = [dataset for dataset, _ in sources]
         self._lengths = [len(dataset) for dataset in self._datasets]
         self._shares_of_rest = _shares_of_rest([share for _, share in sources])

@@ -156,9 +156,10 @@ def gather_optimizers(model: nn.Module, optimizers: Sequence[torch.optim.Optimiz
         optimizers: Its optimisers.
 
     Returns:
-        Tensors on the CPU by "name:key".
+        Tensors on the CPU by "name:key"; on the first process only, where there are several.
     """
-    state: Any = get_optimizer_state_dict(model, list(optimizers), options=_OPTIONS)["state"]
+    # nothing but on the first process
+    state: Any = get_optimizer_state_dict(model, list(optimizers), options=_OPTIONS).get("state", {})
     return {
         f"{name}:{key}": _own(torch.as_tensor(value))
         for name, values in state.items()
@@ -188,7 +189,8 @@ def restore(model: nn.Module, optimizers: Sequence[torch.optim.Optimizer], check
     for full_name, value in checkpoint.optimizer.items():
         name, _, key = full_name.rpartition(":")
         nested.setdefault(name, {})[key] = value
-    current = get_optimizer_state_dict(model, list(optimizers), options=_OPTIONS)
+    on_each = replace(_OPTIONS, cpu_offload=False)
+    current = get_optimizer_state_dict(model, list(optimizers), options=on_each)
     set_optimizer_state_dict(
         model, list(optimizers), {"state": nested, "param_groups": current["param_groups"]}, options=_OPTIONS
     )

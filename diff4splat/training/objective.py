@@ -88,8 +88,10 @@ class Objective(nn.Module):
         super().__init__()
         self.stage = stage
         self.vae, self.dit, self.ldrm = (parts.get(name) for name in ("vae", "dit", "ldrm"))
+        moves = any(name in stage.losses for name in MOVING)
+        still = () if moves or stage.rendered else ("ldrm.deformation_head",)  # no loss looks at it
         for name, parameter in self.named_parameters():
-            frozen = any(name == start or name.startswith(f"{start}.") for start in stage.freeze)
+            frozen = any(name == start or name.startswith(f"{start}.") for start in (*stage.freeze, *still))
             parameter.requires_grad_(name.split(".")[0] in stage.train and not frozen)
         for start in stage.freeze:
             if not any(name == start or name.startswith(f"{start}.") for name, _ in self.named_parameters()):

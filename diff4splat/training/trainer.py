@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,7 @@ __all__ = ["BatchSource", "Watch", "make_accelerator", "train_stage"]
 _SMOOTHING = 0.02
 
 
+@runtime_checkable
 class BatchSource(Protocol):
     """Where batches come from; see `diff4splat.training.Batches`."""
 
@@ -84,17 +85,12 @@ def make_accelerator(precision: str, *, cpu: bool = False) -> "Accelerator":
         ModuleNotFoundError: If accelerate is not installed.
     """
     try:
-        from accelerate import Accelerator, DistributedDataParallelKwargs
+        from accelerate import Accelerator
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             'Training needs accelerate: pip install "diff4splat[train]", or pip install accelerate.'
         ) from error
-    return Accelerator(
-        cpu=cpu,
-        mixed_precision=precision,
-        # a stage may leave a head without gradients that another stage trains
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-    )
+    return Accelerator(cpu=cpu, mixed_precision=precision)
 
 
 def train_stage(
@@ -429,7 +425,7 @@ def _short(shown: Mapping[str, Any]) -> dict[str, str]:
 
 def _step_of(line: str) -> float:
     try:
-        return int(json.loads(line)["step"])
+        return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
         return math.inf  # half a line, of a process that was killed
 

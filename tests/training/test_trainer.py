@@ -1,0 +1,241 @@
+"""The trainer: what it learns, resumes, refuses and writes, in one process and in two."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from training.line import WIDTH, Line, LineBatches, LineObjective, run, stage
+
+from diff4splat.training import checkpoints as checkpoints_module
+from diff4splat.training.trainer import learning_rate, make_optimizers
+
+SCRIPT = Path(__file__).with_name("line.py")
+
+
+def in_process(folder: Path, *, processes: int = 1, **settings: object) -> subprocess.CompletedProcess[str]:
+    words = [str(SCRIPT), str(folder), json.dumps(settings)]
+    if processes > 1:
+        words = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", *words]
+    root = Path(__file__).parents[2]
+    paths = os.pathsep.join([str(root), str(root / "tests")])
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, *words], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def log_of(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert torch.equal(value, other[name]), name
+
+
+def test_a_run_that_was_stopped_ends_bit_by_bit_like_one_that_was_not(tmp_path) -> None:
+    whole = LineObjective()
+    expected = run(tmp_path / "whole", whole, stage())
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "parts", LineObjective(stop=7), stage())
+    resumed = LineObjective()
+    with torch.no_grad():
+        for parameter in resumed.parameters():
+            parameter.zero_()  # everything comes from the folder
+    assert_equal(run(tmp_path / "parts", resumed, stage()), expected)
+    assert resumed.seen == [6, 7, 8, 9, 10], "the last checkpoint was at step 6"
+    assert_equal(resumed.state_dict(), whole.state_dict())
+    without_clock = [[{**line, "seconds": 0} for line in log_of(tmp_path / f)] for f in ("whole", "parts")]
+    assert without_clock[0] == without_clock[1], "no step is logged twice, running averages go on"
+
+
+def test_a_killed_process_loses_the_steps_since_the_last_checkpoint_and_nothing_else(tmp_path) -> None:
+    expected = run(tmp_path / "whole", LineObjective(), stage())
+    killed = in_process(tmp_path / "parts", kill=8)
+    assert killed.returncode == -9, killed.stderr
+    leftover = tmp_path / "parts" / "checkpoints" / ".00000009.1.tmp"
+    leftover.mkdir()  # as if it had been killed while it wrote
+    (leftover / "weights.safetensors").write_bytes(b"half")
+    assert in_process(tmp_path / "parts").returncode == 0
+    assert_equal(torch.load(tmp_path / "parts" / "weights.pt"), expected)
+    assert not leftover.exists()
+
+
+def test_two_processes_do_what_one_does(tmp_path) -> None:
+    settings = {"optimizer": "adamw", "steps": 7}
+    alone = run(tmp_path / "one", LineObjective(), stage(**settings))
+    both = in_process(tmp_path / "two", processes=2, **settings)
+    assert both.returncode == 0, both.stderr
+    pairs = list(zip(log_of(tmp_path / "one"), log_of(tmp_path / "two"), strict=True))
+    assert [one["step"] for one, _ in pairs] == list(range(1, 8))
+    for one, two in pairs:  # float32 sums in another order
+        assert two["loss"] == pytest.approx(one["loss"], rel=1e-5)
+        assert two["error"] == pytest.approx(one["error"], rel=1e-5)
+        assert two["norm"] == pytest.approx(one["norm"], rel=1e-4)
+    together = torch.load(tmp_path / "two" / "weights.pt")
+    for name, value in alone.items():
+        # Adam divides by the root of what may be next to nothing
+        torch.testing.assert_close(together[name], value, rtol=1e-3, atol=1e-4)
+    assert in_process(tmp_path / "two", processes=2, **{**settings, "steps": 7}).returncode == 0, "goes on"
+
+
+def test_a_batch_in_parts_gives_the_gradient_of_the_whole(tmp_path) -> None:
+    # one step of plain descent would do; AdamW's first step only shows signs, so compare the norm, too
+    whole = run(tmp_path / "1", LineObjective(), stage(optimizer="adamw", steps=5))
+    parts = run(tmp_path / "3", LineObjective(), stage(optimizer="adamw", steps=5, accumulate=3))
+    for one, three in zip(log_of(tmp_path / "1"), log_of(tmp_path / "3"), strict=True):
+        assert three["norm"] == pytest.approx(one["norm"], rel=1e-4)
+        assert three["loss"] == pytest.approx(one["loss"], rel=1e-5)
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_a_finished_stage_is_not_run_again(tmp_path) -> None:
+    first = run(tmp_path, LineObjective(), stage())
+    again = LineObjective()
+    assert_equal(run(tmp_path, again, stage()), first)
+    assert again.seen == []
+
+
+def test_training_lowers_the_loss(tmp_path) -> None:
+    objective = LineObjective()
+    values = torch.randn(64, WIDTH, generator=torch.Generator().manual_seed(1))
+
+    def error(module: Line) -> torch.Tensor:
+        return (module(values) - values[:, :3]).square().mean()
+
+    before = error(objective.ldrm)
+    weights = run(tmp_path, objective, stage(steps=120))
+    kept = Line()
+    kept.load_state_dict({name.removeprefix("ldrm."): value for name, value in weights.items()})
+    assert error(kept) < 0.3 * before
+    lines = log_of(tmp_path)
+    assert [line["step"] for line in lines] == list(range(1, 121))
+    assert {"loss", "size", "error", "norm", "rate", "seconds"} <= set(lines[-1])
+    assert lines[-1]["error"] < 0.5 * lines[0]["error"], "a ratio of two sums"
+
+
+def test_not_a_number_stops_the_run_and_keeps_batch_and_checkpoint(tmp_path) -> None:
+    with pytest.raises(
+        ValueError, match=r"loss must be finite, got nan at step 7 of stage 'line'; its batch"
+    ):
+        run(tmp_path, LineObjective(spoil=7), stage())
+    kept = list((tmp_path / "bad_batch").iterdir())
+    assert [path.name for path in kept] == ["step-00000007-process-0.safetensors"]
+    expected = next(iter(LineBatches(6).from_step(7)))[0]
+    assert_equal(load_file(kept[0]), expected)
+    last = sorted((tmp_path / "checkpoints").iterdir())[-1]
+    assert last.name == "00000006"
+    assert all(value.isfinite().all() for value in load_file(last / "weights.safetensors").values())
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path, monkeypatch) -> None:
+    write = checkpoints_module.write_safetensors
+
+    def on_a_small_disk(path: Path, tensors: dict[str, torch.Tensor], header: dict[str, str]) -> None:
+        if "00000006" in str(path) and path.name == "optimizer.safetensors":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, tensors, header)
+
+    monkeypatch.setattr(checkpoints_module, "write_safetensors", on_a_small_disk)
+    message = r"the checkpoint of step 6 cannot be written .*No space left.*; the last good checkpoint is .*00000003"
+    with pytest.raises(OSError, match=message):
+        run(tmp_path, LineObjective(), stage())
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["00000003"]
+    monkeypatch.undo()
+    resumed = LineObjective()
+    assert_equal(run(tmp_path, resumed, stage()), run(tmp_path / "whole", LineObjective(), stage()))
+    assert resumed.seen[0] == 3
+
+
+def test_only_the_last_checkpoints_stay(tmp_path) -> None:
+    run(tmp_path, LineObjective(), stage(), keep=2)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["00000009", "00000011"]
+
+
+def test_what_is_kept_is_the_running_average(tmp_path) -> None:
+    objective = LineObjective()
+    history: list[torch.Tensor] = [objective.ldrm.narrow.bias.detach().clone()]
+    objective.register_forward_pre_hook(
+        lambda *_: history.append(objective.ldrm.narrow.bias.detach().clone())
+    )
+    weights = run(tmp_path, objective, stage(steps=4, average=0.5))
+    history = [*history[2:], objective.ldrm.narrow.bias.detach()]  # after steps 0, 1, 2, 3
+    expected = LineObjective().ldrm.narrow.bias.detach()
+    for step, value in enumerate(history):
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * value
+    torch.testing.assert_close(weights["ldrm.narrow.bias"], expected)
+    assert torch.equal(weights["ldrm.constant"], torch.tensor([1.5])), "buffers come along"
+
+
+def test_what_is_frozen_stays(tmp_path) -> None:
+    objective = LineObjective()
+    objective.ldrm.wide.requires_grad_(False)
+    before = {name: value.clone() for name, value in objective.state_dict().items()}
+    weights = run(tmp_path, objective, stage())
+    for name, value in weights.items():
+        assert torch.equal(value, before[name]) != ("narrow" in name), name
+    with pytest.raises(ValueError, match="must hold the weights that are trained; these differ: ldrm.wide"):
+        run(tmp_path, LineObjective(), stage(steps=12))
+
+
+def test_everything_frozen_is_refused(tmp_path) -> None:
+    objective = LineObjective().requires_grad_(False)
+    with pytest.raises(ValueError, match="stage 'line' must train parameters, got none"):
+        run(tmp_path, objective, stage())
+
+
+def test_a_batch_that_cannot_be_cut_is_refused(tmp_path) -> None:
+    with pytest.raises(ValueError, match="accumulate must be a divisor of batch=6, got 4"):
+        stage(accumulate=4)
+    failed = in_process(tmp_path, processes=2, batch=9)
+    assert failed.returncode != 0
+    assert "batch must be a multiple of 2 processes times accumulate=1, got 9" in failed.stderr
+
+
+def test_a_longer_run_is_not_cut(tmp_path) -> None:
+    run(tmp_path, LineObjective(), stage())
+    with pytest.raises(ValueError, match="holds a run of 11 steps, the stage has 5"):
+        run(tmp_path, LineObjective(), stage(steps=5))
+
+
+def test_rates() -> None:
+    trapezoid = stage(steps=20, warmup=4, schedule="trapezoid", cooldown=0.25)
+    expected = [0.25, 0.5, 0.75, *[1.0] * 13, 0.8, 0.6, 0.4, 0.2]
+    assert [learning_rate(i, trapezoid) for i in range(20)] == pytest.approx([0.01 * r for r in expected])
+    cosine = stage(steps=8, warmup=0)
+    expected = [1, 0.96193977, 0.85355339, 0.69134172, 0.5, 0.30865828, 0.14644661, 0.03806023]
+    assert [learning_rate(i, cosine) for i in range(8)] == pytest.approx([0.01 * r for r in expected])
+
+
+def test_optimizers_by_name() -> None:
+    objective = LineObjective()
+    adam = make_optimizers(objective, stage(optimizer="adamw", weight_decay=0.3))
+    assert [type(o).__name__ for o in adam] == ["AdamW"]
+    decays = {g["weight_decay"]: sum(p.numel() for p in g["params"]) for g in adam[0].param_groups}
+    assert decays == {0.3: WIDTH * WIDTH + 3 * WIDTH, 0.0: WIDTH + 3}, "vectors are not decayed"
+    if hasattr(torch.optim, "Muon"):
+        muon = make_optimizers(objective, stage())[1]
+        assert [tuple(p.shape) for p in muon.param_groups[0]["params"]] == [(WIDTH, WIDTH)]
+
+
+def test_pictures_and_curves(tmp_path) -> None:
+    objective, modes = LineObjective(), []
+
+    def picture(module: LineObjective, clips: dict[str, torch.Tensor]) -> torch.Tensor:
+        modes.append(module.training)
+        return torch.full((5, 7, 3), int(clips["step"][0]), dtype=torch.uint8)
+
+    run(tmp_path, objective, stage(), picture_every=4, picture=picture, tensorboard=True)
+    names = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    assert names == ["00000004.png", "00000008.png", "00000011.png"]
+    assert modes == [False] * 3 and objective.training
+    assert any((tmp_path / "tensorboard").iterdir())
