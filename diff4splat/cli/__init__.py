@@ -36,14 +36,10 @@ USER_ERROR, BUG, INTERRUPTED = 2, 1, 130
 
 
 class Command(NamedTuple):
-    """Where a command lives and what the overview says about it.
-
-    `stages` are the words of which one must follow; what comes after it is passed on unread.
-    """
+    """Where a command lives and what the overview says about it."""
 
     home: str
     summary: str
-    stages: tuple[str, ...] = ()
 
 
 COMMANDS: dict[str, Command] = {
@@ -54,11 +50,7 @@ COMMANDS: dict[str, Command] = {
     "trajectory": Command("diff4splat.cli.trajectory:Trajectory", "write a camera path to a file"),
     "evaluate": Command("diff4splat.cli.evaluate:Evaluate", "measure a model on scenes it has never seen"),
     "models": Command("diff4splat.cli.models:Models", "list the models that come with the package"),
-    "train": Command(
-        "diff4splat.cli.train:Train",
-        "train the compact model, stage by stage",
-        ("clips", "vae", "latents", "ldrm", "dit", "bundle"),
-    ),
+    "train": Command("diff4splat.cli.train:Train", "train a model by a recipe, stage by stage"),
 }
 
 _OVERVIEW = """\
@@ -164,21 +156,16 @@ def _read(words: list[str]) -> _Call:
     command: Any = getattr(import_module(module), attribute)
     parts = split_words(command, words)
     switches |= parts.switches
-    passes_on = bool(words) and words[0] in COMMANDS[name].stages
     if "version" in switches:
         _print(f"diff4splat {__version__}\n")
         raise SystemExit(0)
-    if "help" in switches and not passes_on:
+    if "help" in switches:
         _print(_help_page(name, command))
         raise SystemExit(0)
-    if passes_on:
-        rest = [word for word in words[1:] if word not in ("--quiet", "--debug")]
-        options = command(words[0], tuple(rest))
-    else:
-        try:
-            options = build(command, parts)
-        except ValueError as error:
-            raise ValueError(f"{error}; see diff4splat {name} --help") from None
+    try:
+        options = build(command, parts)
+    except ValueError as error:
+        raise ValueError(f"{error}; see diff4splat {name} --help") from None
     return _Call(options, quiet="quiet" in switches, debug="debug" in switches)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from diff4splat.cli.console import Console
 from diff4splat.cli.options import check_between
@@ -54,9 +54,9 @@ class Train:
     save_every: Annotated[int, arg(metavar="N")] = 200
     picture_every: Annotated[int, arg(metavar="N")] = 200
     max_bad: Annotated[float, arg(metavar="X")] = 0.05
-    tensorboard: bool = False
-    cpu: bool = False
-    show: bool = False
+    tensorboard: Annotated[bool, FlagCreatePairsOff] = False
+    cpu: Annotated[bool, FlagCreatePairsOff] = False
+    show: Annotated[bool, FlagCreatePairsOff] = False
 
     def run(self, console: Console) -> None:
         """Train, or print the recipe."""
@@ -88,6 +88,7 @@ class Train:
             picture_every=self.picture_every,
             picture=stage_picture,
             tensorboard=self.tensorboard,
+            progress=not console.quiet,
         )
         model = train(
             recipe,

@@ -27,7 +27,8 @@ class Words(NamedTuple):
     Args:
         switches: Which of `SWITCHES` are there, by their meaning.
         positional: Words that belong to no option, in order.
-        named: Options as written, and their words; None where the line ends instead.
+        named: Options as written, and their words; None where the line ends instead, "" for options without
+            one.
         unknown: Words that look like options and are none.
     """
 
@@ -54,7 +55,7 @@ def split_words(command: type, words: Sequence[str]) -> Words:
     Returns:
         The parts.
     """
-    known = {name for option in _options(command) for name in option.names}
+    known = {name: option.kind for option in _options(command) for name in option.names}
     parts, rest = Words(set(), [], [], []), list(words)
     while rest:
         word = rest.pop(0)
@@ -64,6 +65,8 @@ def split_words(command: type, words: Sequence[str]) -> Words:
             break
         if word in SWITCHES:
             parts.switches.add(SWITCHES[word])
+        elif known.get(name) is bool:
+            parts.named.append((name, value))
         elif name in known:
             parts.named.append((name, value if equals else rest.pop(0) if rest else None))
         elif word.startswith("-") and word != "-":
@@ -99,6 +102,11 @@ def build(command: type[CommandT], parts: Words) -> CommandT:
         values[option.field.name] = _value(option, word)
     for name, given in parts.named:
         option = by_name[name]
+        if option.kind is bool:
+            if given:
+                raise ValueError(f"{option.shown} takes no value, got {given!r}")
+            values[option.field.name] = True
+            continue
         if given is None or (option.kind is not str and given in {*by_name, *SWITCHES}):
             got = "nothing" if given is None else f"the option {given}"
             raise ValueError(f"{option.shown} must have a value, got {got}")
@@ -114,9 +122,9 @@ def build(command: type[CommandT], parts: Words) -> CommandT:
 
 def _options(command: type) -> list[_Option]:
     """The options of a command, from the types and the notes of its fields."""
-    from tyro.conf import Positional
+    from tyro.conf import FlagCreatePairsOff, Positional
 
-    positional = get_args(Positional[str])[1]
+    positional, alone = (get_args(marker[str])[1] for marker in (Positional, FlagCreatePairsOff))
     hints = get_type_hints(command, include_extras=True)
     options = []
     for field in dataclasses.fields(command):
@@ -126,10 +134,8 @@ def _options(command: type) -> list[_Option]:
             kind, *notes = get_args(kind)
         if get_origin(kind) in (Union, types.UnionType):  # of a kind and None
             kind = get_args(kind)[0]
-        if get_origin(kind) is tuple:  # the options of a training stage, which go elsewhere unread
-            continue
         kind = get_args(kind) if get_origin(kind) is Literal else kind
-        named = [note for note in notes if note is not positional]
+        named = [note for note in notes if note is not positional and note is not alone]
         if positional in notes:
             metavars = [note.metavar for note in named if note.metavar]
             options.append(_Option(field, (), (*metavars, field.name.upper())[0], kind))
