@@ -17,6 +17,7 @@ from diff4splat.evaluation.metrics import psnr
 from diff4splat.evaluation.prompts import direction_prompts
 from diff4splat.evaluation.scenes import SMALLEST_MOTION
 from diff4splat.evaluation.stopwatch import timed
+from diff4splat.gaussians import DeformableGaussianField
 from diff4splat.pipelines import Reconstructor
 
 __all__ = [
@@ -159,11 +160,15 @@ def evaluate_generation(
             )
         return torch.cat(clips)
 
+    def reconstruct(latents: Tensor, cameras: Cameras, times: Tensor) -> DeformableGaussianField:
+        field = ldrm(latents, cameras, image=scenes.image, times=times)
+        field.validate()
+        return field
+
     latents, rows["generate_seconds"] = timed(
         lambda: generate(scenes.cameras, list(scenes.captions)), count, device
     )
-    field = ldrm(latents, scenes.cameras, image=scenes.image, times=times)
-    field.validate()
+    field = reconstruct(latents, scenes.cameras, times)
     rendered = render_scenes(field, scenes.cameras, times.expand(count, -1)).color
     decoded = backbone.decode(latents).clamp(0, 1)
     if not decoded.isfinite().all():
@@ -183,12 +188,7 @@ def evaluate_generation(
     )
     prompts = [direction_prompts(caption) for caption in scenes.captions]
     fields = [
-        ldrm(
-            generate(at_rest, [pair[side] for pair in prompts]),
-            at_rest,
-            image=scenes.image,
-            times=times[[0, -1]],
-        )
+        reconstruct(generate(at_rest, [pair[side] for pair in prompts]), at_rest, times[[0, -1]])
         for side in (0, 1)
     ]
     start = scenes.cameras.select(0)
@@ -243,10 +243,10 @@ def prompt_rows(
         main_object: Pixels that show the main object.
 
     Returns:
-        Per scene, NaN with fewer than 16 pixels: `prompt_obeyed`, 1 if the mean displacements of both prompts
-        are longer than 0.02 units and within 45 degrees of where the prompt sends the object; the mean
-        distance of their end points, `prompt_difference`; the mean of right minus left along +x,
-        `prompt_shift`; and whether that is positive, `prompt_agrees`.
+        Per scene, NaN with fewer than 16 pixels: `prompts_obeyed`, the share of the two prompts whose mean
+        displacement is longer than 0.02 units and within 45 degrees of where the prompt sends the object;
+        `both_prompts_obeyed`, whether both are; `prompt_difference`, the mean distance of their end points;
+        `prompt_shift`, the mean of right minus left along +x; and `prompt_agrees`, whether that is positive.
     """
     pixels = main_object.flatten(1).sum(1)
     difference = right - left
@@ -258,12 +258,13 @@ def prompt_rows(
     def follows(displacement: Tensor, sign: int) -> Tensor:
         x, y, z = (mean(part) for part in displacement.unbind(-1))
         length = (x**2 + y**2 + z**2).sqrt()
-        return (length > SMALLEST_MOTION) & (sign * x > _SMALLEST_COSINE * length)
+        return ((length > SMALLEST_MOTION) & (sign * x > _SMALLEST_COSINE * length)).float()
 
     shift = mean(difference[..., 0])
-    obeyed = (follows(left, -1) & follows(right, 1)).float()
+    obeyed = torch.where(shift.isnan(), shift, (follows(left, -1) + follows(right, 1)) / 2)
     return {
-        "prompt_obeyed": torch.where(shift.isnan(), shift, obeyed),
+        "both_prompts_obeyed": torch.where(shift.isnan(), shift, (obeyed == 1).float()),
+        "prompts_obeyed": obeyed,
         "prompt_difference": mean(difference.norm(dim=-1)),
         "prompt_shift": shift,
         "prompt_agrees": torch.where(shift.isnan(), shift, (shift > 0).float()),

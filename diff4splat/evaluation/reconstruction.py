@@ -10,6 +10,7 @@ from torch import Tensor
 from diff4splat.backbones import VideoBackbone
 from diff4splat.evaluation.baselines import flat_depth_warp, nearest_frames
 from diff4splat.evaluation.fields import first_frame_motion, render_scenes
+from diff4splat.evaluation.measures import BASELINES
 from diff4splat.evaluation.metrics import absolute_relative_error, depth_correlation, end_point_error, psnr
 from diff4splat.evaluation.scenes import HeldOutScenes, pixel_motion
 from diff4splat.evaluation.stopwatch import timed
@@ -23,8 +24,6 @@ _FEWEST_PIXELS = 16
 _OPAQUE = 0.9
 _SKY = 25.0
 """Depth between the farthest things and the sky, scene units."""
-
-_BASELINES = ("nearest", "frozen", "flat_warp")
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def _depth_rows(path: Rendering, truth: Tensor) -> dict[str, Tensor]:
     return {
         "depth_pearson": depth_correlation(depth, truth).mean(1),
         "log_depth_pearson": depth_correlation(depth.clamp_min(0.1).log(), truth.log()).mean(1),
-        "near_depth_pearson": depth_correlation(depth, truth, mask=truth < _SKY).mean(1),
+        "near_depth_pearson": depth_correlation(depth, truth, mask=truth < _SKY).nanmean(1),
         "depth_abs_rel": absolute_relative_error(depth, truth).mean(1),
         "coverage": seen.float().mean((1, 2, 3)),
     }
@@ -117,9 +116,9 @@ def _novel_rows(views: dict[str, Tensor], truth: Tensor, moving: Tensor) -> dict
         on_movers = torch.where(enough, psnr(images, truth, mask=moving), torch.nan)
         rows[f"moving_psnr{name}"] = on_movers.nanmean(1)
     for region in ("novel", "moving"):
-        for name in _BASELINES:
+        for name in BASELINES:
             rows[f"{region}_over_{name}"] = rows[f"{region}_psnr"] - rows[f"{region}_psnr_{name}"]
-        gains = torch.stack([rows[f"{region}_over_{name}"] for name in _BASELINES])
+        gains = torch.stack([rows[f"{region}_over_{name}"] for name in BASELINES])
         rows[f"{region}_over_best_of_scene"] = gains.amin(0)
     return rows
 
@@ -146,7 +145,7 @@ def _motion_rows(field: DeformableGaussianField, scenes: HeldOutScenes) -> dict[
     )
     predicted = first_frame_motion(field, scenes.cameras.select(0), later)
     mask = repeat(moving, "b h w -> b t h w", t=len(later))
-    static = repeat(~moving, "b h w -> b t h w", t=len(later))
+    static = repeat(~moving & (scenes.frames.depth[:, 0] < _SKY), "b h w -> b t h w", t=len(later))
     enough = moving.flatten(1).sum(-1) >= _FEWEST_PIXELS
     error = end_point_error(predicted, truth, mask=mask).mean(1)
     still = end_point_error(torch.zeros_like(truth), truth, mask=mask).mean(1)
