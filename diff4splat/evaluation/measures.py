@@ -60,7 +60,9 @@ MEASURES = (
     Measure("first_frame_psnr", "first frame PSNR", "first_frame_psnr", _GIVEN, "dB", goal=26.0),
     Measure("later_frames_psnr", "other frames of the video: PSNR", "later_frames_psnr", _GIVEN, "dB"),
     Measure("depth_pearson", "depth: Pearson", "depth_pearson", _GIVEN, goal=0.9, digits=3),
-    Measure("near_depth_pearson", "depth without sky: Pearson", "near_depth_pearson", _GIVEN, digits=3),
+    Measure(
+        "near_depth_pearson", "depth without sky and horizon: Pearson", "near_depth_pearson", _GIVEN, digits=3
+    ),
     Measure("log_depth_pearson", "log-depth: Pearson", "log_depth_pearson", _GIVEN, digits=3),
     Measure("depth_abs_rel", "depth: AbsRel", "depth_abs_rel", _GIVEN, goal=0.12, better="lower", digits=3),
     Measure("coverage", "path covered by Gaussians", "coverage", _GIVEN, digits=3),

@@ -22,8 +22,8 @@ __all__ = ["ReconstructionResult", "evaluate_reconstruction"]
 
 _FEWEST_PIXELS = 16
 _OPAQUE = 0.9
-_SKY = 25.0
-"""Depth between the farthest things and the sky, scene units."""
+_NEAR = 20.0
+"""Depths below are neither sky nor horizon, scene units."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _depth_rows(path: Rendering, truth: Tensor) -> dict[str, Tensor]:
     return {
         "depth_pearson": depth_correlation(depth, truth).mean(1),
         "log_depth_pearson": depth_correlation(depth.clamp_min(0.1).log(), truth.log()).mean(1),
-        "near_depth_pearson": depth_correlation(depth, truth, mask=truth < _SKY).nanmean(1),
+        "near_depth_pearson": depth_correlation(depth, truth, mask=truth < _NEAR).nanmean(1),
         "depth_abs_rel": absolute_relative_error(depth, truth).mean(1),
         "coverage": seen.float().mean((1, 2, 3)),
     }
@@ -145,7 +145,7 @@ def _motion_rows(field: DeformableGaussianField, scenes: HeldOutScenes) -> dict[
     )
     predicted = first_frame_motion(field, scenes.cameras.select(0), later)
     mask = repeat(moving, "b h w -> b t h w", t=len(later))
-    static = repeat(~moving & (scenes.frames.depth[:, 0] < _SKY), "b h w -> b t h w", t=len(later))
+    static = repeat(~moving & (scenes.frames.depth[:, 0] < _NEAR), "b h w -> b t h w", t=len(later))
     enough = moving.flatten(1).sum(-1) >= _FEWEST_PIXELS
     error = end_point_error(predicted, truth, mask=mask).mean(1)
     still = end_point_error(torch.zeros_like(truth), truth, mask=mask).mean(1)
