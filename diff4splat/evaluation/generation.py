@@ -170,13 +170,13 @@ def evaluate_generation(
     )
     field = reconstruct(latents, scenes.cameras, times)
     rendered = render_scenes(field, scenes.cameras, times.expand(count, -1)).color
-    decoded = backbone.decode(latents).clamp(0, 1)
+    decoded = backbone.decode(latents)
     if not decoded.isfinite().all():
         raise ValueError(
             f"backbone.decode must give finite colours, got others for the seeds {scenes.seeds}."
         )
     rows["generated_first_frame_psnr"] = psnr(rendered[:, 0], scenes.image)
-    rows |= agreement_rows(rendered, decoded)
+    rows |= agreement_rows(rendered, decoded.clamp(0, 1))
     end = scenes.cameras.select(-1)
     frozen = render_scenes(field, end, torch.zeros(count, 1, device=device)).color[:, 0]
     rows |= _following_rows("rendered", frozen, scenes)

@@ -113,7 +113,8 @@ def least_mean_estimate(
         (0.5, 1)
     """
     estimate = _bootstrap(values, lambda mean: mean.amin(-1), generator, num_resamples)
-    return estimate, 0 if estimate.count == 0 else int(values.double().nanmean(0).argmin())
+    whole = values[~values.isnan().any(-1)].double()
+    return estimate, int(whole.sum(0).argmin())
 
 
 def share_estimate(successes: Bool[Tensor, " scene"]) -> Estimate:

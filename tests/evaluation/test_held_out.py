@@ -195,11 +195,11 @@ def test_a_broken_field_is_an_error_and_not_a_scene_less(part) -> None:
 
 
 class BrokenVideo(BlindBackbone):
-    """A decoder whose last frame is NaN."""
+    """A decoder whose last frame is infinite."""
 
     def decode(self, latents):
         video = super().decode(latents)
-        video[:, -1] = torch.nan
+        video[:, -1] = torch.inf
         return video
 
 

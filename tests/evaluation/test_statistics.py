@@ -81,6 +81,12 @@ def test_least_mean_of_one_rival_is_its_mean_and_order_only_renames() -> None:
     assert once == swapped and second == 2 - first and once.count == 12
 
 
+def test_the_rival_is_chosen_over_the_scenes_that_count() -> None:
+    values = torch.tensor([[1.0, 2.0], [3.0, 4.0], [-9.0, torch.nan], [torch.nan, -99.0]])
+    estimate, rival = least_mean_estimate(values, generator=seeded())
+    assert (estimate.value, estimate.count, rival) == (2.0, 2, 0)
+
+
 def test_choosing_the_rival_widens_the_interval_downwards() -> None:
     values = torch.randn(31, 7, generator=seeded(), dtype=torch.float64)
     values = values - values.mean(0)  # seven rivals that are equally hard
