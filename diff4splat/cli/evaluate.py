@@ -18,10 +18,11 @@ __all__ = ["Evaluate"]
 class Evaluate:
     """Measure a model on procedural scenes that training never saw, and print one table.
 
-    First with the true video given: how well the first frame, depth, views from beside the path and motion
-    are reconstructed, next to a flat-depth warp of the first frame, a copy of it, and no motion.
-    Then with the video generated from the first frame: whether cameras and prompt are obeyed. Every number
-    has a 95 % interval over scenes; lines with a goal say whether it is met.
+    First with the true video given: how well the first frame, depth, views from beside the path at unseen
+    times and motion are reconstructed, next to the nearest frame, the same field held still, a flat-depth
+    warp of the first frame, and no motion. Then with the video generated from the first frame: whether
+    cameras and prompts are obeyed, and whether the scene agrees with the video. Every number has a 95 %
+    interval over scenes; lines with a goal say whether it is met.
 
     In use:
       diff4splat evaluate --model compact --scenes 64

@@ -5,7 +5,13 @@ from diff4splat.evaluation.held_out import HeldOutProtocol, evaluate_held_out
 from diff4splat.evaluation.metrics import absolute_relative_error, depth_correlation, end_point_error, psnr
 from diff4splat.evaluation.report import Report
 from diff4splat.evaluation.scenes import HeldOutScenes, held_out_scenes
-from diff4splat.evaluation.statistics import Estimate, mean_estimate, ratio_estimate, share_estimate
+from diff4splat.evaluation.statistics import (
+    Estimate,
+    least_mean_estimate,
+    mean_estimate,
+    ratio_estimate,
+    share_estimate,
+)
 
 __all__ = [
     "Estimate",
@@ -18,6 +24,7 @@ __all__ = [
     "evaluate_held_out",
     "flat_depth_warp",
     "held_out_scenes",
+    "least_mean_estimate",
     "mean_estimate",
     "psnr",
     "ratio_estimate",

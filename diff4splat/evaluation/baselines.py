@@ -1,4 +1,4 @@
-"""What a reconstruction has to beat: new views of one photograph without knowing any shape."""
+"""What a reconstruction has to beat: new views made without knowing any shape."""
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +9,7 @@ from torch import Tensor
 from diff4splat.cameras import Cameras
 from diff4splat.geometry import pixel_rays, project
 
-__all__ = ["flat_depth_warp"]
+__all__ = ["flat_depth_warp", "nearest_frames"]
 
 _SMALLEST_SLOPE = 1e-3
 
@@ -68,3 +68,22 @@ def flat_depth_warp(
         image, grid.to(image.dtype), mode="bilinear", padding_mode="border", align_corners=False
     )
     return rearrange(warped, "b c (v h) w -> b v c h w", v=target.num_frames)
+
+
+def nearest_frames(
+    video: Float[Tensor, "batch frame rgb=3 height width"],
+    frame_times: Float[Tensor, " frame"],
+    times: Float[Tensor, "batch view"],
+) -> Float[Tensor, "batch view rgb=3 height width"]:
+    r"""Unchanged frames of a video as views at other times: frame $\arg\min_f |t_f - t|$ for time $t$.
+
+    Args:
+        video: Frames.
+        frame_times: Their times $t_f$.
+        times: Times $t$ of the views.
+
+    Returns:
+        One frame per view.
+    """
+    index = (times[..., None] - frame_times).abs().argmin(-1)
+    return video[torch.arange(video.shape[0], device=video.device)[:, None], index]

@@ -15,10 +15,19 @@ from diff4splat.diffusion import Guidance
 from diff4splat.evaluation.fields import first_frame_motion, render_scenes
 from diff4splat.evaluation.metrics import psnr
 from diff4splat.evaluation.prompts import direction_prompts
+from diff4splat.evaluation.scenes import SMALLEST_MOTION
 from diff4splat.evaluation.stopwatch import timed
+from diff4splat.gaussians import DeformableGaussianField
 from diff4splat.pipelines import Reconstructor
 
-__all__ = ["DIRECTIONS", "GenerationScenes", "evaluate_generation", "generation_scenes"]
+__all__ = [
+    "DIRECTIONS",
+    "GenerationScenes",
+    "agreement_rows",
+    "evaluate_generation",
+    "generation_scenes",
+    "prompt_rows",
+]
 
 DIRECTIONS = {
     "forward": (0.0, 0.0, 1.0),
@@ -31,6 +40,8 @@ DIRECTIONS = {
 """The straight camera paths that are told apart, in camera axes."""
 
 _FEWEST_PIXELS = 16
+_SMALLEST_COSINE = 0.5**0.5
+"""Directions up to 45 degrees away are the one that was asked for."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +135,9 @@ def evaluate_generation(
 
     Returns:
         One number per scene under each name; NaN where a scene does not show its main object.
+
+    Raises:
+        ValueError: If the model makes values that are no field or no video, NaN among them.
     """
     count, device = len(scenes.seeds), scenes.image.device
     times = torch.linspace(0, 1, scenes.cameras.num_frames, device=device)
@@ -146,14 +160,23 @@ def evaluate_generation(
             )
         return torch.cat(clips)
 
+    def reconstruct(latents: Tensor, cameras: Cameras, times: Tensor) -> DeformableGaussianField:
+        field = ldrm(latents, cameras, image=scenes.image, times=times)
+        field.validate()
+        return field
+
     latents, rows["generate_seconds"] = timed(
         lambda: generate(scenes.cameras, list(scenes.captions)), count, device
     )
-    field = ldrm(latents, scenes.cameras, image=scenes.image, times=times)
+    field = reconstruct(latents, scenes.cameras, times)
     rendered = render_scenes(field, scenes.cameras, times.expand(count, -1)).color
     decoded = backbone.decode(latents)
+    if not decoded.isfinite().all():
+        raise ValueError(
+            f"backbone.decode must give finite colours, got others for the seeds {scenes.seeds}."
+        )
     rows["generated_first_frame_psnr"] = psnr(rendered[:, 0], scenes.image)
-    rows["agreement_psnr"] = psnr(rendered, decoded).mean(1)
+    rows |= agreement_rows(rendered, decoded.clamp(0, 1))
     end = scenes.cameras.select(-1)
     frozen = render_scenes(field, end, torch.zeros(count, 1, device=device)).color[:, 0]
     rows |= _following_rows("rendered", frozen, scenes)
@@ -165,18 +188,34 @@ def evaluate_generation(
     )
     prompts = [direction_prompts(caption) for caption in scenes.captions]
     fields = [
-        ldrm(
-            generate(at_rest, [pair[side] for pair in prompts]),
-            at_rest,
-            image=scenes.image,
-            times=times[[0, -1]],
-        )
+        reconstruct(generate(at_rest, [pair[side] for pair in prompts]), at_rest, times[[0, -1]])
         for side in (0, 1)
     ]
     start = scenes.cameras.select(0)
     left, right = (first_frame_motion(moved, start, times[-1:])[:, 0] for moved in fields)
-    rows |= _prompt_rows(left, right, scenes.main_object)
+    rows |= prompt_rows(left, right, scenes.main_object)
     return rows
+
+
+def agreement_rows(
+    rendered: Float[Tensor, "batch frame rgb=3 height width"],
+    decoded: Float[Tensor, "batch frame rgb=3 height width"],
+) -> dict[str, Float[Tensor, " batch"]]:
+    """How closely the field, seen along the commanded path, shows what the decoded video shows.
+
+    Args:
+        rendered: The field from the cameras of the path at the times of its frames.
+        decoded: The video of the same latents, values in [0, 1].
+
+    Returns:
+        PSNR per scene, mean over frames: of all frames, of the first alone, of the others.
+    """
+    scores = psnr(rendered, decoded)
+    return {
+        "agreement_psnr": scores.mean(1),
+        "agreement_first_psnr": scores[:, 0],
+        "agreement_later_psnr": scores[:, 1:].mean(1),
+    }
 
 
 def _following_rows(name: str, shown: Tensor, scenes: GenerationScenes) -> dict[str, Tensor]:
@@ -190,8 +229,25 @@ def _following_rows(name: str, shown: Tensor, scenes: GenerationScenes) -> dict[
     }
 
 
-def _prompt_rows(left: Tensor, right: Tensor, main_object: Tensor) -> dict[str, Tensor]:
-    """How far apart the motions are that two prompts give, where the image shows the main object."""
+def prompt_rows(
+    left: Float[Tensor, "batch height width xyz=3"],
+    right: Float[Tensor, "batch height width xyz=3"],
+    main_object: Bool[Tensor, "batch height width"],
+) -> dict[str, Float[Tensor, " batch"]]:
+    """Where two prompts send the main object.
+
+    Args:
+        left: Displacement of what each pixel of the first frame shows, for "moves left"; scene units, axes of
+            the first camera.
+        right: The same for "moves right".
+        main_object: Pixels that show the main object.
+
+    Returns:
+        Per scene, NaN with fewer than 16 pixels: `prompts_obeyed`, the share of the two prompts whose mean
+        displacement is longer than 0.02 units and within 45 degrees of where the prompt sends the object;
+        `both_prompts_obeyed`, whether both are; `prompt_difference`, the mean distance of their end points;
+        `prompt_shift`, the mean of right minus left along +x; and `prompt_agrees`, whether that is positive.
+    """
     pixels = main_object.flatten(1).sum(1)
     difference = right - left
 
@@ -199,8 +255,16 @@ def _prompt_rows(left: Tensor, right: Tensor, main_object: Tensor) -> dict[str, 
         total = torch.where(main_object, values, torch.zeros_like(values)).flatten(1).sum(1)
         return torch.where(pixels >= _FEWEST_PIXELS, total / pixels, torch.nan)
 
+    def follows(displacement: Tensor, sign: int) -> Tensor:
+        x, y, z = (mean(part) for part in displacement.unbind(-1))
+        length = (x**2 + y**2 + z**2).sqrt()
+        return ((length > SMALLEST_MOTION) & (sign * x > _SMALLEST_COSINE * length)).float()
+
     shift = mean(difference[..., 0])
+    obeyed = torch.where(shift.isnan(), shift, (follows(left, -1) + follows(right, 1)) / 2)
     return {
+        "both_prompts_obeyed": torch.where(shift.isnan(), shift, (obeyed == 1).float()),
+        "prompts_obeyed": obeyed,
         "prompt_difference": mean(difference.norm(dim=-1)),
         "prompt_shift": shift,
         "prompt_agrees": torch.where(shift.isnan(), shift, (shift > 0).float()),

@@ -8,8 +8,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from diff4splat.backbones import VideoBackbone
-from diff4splat.evaluation.baselines import flat_depth_warp
+from diff4splat.evaluation.baselines import flat_depth_warp, nearest_frames
 from diff4splat.evaluation.fields import first_frame_motion, render_scenes
+from diff4splat.evaluation.measures import BASELINES
 from diff4splat.evaluation.metrics import absolute_relative_error, depth_correlation, end_point_error, psnr
 from diff4splat.evaluation.scenes import HeldOutScenes, pixel_motion
 from diff4splat.evaluation.stopwatch import timed
@@ -21,6 +22,8 @@ __all__ = ["ReconstructionResult", "evaluate_reconstruction"]
 
 _FEWEST_PIXELS = 16
 _OPAQUE = 0.9
+_NEAR = 20.0
+"""Depths below are neither sky nor horizon, scene units."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,9 @@ def evaluate_reconstruction(
 
     Returns:
         Numbers per scene, and pictures.
+
+    Raises:
+        ValueError: If the model makes values that are no field, NaN among them.
     """
     count, device = len(scenes.seeds), scenes.image.device
     rows: dict[str, Tensor] = {}
@@ -58,6 +64,7 @@ def evaluate_reconstruction(
     field, rows["reconstruct_seconds"] = timed(
         lambda: ldrm(latents, scenes.cameras, image=scenes.image, times=scenes.times), count, device
     )
+    field.validate()
     all_times = repeat(scenes.times, "f -> b f", b=len(scenes.seeds))
     path, seconds = timed(lambda: render_scenes(field, scenes.cameras, all_times), count, device)
     rows["render_seconds"] = seconds / len(scenes.times)
@@ -65,14 +72,16 @@ def evaluate_reconstruction(
     frozen = render_scenes(field, scenes.novel_cameras, torch.zeros_like(scenes.novel_times))
 
     rows["first_frame_psnr"] = psnr(path.color[:, 0], scenes.image)
+    rows["later_frames_psnr"] = psnr(path.color[:, 1:], scenes.frames.color[:, 1:]).mean(1)
     rows |= _depth_rows(path, scenes.frames.depth)
     plane = scenes.frames.depth[:, 0].flatten(1).median(dim=1).values
     flat_warp = flat_depth_warp(scenes.image, scenes.cameras.select(0), scenes.novel_cameras, plane)
     views = {
         "": novel.color,
+        "_nearest": nearest_frames(scenes.frames.color, scenes.times, scenes.novel_times),
+        "_frozen": frozen.color,
         "_flat_warp": flat_warp,
         "_copy": scenes.image[:, None].expand_as(flat_warp),
-        "_frozen": frozen.color,
     }
     truth = scenes.novel_frames.color
     rows |= _novel_rows(views, truth, _moving_in_novel_views(scenes))
@@ -93,6 +102,7 @@ def _depth_rows(path: Rendering, truth: Tensor) -> dict[str, Tensor]:
     return {
         "depth_pearson": depth_correlation(depth, truth).mean(1),
         "log_depth_pearson": depth_correlation(depth.clamp_min(0.1).log(), truth.log()).mean(1),
+        "near_depth_pearson": depth_correlation(depth, truth, mask=truth < _NEAR).nanmean(1),
         "depth_abs_rel": absolute_relative_error(depth, truth).mean(1),
         "coverage": seen.float().mean((1, 2, 3)),
     }
@@ -106,8 +116,10 @@ def _novel_rows(views: dict[str, Tensor], truth: Tensor, moving: Tensor) -> dict
         on_movers = torch.where(enough, psnr(images, truth, mask=moving), torch.nan)
         rows[f"moving_psnr{name}"] = on_movers.nanmean(1)
     for region in ("novel", "moving"):
-        for name in ("flat_warp", "copy", "frozen"):
+        for name in BASELINES:
             rows[f"{region}_over_{name}"] = rows[f"{region}_psnr"] - rows[f"{region}_psnr_{name}"]
+        gains = torch.stack([rows[f"{region}_over_{name}"] for name in BASELINES])
+        rows[f"{region}_over_best_of_scene"] = gains.amin(0)
     return rows
 
 
@@ -133,10 +145,12 @@ def _motion_rows(field: DeformableGaussianField, scenes: HeldOutScenes) -> dict[
     )
     predicted = first_frame_motion(field, scenes.cameras.select(0), later)
     mask = repeat(moving, "b h w -> b t h w", t=len(later))
+    static = repeat(~moving & (scenes.frames.depth[:, 0] < _NEAR), "b h w -> b t h w", t=len(later))
     enough = moving.flatten(1).sum(-1) >= _FEWEST_PIXELS
     error = end_point_error(predicted, truth, mask=mask).mean(1)
     still = end_point_error(torch.zeros_like(truth), truth, mask=mask).mean(1)
     return {
         "motion_error": torch.where(enough, error, torch.nan),
         "zero_motion_error": torch.where(enough, still, torch.nan),
+        "static_motion_error": end_point_error(predicted, truth, mask=static).mean(1),
     }

@@ -13,7 +13,13 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from diff4splat.evaluation.statistics import Estimate, mean_estimate, ratio_estimate, share_estimate
+from diff4splat.evaluation.statistics import (
+    Estimate,
+    least_mean_estimate,
+    mean_estimate,
+    ratio_estimate,
+    share_estimate,
+)
 from diff4splat.files import atomic_path
 
 __all__ = ["REPORT_FILES", "Measure", "Report", "ReportRow", "make_report"]
@@ -33,9 +39,11 @@ class Measure:
         section: Part of the protocol that it belongs to.
         unit: Unit, or empty.
         over: Name of the numbers whose sum divides the sum of `values`; a plain mean when omitted.
+        baselines: Names of the numbers that `values` is compared with, each with a word for it. The line is
+            the mean of `values` less that of the baseline with the highest mean, and names this baseline.
         below_one: Make the line the share of scenes where `values` is smaller than `over`.
         share: Take `values` as yes (1) and no (0).
-        goal: What is to be reached; None for a line that only informs.
+        goal: What is to be reached, itself included; None for a line that only informs.
         better: Whether larger or smaller numbers are better.
         chance: Whether `goal` is what guessing gives: then the whole interval has to be beyond it.
         digits: Digits after the point.
@@ -47,6 +55,7 @@ class Measure:
     section: str
     unit: str = ""
     over: str | None = None
+    baselines: tuple[tuple[str, str], ...] = ()
     below_one: bool = False
     share: bool = False
     goal: float | None = None
@@ -62,10 +71,12 @@ class ReportRow:
     Args:
         measure: What was measured.
         estimate: The result.
+        baseline: Which of the measure's baselines is the best; empty if it has none.
     """
 
     measure: Measure
     estimate: Estimate
+    baseline: str = ""
 
     @property
     def met(self) -> bool | None:
@@ -75,7 +86,7 @@ class ReportRow:
             return None
         if self.measure.chance:
             return self.estimate.low > goal if higher else self.estimate.high < goal
-        return self.estimate.value >= goal if higher else self.estimate.value < goal
+        return self.estimate.value >= goal if higher else self.estimate.value <= goal
 
     def cells(self) -> tuple[str, str, str, str, str, str]:
         """Title with unit, value, interval, number of scenes, goal, and whether it is met; as text.
@@ -84,11 +95,12 @@ class ReportRow:
             Texts of the six columns.
         """
         measure, estimate = self.measure, self.estimate
-        title = f"{measure.title} ({measure.unit})" if measure.unit else measure.title
+        title = f"{measure.title}, {self.baseline}" if self.baseline else measure.title
+        title += f" ({measure.unit})" if measure.unit else ""
         value, low, high = (
             _number(number, measure.digits) for number in (estimate.value, estimate.low, estimate.high)
         )
-        sign = {("higher", False): ">=", ("lower", False): "<", ("higher", True): ">", ("lower", True): "<"}
+        sign = {("higher", False): ">=", ("lower", False): "<=", ("higher", True): ">", ("lower", True): "<"}
         goal = ""
         if measure.goal is not None:
             goal = f"{sign[measure.better, measure.chance]} {_number(measure.goal, measure.digits)}"
@@ -193,6 +205,7 @@ class Report:
                 "unit": row.measure.unit,
                 "goal": row.measure.goal,
                 "met": row.met,
+                **({"baseline": row.baseline} if row.baseline else {}),
             }
             for row in self.rows
         }
@@ -263,24 +276,32 @@ def make_report(
     """
     rows = []
     for measure in measures:
-        if measure.values not in scenes or (measure.over is not None and measure.over not in scenes):
-            continue
-        values = scenes[measure.values]
-        other = torch.ones_like(values) if measure.over is None else scenes[measure.over]
-        defined = ~(values.isnan() | other.isnan())
-        generator = torch.Generator().manual_seed(bootstrap_seed)
-        if measure.below_one:
-            estimate = share_estimate(values[defined] < other[defined])
-        elif measure.share:
-            estimate = share_estimate(values[defined] > 0.5)
-        elif measure.over is None:
-            estimate = mean_estimate(values, generator=generator)
-        else:
-            estimate = ratio_estimate(values, other, generator=generator)
-        rows.append(ReportRow(measure, estimate))
+        over = () if measure.over is None else (measure.over,)
+        needed = (measure.values, *over, *(name for name, _ in measure.baselines))
+        if all(name in scenes for name in needed):
+            rows.append(_row(measure, scenes, torch.Generator().manual_seed(bootstrap_seed)))
     columns: dict[str, Sequence[int | float]] = {"seed": list(seeds)}
     columns |= {name: values.tolist() for name, values in scenes.items()}
     return Report(rows=tuple(rows), scenes=columns, settings=dict(settings or {}), picture=picture)
+
+
+def _row(
+    measure: Measure, scenes: Mapping[str, Float[Tensor, " scene"]], generator: torch.Generator
+) -> ReportRow:
+    values = scenes[measure.values]
+    if measure.baselines:
+        gains = torch.stack([values - scenes[name] for name, _ in measure.baselines], dim=-1)
+        estimate, best = least_mean_estimate(gains, generator=generator)
+        return ReportRow(measure, estimate, measure.baselines[best][1])
+    other = torch.ones_like(values) if measure.over is None else scenes[measure.over]
+    defined = ~(values.isnan() | other.isnan())
+    if measure.below_one:
+        return ReportRow(measure, share_estimate(values[defined] < other[defined]))
+    if measure.share:
+        return ReportRow(measure, share_estimate(values[defined] > 0.5))
+    if measure.over is None:
+        return ReportRow(measure, mean_estimate(values, generator=generator))
+    return ReportRow(measure, ratio_estimate(values, other, generator=generator))
 
 
 def _number(value: float, digits: int) -> str:

@@ -13,9 +13,10 @@ from diff4splat.data import HELD_OUT_SEEDS, ProceduralFrames, ProceduralScenes, 
 from diff4splat.data.novel_views import beside_path
 from diff4splat.geometry import unproject
 
-__all__ = ["HeldOutScenes", "held_out_scenes", "pixel_motion", "seed_batches"]
+__all__ = ["SMALLEST_MOTION", "HeldOutScenes", "held_out_scenes", "pixel_motion", "seed_batches"]
 
-_SMALLEST_MOTION = 0.02
+SMALLEST_MOTION = 0.02
+"""Displacement that counts as motion, scene units."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class HeldOutScenes:
         times: Times of the path's frames, from 0 to 1.
         frames: Seen along the path; frame 0 is the input image.
         novel_cameras: Cameras beside the path.
-        novel_times: Their times in [0, 1].
+        novel_times: Their times, between those of the path's frames.
         novel_frames: What they see.
     """
 
@@ -86,13 +87,15 @@ def held_out_scenes(
     supersample: int = 2,
     device: torch.device | str | None = None,
 ) -> HeldOutScenes:
-    """Render scenes along their own random paths, and from cameras beside them at random times.
+    """Render scenes along their own random paths, and from cameras beside them at times between the frames.
 
-    A scene depends on its seed alone, not on the others of the batch.
+    The times are random but unseen: each lies in the middle half of the gap between two frames of the path,
+    so at least a quarter of a gap away from any of them. A scene depends on its seed alone, not on the others
+    of the batch.
 
     Args:
         seeds: One scene per seed.
-        num_frames: Frames of the path.
+        num_frames: Frames of the path, at least 2.
         height: Image rows.
         width: Image columns.
         num_novel: Cameras beside the path, at least 1.
@@ -104,8 +107,10 @@ def held_out_scenes(
         Scenes and truth.
 
     Raises:
-        ValueError: If `num_novel` is below 1.
+        ValueError: If `num_novel` is below 1, or `num_frames` below 2.
     """
+    if num_frames < 2:
+        raise ValueError(f"num_frames must be at least 2, got {num_frames}.")
     if num_novel < 1:
         raise ValueError(f"num_novel must be at least 1, got {num_novel}.")
     scenes = sample_scenes(seeds, device=device)
@@ -114,7 +119,8 @@ def held_out_scenes(
     poses, moments = [], []
     for index, seed in enumerate(seeds):
         generator = torch.Generator().manual_seed(seed)
-        moment = torch.rand(1, num_novel, generator=generator).to(scenes.device)
+        draws = torch.rand(1, num_novel, generator=generator)
+        moment = _unseen_times(draws, num_frames).to(scenes.device)
         path = Cameras(
             cameras.camera_to_world[index : index + 1], cameras.intrinsics[index : index + 1], height, width
         )
@@ -166,4 +172,12 @@ def pixel_motion(
     )
     paths = rearrange(paths, "b t (h w) c -> b t h w c", h=height, w=width)
     motion = paths[:, 1:] - paths[:, :1]
-    return motion, (index > 0) & (motion.norm(dim=-1).amax(1) > _SMALLEST_MOTION)
+    return motion, (index > 0) & (motion.norm(dim=-1).amax(1) > SMALLEST_MOTION)
+
+
+def _unseen_times(draws: Tensor, num_frames: int) -> Tensor:
+    """Times spread evenly over the middle halves of the gaps between frames, from even draws in [0, 1)."""
+    gaps = num_frames - 1
+    position = draws * gaps
+    gap = position.floor().clamp_max(gaps - 1)
+    return (gap + 0.25 + 0.5 * (position - gap)) / gaps

@@ -5,13 +5,14 @@ views before.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-__all__ = ["Estimate", "mean_estimate", "ratio_estimate", "share_estimate"]
+__all__ = ["Estimate", "least_mean_estimate", "mean_estimate", "ratio_estimate", "share_estimate"]
 
 _NORMAL_QUANTILE_95 = 1.959963984540054
 _RESAMPLES_AT_ONCE = 2000
@@ -80,24 +81,40 @@ def ratio_estimate(
     Raises:
         ValueError: If `num_resamples` is below 1.
     """
-    if num_resamples < 1:
-        raise ValueError(f"num_resamples must be at least 1, got {num_resamples}.")
-    pairs = torch.stack((numerator, denominator), dim=-1).double().cpu()
-    pairs = pairs[~pairs.isnan().any(-1)]
-    count = len(pairs)
-    if count == 0:
-        return Estimate(math.nan, math.nan, math.nan, 0)
-    total = pairs.sum(0)
-    value = float(total[0] / total[1])
-    if count == 1:
-        return Estimate(value, math.nan, math.nan, 1)
-    ratios = []
-    for start in range(0, num_resamples, _RESAMPLES_AT_ONCE):
-        size = (min(_RESAMPLES_AT_ONCE, num_resamples - start), count)
-        drawn = pairs[torch.randint(0, count, size, generator=generator)].sum(1)
-        ratios.append(drawn[:, 0] / drawn[:, 1])
-    low, high = torch.cat(ratios).nanquantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
-    return Estimate(value, low, high, count)
+    pairs = torch.stack((numerator, denominator), dim=-1)
+    return _bootstrap(pairs, lambda mean: mean[:, 0] / mean[:, 1], generator, num_resamples)
+
+
+def least_mean_estimate(
+    values: Float[Tensor, "scene rival"], *, generator: torch.Generator, num_resamples: int = 10_000
+) -> tuple[Estimate, int]:
+    r"""Smallest of several means over scenes, with the percentile interval of the bootstrap.
+
+    $$\min_k \frac{1}{n} \sum_i d_{ik}$$
+
+    With $d_{ik}$ what is gained over rival $k$ in scene $i$, it is the gain over the rival that is hardest to
+    beat. Every resample chooses its rival anew, so the interval allows for that choice.
+
+    Args:
+        values: $d_{ik}$; scenes with a NaN are left out.
+        generator: Source of the resamples.
+        num_resamples: Sets of scenes drawn with replacement, at least 1.
+
+    Returns:
+        Smallest mean and its interval, and which rival it belongs to (the first one if no scene counts).
+
+    Raises:
+        ValueError: If `num_resamples` is below 1.
+
+    Examples:
+        >>> gains = torch.tensor([[1.0, 0.0], [2.0, 1.0]])
+        >>> estimate, rival = least_mean_estimate(gains, generator=torch.Generator().manual_seed(0))
+        >>> estimate.value, rival
+        (0.5, 1)
+    """
+    estimate = _bootstrap(values, lambda mean: mean.amin(-1), generator, num_resamples)
+    whole = values[~values.isnan().any(-1)].double()
+    return estimate, int(whole.sum(0).argmin())
 
 
 def share_estimate(successes: Bool[Tensor, " scene"]) -> Estimate:
@@ -127,3 +144,25 @@ def share_estimate(successes: Bool[Tensor, " scene"]) -> Estimate:
     spread = z * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
     scale = 1 + z**2 / count
     return Estimate(share, max((middle - spread) / scale, 0.0), min((middle + spread) / scale, 1.0), count)
+
+
+def _bootstrap(
+    rows: Tensor, statistic: Callable[[Tensor], Tensor], generator: torch.Generator, num_resamples: int
+) -> Estimate:
+    """A statistic of column means and its percentile interval over resampled rows; no rows with NaN."""
+    if num_resamples < 1:
+        raise ValueError(f"num_resamples must be at least 1, got {num_resamples}.")
+    rows = rows.double().cpu()
+    rows = rows[~rows.isnan().any(-1)]
+    count = len(rows)
+    if count == 0:
+        return Estimate(math.nan, math.nan, math.nan, 0)
+    value = float(statistic(rows.mean(0, keepdim=True)))
+    if count == 1:
+        return Estimate(value, math.nan, math.nan, 1)
+    found = []
+    for start in range(0, num_resamples, _RESAMPLES_AT_ONCE):
+        size = (min(_RESAMPLES_AT_ONCE, num_resamples - start), count)
+        found.append(statistic(rows[torch.randint(0, count, size, generator=generator)].mean(1)))
+    low, high = torch.cat(found).nanquantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    return Estimate(value, low, high, count)

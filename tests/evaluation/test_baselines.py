@@ -1,4 +1,4 @@
-"""The flat-depth warp against a homography in loops, and where its answer is known in closed form."""
+"""Baselines against loops, and the flat-depth warp where its answer is known in closed form."""
 
 import pytest
 import torch
@@ -6,6 +6,7 @@ from reference import evaluation_metrics as reference
 
 from diff4splat.cameras import Cameras, field_of_view_to_intrinsics, trajectory
 from diff4splat.evaluation import flat_depth_warp
+from diff4splat.evaluation.baselines import nearest_frames
 
 HEIGHT, WIDTH, DEPTH = 11, 13, 3.7
 
@@ -86,3 +87,21 @@ def test_cameras_that_do_not_fit_are_refused(image) -> None:
         flat_depth_warp(image, camera((0.0, 0.0, 0.0), (1.0, 0.0, 0.0)), one, plane())
     with pytest.raises(ValueError, match=r"batch axis of image \(1,\)"):
         flat_depth_warp(image, one, trajectory.static(2, height=HEIGHT, width=WIDTH), plane())
+
+
+def test_nearest_frames_match_reference() -> None:
+    generator = torch.Generator().manual_seed(0)
+    video = torch.rand(2, 5, 3, HEIGHT, WIDTH, generator=generator)
+    frame_times = torch.tensor([0.0, 0.1, 0.5, 0.6, 1.0])  # gaps of several lengths
+    times = torch.rand(2, 7, generator=generator)
+    result = nearest_frames(video, frame_times, times)
+    for scene in range(2):
+        for view in range(7):
+            index = reference.nearest_frame(frame_times.numpy(), float(times[scene, view]))
+            assert torch.equal(result[scene, view], video[scene, index])
+
+
+def test_the_nearest_frame_of_a_frame_is_itself() -> None:
+    video = torch.rand(2, 5, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0))
+    frame_times = torch.linspace(0, 1, 5)
+    assert torch.equal(nearest_frames(video, frame_times, frame_times.expand(2, -1)), video)

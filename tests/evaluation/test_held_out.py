@@ -1,6 +1,7 @@
 """The protocol tells a model that knows the truth from one that knows the median depth, line by line."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from evaluation.oracle import PUSH, BlindBackbone, Flat, Oracle
 
 from diff4splat.backbones.compact import CausalVideoVAE, CompactBackbone, CompactDiT
 from diff4splat.evaluation import HeldOutProtocol, Report, evaluate_held_out, held_out
-from diff4splat.evaluation.measures import MEASURES
+from diff4splat.evaluation.measures import BASELINES, MEASURES
 from diff4splat.models import LDRM
 
 PROTOCOL = HeldOutProtocol(
@@ -41,6 +42,7 @@ def test_true_depth_correlates_and_a_wall_does_not(oracle, flat) -> None:
     assert oracle["depth_pearson"].value > 0.9
     assert oracle["depth_abs_rel"].value < 0.1
     assert abs(flat["depth_pearson"].value) < 0.3
+    assert oracle["near_depth_pearson"].value > 0.9 and abs(flat["near_depth_pearson"].value) < 0.3
     assert flat["depth_abs_rel"].value > 0.3
 
 
@@ -49,6 +51,8 @@ def test_true_motion_has_no_error_and_no_motion_all_of_it(oracle, flat) -> None:
     assert oracle["motion_improved"].value == 1.0
     assert flat["motion_ratio"].value == pytest.approx(1.0, abs=1e-6)
     assert flat["motion_improved"].value == 0.0
+    assert oracle["static_motion_error"].value < 0.05
+    assert flat["static_motion_error"].value < 0.02, "what is called static moves less than what is not"
     assert flat["motion_error"].value == pytest.approx(flat["zero_motion_error"].value)
 
 
@@ -63,8 +67,25 @@ def test_true_shape_beats_the_flat_warp_and_a_wall_equals_it(oracle, flat) -> No
 
 
 def test_baselines_do_not_depend_on_the_model(oracle, flat) -> None:
-    for key in ("novel_psnr_flat_warp", "novel_psnr_copy", "moving_psnr_copy", "zero_motion_error"):
-        assert oracle[key] == flat[key]
+    for name in ("flat_warp", "copy", "nearest"):
+        for key in (f"novel_psnr_{name}", f"moving_psnr_{name}"):
+            assert oracle[key] == flat[key]
+    assert oracle["zero_motion_error"] == flat["zero_motion_error"]
+    assert oracle["moving_psnr_nearest"].value > oracle["moving_psnr_copy"].value
+
+
+def test_the_best_baseline_is_the_hardest_on_average_and_harder_in_each_scene(oracle, flat) -> None:
+    for report in (oracle, flat):
+        for region in ("novel", "moving"):
+            gains = {name: report[f"{region}_over_{name}"].value for name in BASELINES}
+            best = min(gains, key=gains.__getitem__)
+            assert report[f"{region}_over_best"].value == pytest.approx(gains[best], abs=1e-5)
+            row = next(row for row in report.rows if row.measure.key == f"{region}_over_best")
+            assert row.baseline == BASELINES[best]
+            assert report[f"{region}_over_best_of_scene"].value <= gains[best] + 1e-6
+            columns = [report.scenes[f"{region}_over_{name}"] for name in BASELINES]
+            strict = [min(values) for values in zip(*columns, strict=True)]
+            assert report.scenes[f"{region}_over_best_of_scene"] == pytest.approx(strict, nan_ok=True)
 
 
 def test_the_first_frame_is_reproduced_from_one_gaussian_per_pixel(oracle, flat) -> None:
@@ -79,6 +100,8 @@ def test_prompts_that_are_obeyed_are_told_from_prompts_that_are_not(oracle, flat
     assert oracle["prompt_agrees"].value == 1.0
     assert flat["prompt_shift"].value == 0.0
     assert flat["prompt_agrees"].value == 0.0
+    assert flat["both_prompts_obeyed"].value == 0.0 and flat["prompts_obeyed"].value == 0.0
+    assert 0 < oracle["prompts_obeyed"].value < 1, "what is pushed also moves by itself"
 
 
 def test_cameras_that_are_followed_are_told_from_a_grey_video(oracle) -> None:
@@ -152,3 +175,35 @@ def test_what_the_model_cannot_take_is_refused() -> None:
         evaluate_held_out(BlindBackbone(), Flat(), HeldOutProtocol(height=30))
     with pytest.raises(ValueError, match="num_scenes must be at least 1"):
         evaluate_held_out(BlindBackbone(), Flat(), HeldOutProtocol(num_scenes=0))
+
+
+class Broken(Flat):
+    """One Gaussian of the second scene has no place."""
+
+    def __call__(self, *given, **options):
+        field = super().__call__(*given, **options)
+        means = field.canonical.means.clone()
+        means[-1, 3, 2] = torch.nan
+        return replace(field, canonical=replace(field.canonical, means=means))
+
+
+@pytest.mark.parametrize("part", ["reconstruction", "generation"])
+def test_a_broken_field_is_an_error_and_not_a_scene_less(part) -> None:
+    protocol = HeldOutProtocol(**{**vars(PROTOCOL), "num_scenes": 2, "part": part})
+    with pytest.raises(ValueError, match="means must be finite"):
+        evaluate_held_out(BlindBackbone(), Broken(), protocol)
+
+
+class BrokenVideo(BlindBackbone):
+    """A decoder whose last frame is infinite."""
+
+    def decode(self, latents):
+        video = super().decode(latents)
+        video[:, -1] = torch.inf
+        return video
+
+
+def test_a_broken_video_is_an_error() -> None:
+    protocol = HeldOutProtocol(**{**vars(PROTOCOL), "num_scenes": 1, "part": "generation"})
+    with pytest.raises(ValueError, match="backbone.decode must give finite colours"):
+        evaluate_held_out(BrokenVideo(), Flat(), protocol)

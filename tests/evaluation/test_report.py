@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,13 +16,25 @@ VALUES = {
     "error": torch.tensor([0.1, torch.nan, 0.3]),
     "still": torch.tensor([0.2, torch.nan, 0.2]),
     "obeys": torch.tensor([1.0, 0.0, 1.0]),
+    "copied": torch.tensor([25.0, 25.0, 25.0]),
+    "warped": torch.tensor([20.0, 27.0, 31.0]),
 }
 MEASURES = (
     Measure("quality", "image", "quality", "First part", "dB", goal=27.0),
-    Measure("ratio", "error over still", "error", "First part", over="still", goal=1.0, better="lower"),
+    Measure("ratio", "error over still", "error", "First part", over="still", goal=0.9, better="lower"),
     Measure("improved", "better than still", "error", "Second part", over="still", below_one=True),
     Measure("obeys", "prompt obeyed", "obeys", "Second part", share=True, goal=0.5, chance=True),
+    Measure(
+        "gain",
+        "over the best",
+        "quality",
+        "Second part",
+        "dB",
+        baselines=(("copied", "a copy"), ("warped", "a warp")),
+        goal=2.0,
+    ),
     Measure("absent", "not measured", "nothing", "Second part"),
+    Measure("rivals", "not all measured", "quality", "Second part", baselines=(("nothing", "nothing"),)),
 )
 
 
@@ -42,13 +55,24 @@ def test_estimates_are_found_by_name(report) -> None:
 
 def test_goals(report) -> None:
     met = {row.measure.key: row.met for row in report.rows}
-    # a ratio of one is no better than none; two of three is no better than guessing
-    assert met == {"quality": True, "ratio": False, "improved": None, "obeys": False}
+    # two of three is no better than guessing; 28 is exactly 2 over 26
+    assert met == {"quality": True, "ratio": False, "improved": None, "obeys": False, "gain": True}
     assert not report.goals_met
     sure = make_report(MEASURES[3:4], {"obeys": torch.ones(11)}, seeds=range(11))
     assert sure.rows[0].met and sure.goals_met
+    still = torch.tensor([0.5, 0.25, 1.0])
+    equal = make_report([replace(MEASURES[1], goal=1.0)], {"error": still, "still": still}, seeds=[2, 3, 5])
+    assert equal.rows[0].met, "a goal is reached by its own value, from above as from below"
     unknown = make_report(MEASURES[:1], {"quality": torch.tensor([torch.nan])}, seeds=[11])
     assert unknown.rows[0].met is None
+
+
+def test_the_best_baseline_is_the_best_on_average_and_is_named(report) -> None:
+    row = next(row for row in report.rows if row.measure.key == "gain")
+    assert row.baseline == "a warp" and row.estimate.value == pytest.approx(2.0)
+    assert row.cells()[0] == "over the best, a warp (dB)"
+    measured = json.loads(report.to_json())["measures"]
+    assert measured["gain"]["baseline"] == "a warp" and "baseline" not in measured["quality"]
 
 
 def test_a_line_does_not_depend_on_the_others(report) -> None:

@@ -24,6 +24,17 @@ def test_a_scene_does_not_depend_on_its_batch(pair) -> None:
     torch.testing.assert_close(alone.image[0], pair.image[1], atol=1e-5, rtol=0)
 
 
+def test_novel_views_are_at_unseen_times() -> None:
+    times = held_out_scenes(HELD_OUT_SEEDS[:2], num_frames=4, height=2, width=2, num_novel=97).novel_times
+    gap = 1 / 3
+    # a quarter of a gap at least, and anywhere in each of the three middle halves
+    away = (times[..., None] - torch.linspace(0, 1, 4)).abs().amin(-1)
+    assert away.min() >= 0.25 * gap - 1e-6 and away.max() <= 0.5 * gap + 1e-6
+    inside = (times / gap).floor()
+    assert (inside[..., None] == torch.arange(3)).float().mean((0, 1)).min() > 0.2
+    assert (times / gap - inside).min() < 0.3 and (times / gap - inside).max() > 0.7
+
+
 def test_the_input_is_the_first_frame_of_the_path(pair) -> None:
     assert torch.equal(pair.image, pair.frames.color[:, 0])
     identity = torch.eye(4).expand(2, 4, 4)
@@ -68,6 +79,11 @@ def test_counts_that_do_not_fit_are_refused(arguments, message) -> None:
 def test_novel_views_are_needed() -> None:
     with pytest.raises(ValueError, match="num_novel must be at least 1, got 0"):
         held_out_scenes(HELD_OUT_SEEDS[:1], num_novel=0, **SIZE)
+
+
+def test_between_frames_needs_two_of_them() -> None:
+    with pytest.raises(ValueError, match="num_frames must be at least 2, got 1"):
+        held_out_scenes(HELD_OUT_SEEDS[:1], **{**SIZE, "num_frames": 1})
 
 
 def test_straight_paths_take_turns_and_end_at_the_candidates() -> None:

@@ -2,11 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from reference import evaluation_metrics as reference
 
-from diff4splat.evaluation import mean_estimate, ratio_estimate, share_estimate
+from diff4splat.evaluation import least_mean_estimate, mean_estimate, ratio_estimate, share_estimate
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -60,6 +61,45 @@ def test_scenes_without_a_number_are_left_out() -> None:
     assert math.isnan(nothing.value) and nothing.count == 0
 
 
+def test_least_mean_matches_reference() -> None:
+    values = torch.randn(13, 3, generator=seeded(), dtype=torch.float64)
+    estimate, rival = least_mean_estimate(values, generator=seeded(1), num_resamples=211)
+    draws = torch.randint(0, 13, (211, 13), generator=seeded(1)).numpy()
+    low, high = reference.least_mean_interval(values.numpy(), draws)
+    assert estimate.value == pytest.approx(reference.least_mean(values.numpy()), abs=1e-12)
+    assert rival == int(np.argmin(values.numpy().mean(0)))
+    assert (estimate.low, estimate.high) == (pytest.approx(low, abs=1e-12), pytest.approx(high, abs=1e-12))
+
+
+def test_least_mean_of_one_rival_is_its_mean_and_order_only_renames() -> None:
+    values = torch.rand(13, 3, generator=seeded(), dtype=torch.float64)
+    values[5] = torch.nan
+    alone, rival = least_mean_estimate(values[:, 1:2], generator=seeded(1))
+    assert alone == mean_estimate(values[:, 1], generator=seeded(1)) and rival == 0
+    once, first = least_mean_estimate(values, generator=seeded(1))
+    swapped, second = least_mean_estimate(values.flip(1), generator=seeded(1))
+    assert once == swapped and second == 2 - first and once.count == 12
+
+
+def test_the_rival_is_chosen_over_the_scenes_that_count() -> None:
+    values = torch.tensor([[1.0, 2.0], [3.0, 4.0], [-9.0, torch.nan], [torch.nan, -99.0]])
+    estimate, rival = least_mean_estimate(values, generator=seeded())
+    assert (estimate.value, estimate.count, rival) == (2.0, 2, 0)
+
+
+def test_choosing_the_rival_widens_the_interval_downwards() -> None:
+    values = torch.randn(31, 7, generator=seeded(), dtype=torch.float64)
+    values = values - values.mean(0)  # seven rivals that are equally hard
+    estimate, _ = least_mean_estimate(values, generator=seeded())
+    alone = [mean_estimate(column, generator=seeded()).high for column in values.T]
+    assert estimate.high < 0.2 * min(alone), "some rival is ahead in almost every resample"
+
+
+def test_least_mean_of_no_scenes_is_unknown() -> None:
+    estimate, rival = least_mean_estimate(torch.full((2, 3), torch.nan), generator=seeded())
+    assert math.isnan(estimate.value) and estimate.count == 0 and rival == 0
+
+
 @pytest.mark.parametrize(("successes", "count"), [(0, 7), (3, 7), (7, 7), (61, 64), (1, 2)])
 def test_share_matches_the_equation_that_wilson_solves(successes, count) -> None:
     estimate = share_estimate(torch.arange(count) < successes)
@@ -75,3 +115,5 @@ def test_share_of_no_scenes_is_unknown() -> None:
 def test_resamples_are_needed() -> None:
     with pytest.raises(ValueError, match="num_resamples must be at least 1, got 0"):
         mean_estimate(torch.ones(3), generator=seeded(), num_resamples=0)
+    with pytest.raises(ValueError, match="num_resamples must be at least 1, got 0"):
+        least_mean_estimate(torch.ones(3, 2), generator=seeded(), num_resamples=0)

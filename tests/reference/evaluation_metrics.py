@@ -1,4 +1,4 @@
-"""Evaluation metrics, the flat-depth warp and score intervals as loops and textbook formulas, float64."""
+"""Evaluation metrics, baselines and intervals as loops and textbook formulas, float64."""
 
 import math
 
@@ -80,3 +80,49 @@ def wilson_interval(successes: int, count: int) -> tuple[float, float]:
         return (outside + inside) / 2
 
     return (0.0 if successes == 0 else root(0.0, share)), (1.0 if successes == count else root(1.0, share))
+
+
+def nearest_frame(frame_times: np.ndarray, time: float) -> int:
+    """Index of the frame whose time is nearest."""
+    best = 0
+    for index, frame_time in enumerate(frame_times):
+        if abs(frame_time - time) < abs(frame_times[best] - time):
+            best = index
+    return best
+
+
+def least_mean(values: np.ndarray) -> float:
+    """Smallest mean of the columns of [scene, rival] numbers."""
+    scenes, rivals = values.shape
+    return min(sum(values[i, k] for i in range(scenes)) / scenes for k in range(rivals))
+
+
+def least_mean_interval(values: np.ndarray, draws: np.ndarray) -> tuple[float, float]:
+    """Percentile interval of `least_mean` over sets of scenes, one row of indices each."""
+    found = sorted(least_mean(values[row]) for row in draws)
+
+    def quantile(share: float) -> float:
+        position = share * (len(found) - 1)
+        below = int(position)
+        above = min(below + 1, len(found) - 1)
+        return found[below] + (position - below) * (found[above] - found[below])
+
+    return quantile(0.025), quantile(0.975)
+
+
+def mean_displacement(displacement: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Mean of [h, w, 3] displacements over the pixels of a mask."""
+    total, count = np.zeros(3), 0
+    for pixel in np.ndindex(mask.shape):
+        if mask[pixel]:
+            total += displacement[pixel]
+            count += 1
+    return total / count
+
+
+def obeys(displacement: np.ndarray, direction: np.ndarray) -> bool:
+    """Whether a displacement is longer than 0.02 and less than 45 degrees away from a unit direction."""
+    length = math.sqrt(sum(component**2 for component in displacement))
+    if length <= 0.02:
+        return False
+    return math.degrees(math.acos(min(1.0, max(-1.0, float(displacement @ direction) / length)))) < 45
