@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 __all__ = ["from_json", "to_json"]
 
@@ -74,6 +74,10 @@ def _read(kind: Any, value: Any, name: str, where: str) -> Any:
         if isinstance(value, str) or not isinstance(value, Sequence):
             raise TypeError(f"{where}: {name} must be a list, got {value!r}.")
         return tuple(_read(inner[0], item, name, where) for item in value)
+    if origin is Literal:
+        if value not in inner:
+            raise ValueError(f"{where}: {name} must be one of {', '.join(inner)}, got {value!r}.")
+        return value
     if is_dataclass(kind):
         return from_json(kind, value, f"{where}, {name}")  # type: ignore[arg-type]
     if isinstance(origin, type) and issubclass(origin, Mapping):
@@ -85,4 +89,4 @@ def _read(kind: Any, value: Any, name: str, where: str) -> Any:
     if kinds and (not isinstance(value, wanted) or (isinstance(value, bool) and bool not in kinds)):
         names = " or ".join("null" if k is type(None) else k.__name__ for k in kinds)
         raise TypeError(f"{where}: {name} must be {names}, got {value!r}.")
-    return value  # choices are checked by the class
+    return float(value) if float in kinds and isinstance(value, int) else value

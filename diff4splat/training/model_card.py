@@ -1,6 +1,5 @@
 """What a bundle of trained parts says about itself: its README, from the logs of the runs and given facts."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from torch import nn
 
 from diff4splat.files import atomic_path
 from diff4splat.hub import weights_hash
+from diff4splat.training.report import read_log
 
 __all__ = ["RunFacts", "read_run", "write_model_card"]
 
@@ -42,7 +42,7 @@ class RunFacts:
 
 
 def read_run(folder: str | Path) -> RunFacts:
-    """Steps and seconds of a run, from the log that `run_loop` writes.
+    """Steps and seconds of a stage, from the log that `train_stage` writes.
 
     Args:
         folder: Folder of the run.
@@ -55,9 +55,9 @@ def read_run(folder: str | Path) -> RunFacts:
         ValueError: If the log is empty.
     """
     path = Path(folder) / "log.jsonl"
+    records = read_log(path)
     if not path.is_file():
         raise FileNotFoundError(f"the folder of a run must hold log.jsonl, got none in {folder}.")
-    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
     if not records:
         raise ValueError(f"{path} must hold at least one record, got none.")
     known = {"step", "seconds", "seed", "rate"}
@@ -69,6 +69,7 @@ def read_run(folder: str | Path) -> RunFacts:
 def write_model_card(
     folder: str | Path,
     *,
+    name: str,
     parts: Mapping[str, nn.Module],
     runs: Mapping[str, RunFacts],
     clip: tuple[int, int, int],
@@ -80,6 +81,7 @@ def write_model_card(
 
     Args:
         folder: Folder of the saved pipeline.
+        name: Name of the model, as it is loaded by.
         parts: Trained modules by name.
         runs: Runs by name, in the order they were made.
         clip: Frames, height and width of a generated clip.
@@ -104,7 +106,7 @@ def write_model_card(
         "tags: [image-to-4d, gaussian-splatting, video-diffusion]",
         "---",
         "",
-        f"# {folder.name}",
+        f"# {name}",
         "",
         "A photograph, a camera path and perhaps a prompt in, a deformable field of 3D Gaussians out. It is "
         "Diff4Splat's line of causal video autoencoder, camera-conditioned diffusion transformer and latent "
@@ -113,7 +115,7 @@ def write_model_card(
         "```python",
         "from diff4splat import Diff4SplatPipeline",
         "",
-        f'field = Diff4SplatPipeline.from_pretrained("{folder.name}")("photo.jpg", "spiral")',
+        f'field = Diff4SplatPipeline.from_pretrained("{name}")("photo.jpg", "spiral")',
         "```",
         "",
         "## Parts",
@@ -123,7 +125,7 @@ def write_model_card(
             [(name, f"{count:,}") for name, count in [*counts, ("all", sum(c for _, c in counts))]],
         ),
         "",
-        f"Weights: {size / 1e6:.1f} MB, half precision; `diff4splat.hub.weights_hash` of the folder:",
+        f"Weights: {size / 1e6:.1f} MB; `diff4splat.hub.weights_hash` of the folder:",
         f"`{weights_hash(folder)}`.",
         "",
         "## Training",

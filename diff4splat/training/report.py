@@ -10,12 +10,12 @@ import torch
 from diff4splat.files import atomic_path
 from diff4splat.training.recipe import Recipe
 
-__all__ = ["read_log", "write_report"]
+__all__ = ["describe_hardware", "read_log", "write_report"]
 
 _NOT_LOSSES = ("step", "seconds", "rate")
 
 
-def read_log(path: str | Path) -> list[dict[str, float]]:
+def read_log(path: str | Path) -> list[dict[str, Any]]:
     """Lines of a stage's log.jsonl.
 
     Args:
@@ -44,7 +44,7 @@ def write_report(folder: str | Path, recipe: Recipe, stages: Sequence[str]) -> P
     folder = Path(folder)
     logs = {name: read_log(folder / "stages" / name / "log.jsonl") for name in stages}
     lines = [f"# {recipe.name}", ""]
-    lines += [f"Seed {recipe.seed}, precision {recipe.precision}, {_hardware()}.", ""]
+    lines += [f"Seed {recipe.seed}, precision {recipe.precision}, {describe_hardware()}.", ""]
     lines += [
         "| stage | steps | hours | clips that were bad | last running averages |",
         "|---|---|---|---|---|",
@@ -64,7 +64,7 @@ def write_report(folder: str | Path, recipe: Recipe, stages: Sequence[str]) -> P
     return path
 
 
-def _row(folder: Path, name: str, log: list[dict[str, float]]) -> str:
+def _row(folder: Path, name: str, log: list[dict[str, Any]]) -> str:
     if not log:
         return f"| {name} | - | - | - | - |"
     done = folder / "stages" / name / "done.json"
@@ -73,13 +73,18 @@ def _row(folder: Path, name: str, log: list[dict[str, float]]) -> str:
     return f"| {name} | {log[-1]['step']:,} | {log[-1]['seconds'] / 3600:.2f} | {bad} | {values} |"
 
 
-def _hardware() -> str:
+def describe_hardware() -> str:
+    """What this process runs on.
+
+    Returns:
+        Words without the name of the machine.
+    """
     if torch.cuda.is_available():
         return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}, torch {torch.__version__}"
     return f"CPU, {torch.get_num_threads()} threads, torch {torch.__version__}"
 
 
-def _draw_curves(logs: dict[str, list[dict[str, float]]], path: Path) -> bool:
+def _draw_curves(logs: dict[str, list[dict[str, Any]]], path: Path) -> bool:
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:

@@ -22,7 +22,8 @@ from diff4splat.training.clip_factory import ClipFactory
 from diff4splat.training.objective import Objective
 from diff4splat.training.pictures import stage_picture
 from diff4splat.training.recipe import Recipe, Source, Stage
-from diff4splat.training.report import write_report
+from diff4splat.training.model_card import read_run, write_model_card
+from diff4splat.training.report import describe_hardware, write_report
 from diff4splat.training.trainer import Watch, make_accelerator, train_stage
 
 __all__ = ["train"]
@@ -101,6 +102,15 @@ def train(
         pipeline.num_frames, pipeline.height, pipeline.width = last.frames, last.size, last.size
         pipeline.save_pretrained(model)
         write_report(folder, recipe, [target.name for target in folders])
+        write_model_card(
+            model,
+            name=recipe.name,
+            parts=run.parts,
+            runs={target.name: read_run(target) for target in folders},
+            clip=(last.frames, last.size, last.size),
+            commands=["diff4splat train recipe.json"],
+            hardware=describe_hardware(),
+        )
     accelerator.wait_for_everyone()
     return model
 

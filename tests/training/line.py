@@ -34,7 +34,7 @@ class Line(HubModule):
 
 
 class LineObjective(nn.Module):
-    """Regression with noise; `spoil` is a step whose loss is not a number, `kill` one that ends the process."""
+    """Regression with noise; at `spoil` the loss is not a number, `kill` and `stop` end the run."""
 
     def __init__(self, *, spoil: int | None = None, kill: int | None = None, stop: int | None = None) -> None:
         super().__init__()

@@ -41,6 +41,7 @@ def test_card_tells_the_facts(tmp_path) -> None:
     )
     path = write_model_card(
         folder,
+        name="compact",
         parts={"first": part, "second": nn.Linear(3, 5)},
         runs={"ldrm": read_run(tmp_path / "run")},
         clip=(9, 128, 160),
@@ -67,4 +68,4 @@ def test_card_tells_the_facts(tmp_path) -> None:
 
 def test_card_needs_weights(tmp_path) -> None:
     with pytest.raises(FileNotFoundError, match="holds no safetensors file"):
-        write_model_card(tmp_path, parts={}, runs={}, clip=(9, 16, 16))
+        write_model_card(tmp_path, name="compact", parts={}, runs={}, clip=(9, 16, 16))
