@@ -77,7 +77,7 @@ def refine(
     cameras: Cameras,
     *,
     times: Float[Tensor, " frame"] | None = None,
-    steps: int = 300,
+    steps: int = 100,
     frames_per_step: int = 3,
     rates: RefinementRates | None = None,
     photometric: Photometric = photometric_mse,
@@ -90,8 +90,8 @@ def refine(
 ) -> DeformableGaussianField:
     """The field fitted to a video of the scene, by Adam on renderings of its frames.
 
-    Canonical Gaussians and deltas are fitted together. The number of Gaussians stays: there is no densification,
-    which in 3D Gaussian splatting splits, clones and prunes. Scales move in log space, opacities as logits;
+    Canonical Gaussians and deltas are fitted together. Their number stays: there is no densification, which
+    in 3D Gaussian splatting splits, clones and prunes. Scales move in log space, opacities as logits;
     quaternions are normalised after each step.
 
     Args:
@@ -165,7 +165,7 @@ def refine(
             if depth is not None:
                 losses["depth"] = _depth_loss(seen.depth[:, 0], depth[chosen])
             total = weighted_sum(losses, {"photometric": 1.0, "depth": depth_weight})
-            values = {name: float(value) for name, value in (losses | {"total": total}).items()}
+            values = {name: value.item() for name, value in (losses | {"total": total}).items()}
             if not abs(values["total"]) < float("inf"):
                 raise ValueError(f"the loss must be finite, got {values['total']} at step {step} of {steps}.")
             optimizer.zero_grad()
