@@ -248,7 +248,7 @@ def test_opaque_and_invisible_gaussians_stay_finite() -> None:
         ({"video": torch.full((5, 3, HEIGHT, WIDTH), 2.0)}, r"video must lie in \[0, 1\]"),
         ({"video": torch.full((5, 3, HEIGHT, WIDTH), torch.nan)}, r"video must lie in \[0, 1\]"),
         ({"depth": torch.ones(5, HEIGHT, 7)}, r"depth must have shape \[5, 19, 23\]"),
-        ({"times": torch.zeros(3)}, r"times must have shape \[5\]"),
+        ({"times": torch.zeros(3)}, r"times must have one entry per frame \(5\), got shape \[3\]"),
         ({"times": torch.full((5,), 1.5)}, r"times must lie in \[0, 1\]"),
         ({"steps": -1}, "steps must be at least 0, got -1"),
         ({"frames_per_step": 0}, "frames_per_step must be at least 1, got 0"),
