@@ -128,7 +128,10 @@ def speedups(seconds: list[float], fed: list[Curve], scratch: list[Curve]) -> li
         estimate, missing = ratio(spent, seconds), reached.count(None)
         goal = SPEEDUP if view == "novel" else None
         results += report([Result(view, "scratch over feed-forward", estimate.value, "x", goal, True)])
-        say_how(f"{interval(estimate, 1)}; scratch does not get there in {missing} of {len(fed)} scenes")
+        bound = "more than " if missing else ""
+        say_how(
+            f"{bound}{interval(estimate, 1)}; scratch does not get there in {missing} of {len(fed)} scenes"
+        )
     return results
 
 
