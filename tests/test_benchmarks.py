@@ -83,3 +83,33 @@ def test_goals(benchmark: dict[str, Any]) -> None:
     assert not result("part", "name", 6.5, "ms", 6.0).met
     assert not result("part", "name", 14.0, "x", 15.0, at_least=True).met
     assert result("part", "name", 14.0, "x").met is None
+
+
+def test_refinement_measures(
+    benchmark: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refinement = runpy.run_path(str(BENCHMARKS / "refinement.py"))
+    results = refinement["main"](quick=True, json=tmp_path / "results.json")
+    assert [(result.part, result.name) for result in results] == [
+        (view, name)
+        for names in (
+            ["scratch over feed-forward"],
+            ["steps to what scratch ends with", "steps to feed-forward + 2 dB"],
+        )
+        for view in ("novel", "path")
+        for name in names
+    ]
+    assert "commit " in capsys.readouterr().out
+    assert len(json.loads((tmp_path / "results.json").read_text())["results"]) == len(results)
+
+
+def test_refinement_finds_the_least_steps(benchmark: dict[str, Any]) -> None:
+    names = runpy.run_path(str(BENCHMARKS / "refinement.py"))
+    fed = names["Curve"]([0.1, 1.0, 3.0], novel=[20.0, 21.0, 23.0], path=[25.0, 26.0, 27.0])
+    scratch = names["Curve"]([0.1, 2.0, 6.0], novel=[12.0, 20.0, 20.5], path=[10.0, 20.0, 24.0])
+    assert fed.first("novel", 20.5) == 1 and scratch.first("path", 25.0) is None
+    novel, path = names["speedups"]([0.5], [fed], [scratch])
+    assert novel.value == pytest.approx(2.0 / 0.5)  # the second entry is the first with 20 dB
+    assert path.value == pytest.approx(6.0 / 0.5)  # never: the most steps count
+    results = names["shares_of_steps"]([fed], [scratch], (0, 10, 30))
+    assert [result.value for result in results] == pytest.approx([10 / 30, 30 / 30, 0 / 30, 30 / 30])

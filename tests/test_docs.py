@@ -19,7 +19,7 @@ BLOCKS = [
     *("attention", "camera_conditioning", "deformation_module", "deformation_operations"),
     *("guidance", "hub", "ldrm", "losses"),
 ]
-GUIDES = ["README.md", "docs/own_model.md", "docs/quickstart.md", "docs/rendering.md"]
+GUIDES = ["README.md", "docs/own_model.md", "docs/quickstart.md", "docs/refinement.md", "docs/rendering.md"]
 
 
 def python_blocks(page: str) -> list[tuple[int, str]]:

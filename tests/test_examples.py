@@ -18,6 +18,7 @@ TINY: dict[str, dict[str, Any]] = {
     "03_photo_to_4d.py": {"size": 22, "num_frames": 3},
     "04_your_own_backbone.py": {"size": 16, "num_frames": 3, "num_steps": 1},
     "05_live_orbit.py": {"size": 22, "frames": 2, "gaussians": 499},
+    "06_refine_a_scene.py": {"size": 16, "steps": 2},
 }
 LONGEST = {"05_live_orbit.py": 125}  # a scene, a camera and a loop
 

@@ -39,6 +39,7 @@ LEFT_OUT = {
     "hub.HubModule": "the base class",
     "losses.LpipsDistance": "weights of another project, frozen",
     "losses.PhotometricLoss": "no weights of its own",
+    "training.Objective": "made of given parts, each saved in its own folder",
     **dict.fromkeys(
         (
             *("transformer.CrossAttention", "transformer.FeedForward", "transformer.Modulation"),

@@ -25,7 +25,7 @@ class Train:
       diff4splat train compact --scale-steps 0.01 --output runs/try
       diff4splat train compact --output runs/compact --tensorboard
       diff4splat train paper --show > recipe.json
-      accelerate launch --multi_gpu -m diff4splat train recipe.json --output runs/mine
+      accelerate launch -m diff4splat train recipe.json --output runs/mine
 
     Args:
         recipe: compact (the bundled model), paper (the numbers of Diff4Splat), or a JSON file.

@@ -2,19 +2,21 @@
 
 `train` runs a recipe from nothing to a model in a folder, and `diff4splat train` is the command for it. The
 parts stand alone: `train_stage` trains any module that gives `StepValues`, `Batches` puts batches together
-from any datasets with the keys of `diff4splat.data.clips`.
+from any datasets with the keys of `diff4splat.data.clips`, `refine` fits one field to one video.
 """
 
 from diff4splat.training.batches import Batches
 from diff4splat.training.checkpoints import Checkpoint, Checkpoints
 from diff4splat.training.clip_factory import ClipFactory
 from diff4splat.training.draws import Draws
+from diff4splat.training.initial_field import random_field
 from diff4splat.training.map_terms import balanced_error, log_depth_error, log_depth_slope_error
 from diff4splat.training.model_card import RunFacts, read_run, write_model_card
 from diff4splat.training.objective import Objective, StepValues
 from diff4splat.training.pictures import stage_picture
 from diff4splat.training.recipe import LOSSES, PARTS, Recipe, Source, Stage
 from diff4splat.training.recipes import RECIPES
+from diff4splat.training.refinement import RefinementRates, refine
 from diff4splat.training.report import write_report
 from diff4splat.training.run import train
 from diff4splat.training.targets import (
@@ -39,6 +41,7 @@ __all__ = [
     "MotionTargets",
     "Objective",
     "Recipe",
+    "RefinementRates",
     "RunFacts",
     "Source",
     "Stage",
@@ -51,7 +54,9 @@ __all__ = [
     "make_accelerator",
     "motion_targets",
     "on_coarser_grid",
+    "random_field",
     "read_run",
+    "refine",
     "stage_picture",
     "track_targets",
     "train",

@@ -37,7 +37,7 @@ def log_depth_slope_error(
         known: Where the truth is known.
 
     Returns:
-        One value per clip: four means, added up.
+        One value per clip, of four means added up.
     """
     total = error.new_zeros(error.shape[0])
     for step in (1, 4):
