@@ -1,5 +1,6 @@
 """Clips on disk: written once in files of some dozens, shards, and read one by one."""
 
+import contextlib
 import json
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -78,8 +79,7 @@ def shard_is_there(path: str | Path, origin: Origin) -> bool:
     path = Path(path)
     if not path.exists():
         return False
-    file, _ = _open(path)
-    before = json.loads(file.metadata().get("origin", "{}"))
+    before = _origin(path)
     for name, value in origin.items():
         if name not in before:
             raise ValueError(f"{path} does not say with which {name} it was made: choose another folder.")
@@ -192,6 +192,19 @@ class ShardClips(Dataset[tuple[dict[str, Tensor], str]]):
         path, row = self._place(index)
         return f"{path.name}[{row}]"
 
+    def origin(self) -> dict[str, Any]:
+        """What the shards were made with, as far as all that can be read agree.
+
+        Returns:
+            Options by name, see `write_shard`.
+        """
+        origins = []
+        for path in self._paths:
+            with contextlib.suppress(OSError, ValueError):
+                origins.append(_origin(path))
+        first = origins[0] if origins else {}
+        return {key: value for key, value in first.items() if all(o.get(key) == value for o in origins)}
+
     def _place(self, index: int) -> tuple[Path, int]:
         if not 0 <= index < len(self):
             raise IndexError(f"index must be in [0, {len(self)}), got {index}.")
@@ -208,6 +221,12 @@ def _open(path: Path) -> tuple[Any, list[str]]:
         return file, list(json.loads(file.metadata()["captions"]))
     except (SafetensorError, TypeError, KeyError, ValueError) as error:
         raise ValueError(f"{path} is damaged or no shard: {error}.") from error
+
+
+def _origin(path: Path) -> dict[str, Any]:
+    """What a shard was made with."""
+    file, _ = _open(path)
+    return dict(json.loads(file.metadata().get("origin", "{}")))
 
 
 def _tensor(path: str | Path, file: Any, name: str) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from diff4splat.backbones.compact import CausalVideoVAE, CompactBackbone, CompactDiT
-from diff4splat.data import ClipDataset, ShardClips
+from diff4splat.data import ShardClips
 from diff4splat.files import atomic_path
 from diff4splat.hub import HubModule, weights_hash
 from diff4splat.models import LDRM
@@ -189,9 +189,10 @@ class _Run:
             if self.accelerator.is_main_process:
                 self.parts["vae"].save_pretrained(encoder)
             self.accelerator.wait_for_everyone()
-        encoded = encoder is not None and all(source.folder is None for source in stage.data)
+        sources = [(self._dataset(source, stage, encoder, stack), source.share) for source in stage.data]
+        encoded = encoder is not None and all(_has_latents(dataset, encoder) for dataset, _ in sources)
         return Batches(
-            [(self._dataset(source, stage, encoder, stack), source.share) for source in stage.data],
+            sources,
             stage.batch,
             seed=self.seed,
             needs=(*stage.needs, *(("latents",) if encoded else ())),
@@ -203,7 +204,7 @@ class _Run:
 
     def _dataset(
         self, source: Source, stage: Stage, encoder: Path | None, stack: contextlib.ExitStack
-    ) -> ClipDataset:
+    ) -> ShardClips | ClipFactory:
         if source.folder is not None:
             return ShardClips(source.folder)
         words = [f"{stage.frames}x{stage.size}", "static" if source.static else "moving"]
@@ -225,6 +226,11 @@ class _Run:
                 make=self.accelerator.is_local_main_process,
             )
         )
+
+
+def _has_latents(dataset: ShardClips | ClipFactory, encoder: Path) -> bool:
+    """Whether clips come with the latents of this very autoencoder; others are encoded when they are used."""
+    return isinstance(dataset, ClipFactory) or dataset.origin().get("vae") == weights_hash(encoder)
 
 
 @torch.no_grad()

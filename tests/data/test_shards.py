@@ -129,3 +129,12 @@ def test_folders_without_shards_are_refused(tmp_path) -> None:
     (tmp_path / "000000.safetensors").write_text("nothing")
     with pytest.raises(ValueError, match="folder must hold shards that can be read"):
         ShardClips(tmp_path)
+
+
+def test_a_folder_was_made_with_what_its_shards_agree_on(tmp_path) -> None:
+    for number, frames in enumerate((5, 9)):
+        origin = {"size": 16, "frames": frames, "vae": "x"}
+        write_shard(tmp_path / f"{number:06d}.safetensors", CLIPS, CAPTIONS, origin=origin)
+    assert ShardClips(tmp_path).origin() == {"size": 16, "vae": "x"}
+    write_shard(tmp_path / "000002.safetensors", CLIPS, CAPTIONS)
+    assert ShardClips(tmp_path).origin() == {}
