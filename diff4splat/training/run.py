@@ -14,15 +14,16 @@ from diff4splat.backbones.compact import CausalVideoVAE, CompactBackbone, Compac
 from diff4splat.data import ShardClips
 from diff4splat.files import atomic_path
 from diff4splat.hub import HubModule, weights_hash
+from diff4splat.losses import LpipsDistance
 from diff4splat.models import LDRM
 from diff4splat.pipelines import Diff4SplatPipeline
 from diff4splat.training.as_json import to_json
 from diff4splat.training.batches import Batches
 from diff4splat.training.clip_factory import ClipFactory
+from diff4splat.training.model_card import read_run, write_model_card
 from diff4splat.training.objective import Objective
 from diff4splat.training.pictures import stage_picture
 from diff4splat.training.recipe import Recipe, Source, Stage
-from diff4splat.training.model_card import read_run, write_model_card
 from diff4splat.training.report import describe_hardware, write_report
 from diff4splat.training.trainer import Watch, make_accelerator, train_stage
 
@@ -30,6 +31,7 @@ __all__ = ["train"]
 
 _RECIPE, _DONE = "recipe.json", "done.json"
 _STATISTICS_BATCHES = 32
+_BUDGET = 100_000  # Gaussians
 
 
 def train(
@@ -66,6 +68,7 @@ def train(
         ValueError: If the folder holds a run of another recipe, `until` names no stage, a stage cannot be run
             on the parts there are, a loss is not finite, or too many clips are bad.
         OSError: If a checkpoint cannot be written; the one before stays.
+        FileNotFoundError: If the model to start from, or the weights of LPIPS, are not there.
         ModuleNotFoundError: If accelerate is not installed.
     """
     names = [stage.name for stage in recipe.stages]
@@ -75,6 +78,8 @@ def train(
     folder = Path(folder)
     _check_recipe(recipe, folder / _RECIPE)
     accelerator = make_accelerator(recipe.precision, cpu=cpu)
+    if perceptual is None and any("perceptual" in stage.losses for stage in stages):
+        perceptual = LpipsDistance().to(accelerator.device)
     run = _Run(
         pipeline=_first_pipeline(recipe),
         accelerator=accelerator,
@@ -102,15 +107,16 @@ def train(
         pipeline.num_frames, pipeline.height, pipeline.width = last.frames, last.size, last.size
         pipeline.save_pretrained(model)
         write_report(folder, recipe, [target.name for target in folders])
-        write_model_card(
-            model,
-            name=recipe.name,
-            parts=run.parts,
-            runs={target.name: read_run(target) for target in folders},
-            clip=(last.frames, last.size, last.size),
-            commands=["diff4splat train recipe.json"],
-            hardware=describe_hardware(),
-        )
+        if recipe.initial is None and not any(source.folder for stage in stages for source in stage.data):
+            write_model_card(  # its words are about the compact model and procedural scenes
+                model,
+                name=recipe.name,
+                parts=run.parts,
+                runs={target.name: read_run(target) for target in folders},
+                clip=(last.frames, last.size, last.size),
+                commands=["diff4splat train recipe.json"],
+                hardware=describe_hardware(),
+            )
     accelerator.wait_for_everyone()
     return model
 
@@ -249,7 +255,7 @@ def _first_pipeline(recipe: Recipe) -> Diff4SplatPipeline:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         backbone = CompactBackbone(CausalVideoVAE(), CompactDiT())
-        return Diff4SplatPipeline(backbone, LDRM.compact(**recipe.ldrm))
+        return Diff4SplatPipeline(backbone, LDRM.compact(**recipe.ldrm), num_gaussians=_BUDGET)
 
 
 def _under(name: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -5,15 +5,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from models.parts import NARROW, stir
-from reference import training_motion as reference
-from reference import training_objectives as objectives
-from reference.finite_differences import slope
-
-from diff4splat.backbones.compact import CausalVideoVAE, CompactDiT
-from diff4splat.data import make_clips, object_motion, sample_cameras, sample_scenes
-from diff4splat.geometry import unproject
-from diff4splat.models import LDRM, LDRMFeatures
 from diff4splat.training.objectives import (
     autoencoder_losses,
     balanced_motion_loss,
@@ -23,6 +14,15 @@ from diff4splat.training.objectives import (
     on_coarser_grid,
     reconstruction_losses,
 )
+from models.parts import NARROW, stir
+from reference import training_motion as reference
+from reference import training_objectives as objectives
+from reference.finite_differences import slope
+
+from diff4splat.backbones.compact import CausalVideoVAE, CompactDiT
+from diff4splat.data import make_clips, object_motion, sample_cameras, sample_scenes
+from diff4splat.geometry import unproject
+from diff4splat.models import LDRM, LDRMFeatures
 
 SEEDS = [3, 11]
 
