@@ -203,7 +203,7 @@ def _point_motion(predicted: Tensor, targets: MotionTargets, depth: Tensor, came
 def _mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean per clip where a mask holds, over a share of all places and over one at least."""
     kept, mask = torch.where(mask, values, 0).flatten(1), mask.flatten(1)
-    return kept.sum(1) / mask.sum(1).clamp_min(max(_FEWEST * mask.shape[1], 1))
+    return kept.sum(1) / mask.sum(1).to(kept.dtype).clamp_min(max(_FEWEST * mask.shape[1], 1))
 
 
 def _check_shape(name: str, values: Tensor, expected: tuple[int, ...]) -> None:
