@@ -1,12 +1,28 @@
-"""Small clips for the tests of training."""
+"""Small clips, parts and stages for the tests of training."""
 
 import torch
-from torch import Tensor
+from models.parts import NARROW, stir
+from torch import Tensor, nn
 
+from diff4splat.backbones.compact import CausalVideoVAE, CompactDiT
 from diff4splat.data import make_clips, object_motion, sample_cameras, sample_scenes
 from diff4splat.geometry import unproject
+from diff4splat.models import LDRM
+from diff4splat.training import Draws, Stage
+from diff4splat.training.objective import _target_frames
 
 SEEDS = [3, 11]
+VAE_LOSSES = {"pixel": 1.0, "edges": 0.3, "kl": 1e-4}
+MAP_LOSSES = {
+    "depth": 1.0,
+    "depth_slope": 0.5,
+    "motion": 8.0,
+    "rotation": 2.0,
+    "color": 0.5,
+    "point_motion": 0.7,
+}
+IMAGE_LOSSES = {"photometric": 5.0, "perceptual": 0.6, "pearson": 0.9, "total_variation": 0.4}
+JOINT_LOSSES = {"flow_matching": 1.0, "photometric": 2.0, "pearson": 0.5, "depth": 3.0}
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -68,3 +84,44 @@ def as_tracks(clips: dict[str, Tensor]) -> dict[str, Tensor]:
     laid = torch.cat(tracks, dim=1).where(shown[..., None], torch.nan)
     kept = {name: value for name, value in clips.items() if not name.startswith("object_")}
     return {**kept, "tracks": laid, "visible": shown}
+
+
+def image_distance(image: Tensor, target: Tensor) -> Tensor:
+    """Stands in for LPIPS: a value per image."""
+    return (image - target).abs().mean((1, 2, 3))
+
+
+def stage(train: str | tuple[str, ...], losses: dict[str, float], **options) -> Stage:
+    train = (train,) if isinstance(train, str) else train
+    return Stage("test", train, losses, steps=1, **{"frames": 5, "size": 32, **options})
+
+
+def draws(rows=(0, 1), step: int = 0) -> Draws:
+    return Draws("test", step, list(rows))
+
+
+def target_frames(step: int, number: int, *, with_key: bool = False) -> list[int]:
+    """Those that a step draws for clips of five frames."""
+    return _target_frames(5, number, draws(step=step).batch, with_key=with_key).tolist()
+
+
+def small_vae() -> CausalVideoVAE:
+    torch.manual_seed(0)
+    return CausalVideoVAE(latent_channels=3, width=8, num_blocks=1)
+
+
+def small_dit() -> CompactDiT:
+    torch.manual_seed(0)
+    return CompactDiT(
+        latent_channels=3, dim=24, num_layers=2, num_heads=3, num_key_value_heads=1, text_dim=16
+    )
+
+
+def narrow_ldrm(**options) -> LDRM:
+    torch.manual_seed(0)
+    return LDRM(**{"latent_channels": 3, **NARROW, **options})
+
+
+def stirred(module: nn.Module) -> nn.Module:
+    stir(module, 0.05)
+    return module
