@@ -44,7 +44,7 @@ class Draws:
         self._rows = [seeded(seed, step, row) for row in rows]
         self._device = torch.device(device)
 
-    def normal(self, *shape: int) -> Float[Tensor, "row *shape"]:
+    def normal(self, *shape: int) -> Float[Tensor, " row *shape"]:
         """Normal numbers.
 
         Args:
@@ -55,7 +55,7 @@ class Draws:
         """
         return torch.stack([torch.randn(shape, generator=g) for g in self._rows]).to(self._device)
 
-    def uniform(self, *shape: int) -> Float[Tensor, "row *shape"]:
+    def uniform(self, *shape: int) -> Float[Tensor, " row *shape"]:
         """Numbers in [0, 1), evenly spread.
 
         Args:

@@ -51,7 +51,7 @@ def log_depth_slope_error(
         known: Where the truth is known; a slope counts where it is at both ends.
 
     Returns:
-        One value per clip: four means as in `log_depth_error`, added up.
+        Four means as in `log_depth_error`, added up, one value per clip.
 
     Raises:
         ValueError: If the shapes differ.
