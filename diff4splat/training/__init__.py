@@ -10,7 +10,12 @@ from diff4splat.training.checkpoints import Checkpoint, Checkpoints
 from diff4splat.training.clip_factory import ClipFactory
 from diff4splat.training.draws import Draws
 from diff4splat.training.initial_field import random_field
-from diff4splat.training.map_terms import balanced_error, log_depth_error, log_depth_slope_error
+from diff4splat.training.map_terms import (
+    balanced_error,
+    error_beside_movers,
+    log_depth_error,
+    log_depth_slope_error,
+)
 from diff4splat.training.model_card import RunFacts, read_run, write_model_card
 from diff4splat.training.objective import Objective, StepValues
 from diff4splat.training.pictures import stage_picture
@@ -49,6 +54,7 @@ __all__ = [
     "Watch",
     "balanced_error",
     "batch_cameras",
+    "error_beside_movers",
     "log_depth_error",
     "log_depth_slope_error",
     "make_accelerator",

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -14,24 +13,17 @@ from diff4splat.cameras import Cameras, latent_rays
 from diff4splat.diffusion import flow_matching_loss, noise_interpolate
 from diff4splat.losses import (
     LpipsDistance,
-    motion_loss,
     pearson_depth_loss,
     photometric_mse,
     total_variation_loss,
     weighted_sum,
 )
-from diff4splat.models import LDRM, map_depth, map_rotation
+from diff4splat.models import LDRM
 from diff4splat.rendering import Rendering
 from diff4splat.training.draws import Draws
-from diff4splat.training.map_terms import balanced_error, log_depth_error, log_depth_slope_error
-from diff4splat.training.recipe import MOVING, RENDERED, Stage
-from diff4splat.training.targets import (
-    MotionTargets,
-    batch_cameras,
-    motion_targets,
-    on_coarser_grid,
-    track_targets,
-)
+from diff4splat.training.map_terms import depth_terms, motion_terms
+from diff4splat.training.recipe import LOSSES, MOVING, RENDERED, Stage
+from diff4splat.training.targets import batch_cameras, is_known, on_coarser_grid
 
 __all__ = ["Objective", "StepValues"]
 
@@ -43,7 +35,7 @@ class StepValues(NamedTuple):
     """What a step gives.
 
     Args:
-        loss: The weighted sum of the terms, mean over the clips; carries gradients.
+        loss: The weighted sum of the terms, mean over the clips, see `Objective`; carries gradients.
         terms: Each term, not weighted, mean over the clips; detached.
         ratios: Two sums each, whose ratio tells more than a loss: "motion" and "rotation", the error on
             moving pixels over that of no motion; detached.
@@ -55,22 +47,42 @@ class StepValues(NamedTuple):
 
 
 class Objective(nn.Module):
-    """Losses of a stage for a batch of clips.
+    r"""Losses of a stage for a batch of clips.
+
+    $$\mathcal{L} = \frac{1}{B} \sum_{b} \sum_i \lambda_i\, w_{i, b}\, \mathcal{L}_{i, b}$$
+
+    with weights $\lambda$ = `stage.losses` and clips $b$. $w$ is 1, but $1 - t$ for the losses of the
+    reconstruction model when it reads denoised latents, with $t$ the noise level of the clip: an estimate
+    from nearly pure noise is an average of many clips, and shows little of this one. The losses:
+
+    - "pixel" $\overline{\sqrt{e^2 + 10^{-4}}}$ and "edges" $\overline{|\nabla e|}$ of the error $e$ of
+      decoded pixels, the latter added up over time, rows and columns; "kl" in nats per latent value.
+    - "flow_matching": `flow_matching_loss` of all latent frames but the first, which is given. Source:
+      Diff4Splat, Eq. 2, with $w(t) = 1$ and logit-normal $t$.
+    - "depth", "depth_slope": `log_depth_error` and `log_depth_slope_error` of the Gaussian map; "color", the
+      mean absolute error of its colours on all frames but the first.
+    - "motion", "rotation": `balanced_error` of the deformation map at drawn times; "motion_beside":
+      `error_beside_movers`. Tracks do not tell rotations: clips that have tracks alone give 0.
+    - "photometric", "perceptual": the two terms of Diff4Splat, Eq. 3, of the field rendered at drawn times
+      along the clip's own path; "pearson": Eq. 4; "total_variation": Sec. 3.4.
+    - "point_motion": Diff4Splat, Eq. 5, every pixel with a known motion a tracked point. Differs: predicted
+      displacements, too, are brought to scene units by the true depth, so that they do not train depth.
 
     A module, so that what wraps modules (several processes, sharding, mixed precision) sees one forward pass
-    from clips to the loss. All losses are means over clips of values per clip: a batch cut into parts, over
-    processes or one after another, gives the same.
+    from clips to the loss. Losses are means over clips of values per clip: a batch cut into parts, over
+    processes or one after another, gives the same. Rendered losses are means over the first `stage.rendered`
+    clips of each part.
 
     Args:
-        parts: Trained modules by name, of `diff4splat.training.PARTS`; those that the stage uses.
+        parts: Modules by name, of `diff4splat.training.PARTS`; those that the stage uses.
         stage: What is trained and how.
-        encode: Video in [0, 1] to normalised latents, for clips that come without; the "vae" of the parts
-            when omitted.
+        encode: Video in [0, 1] to normalised latents, for clips that come without; that of the "vae" of the
+            parts when omitted.
         perceptual: Perceptual distance as in `PhotometricLoss`, for the loss of that name; `LpipsDistance()`
             when omitted.
 
     Raises:
-        ValueError: If the stage freezes what is not there.
+        ValueError: If a part that the stage uses is missing, or it freezes what is not there.
     """
 
     vae: Any
@@ -87,6 +99,9 @@ class Objective(nn.Module):
     ) -> None:
         super().__init__()
         self.stage = stage
+        used = {*stage.train, *(["dit"] if stage.denoises else []), *(["ldrm"] if stage.reconstructs else [])}
+        for name in sorted(used - set(parts)):
+            raise ValueError(f"parts must hold {name!r}, got {', '.join(sorted(parts)) or 'none'}.")
         self.vae, self.dit, self.ldrm = (parts.get(name) for name in ("vae", "dit", "ldrm"))
         moves = any(name in stage.losses for name in MOVING)
         still = () if moves or stage.rendered else ("ldrm.deformation_head",)  # no loss looks at it
@@ -129,13 +144,21 @@ class Objective(nn.Module):
 
         Returns:
             The loss and what it is made of.
+
+        Raises:
+            ValueError: If clips come without latents and there is nothing to encode them with.
         """
+        ratios: dict[str, Tensor] = {}
+        certainty: Tensor | float = 1.0
         if "vae" in self.stage.train:
             terms = self._autoencoder(clips, draws)
-            ratios: dict[str, Tensor] = {}
         else:
-            terms, ratios = self._latent_parts(clips, captions, draws)
-        loss = weighted_sum({name: terms[name] for name in self.stage.losses}, self.stage.losses)
+            terms, ratios, certainty = self._latent_parts(clips, captions, draws)
+        shares = {
+            name: certainty * terms[name] if name in LOSSES["ldrm"] else terms[name]
+            for name in self.stage.losses
+        }
+        loss = weighted_sum(shares, self.stage.losses)
         means = {name: value.detach().mean() for name, value in terms.items()}
         return StepValues(loss.mean(), means, ratios)
 
@@ -147,9 +170,14 @@ class Objective(nn.Module):
 
         Returns:
             Normalised latents, without gradients.
+
+        Raises:
+            ValueError: If clips come without latents and there is nothing to encode them with.
         """
         if "latents" in clips:
             return clips["latents"].float()
+        if self._given[0] is None:
+            raise ValueError("clips must hold latents when there is neither encode nor a vae, got none.")
         with torch.no_grad():
             return self._given[0](clips["video"].float() / 255).float()
 
@@ -227,10 +255,11 @@ class Objective(nn.Module):
 
     def _latent_parts(
         self, clips: dict[str, Tensor], captions: list[str], draws: Draws
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor | float]:
+        """Terms, ratios, and how much those of the reconstruction model count."""
         latents, stage = self.encode(clips), self.stage
         terms: dict[str, Tensor] = {}
-        certainty = None
+        certainty: Tensor | float = 1.0
         if stage.denoises:
             time = torch.sigmoid(draws.normal() + 0.3)  # more of them near the noise
             kept = (draws.uniform() >= _DROPPED_PROMPTS).tolist()  # dropping trains the unconditional pass
@@ -239,17 +268,14 @@ class Objective(nn.Module):
             if "flow_matching" in stage.losses:
                 terms["flow_matching"] = error
             if stage.latents == "denoised":
-                # an estimate from nearly pure noise is an average of many clips, and shows little of this one
                 latents, certainty = denoised, 1 - time
         if not stage.reconstructs:
-            return terms, {}
+            return terms, {}, certainty
         if stage.latents == "encoded" and stage.latent_noise:
             strength = stage.latent_noise * draws.uniform(1, 1, 1, 1)
             latents = latents + strength * draws.normal(*latents.shape[1:])
         found, ratios = self._reconstruct(clips, latents, draws)
-        if certainty is not None:
-            found = {name: certainty * value for name, value in found.items()}
-        return {**terms, **found}, ratios
+        return {**terms, **found}, ratios, certainty
 
     def _reconstruct(
         self, clips: dict[str, Tensor], latents: Tensor, draws: Draws
@@ -263,7 +289,8 @@ class Objective(nn.Module):
         batch, frames = clips["video"].shape[:2]
         video = clips["video"].float() / 255
         features = ldrm.encode(latents, batch_cameras(clips), image=video[:, 0])
-        picks = _target_frames(frames, stage.target_times, draws.batch).to(latents.device)
+        with_key = "pearson" in stage.losses
+        picks = _target_frames(frames, stage.target_times, draws.batch, with_key=with_key).to(latents.device)
         times = picks / (frames - 1)
         offsets = torch.randint(0, ldrm.pixel_stride, (2,), generator=draws.batch).tolist()
         truth = on_coarser_grid(clips, stride=ldrm.pixel_stride, top=offsets[0], left=offsets[1])
@@ -271,16 +298,18 @@ class Objective(nn.Module):
         deformation: Any = None
         if moves or stage.rendered:
             deformation = ldrm.deform(features, times.expand(batch, -1))
+        step = 1 if ldrm.every_frame else _KEY_STRIDE
+        known = slice(None, None, _KEY_STRIDE // step)  # of the frames with Gaussians, those with a truth
         with torch.autocast(latents.device.type, enabled=False):
-            terms = _depth_terms(features.gaussian_map, truth)
+            maps = features.gaussian_map[:, known]
+            terms = depth_terms(maps, truth)
             ratios: dict[str, Tensor] = {}
-            later = F.avg_pool2d(video[:, _KEY_STRIDE::_KEY_STRIDE].flatten(0, 1), ldrm.pixel_stride)
+            later = F.avg_pool2d(video[:, step::step].flatten(0, 1), ldrm.pixel_stride)
             colors = features.gaussian_map[:, 1:, 1:4].float() + 0.5
             terms["color"] = _per_clip((colors - later.unflatten(0, colors.shape[:2])).abs())
             if moves:
-                found, ratios = _motion_terms(
-                    features.gaussian_map, deformation, truth, picks, features.cameras
-                )
+                cameras = features.cameras.select(known)
+                found, ratios = motion_terms(maps, deformation[:, :, known], truth, picks, cameras)
                 terms |= found
         if stage.rendered:
             terms |= self._rendered(features, deformation, clips, video, picks, times)
@@ -295,7 +324,10 @@ class Objective(nn.Module):
         picks: Tensor,
         times: Tensor,
     ) -> dict[str, Tensor]:
-        """Terms of rendered images, of the first so many clips; those of the others are the same mean."""
+        """Terms of rendered images of the first so many clips; their mean is that of these clips.
+
+        The others have zeros, so that there is a value per clip to be weighted by the clip's noise level.
+        """
         few = slice(self.stage.rendered)
         part = features.select(few)
         if self.stage.shapes == "kept":
@@ -307,81 +339,32 @@ class Objective(nn.Module):
             target = video[few][:, picks]
             terms = {"photometric": photometric_mse(images.color, target)}
             if "perceptual" in self.stage.losses:
-                flat = (v.flatten(0, 1) for v in (images.color, target))
-                terms["perceptual"] = self._given[1](*flat).unflatten(0, target.shape[:2])
-            keys = [place for place, frame in enumerate(picks.tolist()) if frame % _KEY_STRIDE == 0]
-            if "depth" in clips:
+                distance = self._given[1]
+                if isinstance(distance, nn.Module):
+                    distance.to(video.device)  # it is no part of this module, and does not move with it
+                flat = (values.flatten(0, 1) for values in (images.color, target))
+                terms["perceptual"] = distance(*flat).unflatten(0, target.shape[:2])
+            if "pearson" in self.stage.losses:
+                keys = [place for place, frame in enumerate(picks.tolist()) if frame % _KEY_STRIDE == 0]
                 true_depth = clips["depth"][few].float()[:, picks[keys] // _KEY_STRIDE]
-                known = true_depth.isfinite() & (true_depth > 0)
-                terms["pearson"] = pearson_depth_loss(
-                    images.depth[:, keys, 0], torch.where(known, true_depth, 1), mask=known
-                )
+                known = is_known(true_depth)
+                terms["pearson"] = pearson_depth_loss(images.depth[:, keys, 0], true_depth, mask=known)
             terms["total_variation"] = total_variation_loss(images.depth[:, :, 0])
-        # as many values as clips, so that terms can be added: each clip carries the mean of the rendered ones
+        share, others = len(video) / len(target), len(video) - len(target)
         return {
-            name: value.float().mean().expand(len(video)) for name, value in terms.items() if name in RENDERED
+            name: F.pad(share * _per_clip(value.float()), (0, others))
+            for name, value in terms.items()
+            if name in RENDERED
         }
 
 
-def _target_frames(frames: int, number: int, generator: torch.Generator) -> Tensor:
-    """Different frames in order, a key frame among them, so that depth can be compared."""
-    key = int(torch.randint(0, (frames - 1) // _KEY_STRIDE + 1, (1,), generator=generator)) * _KEY_STRIDE
-    others = torch.randperm(frames, generator=generator)
-    picks = torch.cat((torch.tensor([key]), others[others != key]))[:number]
-    return picks.sort().values
-
-
-def _depth_terms(gaussian_map: Tensor, truth: dict[str, Tensor]) -> dict[str, Tensor]:
-    if "depth" not in truth:
-        return {}
-    true_depth = truth["depth"].float()
-    known = true_depth.isfinite() & (true_depth > 0)
-    log_depth = map_depth(gaussian_map.float()).log()
-    error = log_depth - torch.where(known, true_depth.clamp_min(1e-2), 1).log()
-    log_truth = torch.where(known, true_depth.clamp_min(1e-2), 1).log()
-    correlation = 1 - pearson_depth_loss(log_depth.detach(), log_truth, mask=known)
-    return {
-        "depth": log_depth_error(error, known),
-        "depth_slope": log_depth_slope_error(error, known),
-        "correlation": correlation.mean(1),
-    }
-
-
-def _motion_terms(
-    gaussian_map: Tensor, deformation: Tensor, truth: dict[str, Tensor], picks: Tensor, cameras: Cameras
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    batch = len(gaussian_map)
-    targets = _targets(truth, picks.expand(batch, -1), (gaussian_map.shape[-2], gaussian_map.shape[-1]))
-    predicted = deformation[:, :, :, :3].float()
-    terms, ratios = {}, {}
-    terms["motion"], sums = balanced_error(predicted, targets.displacement, targets.moving, targets.known)
-    ratios["motion"] = torch.stack([v.sum() for v in sums])
-    if targets.rotation is not None:
-        turn = map_rotation(gaussian_map.detach().float(), deformation.float())
-        terms["rotation"], sums = balanced_error(turn, targets.rotation, targets.moving, targets.known)
-        ratios["rotation"] = torch.stack([v.sum() for v in sums])
-    terms["point_motion"] = _point_motion(predicted, targets, truth["depth"].float(), cameras)
-    return terms, ratios
-
-
-def _point_motion(predicted: Tensor, targets: MotionTargets, depth: Tensor, cameras: Cameras) -> Tensor:
-    """Diff4Splat, Eq. 5: displacements in scene units along world axes, every known pixel a tracked point."""
-    depth = torch.where(depth.isfinite(), depth, 0)
-    rotation = cameras.camera_to_world[..., :3, :3].to(predicted.dtype)
-    world = [
-        rearrange(
-            torch.einsum("bfij,btfjhw->btfihw", rotation, v * depth[:, None, :, None]),
-            "b t f i h w -> b (t f h w) i",
-        )
-        for v in (predicted, torch.where(targets.known[:, :, :, None], targets.displacement, 0))
-    ]
-    return motion_loss(*world, visibility=targets.known.flatten(1))
-
-
-def _targets(truth: dict[str, Tensor], picks: Tensor, size: tuple[int, int]) -> MotionTargets:
-    if "object_motion" in truth:
-        return motion_targets(truth, picks)
-    return track_targets(truth, picks, size=size)
+def _target_frames(frames: int, number: int, generator: torch.Generator, *, with_key: bool) -> Tensor:
+    """Different frames in order, on request a key frame among them, so that depth can be compared."""
+    picks = torch.randperm(frames, generator=generator)
+    if with_key:
+        key = picks[picks % _KEY_STRIDE == 0][:1]
+        picks = torch.cat((key, picks[picks != key]))
+    return picks[:number].sort().values
 
 
 def _per_clip(values: Tensor) -> Tensor:

@@ -26,7 +26,8 @@ LOSSES: Mapping[str, Mapping[str, str]] = {
         "depth": "absolute error of log-depth on the map",
         "depth_slope": "absolute error of the slopes of log-depth on the map",
         "motion": "end-point error of displacements on the map, movers and rest balanced",
-        "rotation": "the same for rotations",
+        "motion_beside": "end-point error at resting pixels next to movers",
+        "rotation": "as motion, for rotations",
         "color": "absolute error of the colours of later frames on the map",
         "photometric": "squared error of rendered images, first term of Diff4Splat, Eq. 3",
         "perceptual": "LPIPS of rendered images, second term of Diff4Splat, Eq. 3",
@@ -39,7 +40,7 @@ LOSSES: Mapping[str, Mapping[str, str]] = {
 
 RENDERED = ("photometric", "perceptual", "pearson", "total_variation")
 """Losses that need a rendered image."""
-MOVING = ("motion", "rotation", "point_motion")
+MOVING = ("motion", "motion_beside", "rotation", "point_motion")
 """Losses that need motion to learn from."""
 
 

@@ -4,16 +4,24 @@ from typing import NamedTuple
 
 import torch
 from einops import rearrange, repeat
-from jaxtyping import Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from diff4splat.cameras import Cameras
 from diff4splat.geometry import matrix_to_quaternion, project, unproject
 
-__all__ = ["MotionTargets", "batch_cameras", "motion_targets", "on_coarser_grid", "track_targets"]
+__all__ = [
+    "MotionTargets",
+    "batch_cameras",
+    "is_known",
+    "motion_targets",
+    "on_coarser_grid",
+    "track_targets",
+]
 
 _MOVES = 0.02
-"""Path length in scene units, or change of rotation, from which on something counts as moving."""
+"""Largest distance from where something was first, in scene units, or largest change of its rotation matrix,
+above which it counts as moving."""
 
 
 class MotionTargets(NamedTuple):
@@ -21,7 +29,7 @@ class MotionTargets(NamedTuple):
 
     Args:
         displacement: From each pixel's own time to the target times, in camera axes and units of depth,
-            (batch, time, map_frame, xyz, height, width).
+            (batch, time, map_frame, xyz, height, width). Finite everywhere, without meaning where unknown.
         rotation: Over the same time, the vector part of a unit quaternion with a scalar part of at least 0,
             camera axes; None where it is not known.
         moving: Pixels on something that moves at any time of the clip, (batch, map_frame, height, width).
@@ -41,10 +49,22 @@ def batch_cameras(clips: dict[str, Tensor]) -> Cameras:
         clips: Batch with `video`, `camera_to_world` and `intrinsics`.
 
     Returns:
-        One camera per pixel frame, in the clips' own world.
+        One camera per pixel frame, in the clips' own world, float32 however they are kept.
     """
     height, width = clips["video"].shape[-2:]
-    return Cameras(clips["camera_to_world"], clips["intrinsics"], height, width)
+    return Cameras(clips["camera_to_world"].float(), clips["intrinsics"].float(), height, width)
+
+
+def is_known(depth: Float[Tensor, "*shape"]) -> Bool[Tensor, "*shape"]:
+    """Where depth is finite and above 0; it is 0 or NaN where it is unknown.
+
+    Args:
+        depth: z-depth.
+
+    Returns:
+        Mask.
+    """
+    return depth.isfinite() & (depth > 0)
 
 
 def motion_targets(
@@ -52,19 +72,23 @@ def motion_targets(
 ) -> MotionTargets:
     r"""True rigid motion of every pixel of the frames with Gaussians, in camera axes.
 
-    A pixel of frame k is seen at the point $X$ on an object that turns by $R$ and shifts by $s$ from its own
-    time to the target time: it is displaced by $R X + s - X$.
+    $$x = \frac{1}{d} R_k^\top (R X + s - X)$$
+
+    A pixel of frame k sees the point $X$ at depth $d$ along the axes $R_k$ of its camera, on an object that
+    turns by $R$ and shifts by $s$ from the pixel's own time to the target time.
 
     Args:
         clips: Batch with `depth`, `object_index`, `object_motion` and cameras; the intrinsics are those of
-            the depth's grid.
+            the depth's grid. Depth may be 0, NaN or infinite where it is unknown.
         picks: Target frames.
         frame_stride: Pixel frames between frames with Gaussians.
 
     Returns:
-        Motion; the rotation is $\sin(\theta / 2)\, n$ for an angle $\theta$ around $n$.
+        Motion, known where depth is; the rotation is $\sin(\theta / 2)\, n$ for an angle $\theta$ around $n$.
     """
     depth = clips["depth"].float()
+    known = is_known(depth)
+    depth = torch.where(known, depth, 1)  # NaN would spread from products
     batch, frames = depth.shape[:2]
     pose = clips["camera_to_world"][:, ::frame_stride].float()
     to_camera = pose[..., :3, :3].mT
@@ -85,13 +109,14 @@ def motion_targets(
     change = turn - torch.eye(3, device=turn.device)
     displacement = torch.einsum("bfhwtij,bfhwj->bfhwti", change, points) + shift
     local = torch.einsum("bfij,bfhwtj->btfihw", to_camera, displacement)
-    travels = (motion[..., 3].diff(dim=2).norm(dim=-1).sum(-1) > _MOVES) | (
-        (motion[:, :, -1, :, :3] - motion[:, :, 0, :, :3]).norm(dim=(-2, -1)) > _MOVES
-    )
-    local = local / depth[:, None, :, None].clamp_min(1e-3)
-    known = repeat(_is_known(depth), "b f h w -> b t f h w", t=picks.shape[1])
+    since_first = motion - motion[:, :, :1]
+    shifts, turns = since_first[..., 3].norm(dim=-1), since_first[..., :3].norm(dim=(-2, -1))
+    travels = torch.maximum(shifts, turns).amax(2) > _MOVES
     return MotionTargets(
-        local, rearrange(local_turn, "b f h w t i -> b t f i h w"), travels[clip, index], known
+        local / depth[:, None, :, None].clamp_min(1e-3),
+        rearrange(local_turn, "b f h w t i -> b t f i h w"),
+        travels[clip, index],
+        repeat(known, "b f h w -> b t f h w", t=picks.shape[1]),
     )
 
 
@@ -102,18 +127,23 @@ def track_targets(
     size: tuple[int, int],
     frame_stride: int = 4,
 ) -> MotionTargets:
-    """True motion at the pixels that tracked points fall into, in camera axes.
+    r"""True motion at the pixels that tracked points fall into, in camera axes.
+
+    $$x = \frac{1}{d} R_k^\top (X_t - X_k)$$
+
+    with $X_k$ a track at the time of frame k, seen at depth $d$ along the axes $R_k$ of its camera, and $X_t$
+    the same track at the target time.
 
     Args:
         clips: Batch with `tracks` (world), `visible` and cameras; the intrinsics are those of a grid of
-            `size`.
+            `size`. Tracks may hold anything where they are not visible, NaN among it.
         picks: Target frames.
         size: Rows and columns of the maps.
         frame_stride: Pixel frames between frames with Gaussians.
 
     Returns:
-        Motion; unknown where no track that is visible at both times falls into a pixel. Of several tracks in
-        one pixel the first counts.
+        Motion, without rotation; unknown where no track that is visible at both times falls into a pixel. Of
+        several tracks in one pixel the first counts.
     """
     tracks, visible = clips["tracks"].float(), clips["visible"]
     batch, num_tracks, num_frames, _ = tracks.shape
@@ -145,19 +175,17 @@ def track_targets(
     known = hit[:, None] & arrives.gather(
         2, rearrange(first, "b f n -> b 1 (f n)").expand(-1, picks.shape[1], -1)
     ).unflatten(2, first.shape[1:])
-    travels = tracks.diff(dim=2).norm(dim=-1).nan_to_num(0).sum(-1) > _MOVES
+    first_seen = visible.int().argmax(2)
+    since_first = tracks - tracks.gather(2, repeat(first_seen, "b p -> b p 1 i", i=3))
+    travels = torch.where(visible, since_first.norm(dim=-1), 0).amax(2) > _MOVES
     moving = hit & travels.gather(1, first.flatten(1)).unflatten(1, first.shape[1:])
-    grid = {"h": height, "w": width}
+    known = rearrange(known, "b t f (h w) -> b t f h w", h=height)
     return MotionTargets(
-        displacement,
+        torch.where(known[:, :, :, None], displacement, 0),
         None,
-        rearrange(moving, "b f (h w) -> b f h w", **grid),
-        rearrange(known, "b t f (h w) -> b t f h w", **grid),
+        rearrange(moving, "b f (h w) -> b f h w", h=height),
+        known,
     )
-
-
-def _is_known(depth: Tensor) -> Tensor:
-    return depth.isfinite() & (depth > 0)
 
 
 def on_coarser_grid(
@@ -166,14 +194,22 @@ def on_coarser_grid(
     """Ground truth of every so many pixels, with the intrinsics of that grid; no averages over edges.
 
     Args:
-        clips: Batch with `depth`, `object_index` and `intrinsics`.
+        clips: Batch with `intrinsics`, and with `depth` and `object_index` where they are known.
         stride: Pixels between those kept, each way.
         top: First row kept, below `stride`.
         left: First column kept, below `stride`.
 
     Returns:
         Copy of the batch with these three replaced.
+
+    Raises:
+        ValueError: If `stride` is below 1, or `top` or `left` is not in [0, `stride`).
     """
+    if stride < 1:
+        raise ValueError(f"stride must be at least 1, got {stride}.")
+    for name, first in (("top", top), ("left", left)):
+        if not 0 <= first < stride:
+            raise ValueError(f"{name} must be in [0, stride={stride}), got {first}.")
     intrinsics = clips["intrinsics"].float().clone()
     # Kept pixel i has its centre at stride * i + left + 0.5 in the image and at i + 0.5 on the coarser grid.
     intrinsics[..., 0, 2] += 0.5 * stride - left - 0.5
