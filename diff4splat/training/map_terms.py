@@ -208,7 +208,7 @@ def motion_terms(
 
     Returns:
         "motion", "motion_beside", "rotation" (0 where clips come with tracks, which do not tell it) and
-        "point_motion"; and, detached, the sums of `balanced_error` over the clips for "motion" and "rotation".
+        "point_motion"; and, detached, sums of `balanced_error` over the clips, for "motion" and "rotation".
     """
     when = picks.expand(len(gaussian_map), -1)
     if "object_motion" in truth:
