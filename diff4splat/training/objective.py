@@ -313,7 +313,9 @@ class Objective(nn.Module):
                 terms |= found
         if stage.rendered:
             terms |= self._rendered(features, deformation, clips, video, picks, times)
-        return {name: terms[name] for name in (*stage.losses, "correlation") if name in terms}, ratios
+        asked = (*stage.losses, "correlation")
+        terms = {name: terms[name] for name in asked if name in terms}
+        return terms, {name: value for name, value in ratios.items() if name in asked}
 
     def _rendered(
         self,
