@@ -22,6 +22,7 @@ from diff4splat.training.checkpoints import (
     restore,
 )
 from diff4splat.training.draws import Draws
+from diff4splat.training.optimizers import learning_rate, make_optimizers
 from diff4splat.training.recipe import Stage
 
 if TYPE_CHECKING:
@@ -56,8 +57,8 @@ class Watch:
         keep: Checkpoints that stay.
         log_every: Steps between lines of log.jsonl.
         picture_every: Steps between pictures; 0 for none.
-        picture: Called with the bare objective and the first batch of the run, returns an image (height,
-            width, rgb), bytes.
+        picture: Called with the bare objective and the batch of the step, returns an image (height, width,
+            rgb), bytes.
         tensorboard: Write what is logged for TensorBoard, too.
         progress: Show a bar.
     """
@@ -124,8 +125,8 @@ def train_stage(
         first process. In place are the last ones, without average.
 
     Raises:
-        ValueError: If the loss is not finite; the batch is then kept in `folder` for inspection, beside the
-            last checkpoint. If the batch cannot be spread over the processes.
+        ValueError: If the loss or its gradient is not finite; the batch is then kept in `folder` for
+            inspection, beside the last checkpoint. If the batch cannot be spread over the processes.
         OSError: If a checkpoint cannot be written; the one before stays.
     """
     watch = watch or Watch()
@@ -148,7 +149,6 @@ class _Run:
         folder.mkdir(parents=True, exist_ok=True)
         self.stage, self.folder, self.accelerator, self.watch = stage, folder, accelerator, watch
         self.seed = f"{seed}/{stage.name}"
-        self.bare = objective
         optimizers = make_optimizers(objective, stage)
         prepared = accelerator.prepare(objective, *optimizers)
         self.model, self.optimizers = prepared[0], list(prepared[1:])
@@ -226,14 +226,12 @@ class _Run:
             for name, value in values.ratios.items():
                 total[f"{name}/"] = total.get(f"{name}/", 0.0) + value.float()
         total = accelerator.reduce(total, reduction="mean")
-        if not torch.isfinite(total["loss"]):
-            self._keep_batch(clips, captions)
-            raise ValueError(
-                f"loss must be finite, got {total['loss'].item()} at step {self.step} of stage "
-                f"{stage.name!r}; its batch is in {self.folder / 'bad_batch'}, and the run goes on from the "
-                "last checkpoint when it is started again."
-            )
+        self._check_finite("loss", total["loss"], clips, captions)
         total["norm"] = accelerator.clip_grad_norm_(list(self.trained.values()), stage.clip_norm)
+        if (
+            accelerator.scaler is None
+        ):  # which leaves out steps that overflow, and goes on with a smaller scale
+            self._check_finite("gradient", total["norm"], clips, captions)
         rate = learning_rate(self.step, stage)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
@@ -317,78 +315,19 @@ class _Run:
         with atomic_path(path) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
-    def _keep_batch(self, clips: dict[str, Tensor], captions: list[str]) -> None:
+    def _check_finite(self, what: str, value: Tensor, clips: dict[str, Tensor], captions: list[str]) -> None:
+        """Stop at a value that is not finite, and keep the batch that gave it."""
+        if torch.isfinite(value):
+            return
         folder = self.folder / "bad_batch"
         folder.mkdir(exist_ok=True)
         name = f"step-{self.step:08d}-process-{self.accelerator.process_index}.safetensors"
         tensors = {key: value.cpu().contiguous() for key, value in clips.items()}
         write_safetensors(folder / name, tensors, {"captions": json.dumps(captions), "seed": self.seed})
-
-
-def make_optimizers(module: nn.Module, stage: Stage) -> list[torch.optim.Optimizer]:
-    """Optimisers of the parameters that require gradients.
-
-    Args:
-        module: What is trained.
-        stage: `optimizer`, `learning_rate` and `weight_decay` count.
-
-    Returns:
-        AdamW, which decays matrices only; with "muon" and where torch has it, Muon for the matrices inside
-        the network and AdamW for the rest.
-
-    Raises:
-        ValueError: If nothing is trained.
-    """
-    named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
-    if not named:
-        raise ValueError(f"stage {stage.name!r} must train parameters, got none: all of them are frozen.")
-    inner: list[nn.Parameter] = []
-    if stage.optimizer == "muon" and hasattr(torch.optim, "Muon"):
-        inner = [p for n, p in named if p.ndim == 2 and min(p.shape) >= 32 and "embedding" not in n]
-    chosen = {id(p) for p in inner}
-    groups = [
-        {
-            "params": [p for _, p in named if id(p) not in chosen and p.ndim >= 2],
-            "weight_decay": stage.weight_decay,
-        },
-        {"params": [p for _, p in named if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
-    optimizers: list[torch.optim.Optimizer] = []
-    if groups:
-        optimizers.append(torch.optim.AdamW(groups, lr=stage.learning_rate, betas=(0.9, 0.98)))
-    if inner:
-        optimizers.append(
-            torch.optim.Muon(
-                inner, lr=stage.learning_rate, weight_decay=stage.weight_decay, adjust_lr_fn="match_rms_adamw"
-            )
+        raise ValueError(
+            f"{what} must be finite, got {value.item()} at step {self.step} of stage {self.stage.name!r}; "
+            f"its batch is in {folder}, and the run goes on from the last checkpoint when started again."
         )
-    return optimizers
-
-
-def learning_rate(step: int, stage: Stage) -> float:
-    r"""Rate of a step.
-
-    $$\eta_i = \eta \min\!\left(1, \frac{i + 1}{w}\right) r_i, \qquad
-      r_i = \tfrac12 \left(1 + \cos \pi \frac{i}{n}\right) \ \text{or} \
-      \min\!\left(1, \max\!\left(0.02, \frac{n - i}{c\, n}\right)\right)$$
-
-    for "cosine" and "trapezoid", with $n$ steps, $w$ of warm-up and the share $c$ of cool-down.
-
-    Args:
-        step: Number $i$ of the step, from 0.
-        stage: The other numbers.
-
-    Returns:
-        The rate.
-    """
-    warm = min(1.0, (step + 1) / max(stage.warmup, 1))
-    if stage.schedule == "cosine":
-        shape = 0.5 * (1 + math.cos(math.pi * step / stage.steps))
-    else:
-        cooling = max(1, math.ceil(stage.cooldown * stage.steps))
-        shape = min(1.0, max(0.02, (stage.steps - step) / cooling))
-    return stage.learning_rate * warm * shape
 
 
 def _bare(model: nn.Module) -> nn.Module:

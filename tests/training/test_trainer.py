@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from training.line import WIDTH, Line, LineBatches, LineObjective, run, stage
 
 from diff4splat.training import checkpoints as checkpoints_module
-from diff4splat.training.trainer import learning_rate, make_optimizers
+from diff4splat.training.optimizers import learning_rate, make_optimizers
 
 SCRIPT = Path(__file__).with_name("line.py")
 
@@ -134,6 +134,15 @@ def test_not_a_number_stops_the_run_and_keeps_batch_and_checkpoint(tmp_path) -> 
     last = sorted((tmp_path / "checkpoints").iterdir())[-1]
     assert last.name == "00000006"
     assert all(value.isfinite().all() for value in load_file(last / "weights.safetensors").values())
+
+
+def test_a_gradient_that_is_not_a_number_stops_the_run_before_it_spoils_the_weights(tmp_path) -> None:
+    objective = LineObjective()
+    objective.ldrm.narrow.bias.register_hook(lambda grad: grad * float("nan"))
+    with pytest.raises(ValueError, match=r"gradient must be finite, got nan at step 0 of stage 'line'"):
+        run(tmp_path, objective, stage())
+    assert all(value.isfinite().all() for value in objective.state_dict().values())
+    assert len(list((tmp_path / "bad_batch").iterdir())) == 1
 
 
 def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path, monkeypatch) -> None:
