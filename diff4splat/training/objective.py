@@ -56,7 +56,8 @@ class Objective(nn.Module):
     from nearly pure noise is an average of many clips, and shows little of this one. The losses:
 
     - "pixel" $\overline{\sqrt{e^2 + 10^{-4}}}$ and "edges" $\overline{|\nabla e|}$ of the error $e$ of
-      decoded pixels, the latter added up over time, rows and columns; "kl" in nats per latent value.
+      decoded pixels, the latter added up over time, rows and columns; "kl" in nats per latent value. With
+      "kl" latents are drawn from the posterior, else they are its mean.
     - "flow_matching": `flow_matching_loss` of all latent frames but the first, which is given. Source:
       Diff4Splat, Eq. 2, with $w(t) = 1$ and logit-normal $t$.
     - "depth", "depth_slope": `log_depth_error` and `log_depth_slope_error` of the Gaussian map; "color", the
@@ -242,8 +243,11 @@ class Objective(nn.Module):
             video = video[..., top : top + crop, left : left + crop]
         video = video.float() / 255
         mean, log_variance = self.vae.posterior(video)
-        sample = mean + (0.5 * log_variance).exp() * draws.normal(*mean.shape[1:])
-        error = self.vae.decode(sample) - video
+        sample = mean
+        if "kl" in self.stage.losses:  # else the mean, which is what `encode` gives
+            sample = mean + (0.5 * log_variance).exp() * draws.normal(*mean.shape[1:])
+        offset, scale = (v[:, None, None] for v in (self.vae.latent_mean, self.vae.latent_std))
+        error = self.vae.decode((sample - offset) / scale) - video
         edges = torch.stack([_per_clip(error.diff(dim=axis).abs()) for axis in (1, -2, -1)]).sum(0)
         divergence = 0.5 * (mean.float().square() + log_variance.exp() - 1 - log_variance)
         return {

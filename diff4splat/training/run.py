@@ -172,7 +172,7 @@ class _Run:
                 for name in stage.train:
                     trained = type(parts[name])(**parts[name].config)
                     trained.load_state_dict(_under(name, weights))
-                    if isinstance(trained, CausalVideoVAE):
+                    if isinstance(trained, CausalVideoVAE) and "vae.encoder" not in stage.freeze:
                         _normalize(trained, batches)
                     trained.save_pretrained(folder / name)
                 counts = {"clips": batches.num_seen, "bad_clips": batches.num_bad}

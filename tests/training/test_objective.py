@@ -2,6 +2,8 @@
 
 from types import SimpleNamespace
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -96,6 +98,22 @@ def test_autoencoder_loss_matches_the_loop_with_its_gradient(batch) -> None:
     analytic = 1e-4 * 0.5 * (log_variance.exp() - 1) / log_variance.numel()
     torch.testing.assert_close(log_variance.grad, analytic.detach())
     torch.testing.assert_close(mean.grad, 1e-4 * mean.detach() / mean.numel())
+
+
+def test_a_decoder_is_trained_on_the_latents_that_others_read(batch) -> None:
+    """Without the divergence and with a frozen encoder: no noise, the normalised mean, nothing else changes."""
+    vae = small_vae()
+    vae.set_normalization(torch.tensor([0.3, -0.2, 0.1]), torch.tensor([2.0, 0.5, 1.5]))
+    what = replace(stage("vae", {"pixel": 1.0, "edges": 0.3}), freeze=("vae.encoder",))
+    objective = Objective({"vae": vae}, what)
+    video = batch[0]["video"].float() / 255
+    error = vae.decode(vae.encode(video)) - video
+    values = objective(*batch, draws())
+    expected = (error.square() + 1e-4).sqrt().mean()
+    assert values.terms["pixel"].item() == pytest.approx(expected.item(), rel=1e-5)
+    values.loss.backward()
+    trained = {name.split(".")[1] for name, p in objective.named_parameters() if p.grad is not None}
+    assert trained == {"decoder"}
 
 
 def test_whole_images_without_a_crop(batch) -> None:

@@ -143,6 +143,18 @@ def test_all_parts_can_be_trained_together_on_shards_of_one_s_own(tmp_path, fold
     assert done["bad_clips"] == 1 and "visible must hold for some track" in bad[0]["reason"]
 
 
+def test_a_decoder_is_trained_further_without_moving_the_latents(tmp_path, folder, cache) -> None:
+    stage = replace(RECIPE.stages[0], losses={"pixel": 1.0}, freeze=("vae.encoder",), crop=None)
+    recipe = Recipe("sharper", (stage,), initial=str(folder / "model"), precision="no")
+    model = train(recipe, tmp_path / "run", cache=cache, num_workers=0, watch=QUIET, cpu=True)
+    before, after = (
+        Diff4SplatPipeline.from_pretrained(path).backbone.vae.state_dict()
+        for path in (folder / "model", model)
+    )
+    changed = {name.split(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
+    assert changed == {"decoder"}, "neither encoder nor normalisation"
+
+
 def test_what_cannot_be_run_is_refused_before_anything_is_written(tmp_path) -> None:
     with pytest.raises(ValueError, match="until must be one of autoencoder, .*, got 'end'"):
         train(RECIPE, tmp_path / "run", until="end", cpu=True)
