@@ -1,8 +1,7 @@
 """What a stage minimises: every term against loops, and who gets gradients from it."""
 
-from types import SimpleNamespace
-
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -101,7 +100,7 @@ def test_autoencoder_loss_matches_the_loop_with_its_gradient(batch) -> None:
 
 
 def test_a_decoder_is_trained_on_the_latents_that_others_read(batch) -> None:
-    """Without the divergence and with a frozen encoder: no noise, the normalised mean, nothing else changes."""
+    """Without the divergence and with a frozen encoder: no noise, and latents as they are normalised."""
     vae = small_vae()
     vae.set_normalization(torch.tensor([0.3, -0.2, 0.1]), torch.tensor([2.0, 0.5, 1.5]))
     what = replace(stage("vae", {"pixel": 1.0, "edges": 0.3}), freeze=("vae.encoder",))
