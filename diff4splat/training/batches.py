@@ -152,7 +152,7 @@ class Batches:
                 pending.append(reader.submit(self._read, later))
                 yield batch
         finally:
-            reader.shutdown(wait=True, cancel_futures=True)
+            reader.shutdown(wait=False, cancel_futures=True)  # it may wait for a clip that never comes
 
     def _read(self, step: int) -> tuple[dict[str, Tensor], list[str]]:
         rows = [self._good_clip(source, number) for source, number in self.clips_of_step(step)]

@@ -102,6 +102,9 @@ class Checkpoints:
             raise OSError(
                 f"the checkpoint of step {checkpoint.step} cannot be written ({error}); {kept}."
             ) from error
+        except BaseException:  # a request to stop
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
         for old in self.all()[: -self.keep]:
             shutil.rmtree(old, ignore_errors=True)
         return target

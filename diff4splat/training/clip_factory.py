@@ -117,6 +117,7 @@ class ClipFactory(Dataset[tuple[dict[str, Tensor], str]]):
         origin["vae"] = None if vae is None else weights_hash(vae)
         self._recipe = _Recipe(self.folder, first_seed, clips_per_shard, options, vae, origin)
         self._vae: CausalVideoVAE | None = None
+        self._closed = False
         self._reader = ShardReader()
         self._workers: list[tuple[SpawnProcess, Connection]] = []
         for number in range(self._num_shards):
@@ -137,6 +138,8 @@ class ClipFactory(Dataset[tuple[dict[str, Tensor], str]]):
         path = self._recipe.path(shard)
         while not path.exists():
             if not self.make:
+                if self._closed:
+                    raise RuntimeError(f"{path} is missing and no longer waited for: the `with` block ended.")
                 time.sleep(_POLL_SECONDS)
             elif self.num_workers == 0:
                 self._make_here(shard)
@@ -161,6 +164,7 @@ class ClipFactory(Dataset[tuple[dict[str, Tensor], str]]):
         return f"{self._recipe.path(shard).name}[{row}]"
 
     def __enter__(self) -> "ClipFactory":
+        self._closed = False
         if self._workers or not self.make:
             return self
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -183,6 +187,7 @@ class ClipFactory(Dataset[tuple[dict[str, Tensor], str]]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._closed = True  # for threads that wait
         workers, self._workers = self._workers, []
         for process, _ in workers:
             process.terminate()

@@ -224,6 +224,7 @@ def motion_terms(
     )
     if targets.rotation is None:
         terms["rotation"] = torch.zeros_like(terms["motion"])
+        ratios["rotation"] = torch.zeros_like(ratios["motion"])  # as many numbers whatever the clips are
     else:
         turn = map_rotation(gaussian_map.detach().float(), deformation.float())
         terms["rotation"], sums = balanced_error(turn, targets.rotation, targets.moving, targets.known)

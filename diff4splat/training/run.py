@@ -54,7 +54,8 @@ def train(
         recipe: Stages.
         folder: Folder of the run; an existing one of the same recipe is continued.
         cache: Where procedural clips are kept; runs may share it.
-        num_workers: Processes that make procedural clips ahead; 0 makes them here when they are needed.
+        num_workers: Processes that make procedural clips ahead; 0 makes them here when they are needed, where
+            there is one process to train.
         watch: What is written and shown; `Watch()` with a picture every 200 steps when omitted.
         until: Name of the last stage to run; all of them when omitted.
         max_bad_share: Share of bad clips from which on the run ends.
@@ -228,7 +229,8 @@ class _Run:
                 photographs=source.photographs,
                 still_camera=source.still_camera,
                 vae=encoder,
-                num_workers=self.num_workers,
+                # other ranks ask for shards that this one would not come across by itself
+                num_workers=max(self.num_workers, int(self.accelerator.num_processes > 1)),
                 make=self.accelerator.is_local_main_process,
             )
         )

@@ -86,12 +86,14 @@ def make_accelerator(precision: str, *, cpu: bool = False) -> "Accelerator":
         ModuleNotFoundError: If accelerate is not installed.
     """
     try:
-        from accelerate import Accelerator
+        from accelerate import Accelerator, DistributedDataParallelKwargs
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             'Training needs accelerate: pip install "diff4splat[train]", or pip install accelerate.'
         ) from error
-    return Accelerator(cpu=cpu, mixed_precision=precision)
+    # losses may leave a part of what is trained without gradients
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    return Accelerator(cpu=cpu, mixed_precision=precision, kwargs_handlers=[unused])
 
 
 def train_stage(
@@ -107,8 +109,8 @@ def train_stage(
     """Train until `stage.steps`, going on from the last checkpoint in `folder` when there is one.
 
     Each process takes its rows of a batch in `stage.accumulate` parts, so that the same batch gives the same
-    gradient however it is spread. On the CPU in one process, a run that was killed at any moment and is
-    started again ends bit for bit like one that was not.
+    gradient however it is spread. On the CPU, in one process and with the same number of threads, a run that
+    was killed at any moment and is started again ends bit for bit like one that was not.
 
     Args:
         objective: Called with clips, captions and `Draws`, gives `StepValues`; its parameters that require
@@ -247,6 +249,8 @@ class _Run:
     def _smooth(self, values: Mapping[str, Tensor]) -> None:
         """Running averages; of ratios, those of both sums."""
         for name, value in values.items():
+            if not value.isfinite().all():
+                continue  # a step that overflowed in half precision, and was left out
             new = value.tolist()
             old = self.shown.get(name, new)
             if isinstance(new, list):

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from itertools import islice
 from pathlib import Path
 
@@ -202,17 +203,23 @@ def test_motion_is_stacked_in_the_form_that_is_there() -> None:
 
 
 def test_the_thread_ends_with_the_iterator() -> None:
-    def readers() -> int:
-        return sum(thread.name.startswith("batches") for thread in threading.enumerate())
+    def readers(expected: int) -> int:
+        """Threads there are; they end when they have read what they are at."""
+        deadline = time.monotonic() + 10
+        while True:
+            there = sum(thread.name.startswith("batches") for thread in threading.enumerate())
+            if there == expected or time.monotonic() > deadline:
+                return there
+            time.sleep(0.01)
 
     drawn = Batches([(numbered(5), 1.0)], 2, seed=0, needs=["number"]).from_step(0)
     next(drawn)
-    assert readers() == 1
+    assert readers(1) == 1
     drawn.close()
-    assert readers() == 0
+    assert readers(0) == 0
     for _ in Batches([(numbered(5), 1.0)], 2, seed=0, needs=["number"]).from_step(0):
         break
-    assert readers() == 0
+    assert readers(0) == 0
 
 
 @pytest.mark.parametrize(

@@ -57,14 +57,15 @@ def test_a_run_that_was_stopped_ends_bit_by_bit_like_one_that_was_not(tmp_path) 
 
 
 def test_a_killed_process_loses_the_steps_since_the_last_checkpoint_and_nothing_else(tmp_path) -> None:
-    expected = run(tmp_path / "whole", LineObjective(), stage())
+    whole = in_process(tmp_path / "whole")  # sums are rounded otherwise with another number of threads
+    assert whole.returncode == 0, whole.stderr
     killed = in_process(tmp_path / "parts", kill=8)
     assert killed.returncode == -9, killed.stderr
     leftover = tmp_path / "parts" / "checkpoints" / ".00000009.1.tmp"
     leftover.mkdir()  # as if it had been killed while it wrote
     (leftover / "weights.safetensors").write_bytes(b"half")
     assert in_process(tmp_path / "parts").returncode == 0
-    assert_equal(torch.load(tmp_path / "parts" / "weights.pt"), expected)
+    assert_equal(*(torch.load(tmp_path / name / "weights.pt") for name in ("parts", "whole")))
     assert not leftover.exists()
 
 
