@@ -26,9 +26,10 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-__all__ = ["ClipDataset", "check_clip", "needed_keys"]
+__all__ = ["KEY_STRIDE", "ClipDataset", "check_clip", "needed_keys"]
 
-_KEY_STRIDE = 4
+KEY_STRIDE = 4
+"""Frames from one that carries depth to the next."""
 _FORMS = {
     "video": ("uint8", "frame 3 height width"),
     "camera_to_world": ("float", "frame 4 4"),
@@ -116,9 +117,9 @@ def _wrong_form(clip: dict[str, Tensor]) -> str | None:
         for word, size in zip(words.split(), value.shape, strict=True):
             if size != (int(word) if word.isdigit() else sizes.setdefault(word, size)):
                 return f"{key} must be {kind} [{known}], {found}"
-            if word == "frame" and (size < 5 or size % _KEY_STRIDE != 1):
+            if word == "frame" and (size < 5 or size % KEY_STRIDE != 1):
                 return f"{key} must have 4k + 1 frames with k at least 1, got {size}."
-            key_frames = size // _KEY_STRIDE + 1
+            key_frames = size // KEY_STRIDE + 1
             if word == "frame" and sizes.setdefault("key_frame", key_frames) != key_frames:
                 return f"{key} must have 4k + 1 frames for {sizes['key_frame']} key frames, got {size}."
     return None
@@ -142,7 +143,7 @@ def _wrong_values(clip: dict[str, Tensor]) -> str | None:
         highest, objects = int(clip["object_index"].max()), len(clip["object_motion"])
         if highest >= objects:
             return f"object_index must be below the {objects} objects of object_motion, got {highest}."
-    if "visible" in clip and not clip["visible"][:, ::_KEY_STRIDE].any():
+    if "visible" in clip and not clip["visible"][:, ::KEY_STRIDE].any():
         return "visible must hold for some track in some key frame, got none."
     if "tracks" in clip and "visible" in clip and not torch.isfinite(clip["tracks"][clip["visible"]]).all():
         return "tracks must be finite where visible, got NaN or infinity."

@@ -9,7 +9,7 @@ from diff4splat.cameras import Cameras
 from diff4splat.gaussians import DeformableGaussianField, Gaussians, rgb_to_harmonics
 from diff4splat.geometry import unproject_pixels
 
-__all__ = ["random_field"]
+__all__ = ["check_frames", "random_field"]
 
 
 def random_field(
@@ -51,14 +51,7 @@ def random_field(
         >>> random_field(torch.rand(3, 3, 8, 8), cameras, num_gaussians=50).num_times
         3
     """
-    expected = (cameras.num_frames, 3, cameras.height, cameras.width)
-    if tuple(video.shape) != expected or cameras.num_frames == 0:
-        raise ValueError(
-            f"video must have shape {list(expected)} to match cameras, of at least one frame, "
-            f"got {list(video.shape)}."
-        )
-    if not video.is_floating_point():
-        raise TypeError(f"video must be floating point, got {video.dtype}.")
+    check_frames("video", video, (cameras.num_frames, 3, cameras.height, cameras.width))
     num_times = cameras.num_frames if num_times is None else num_times
     for name, count in (("num_gaussians", num_gaussians), ("num_times", num_times)):
         if count < 1:
@@ -91,3 +84,24 @@ def random_field(
     return DeformableGaussianField.from_gaussians(
         gaussians, torch.linspace(0, 1, num_times, device=video.device)
     )
+
+
+def check_frames(name: str, value: Tensor, shape: tuple[int, ...]) -> None:
+    """Refuse what does not belong to the frames of some cameras.
+
+    Args:
+        name: What errors call it.
+        value: Video or depth, frames on the first axis.
+        shape: What the cameras ask for.
+
+    Raises:
+        ValueError: If the shape is another one, or there is no frame.
+        TypeError: If the values are not floating point.
+    """
+    if tuple(value.shape) != shape or shape[0] == 0:
+        raise ValueError(
+            f"{name} must have shape {list(shape)} to match cameras, of at least one frame, "
+            f"got {list(value.shape)}."
+        )
+    if not value.is_floating_point():
+        raise TypeError(f"{name} must be floating point, got {value.dtype}.")

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from diff4splat.cameras import Cameras, latent_rays
+from diff4splat.cameras import latent_rays
+from diff4splat.data.clips import KEY_STRIDE
 from diff4splat.diffusion import flow_matching_loss, noise_interpolate
 from diff4splat.losses import (
     LpipsDistance,
@@ -22,12 +23,11 @@ from diff4splat.models import LDRM
 from diff4splat.rendering import Rendering
 from diff4splat.training.draws import Draws
 from diff4splat.training.map_terms import depth_terms, motion_terms
-from diff4splat.training.recipe import LOSSES, MOVING, RENDERED, Stage
+from diff4splat.training.recipe import LOSSES, RENDERED, Stage
 from diff4splat.training.targets import batch_cameras, is_known, on_coarser_grid
 
 __all__ = ["Objective", "StepValues"]
 
-_KEY_STRIDE = 4
 _DROPPED_PROMPTS = 0.1
 
 
@@ -104,13 +104,12 @@ class Objective(nn.Module):
         for name in sorted(used - set(parts)):
             raise ValueError(f"parts must hold {name!r}, got {', '.join(sorted(parts)) or 'none'}.")
         self.vae, self.dit, self.ldrm = (parts.get(name) for name in ("vae", "dit", "ldrm"))
-        moves = any(name in stage.losses for name in MOVING)
-        still = () if moves or stage.rendered else ("ldrm.deformation_head",)  # no loss looks at it
+        still = () if stage.moves or stage.rendered else ("ldrm.deformation_head",)  # no loss looks at it
         for name, parameter in self.named_parameters():
-            frozen = any(name == start or name.startswith(f"{start}.") for start in (*stage.freeze, *still))
+            frozen = any(_begins(name, start) for start in (*stage.freeze, *still))
             parameter.requires_grad_(name.split(".")[0] in stage.train and not frozen)
         for start in stage.freeze:
-            if not any(name == start or name.startswith(f"{start}.") for name, _ in self.named_parameters()):
+            if not any(_begins(name, start) for name, _ in self.named_parameters()):
                 raise ValueError(f"freeze must name parameters, got {start!r}, which begins none of them.")
         if isinstance(self.ldrm, LDRM):
             self.ldrm.gradient_checkpointing = stage.checkpoint_gradients
@@ -216,7 +215,7 @@ class Objective(nn.Module):
 
     def reconstruct(
         self, clips: dict[str, Tensor], latents: Tensor, times: Float[Tensor, " time"]
-    ) -> tuple[Rendering, Cameras]:
+    ) -> Rendering:
         """Images of the field of some clips at some times, along their own paths.
 
         Args:
@@ -225,13 +224,12 @@ class Objective(nn.Module):
             times: In [0, 1], on pixel frames.
 
         Returns:
-            Images (batch, time, ...), and the cameras.
+            Images (batch, time, ...).
         """
         cameras = batch_cameras(clips)
         frames = (times * (cameras.num_frames - 1)).round().long()
         field = self.ldrm(latents, cameras, image=clips["video"][:, 0].float() / 255, times=times)
-        path = cameras.select(frames)
-        return field.render(path, times), path
+        return field.render(cameras.select(frames), times)
 
     def _autoencoder(self, clips: dict[str, Tensor], draws: Draws) -> dict[str, Tensor]:
         video, crop = clips["video"], self.stage.crop
@@ -298,12 +296,11 @@ class Objective(nn.Module):
         times = picks / (frames - 1)
         offsets = torch.randint(0, ldrm.pixel_stride, (2,), generator=draws.batch).tolist()
         truth = on_coarser_grid(clips, stride=ldrm.pixel_stride, top=offsets[0], left=offsets[1])
-        moves = any(name in stage.losses for name in MOVING)
         deformation: Any = None
-        if moves or stage.rendered:
+        if stage.moves or stage.rendered:
             deformation = ldrm.deform(features, times.expand(batch, -1))
-        step = 1 if ldrm.every_frame else _KEY_STRIDE
-        known = slice(None, None, _KEY_STRIDE // step)  # of the frames with Gaussians, those with a truth
+        step = 1 if ldrm.every_frame else KEY_STRIDE
+        known = slice(None, None, KEY_STRIDE // step)  # of the frames with Gaussians, those with a truth
         with torch.autocast(latents.device.type, enabled=False):
             maps = features.gaussian_map[:, known]
             terms = depth_terms(maps, truth)
@@ -311,7 +308,7 @@ class Objective(nn.Module):
             later = F.avg_pool2d(video[:, step::step].flatten(0, 1), ldrm.pixel_stride)
             colors = features.gaussian_map[:, 1:, 1:4].float() + 0.5
             terms["color"] = _per_clip((colors - later.unflatten(0, colors.shape[:2])).abs())
-            if moves:
+            if stage.moves:
                 cameras = features.cameras.select(known)
                 found, ratios = motion_terms(maps, deformation[:, :, known], truth, picks, cameras)
                 terms |= found
@@ -351,8 +348,8 @@ class Objective(nn.Module):
                 flat = (values.flatten(0, 1) for values in (images.color, target))
                 terms["perceptual"] = distance(*flat).unflatten(0, target.shape[:2])
             if "pearson" in self.stage.losses:
-                keys = [place for place, frame in enumerate(picks.tolist()) if frame % _KEY_STRIDE == 0]
-                true_depth = clips["depth"][few].float()[:, picks[keys] // _KEY_STRIDE]
+                keys = [place for place, frame in enumerate(picks.tolist()) if frame % KEY_STRIDE == 0]
+                true_depth = clips["depth"][few].float()[:, picks[keys] // KEY_STRIDE]
                 known = is_known(true_depth)
                 terms["pearson"] = pearson_depth_loss(images.depth[:, keys, 0], true_depth, mask=known)
             terms["total_variation"] = total_variation_loss(images.depth[:, :, 0])
@@ -368,9 +365,14 @@ def _target_frames(frames: int, number: int, generator: torch.Generator, *, with
     """Different frames in order, on request a key frame among them, so that depth can be compared."""
     picks = torch.randperm(frames, generator=generator)
     if with_key:
-        key = picks[picks % _KEY_STRIDE == 0][:1]
+        key = picks[picks % KEY_STRIDE == 0][:1]
         picks = torch.cat((key, picks[picks != key]))
     return picks[:number].sort().values
+
+
+def _begins(name: str, start: str) -> bool:
+    """Whether a parameter is, or lies in, what another name stands for."""
+    return name == start or name.startswith(f"{start}.")
 
 
 def _per_clip(values: Tensor) -> Tensor:

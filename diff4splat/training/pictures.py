@@ -8,6 +8,7 @@ from torch import Tensor
 from diff4splat.assets import depth_to_color
 from diff4splat.training.draws import Draws
 from diff4splat.training.objective import Objective
+from diff4splat.training.targets import is_known
 
 __all__ = ["stage_picture"]
 
@@ -34,7 +35,7 @@ def stage_picture(objective: Objective, clips: dict[str, Tensor]) -> UInt8[Tenso
     video = few["video"].float() / 255
     if objective.stage.reconstructs:
         times = torch.tensor([0.0, 1.0], device=video.device)
-        images, _ = objective.reconstruct(few, objective.encode(few), times)
+        images = objective.reconstruct(few, objective.encode(few), times)
         columns = [video[:, 0], video[:, -1], images.color[:, 1], *_depths(few, images.depth[:, 0])]
     else:
         columns = [video[:, -1], _decoded(objective, few)[:, -1].clamp(0, 1)]
@@ -47,7 +48,7 @@ def _depths(clips: dict[str, Tensor], depth: Tensor) -> list[Tensor]:
     if "depth" not in clips:
         return [depth_to_color(depth[:, 0])]
     truth = clips["depth"][:, 0].float()
-    valid = truth[truth.isfinite() & (truth > 0)]
+    valid = truth[is_known(truth)]
     if not valid.numel():
         return [depth_to_color(depth[:, 0]), depth_to_color(truth)]
     near, far = float(valid.quantile(0.01)), float(valid.quantile(0.99)) + 1e-3

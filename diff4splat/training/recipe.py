@@ -167,12 +167,17 @@ class Stage:
         return "flow_matching" in self.losses or self.latents == "denoised"
 
     @property
+    def moves(self) -> bool:
+        """Whether motion is compared."""
+        return any(name in MOVING for name in self.losses)
+
+    @property
     def needs(self) -> tuple[str, ...]:
         """Keys that every clip has to have."""
         keys = ["video", "camera_to_world", "intrinsics"]
         if any(name in self.losses for name in ("depth", "depth_slope", "pearson", *MOVING)):
             keys.append("depth")
-        if any(name in self.losses for name in MOVING):
+        if self.moves:
             keys.append("motion")
         return tuple(keys)
 
@@ -218,8 +223,10 @@ class Stage:
                 "train must hold the vae alone, because the other parts read the latents of a finished one, "
                 f"got {', '.join(self.train)} with losses {', '.join(self.losses)}."
             )
+        # gradients of the reconstruction model reach the diffusion transformer
+        through_dit = "dit" in self.train and self.latents == "denoised"
         for part in self.train:
-            through = part == "dit" and self.latents == "denoised" and self.reconstructs
+            through = part == "dit" and through_dit and self.reconstructs
             if not through and not any(known[name] == part for name in self.losses):
                 raise ValueError(
                     f"losses must hold one that trains {part!r} ({', '.join(LOSSES[part])}), "
@@ -227,13 +234,8 @@ class Stage:
                 )
         for name in self.losses:
             part = known[name]
-            if part not in self.train and not (part == "ldrm" and "dit" in self.train and self.through_dit):
+            if part not in self.train and not (part == "ldrm" and through_dit):
                 raise ValueError(f"{name} trains {part!r}, which is not in train={', '.join(self.train)}.")
-
-    @property
-    def through_dit(self) -> bool:
-        """Whether gradients of the reconstruction model reach the diffusion transformer."""
-        return self.latents == "denoised" and "dit" in self.train
 
     def _check_sense(self) -> None:
         moving = [name for name in MOVING if name in self.losses]

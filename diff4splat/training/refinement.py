@@ -19,6 +19,8 @@ from diff4splat.geometry import quaternion_normalize
 from diff4splat.losses import pearson_depth_loss, photometric_mse, weighted_sum
 from diff4splat.rendering import render_field
 from diff4splat.rendering.backends import Backend
+from diff4splat.training.initial_field import check_frames
+from diff4splat.training.targets import is_known
 
 __all__ = ["RefinementRates", "refine"]
 
@@ -201,13 +203,7 @@ def _check(
     ):
         if value is None:
             continue
-        if tuple(value.shape) != shape or size[0] == 0:
-            raise ValueError(
-                f"{name} must have shape {list(shape)} to match cameras, of at least one frame, "
-                f"got {list(value.shape)}."
-            )
-        if not value.is_floating_point():
-            raise TypeError(f"{name} must be floating point, got {value.dtype}.")
+        check_frames(name, value, shape)
         if value.device != field.device:
             raise TypeError(f"{name} must be on the device of field, {field.device}, got {value.device}.")
     if not ((video >= 0) & (video <= 1)).all():
@@ -282,7 +278,7 @@ def _normalize(parameters: Mapping[str, Tensor]) -> None:
 
 def _depth_loss(depth: Tensor, target: Tensor) -> Tensor:
     """Over the pixels whose depth is known; of frames without any, 0."""
-    return pearson_depth_loss(depth, target.to(depth), mask=target.isfinite() & (target > 0)).mean()
+    return pearson_depth_loss(depth, target.to(depth), mask=is_known(target)).mean()
 
 
 def _drawn_frames(count: int, at_once: int, generator: torch.Generator | None) -> Iterator[list[int]]:

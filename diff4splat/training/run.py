@@ -271,8 +271,7 @@ def _check_recipe(recipe: Recipe, path: Path) -> None:
     if not path.is_file():
         return
     before = json.loads(path.read_text(encoding="utf-8"))
-    now = json.loads(json.dumps(to_json(recipe)))
-    for where, old, new in _differences(before, now):
+    for where, old, new in _differences(before, to_json(recipe)):
         raise ValueError(
             f"{path.parent} holds a run with {where}={old!r}, this recipe says {new!r}: "
             "choose another folder."

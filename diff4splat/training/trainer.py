@@ -154,6 +154,7 @@ class _Run:
         optimizers = make_optimizers(objective, stage)
         prepared = accelerator.prepare(objective, *optimizers)
         self.model, self.optimizers = prepared[0], list(prepared[1:])
+        self.bare_optimizers = [optimizer.optimizer for optimizer in self.optimizers]
         self.trained = {
             name: parameter
             for name, parameter in _bare(self.model).named_parameters()
@@ -286,7 +287,7 @@ class _Run:
 
     def _save(self) -> None:
         weights = gather_weights(self.model)
-        optimizer = gather_optimizers(self.model, [getattr(o, "optimizer", o) for o in self.optimizers])
+        optimizer = gather_optimizers(self.model, self.bare_optimizers)
         average = {name: _whole(value).cpu() for name, value in self.average.items()}
         if self.accelerator.is_main_process:
             self.checkpoints.save(
@@ -303,7 +304,7 @@ class _Run:
                 f"{self.folder} holds a run of {checkpoint.step} steps, the stage has {self.stage.steps}: "
                 "choose another folder."
             )
-        restore(self.model, [getattr(o, "optimizer", o) for o in self.optimizers], checkpoint)
+        restore(self.model, self.bare_optimizers, checkpoint)
         for name, value in self.average.items():
             _copy_whole(value, checkpoint.average[name])
         self.step, self.seconds, self.shown = checkpoint.step, checkpoint.seconds, dict(checkpoint.shown)

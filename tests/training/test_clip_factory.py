@@ -148,7 +148,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="kills a process by its signal")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL, by which the parent dies here")
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     script.write_text(PARENT)

@@ -7,13 +7,12 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from diff4splat.data.clips import KEY_STRIDE
 from diff4splat.data.procedural.layout import sample_scenes
 from diff4splat.data.procedural.paths import sample_cameras
 from diff4splat.data.procedural.scenes import ProceduralScenes
 
 __all__ = ["make_clips", "object_motion"]
-
-_KEY_STRIDE = 4
 
 
 def make_clips(
@@ -49,7 +48,7 @@ def make_clips(
             range.
         ModuleNotFoundError: If photographs are asked for and scikit-image is missing.
     """
-    if num_frames < 5 or num_frames % _KEY_STRIDE != 1:
+    if num_frames < 5 or num_frames % KEY_STRIDE != 1:
         raise ValueError(f"num_frames must be 4k + 1 with k at least 1, got {num_frames}.")
     if not 0 <= still_camera <= 1:
         raise ValueError(f"still_camera must be a share in [0, 1], got {still_camera}.")
@@ -59,8 +58,8 @@ def make_clips(
     frames = scenes.render(cameras, times, supersample=supersample)
     clips = {
         "video": _to_bytes(frames.color),
-        "depth": frames.depth[:, ::_KEY_STRIDE].half(),
-        "object_index": frames.object_index[:, ::_KEY_STRIDE].to(torch.uint8),
+        "depth": frames.depth[:, ::KEY_STRIDE].half(),
+        "object_index": frames.object_index[:, ::KEY_STRIDE].to(torch.uint8),
         "object_motion": object_motion(scenes, times),
         "camera_to_world": cameras.camera_to_world.contiguous(),
         "intrinsics": cameras.intrinsics.contiguous(),
