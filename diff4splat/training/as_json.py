@@ -10,7 +10,7 @@ _Kind = TypeVar("_Kind")
 
 
 def to_json(value: Any) -> dict[str, Any]:
-    """Fields of a dataclass that differ from their defaults.
+    """Fields of a dataclass, defaults included, so that a file means the same when a default changes.
 
     Args:
         value: The dataclass; its fields are numbers, texts, None, mappings, and tuples of these or of
@@ -19,8 +19,7 @@ def to_json(value: Any) -> dict[str, Any]:
     Returns:
         JSON values by name.
     """
-    changed = {f.name: getattr(value, f.name) for f in fields(value) if getattr(value, f.name) != _default(f)}
-    return {name: _plain(item) for name, item in changed.items()}
+    return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
 
 
 def from_json(kind: type[_Kind], values: Any, where: str) -> _Kind:

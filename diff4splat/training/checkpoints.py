@@ -135,20 +135,18 @@ class Checkpoints:
 
 
 def gather_weights(model: nn.Module, *, frozen: bool = False) -> dict[str, Tensor]:
-    """Weights of a model, whole also where it is spread over processes.
+    """Weights and buffers of a model, whole also where it is spread over processes.
 
     Args:
         model: As it is trained, wrapped or not.
-        frozen: Include those that are not trained, and buffers.
+        frozen: Include weights that are not trained.
 
     Returns:
         Copies on the CPU by name; on the first process only, where there are several.
     """
     options = replace(_OPTIONS, ignore_frozen_params=not frozen)
-    trained = {name for name, p in model.named_parameters() if p.requires_grad}
-    trained = {name.removeprefix("module.") for name in trained}  # of what several processes wrap
     weights: dict[str, Any] = get_model_state_dict(model, options=options)
-    return {name: _own(value) for name, value in weights.items() if frozen or name in trained}
+    return {name: _own(value) for name, value in weights.items()}
 
 
 def gather_optimizers(model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, Tensor]:

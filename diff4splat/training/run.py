@@ -4,6 +4,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,16 @@ class _Run:
                     f"stage {stage.name!r}: train names {name!r}, the pipeline has {', '.join(self.parts)}."
                 )
         Objective(self.parts, stage, perceptual=lambda image, target: image)  # checks the names to freeze
+        for source in stage.data:
+            if source.folder is not None:
+                try:
+                    ShardClips(source.folder)
+                except ValueError as error:
+                    raise ValueError(f"stage {stage.name!r}: {error}") from None
+            elif source.photographs and find_spec("skimage") is None:
+                raise ModuleNotFoundError(
+                    f'stage {stage.name!r}: photographs need scikit-image: pip install "diff4splat[data]".'
+                )
 
     def train(self, stage: Stage, folder: Path) -> None:
         """Run a stage, and write what it trained."""

@@ -185,7 +185,7 @@ class _Run:
         try:
             with bar:
                 while self.step < stage.steps:
-                    clips, captions = next(source)
+                    clips, captions = self._next_rows(source)
                     values, rate = self._update(clips, captions)
                     self._smooth(values)
                     self.step += 1
@@ -208,6 +208,21 @@ class _Run:
         weights = gather_weights(self.model, frozen=True)
         weights |= {name: _whole(value).cpu() for name, value in self.average.items()}
         return weights
+
+    def _next_rows(
+        self, source: Iterator[tuple[dict[str, Tensor], list[str]]]
+    ) -> tuple[dict[str, Tensor], list[str]]:
+        """Rows of the next step, as many as this process has to take."""
+        expected = self.stage.batch // self.accelerator.num_processes
+        clips, captions = next(source, ({}, []))
+        counts = {"captions": len(captions), **{name: len(value) for name, value in clips.items()}}
+        for name, count in counts.items():
+            if count != expected:
+                raise ValueError(
+                    f"batches must give {expected} rows at step {self.step}, batch={self.stage.batch} over "
+                    f"{self.accelerator.num_processes} processes, got {count} of {name}."
+                )
+        return clips, captions
 
     def _update(self, clips: dict[str, Tensor], captions: list[str]) -> tuple[dict[str, Tensor], float]:
         """One step of the optimisers; what to show of it, the same on all processes."""

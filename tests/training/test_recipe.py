@@ -17,7 +17,7 @@ def test_a_recipe_survives_its_file(name, tmp_path) -> None:
     RECIPES[name].save(tmp_path / "recipe.json")
     assert Recipe.load(tmp_path / "recipe.json") == RECIPES[name]
     written = json.loads((tmp_path / "recipe.json").read_text())
-    assert "seed" not in written, "what equals its default is left out"
+    assert written["seed"] == 0 and "weight_decay" in written["stages"][0], "defaults are there to be edited"
 
 
 def test_every_field_survives_its_file(tmp_path) -> None:

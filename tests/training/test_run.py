@@ -161,6 +161,9 @@ def test_what_cannot_be_run_is_refused_before_anything_is_written(tmp_path) -> N
     stage = replace(RECIPE.stages[1], freeze=("ldrm.head",))
     with pytest.raises(ValueError, match="freeze must name parameters, got 'ldrm.head', which begins none"):
         train(replace(RECIPE, stages=(stage,)), tmp_path / "run", cpu=True)
+    later = replace(RECIPE.stages[3], data=(Source(folder=str(tmp_path / "not_there")),))
+    with pytest.raises(ValueError, match="stage 'dynamic': folder must hold shards"):
+        train(replace(RECIPE, stages=(RECIPE.stages[0], later)), tmp_path / "run", cpu=True)
     with pytest.raises(FileNotFoundError):
         train(replace(RECIPE, initial=str(tmp_path / "none")), tmp_path / "run", cpu=True)
     assert not (tmp_path / "run").exists()

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from training.line import WIDTH, Line, LineBatches, LineObjective, run, stage
 
 from diff4splat.training import checkpoints as checkpoints_module
+from diff4splat.training import make_accelerator, train_stage
 from diff4splat.training.optimizers import learning_rate, make_optimizers
 
 SCRIPT = Path(__file__).with_name("line.py")
@@ -209,6 +210,12 @@ def test_a_batch_that_cannot_be_cut_is_refused(tmp_path) -> None:
     failed = in_process(tmp_path, processes=2, batch=9)
     assert failed.returncode != 0
     assert "batch must be a multiple of 2 processes times accumulate=1, got 9" in failed.stderr
+
+
+def test_batches_with_too_few_rows_are_refused(tmp_path) -> None:
+    accelerator = make_accelerator("no", cpu=True)
+    with pytest.raises(ValueError, match=r"must give 6 rows at step 0, .*, got 4 of captions"):
+        train_stage(LineObjective(), LineBatches(4), stage(), tmp_path, accelerator)
 
 
 def test_a_longer_run_is_not_cut(tmp_path) -> None:
