@@ -21,6 +21,7 @@ from torch.utils.data import Dataset
 
 from diff4splat.backbones.compact import CausalVideoVAE
 from diff4splat.data import HELD_OUT_SEEDS, make_clips, shard_is_there, write_shard
+from diff4splat.data.procedural.clips import GENERATOR_VERSION
 from diff4splat.data.shards import ShardReader
 from diff4splat.hub import weights_hash
 
@@ -114,6 +115,7 @@ class ClipFactory(Dataset[tuple[dict[str, Tensor], str]]):
         }
         options |= {"photographs": photographs, "still_camera": still_camera}
         origin = {**options, "first_seed": first_seed, "clips_per_shard": clips_per_shard}
+        origin["generator"] = GENERATOR_VERSION
         origin["vae"] = None if vae is None else weights_hash(vae)
         self._recipe = _Recipe(self.folder, first_seed, clips_per_shard, options, vae, origin)
         self._vae: CausalVideoVAE | None = None

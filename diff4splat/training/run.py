@@ -13,6 +13,7 @@ from torch import Tensor
 
 from diff4splat.backbones.compact import CausalVideoVAE, CompactBackbone, CompactDiT
 from diff4splat.data import ShardClips
+from diff4splat.data.procedural.clips import GENERATOR_VERSION
 from diff4splat.files import atomic_path
 from diff4splat.hub import HubModule, weights_hash
 from diff4splat.losses import LpipsDistance
@@ -227,7 +228,7 @@ class _Run:
             return ShardClips(source.folder)
         words = [f"{stage.frames}x{stage.size}", "static" if source.static else "moving"]
         words += ["photographs"] if source.photographs else []
-        words += [f"still{source.still_camera:g}"]
+        words += [f"still{source.still_camera:g}", f"v{GENERATOR_VERSION}"]
         words += [weights_hash(encoder)[:8]] if encoder is not None else []
         return stack.enter_context(
             ClipFactory(

@@ -12,7 +12,10 @@ from diff4splat.data.procedural.layout import sample_scenes
 from diff4splat.data.procedural.paths import sample_cameras
 from diff4splat.data.procedural.scenes import ProceduralScenes
 
-__all__ = ["make_clips", "object_motion"]
+__all__ = ["GENERATOR_VERSION", "make_clips", "object_motion"]
+
+GENERATOR_VERSION = 1
+"""Raised when a seed gives another clip than before: clips kept on disk are not mixed with new ones."""
 
 
 def make_clips(
