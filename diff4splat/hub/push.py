@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from abc import ABC, abstractmethod
+from abc import ABCMeta, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ def push_folder(
     return commit.oid
 
 
-class Pushable(ABC):
+class Pushable(metaclass=ABCMeta):  # as a base, ABC would keep torch from sharding modules that inherit this
     """What can be saved in a folder, and so be pushed: inherit it and write `save_pretrained`."""
 
     @abstractmethod

@@ -245,7 +245,7 @@ class _Run:
                 total[f"{name}/"] = total.get(f"{name}/", 0.0) + value.float()
         total = accelerator.reduce(total, reduction="mean")
         self._check_finite("loss", total["loss"], clips, captions)
-        total["norm"] = accelerator.clip_grad_norm_(list(self.trained.values()), stage.clip_norm)
+        total["norm"] = _whole(accelerator.clip_grad_norm_(list(self.trained.values()), stage.clip_norm))
         if (
             accelerator.scaler is None
         ):  # which leaves out steps that overflow, and goes on with a smaller scale
