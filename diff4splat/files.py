@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-__all__ = ["atomic_path", "read_safetensors", "write_safetensors"]
+__all__ = ["atomic_path", "flush", "read_safetensors", "write_safetensors"]
 
 
 @contextmanager
@@ -55,15 +55,33 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         mode = (target if target.exists() else temporary).stat().st_mode
         yield temporary
         temporary.chmod(mode)  # some writers put a file of their own there, readable by its owner only
-        _flush(temporary)
+        flush(temporary)
         os.replace(temporary, target)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno and error.filename in (None, str(temporary)):
             raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         raise
-    if os.name == "posix":  # elsewhere a folder cannot be opened
-        _flush(target.parent)
+    flush(target.parent)
+
+
+def flush(path: str | os.PathLike[str]) -> None:
+    """Push what the system still holds of a file, or of the names in a folder, to the disk.
+
+    Args:
+        path: File or folder; folders are passed over where the system cannot open them.
+
+    Raises:
+        OSError: If it cannot be opened or written.
+    """
+    folder = os.path.isdir(path)
+    if folder and os.name != "posix":
+        return
+    descriptor = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_safetensors(
@@ -139,12 +157,3 @@ def read_safetensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         return load_file(path)
     except (SafetensorError, ValueError, KeyError) as error:
         raise ValueError(f"{path} is truncated or damaged: {error}.") from error
-
-
-def _flush(path: Path) -> None:
-    """Push what the system still holds of a file or folder to the disk."""
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

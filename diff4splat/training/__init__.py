@@ -31,7 +31,8 @@ from diff4splat.training.targets import (
     on_coarser_grid,
     track_targets,
 )
-from diff4splat.training.trainer import BatchSource, Watch, make_accelerator, train_stage
+from diff4splat.training.trainer import BatchSource, make_accelerator, train_stage
+from diff4splat.training.watch import Watch
 
 __all__ = [
     "LOSSES",

@@ -1,8 +1,9 @@
 """Batches of clips whose order is a function of seed and step alone, whatever else happens."""
 
+import contextlib
 import json
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from itertools import count
@@ -35,7 +36,8 @@ class Batches:
     step k gets the batches that it would have got, and processes that share a global batch get parts of it.
 
     Clips that `check_clip` refuses, or that their dataset cannot read, are skipped: the next number in the
-    dataset that is good takes the place, and so may come twice in an epoch.
+    dataset that is good takes the place, and so may come twice in an epoch. A run that goes on counts them
+    together with those that `bad_log` tells of the steps before.
 
     Args:
         sources: Datasets and their shares of the rows; shares are relative to their sum. The lengths of the
@@ -45,7 +47,8 @@ class Batches:
         needs: Keys of the clip that are stacked, with "motion" for either form of it, see `check_clip`.
         rank: Number of this process.
         num_ranks: Processes that share a global batch; they get equal consecutive parts of its rows.
-        max_bad_share: Share of bad clips from which on reading fails, once 50 clips were seen.
+        max_bad_share: Share of bad clips from which on reading fails, once 50 clips were seen, or all there
+            are; see `check_bad_share`, too.
         bad_log: File to which each bad clip is added once, as a line of JSON with `source` (its number in
             `sources`), `clip`, `name` and `reason`; what it holds already is kept.
 
@@ -130,7 +133,22 @@ class Batches:
         """
         if step < 0:
             raise ValueError(f"step must be at least 0, got {step}.")
+        if self.bad_log is not None:
+            self._recall(step, _read_bad(self.bad_log))
         return self._read_ahead(step)
+
+    def check_bad_share(self) -> None:
+        """Refuse what was seen so far, be it few clips, if too many of them are bad.
+
+        Raises:
+            ValueError: If more than `max_bad_share` of them are.
+        """
+        if self.num_bad > self.max_bad_share * self.num_seen:
+            log = "" if self.bad_log is None else f" When they are mended, remove {self.bad_log}."
+            raise ValueError(
+                f"{self.num_bad} of {self.num_seen} clips are bad, {self.num_bad / self.num_seen:.1%}; at "
+                f"most {self.max_bad_share:.1%} may be (max_bad_share). {self._reasons()}{log}"
+            )
 
     def clips_of_step(self, step: int) -> list[tuple[int, int]]:
         """Which clips this rank's part of a step holds, if none of them is bad.
@@ -212,21 +230,33 @@ class Batches:
 
     def _count(self, source: int, number: int, reason: str | None) -> None:
         """Count a clip that was read, note it if it is bad, and fail if too many are."""
+        if reason is not None and (source, number) not in self._bad and self.bad_log is not None:
+            name = self._name(source, number)
+            record = {"source": source, "clip": number, "name": name, "reason": reason}
+            _add_once(self.bad_log, record)
+        self._mark(source, number, reason)
+        if self.num_seen >= min(_ENOUGH, sum(self._lengths)):
+            self.check_bad_share()
+
+    def _mark(self, source: int, number: int, reason: str | None) -> None:
         if not self._seen[source][number]:
             self._seen[source][number] = 1
             self._num_seen += 1
-        if reason is not None and (source, number) not in self._bad:
-            self._bad[source, number] = reason
-            if self.bad_log is not None:
-                name = self._name(source, number)
-                record = {"source": source, "clip": number, "name": name, "reason": reason}
-                _add_once(self.bad_log, record)
-        share = self.num_bad / self.num_seen
-        if self.num_seen >= _ENOUGH and share > self.max_bad_share:
-            raise ValueError(
-                f"{self.num_bad} of {self.num_seen} clips are bad, {share:.1%}; at most "
-                f"{self.max_bad_share:.1%} may be (max_bad_share). {self._reasons()}"
-            )
+        if reason is not None:
+            self._bad.setdefault((source, number), reason)
+
+    def _recall(self, step: int, bad: Mapping[tuple[int, int], str]) -> None:
+        """Count what the steps before one have read."""
+        for before in range(step):
+            for source, number in self.clips_of_step(before):
+                length = self._lengths[source]
+                for candidate in range(number, number + length):
+                    place = source, candidate % length
+                    self._mark(*place, bad.get(place))
+                    if place not in bad:
+                        break
+            if self._num_seen == sum(self._lengths):
+                break
 
     def _name(self, source: int, number: int) -> str:
         name_of = getattr(self._datasets[source], "name_of", lambda number: f"clip {number}")
@@ -245,6 +275,18 @@ def _shares_of_rest(shares: Sequence[float]) -> list[Fraction]:
 
 def _form(clip: dict[str, Tensor]) -> str:
     return ", ".join(f"{key} {str(clip[key].dtype)[6:]} {list(clip[key].shape)}" for key in clip)
+
+
+def _read_bad(path: Path) -> dict[tuple[int, int], str]:
+    """Reasons by source and clip, from the log of bad clips."""
+    found = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        with contextlib.suppress(
+            ValueError, KeyError, TypeError
+        ):  # half a line, of a process that was killed
+            record = json.loads(line)
+            found[record["source"], record["clip"]] = record["reason"]
+    return found
 
 
 def _add_once(path: Path, record: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
-from diff4splat.files import read_safetensors, write_safetensors
+from diff4splat.files import atomic_path, flush, read_safetensors, write_safetensors
 
 __all__ = ["Checkpoint", "Checkpoints"]
 
@@ -37,6 +37,7 @@ class Checkpoint:
         average: Their running average by name.
         optimizer: State of the optimisers by "name:key".
         shown: Running averages of what is shown.
+        scaler: State of the scale of gradients in "fp16"; empty without one.
     """
 
     step: int
@@ -45,6 +46,7 @@ class Checkpoint:
     average: Mapping[str, Tensor]
     optimizer: Mapping[str, Tensor]
     shown: Mapping[str, Any]
+    scaler: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Checkpoints:
@@ -90,11 +92,18 @@ class Checkpoints:
             temporary.mkdir()
             for name in (_WEIGHTS, _AVERAGE, _OPTIMIZER):
                 write_safetensors(temporary / f"{name}.safetensors", dict(getattr(checkpoint, name)), {})
-            state = {"step": checkpoint.step, "seconds": checkpoint.seconds, "shown": dict(checkpoint.shown)}
-            (temporary / _STATE).write_text(json.dumps(state), encoding="utf-8")
+            state = {
+                "step": checkpoint.step,
+                "seconds": checkpoint.seconds,
+                "shown": dict(checkpoint.shown),
+                "scaler": dict(checkpoint.scaler),
+            }
+            with atomic_path(temporary / _STATE) as path:
+                path.write_text(json.dumps(state), encoding="utf-8")
             if target.exists():  # left by a run that was not told to go on from it
                 shutil.rmtree(target)
             temporary.rename(target)
+            flush(self.folder)  # before the older ones go
         except OSError as error:
             shutil.rmtree(temporary, ignore_errors=True)
             last = self.all()
@@ -126,7 +135,13 @@ class Checkpoints:
             name: read_safetensors(last[-1] / f"{name}.safetensors")
             for name in (_WEIGHTS, _AVERAGE, _OPTIMIZER)
         }
-        return Checkpoint(int(state["step"]), float(state["seconds"]), **tensors, shown=state["shown"])
+        return Checkpoint(
+            int(state["step"]),
+            float(state["seconds"]),
+            **tensors,
+            shown=state["shown"],
+            scaler=state.get("scaler", {}),  # checkpoints of earlier versions have none
+        )
 
     def _remove_leftovers(self) -> None:
         """What killed processes left half written."""

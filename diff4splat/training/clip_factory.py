@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -58,6 +59,8 @@ class ClipFactory(Dataset[tuple[dict[str, Tensor], str]]):
         first_seed: Seed of the first clip.
         clips_per_shard: Clips of a file.
         vae: Folder of a saved `CausalVideoVAE`; the clips then have `latents` too.
+        known_hash: `weights_hash` of it in float32, where that is known; worked out when omitted, so that
+            latents are used again whatever precision the values are kept in.
         num_workers: Processes that make clips; with 0 this process makes a shard when it is asked for one.
         make: Whether to make clips; if not, another process does.
 
@@ -81,6 +84,7 @@ class ClipFactory(Dataset[tuple[dict[str, Tensor], str]]):
         first_seed: int = 0,
         clips_per_shard: int = 32,
         vae: str | Path | None = None,
+        known_hash: str | None = None,
         num_workers: int = 1,
         make: bool = True,
     ) -> None:
@@ -116,7 +120,7 @@ class ClipFactory(Dataset[tuple[dict[str, Tensor], str]]):
         options |= {"photographs": photographs, "still_camera": still_camera}
         origin = {**options, "first_seed": first_seed, "clips_per_shard": clips_per_shard}
         origin["generator"] = GENERATOR_VERSION
-        origin["vae"] = None if vae is None else weights_hash(vae)
+        origin["vae"] = None if vae is None else known_hash or _hash_of_values(vae)
         self._recipe = _Recipe(self.folder, first_seed, clips_per_shard, options, vae, origin)
         self._vae: CausalVideoVAE | None = None
         self._closed = False
@@ -296,6 +300,13 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _hash_of_values(vae: str | Path) -> str:
+    """`weights_hash` of an autoencoder as it is in float32, in whatever precision its file keeps it."""
+    with tempfile.TemporaryDirectory() as folder:
+        CausalVideoVAE.from_pretrained(vae).save_pretrained(folder)
+        return weights_hash(folder)
 
 
 def _remove_unfinished(folder: Path) -> None:

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from diff4splat.files import atomic_path
 from diff4splat.hub import weights_hash
-from diff4splat.training.report import read_log
+from diff4splat.training.report import read_log, read_sessions
 
 __all__ = ["RunFacts", "read_run", "write_model_card"]
 
@@ -31,18 +32,20 @@ class RunFacts:
     Args:
         steps: Optimiser steps.
         seconds: Time spent in the loop, over all sessions of the run.
-        seed: Seed of the run; None where the log does not say.
+        seed: Seed of the run; None where it was not written down.
         last: Last running averages of the losses, by name.
+        hardware: What it ran on, with versions: different ones, if it was continued elsewhere.
     """
 
     steps: int
     seconds: float
     seed: int | None
     last: Mapping[str, float]
+    hardware: tuple[str, ...] = ()
 
 
 def read_run(folder: str | Path) -> RunFacts:
-    """Steps and seconds of a stage, from the log that `train_stage` writes.
+    """Steps, seconds, seed and hardware of a stage, from the logs that `train_stage` writes.
 
     Args:
         folder: Folder of the run.
@@ -60,10 +63,12 @@ def read_run(folder: str | Path) -> RunFacts:
         raise FileNotFoundError(f"the folder of a run must hold log.jsonl, got none in {folder}.")
     if not records:
         raise ValueError(f"{path} must hold at least one record, got none.")
-    known = {"step", "seconds", "seed", "rate"}
-    last = {name: float(value) for name, value in records[-1].items() if name not in known}
-    final = records[-1]
-    return RunFacts(int(final["step"]), float(final["seconds"]), final.get("seed"), last)
+    final, sessions = records[-1], read_sessions(folder)
+    known = {"step", "seconds", "rate"}
+    last = {name: float(value) for name, value in final.items() if name not in known}
+    seed = sessions[-1]["seed"] if sessions else None
+    hardware = tuple(dict.fromkeys(_hardware(session) for session in sessions))
+    return RunFacts(int(final["step"]), float(final["seconds"]), seed, last, hardware)
 
 
 def write_model_card(
@@ -74,7 +79,7 @@ def write_model_card(
     runs: Mapping[str, RunFacts],
     clip: tuple[int, int, int],
     commands: Sequence[str] = (),
-    hardware: str = "not recorded",
+    hardware: str | None = None,
     notes: Sequence[str] = (),
 ) -> Path:
     """Write README.md beside the weights: what the model is, how it was trained, what it cannot do.
@@ -86,7 +91,7 @@ def write_model_card(
         runs: Runs by name, in the order they were made.
         clip: Frames, height and width of a generated clip.
         commands: Command lines of the training.
-        hardware: What the training ran on.
+        hardware: What the training ran on; what the runs tell when omitted.
         notes: Measured results and further limits, a sentence each.
 
     Returns:
@@ -99,6 +104,8 @@ def write_model_card(
     counts = [(name, sum(p.numel() for p in part.parameters())) for name, part in parts.items()]
     size = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
     frames, height, width = clip
+    told = dict.fromkeys(words for run in runs.values() for words in run.hardware)
+    hardware = hardware or "; ".join(told) or "not recorded"
     lines = [
         "---",
         "license: mit",
@@ -148,6 +155,12 @@ def write_model_card(
     with atomic_path(path) as temporary:
         temporary.write_text("\n".join(lines), encoding="utf-8")
     return path
+
+
+def _hardware(session: Mapping[str, Any]) -> str:
+    processes = "" if session["processes"] == 1 else f"{session['processes']} processes, "
+    versions = ", ".join(f"{name} {number}" for name, number in session["versions"].items())
+    return f"{processes}{session['hardware']} ({versions})"
 
 
 def _run_row(name: str, run: RunFacts) -> tuple[str, ...]:

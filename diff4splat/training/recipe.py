@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -47,6 +47,15 @@ MOVING = ("motion", "motion_beside", "rotation", "point_motion")
 def _check(name: str, right: bool, expected: str, value: object) -> None:
     if not right:
         raise ValueError(f"{name} must be {expected}, got {value!r}.")
+
+
+def _make_tuples(value: object, *names: str) -> None:
+    """Lists become tuples, so that equal fields make equal dataclasses."""
+    for name in names:
+        given = getattr(value, name)
+        if isinstance(given, str) or not isinstance(given, Sequence):
+            raise TypeError(f"{name} must be a tuple or list, got {given!r}.")
+        object.__setattr__(value, name, tuple(given))
 
 
 @dataclass(frozen=True)
@@ -121,11 +130,12 @@ class Stage:
     Raises:
         ValueError: If a value is out of range, or the stage cannot be: a loss whose part is not trained, one
             for motion on clips without any, one of images where none is rendered.
+        TypeError: If `train`, `data` or `freeze` is no sequence, or is a text.
     """
 
     name: str
     train: tuple[str, ...]
-    losses: Mapping[str, float]
+    losses: Mapping[str, float] = field(hash=False)
     steps: int
     data: tuple[Source, ...] = (Source(),)
     freeze: tuple[str, ...] = ()
@@ -150,6 +160,7 @@ class Stage:
     checkpoint_gradients: bool = False
 
     def __post_init__(self) -> None:
+        _make_tuples(self, "train", "data", "freeze")
         if not self.name or not self.name.replace("-", "a").replace("_", "a").isalnum():
             raise ValueError(f'name must be of letters, digits, "-" and "_", got {self.name!r}.')
         self._check_numbers()
@@ -266,6 +277,7 @@ class Recipe:
 
     Raises:
         ValueError: If there is no stage, two have one name, or a value is out of range.
+        TypeError: If `stages` is no sequence.
     """
 
     name: str
@@ -273,9 +285,10 @@ class Recipe:
     seed: int = 0
     precision: Literal["bf16", "fp16", "no"] = "bf16"
     initial: str | None = None
-    ldrm: Mapping[str, Any] = field(default_factory=dict)
+    ldrm: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
+        _make_tuples(self, "stages")
         names = [stage.name for stage in self.stages]
         if not names:
             raise ValueError("stages must hold one at least, got none.")

@@ -1,17 +1,21 @@
 """What a run did, as a page: curves, last pictures, numbers of each stage."""
 
 import json
+import platform
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from diff4splat import __version__
 from diff4splat.files import atomic_path
 from diff4splat.training.recipe import Recipe
 
-__all__ = ["describe_hardware", "read_log", "write_report"]
+__all__ = ["describe_hardware", "note_session", "read_log", "read_sessions", "write_report"]
 
+_SESSIONS = "sessions.jsonl"
 _NOT_LOSSES = ("step", "seconds", "rate")
 
 
@@ -28,6 +32,42 @@ def read_log(path: str | Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+
+
+def note_session(folder: str | Path, *, step: int, seed: int, processes: int) -> None:
+    """Add a line to a stage's sessions.jsonl: with what it is trained from a step on.
+
+    Args:
+        folder: Folder of the stage.
+        step: Steps that were done before.
+        seed: Of the run.
+        processes: Number of them.
+    """
+    record = {
+        "step": step,
+        "seed": seed,
+        "processes": processes,
+        "hardware": describe_hardware(),
+        "versions": {
+            "diff4splat": __version__,
+            "Python": platform.python_version(),
+            "accelerate": version("accelerate"),
+        },
+    }
+    with (Path(folder) / _SESSIONS).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+def read_sessions(folder: str | Path) -> list[dict[str, Any]]:
+    """What `note_session` wrote.
+
+    Args:
+        folder: Folder of the stage.
+
+    Returns:
+        One dictionary per session, in order; none where none is noted.
+    """
+    return read_log(Path(folder) / _SESSIONS)
 
 
 def write_report(folder: str | Path, recipe: Recipe, stages: Sequence[str]) -> Path:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from diff4splat.backbones.compact import CausalVideoVAE, CompactBackbone, CompactDiT
-from diff4splat.data import ShardClips
+from diff4splat.data import ShardClips, check_clip
 from diff4splat.data.procedural.clips import GENERATOR_VERSION
 from diff4splat.files import atomic_path
 from diff4splat.hub import HubModule, weights_hash
@@ -22,12 +22,14 @@ from diff4splat.pipelines import Diff4SplatPipeline
 from diff4splat.training.as_json import to_json
 from diff4splat.training.batches import Batches
 from diff4splat.training.clip_factory import ClipFactory
+from diff4splat.training.folder_lock import folder_lock
 from diff4splat.training.model_card import read_run, write_model_card
 from diff4splat.training.objective import Objective
 from diff4splat.training.pictures import stage_picture
 from diff4splat.training.recipe import Recipe, Source, Stage
-from diff4splat.training.report import describe_hardware, write_report
-from diff4splat.training.trainer import Watch, make_accelerator, train_stage
+from diff4splat.training.report import write_report
+from diff4splat.training.trainer import make_accelerator, train_stage
+from diff4splat.training.watch import Watch
 
 __all__ = ["train"]
 
@@ -95,33 +97,34 @@ def train(
     )
     for stage in stages:
         run.check(stage)
-    if accelerator.is_main_process:
-        folder.mkdir(parents=True, exist_ok=True)
-        recipe.save(folder / _RECIPE)
-    accelerator.wait_for_everyone()
-    folders = [folder / "stages" / f"{i}-{stage.name}" for i, stage in enumerate(stages, start=1)]
-    for stage, target in zip(stages, folders, strict=True):
-        if not (target / _DONE).is_file():
-            run.train(stage, target)
-        run.load(stage, target)
-    model = folder / "model"
-    if accelerator.is_main_process:
-        last, pipeline = stages[-1], run.pipeline
-        pipeline.num_frames, pipeline.height, pipeline.width = last.frames, last.size, last.size
-        pipeline.save_pretrained(model)
-        write_report(folder, recipe, [target.name for target in folders])
-        if recipe.initial is None and not any(source.folder for stage in stages for source in stage.data):
-            write_model_card(  # its words are about the compact model and procedural scenes
-                model,
-                name=recipe.name,
-                parts=run.parts,
-                runs={target.name: read_run(target) for target in folders},
-                clip=(last.frames, last.size, last.size),
-                commands=["diff4splat train recipe.json"],
-                hardware=describe_hardware(),
-            )
-    accelerator.wait_for_everyone()
-    return model
+    with contextlib.ExitStack() as stack:
+        if accelerator.is_main_process:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(folder_lock(folder))
+            recipe.save(folder / _RECIPE)
+        accelerator.wait_for_everyone()
+        folders = [folder / "stages" / f"{i}-{stage.name}" for i, stage in enumerate(stages, start=1)]
+        for stage, target in zip(stages, folders, strict=True):
+            if not (target / _DONE).is_file():
+                run.train(stage, target)
+            run.load(stage, target)
+        model = folder / "model"
+        if accelerator.is_main_process:
+            last, pipeline = stages[-1], run.pipeline
+            pipeline.num_frames, pipeline.height, pipeline.width = last.frames, last.size, last.size
+            pipeline.save_pretrained(model)
+            write_report(folder, recipe, [target.name for target in folders])
+            if recipe.initial is None and not any(source.folder for stage in stages for source in stage.data):
+                write_model_card(  # its words are about the compact model and procedural scenes
+                    model,
+                    name=recipe.name,
+                    parts=run.parts,
+                    runs={target.name: read_run(target) for target in folders},
+                    clip=(last.frames, last.size, last.size),
+                    commands=["diff4splat train recipe.json"],
+                )
+        accelerator.wait_for_everyone()
+        return model
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,7 @@ class _Run:
         for source in stage.data:
             if source.folder is not None:
                 try:
-                    ShardClips(source.folder)
+                    _check_size(source.folder, stage)
                 except ValueError as error:
                     raise ValueError(f"stage {stage.name!r}: {error}") from None
             elif source.photographs and find_spec("skimage") is None:
@@ -181,6 +184,7 @@ class _Run:
             weights = train_stage(
                 objective, batches, stage, folder, accelerator, seed=self.seed, watch=self.watch
             )
+            batches.check_bad_share()
             if accelerator.is_main_process:
                 for name in stage.train:
                     trained = type(parts[name])(**parts[name].config)
@@ -202,14 +206,20 @@ class _Run:
 
     def _batches(self, stage: Stage, folder: Path, stack: contextlib.ExitStack) -> Batches:
         """Batches of the sources of a stage; latents are kept with procedural clips."""
-        encoder = None
+        encoder = encoder_hash = None
         if "vae" in self.parts and "vae" not in stage.train:
             encoder = folder / "encoder"
             if self.accelerator.is_main_process:
                 self.parts["vae"].save_pretrained(encoder)
             self.accelerator.wait_for_everyone()
-        sources = [(self._dataset(source, stage, encoder, stack), source.share) for source in stage.data]
-        encoded = encoder is not None and all(_has_latents(dataset, encoder) for dataset, _ in sources)
+            encoder_hash = weights_hash(encoder)  # in full precision, as `known_hash` wants it
+        sources = [
+            (self._dataset(source, stage, encoder, encoder_hash, stack), source.share)
+            for source in stage.data
+        ]
+        encoded = encoder_hash is not None and all(
+            _has_latents(dataset, encoder_hash) for dataset, _ in sources
+        )
         return Batches(
             sources,
             stage.batch,
@@ -222,14 +232,19 @@ class _Run:
         )
 
     def _dataset(
-        self, source: Source, stage: Stage, encoder: Path | None, stack: contextlib.ExitStack
+        self,
+        source: Source,
+        stage: Stage,
+        encoder: Path | None,
+        encoder_hash: str | None,
+        stack: contextlib.ExitStack,
     ) -> ShardClips | ClipFactory:
         if source.folder is not None:
             return ShardClips(source.folder)
         words = [f"{stage.frames}x{stage.size}", "static" if source.static else "moving"]
         words += ["photographs"] if source.photographs else []
         words += [f"still{source.still_camera:g}", f"v{GENERATOR_VERSION}"]
-        words += [weights_hash(encoder)[:8]] if encoder is not None else []
+        words += [encoder_hash[:8]] if encoder_hash is not None else []
         return stack.enter_context(
             ClipFactory(
                 self.cache / "-".join(words),
@@ -241,6 +256,7 @@ class _Run:
                 photographs=source.photographs,
                 still_camera=source.still_camera,
                 vae=encoder,
+                known_hash=encoder_hash,
                 # other ranks ask for shards that this one would not come across by itself
                 num_workers=max(self.num_workers, int(self.accelerator.num_processes > 1)),
                 make=self.accelerator.is_local_main_process,
@@ -248,14 +264,33 @@ class _Run:
         )
 
 
-def _has_latents(dataset: ShardClips | ClipFactory, encoder: Path) -> bool:
+def _check_size(folder: str, stage: Stage) -> None:
+    """Refuse a folder without shards, or whose first clip has not the frames and size of the stage."""
+    clips = ShardClips(folder, names=["video"])
+    clip: dict[str, Tensor] = {}
+    with contextlib.suppress(OSError, ValueError):
+        clip, _ = clips[0]
+    if check_clip(clip, needs=["video"]) is not None:
+        return  # a bad clip, to be counted when it is drawn
+    frames, _, height, width = clip["video"].shape
+    if (frames, height, width) != (stage.frames, stage.size, stage.size):
+        raise ValueError(
+            f"clips of {folder} must have frames={stage.frames} of size={stage.size} x {stage.size}, "
+            f"got {frames} of {height} x {width} in {clips.name_of(0)}."
+        )
+
+
+def _has_latents(dataset: ShardClips | ClipFactory, encoder_hash: str) -> bool:
     """Whether clips come with the latents of this very autoencoder; others are encoded when they are used."""
-    return isinstance(dataset, ClipFactory) or dataset.origin().get("vae") == weights_hash(encoder)
+    return isinstance(dataset, ClipFactory) or dataset.origin().get("vae") == encoder_hash
 
 
 @torch.no_grad()
 def _normalize(vae: Any, batches: Batches) -> None:
-    """Measure the statistics that latents are normalised by, on the clips of the first batches."""
+    """Measure the statistics that latents are normalised by, on the clips of the first batches.
+
+    Of several processes, the first one measures, on its own rows of those batches alone.
+    """
     vae.eval()
     with contextlib.closing(batches.from_step(0)) as source:  # type: ignore[type-var]
         some = [next(source)[0]["video"] for _ in range(_STATISTICS_BATCHES)]

@@ -1,11 +1,9 @@
 """One stage of training on Hugging Face Accelerate: from one process on a laptop to many machines."""
 
 import json
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -22,15 +20,16 @@ from diff4splat.training.checkpoints import (
     restore,
 )
 from diff4splat.training.draws import Draws
+from diff4splat.training.folder_lock import folder_lock
 from diff4splat.training.optimizers import learning_rate, make_optimizers
 from diff4splat.training.recipe import Stage
+from diff4splat.training.report import note_session
+from diff4splat.training.watch import StageLog, Watch
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["BatchSource", "Watch", "make_accelerator", "train_stage"]
-
-_SMOOTHING = 0.02
+__all__ = ["BatchSource", "make_accelerator", "train_stage"]
 
 
 @runtime_checkable
@@ -46,30 +45,6 @@ class BatchSource(Protocol):
         Returns:
             Endless batches and captions.
         """
-
-
-@dataclass(frozen=True)
-class Watch:
-    """What a person sees of a run.
-
-    Args:
-        save_every: Steps between checkpoints.
-        keep: Checkpoints that stay.
-        log_every: Steps between lines of log.jsonl.
-        picture_every: Steps between pictures; 0 for none.
-        picture: Called with the bare objective and the batch of the step, returns an image (height, width,
-            rgb), bytes.
-        tensorboard: Write what is logged for TensorBoard, too.
-        progress: Show a bar.
-    """
-
-    save_every: int = 200
-    keep: int = 2
-    log_every: int = 20
-    picture_every: int = 0
-    picture: Callable[[Any, dict[str, Tensor]], Tensor] | None = None
-    tensorboard: bool = False
-    progress: bool = True
 
 
 def make_accelerator(precision: str, *, cpu: bool = False) -> "Accelerator":
@@ -128,12 +103,18 @@ def train_stage(
 
     Raises:
         ValueError: If the loss or its gradient is not finite; the batch is then kept in `folder` for
-            inspection, beside the last checkpoint. If the batch cannot be spread over the processes.
+            inspection, beside the last checkpoint. If the batch cannot be spread over the processes, or
+            `batches` gives other rows than the stage says; if another process trains in `folder`, or the
+            first version of FSDP is asked for.
         OSError: If a checkpoint cannot be written; the one before stays.
     """
-    watch = watch or Watch()
-    run = _Run(objective, stage, Path(folder), accelerator, seed, watch)
-    return run.until_done(batches)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with folder_lock(folder) if accelerator.is_main_process else nullcontext():
+        run = _Run(objective, stage, folder, accelerator, seed, watch or Watch())
+        if accelerator.is_main_process and run.step < stage.steps:
+            note_session(folder, step=run.step, seed=seed, processes=accelerator.num_processes)
+        return run.until_done(batches)
 
 
 class _Run:
@@ -148,7 +129,9 @@ class _Run:
                 f"batch must be a multiple of {processes} processes times accumulate={stage.accumulate}, "
                 f"got {stage.batch}."
             )
-        folder.mkdir(parents=True, exist_ok=True)
+        plugin = getattr(accelerator.state, "fsdp_plugin", None)
+        if plugin is not None and getattr(plugin, "fsdp_version", 1) != 2:
+            raise ValueError("FSDP must be version 2 (accelerate launch --fsdp_version 2), got version 1.")
         self.stage, self.folder, self.accelerator, self.watch = stage, folder, accelerator, watch
         self.seed = f"{seed}/{stage.name}"
         optimizers = make_optimizers(objective, stage)
@@ -160,16 +143,17 @@ class _Run:
             for name, parameter in _bare(self.model).named_parameters()
             if parameter.requires_grad
         }
+        self.sharded = any(hasattr(parameter, "full_tensor") for parameter in self.trained.values())
         self.average = {name: p.detach().float().clone() for name, p in self.trained.items()}
         self.checkpoints = Checkpoints(folder / "checkpoints", keep=watch.keep)
-        self.shown: dict[str, Any] = {}
+        main = accelerator.is_main_process
+        self.log = StageLog(folder, stage.name, tensorboard=watch.tensorboard and main)
         self.step, self.seconds = 0, 0.0
         self._go_on()
 
     def until_done(self, batches: BatchSource) -> dict[str, Tensor]:
         stage, watch = self.stage, self.watch
         main = self.accelerator.is_main_process
-        writer = _writer(self.folder) if watch.tensorboard and main else None
         bar = tqdm(
             total=stage.steps,
             initial=self.step,
@@ -179,7 +163,7 @@ class _Run:
             dynamic_ncols=True,
             disable=not (watch.progress and main),
         )
-        source = batches.from_step(self.step) if self.step < stage.steps else iter(())
+        source = batches.from_step(self.step)
         before, started = self.seconds, time.monotonic()
         self.model.train()
         try:
@@ -187,14 +171,15 @@ class _Run:
                 while self.step < stage.steps:
                     clips, captions = self._next_rows(source)
                     values, rate = self._update(clips, captions)
-                    self._smooth(values)
+                    self.log.add(values)
                     self.step += 1
                     self.seconds = before + time.monotonic() - started
                     bar.update()
-                    bar.set_postfix(_short(self.shown), refresh=False)
+                    shown = {name: f"{value:.3g}" for name, value in self.log.numbers().items()}
+                    bar.set_postfix(shown, refresh=False)
                     last = self.step == stage.steps
-                    if last or self.step % watch.log_every == 0:
-                        self._log(rate, writer)
+                    if main and (last or self.step % watch.log_every == 0):
+                        self.log.write(self.step, self.seconds, rate)
                     if watch.picture_every and (last or self.step % watch.picture_every == 0):
                         self._picture(clips)
                     if last or self.step % watch.save_every == 0:
@@ -203,8 +188,7 @@ class _Run:
             close = getattr(source, "close", None)
             if close is not None:
                 close()
-            if writer is not None:
-                writer.close()
+            self.log.close()
         weights = gather_weights(self.model, frozen=True)
         weights |= {name: _whole(value).cpu() for name, value in self.average.items()}
         return weights
@@ -262,31 +246,8 @@ class _Run:
                 self.average[name].lerp_(parameter.detach().float(), 1 - decay)
         return total, rate
 
-    def _smooth(self, values: Mapping[str, Tensor]) -> None:
-        """Running averages; of ratios, those of both sums."""
-        for name, value in values.items():
-            if not value.isfinite().all():
-                continue  # a step that overflowed in half precision, and was left out
-            new = value.tolist()
-            old = self.shown.get(name, new)
-            if isinstance(new, list):
-                self.shown[name] = [a + _SMOOTHING * (b - a) for a, b in zip(old, new, strict=True)]
-            else:
-                self.shown[name] = old + _SMOOTHING * (new - old)
-
-    def _log(self, rate: float, writer: Any) -> None:
-        if not self.accelerator.is_main_process:
-            return
-        values = _as_numbers(self.shown)
-        record = {"step": self.step, "seconds": round(self.seconds, 1), "rate": rate, **values}
-        with open(self.folder / "log.jsonl", "a", encoding="utf-8") as log:
-            log.write(json.dumps(record) + "\n")
-        if writer is not None:
-            for name, value in {"rate": rate, **values}.items():
-                writer.add_scalar(f"{self.stage.name}/{name}", value, self.step)
-
     def _picture(self, clips: dict[str, Tensor]) -> None:
-        if self.watch.picture is None or not self.accelerator.is_main_process:
+        if self.watch.picture is None or self.sharded or not self.accelerator.is_main_process:
             return
         from PIL import Image
 
@@ -303,10 +264,19 @@ class _Run:
     def _save(self) -> None:
         weights = gather_weights(self.model)
         optimizer = gather_optimizers(self.model, self.bare_optimizers)
+        scaler = self.accelerator.scaler
         average = {name: _whole(value).cpu() for name, value in self.average.items()}
         if self.accelerator.is_main_process:
             self.checkpoints.save(
-                Checkpoint(self.step, round(self.seconds, 1), weights, average, optimizer, self.shown)
+                Checkpoint(
+                    self.step,
+                    round(self.seconds, 1),
+                    weights,
+                    average,
+                    optimizer,
+                    self.log.averages,
+                    scaler.state_dict() if scaler is not None else {},
+                )
             )
         self.accelerator.wait_for_everyone()
 
@@ -322,18 +292,10 @@ class _Run:
         restore(self.model, self.bare_optimizers, checkpoint)
         for name, value in self.average.items():
             _copy_whole(value, checkpoint.average[name])
-        self.step, self.seconds, self.shown = checkpoint.step, checkpoint.seconds, dict(checkpoint.shown)
-        self._cut_log()
-
-    def _cut_log(self) -> None:
-        """Lines of steps that are done again would stand there twice."""
-        path = self.folder / "log.jsonl"
-        if not self.accelerator.is_main_process or not path.is_file():
-            return
-        lines = path.read_text(encoding="utf-8").splitlines()
-        kept = [line for line in lines if _step_of(line) <= self.step]
-        with atomic_path(path) as temporary:
-            temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        if self.accelerator.scaler is not None and checkpoint.scaler:
+            self.accelerator.scaler.load_state_dict(dict(checkpoint.scaler))
+        self.step, self.seconds = checkpoint.step, checkpoint.seconds
+        self.log.go_on(self.step, checkpoint.shown, cut=self.accelerator.is_main_process)
 
     def _check_finite(self, what: str, value: Tensor, clips: dict[str, Tensor], captions: list[str]) -> None:
         """Stop at a value that is not finite, and keep the batch that gave it."""
@@ -366,34 +328,3 @@ def _copy_whole(target: Any, value: Tensor) -> None:
 
         value = distribute_tensor(value.to(target.device), target.device_mesh, target.placements)
     target.copy_(value)
-
-
-def _as_numbers(shown: Mapping[str, Any]) -> dict[str, float]:
-    """Averages, and ratios of averages under the name without its stroke."""
-    return {
-        name.rstrip("/"): value[0] / max(value[1], 1e-9) if isinstance(value, list) else value
-        for name, value in shown.items()
-    }
-
-
-def _short(shown: Mapping[str, Any]) -> dict[str, str]:
-    numbers = _as_numbers(shown)
-    first = {"loss": numbers.pop("loss")} if "loss" in numbers else {}
-    return {name: f"{value:.3g}" for name, value in {**first, **numbers}.items()}
-
-
-def _step_of(line: str) -> float:
-    try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return math.inf  # half a line, of a process that was killed
-
-
-def _writer(folder: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            'TensorBoard needs a package: pip install "diff4splat[train]", or pip install tensorboard.'
-        ) from error
-    return SummaryWriter(str(folder / "tensorboard"))
