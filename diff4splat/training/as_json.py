@@ -69,7 +69,7 @@ def _plain(value: Any) -> Any:
 def _read(kind: Any, value: Any, name: str, where: str) -> Any:
     """A value as the annotation of its field says."""
     origin, inner = get_origin(kind), get_args(kind)
-    if origin is tuple:
+    if origin is Sequence:
         if isinstance(value, str) or not isinstance(value, Sequence):
             raise TypeError(f"{where}: {name} must be a list, got {value!r}.")
         return tuple(_read(inner[0], item, name, where) for item in value)

@@ -134,11 +134,11 @@ class Stage:
     """
 
     name: str
-    train: tuple[str, ...]
+    train: Sequence[str]
     losses: Mapping[str, float] = field(hash=False)
     steps: int
-    data: tuple[Source, ...] = (Source(),)
-    freeze: tuple[str, ...] = ()
+    data: Sequence[Source] = (Source(),)
+    freeze: Sequence[str] = ()
     frames: int = 9
     size: int = 128
     crop: int | None = None
@@ -281,7 +281,7 @@ class Recipe:
     """
 
     name: str
-    stages: tuple[Stage, ...]
+    stages: Sequence[Stage]
     seed: int = 0
     precision: Literal["bf16", "fp16", "no"] = "bf16"
     initial: str | None = None

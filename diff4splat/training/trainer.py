@@ -136,8 +136,7 @@ class _Run:
         self.seed = f"{seed}/{stage.name}"
         optimizers = make_optimizers(objective, stage)
         prepared = accelerator.prepare(objective, *optimizers)
-        self.model, self.optimizers = prepared[0], list(prepared[1:])
-        self.bare_optimizers = [optimizer.optimizer for optimizer in self.optimizers]
+        self.model, self.optimizers = prepared[0], [wrapped.optimizer for wrapped in prepared[1:]]
         self.trained = {
             name: parameter
             for name, parameter in _bare(self.model).named_parameters()
@@ -230,16 +229,20 @@ class _Run:
         total = accelerator.reduce(total, reduction="mean")
         self._check_finite("loss", total["loss"], clips, captions)
         total["norm"] = _whole(accelerator.clip_grad_norm_(list(self.trained.values()), stage.clip_norm))
-        if (
-            accelerator.scaler is None
-        ):  # which leaves out steps that overflow, and goes on with a smaller scale
+        scaler = accelerator.scaler
+        if scaler is None:  # which leaves out steps that overflow, and goes on with a smaller scale
             self._check_finite("gradient", total["norm"], clips, captions)
         rate = learning_rate(self.step, stage)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            optimizer.step()
+            if scaler is None:
+                optimizer.step()
+            else:
+                scaler.step(optimizer)
             optimizer.zero_grad()
+        if scaler is not None:
+            scaler.update()  # once: accelerate would after each optimiser, and unscale the second one twice
         decay = min(stage.average, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             for name, parameter in self.trained.items():
@@ -263,7 +266,7 @@ class _Run:
 
     def _save(self) -> None:
         weights = gather_weights(self.model)
-        optimizer = gather_optimizers(self.model, self.bare_optimizers)
+        optimizer = gather_optimizers(self.model, self.optimizers)
         scaler = self.accelerator.scaler
         average = {name: _whole(value).cpu() for name, value in self.average.items()}
         if self.accelerator.is_main_process:
@@ -289,7 +292,7 @@ class _Run:
                 f"{self.folder} holds a run of {checkpoint.step} steps, the stage has {self.stage.steps}: "
                 "choose another folder."
             )
-        restore(self.model, self.bare_optimizers, checkpoint)
+        restore(self.model, self.optimizers, checkpoint)
         for name, value in self.average.items():
             _copy_whole(value, checkpoint.average[name])
         if self.accelerator.scaler is not None and checkpoint.scaler:

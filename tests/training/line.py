@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -87,18 +88,41 @@ def stage(**changes: object) -> Stage:
     return Stage(name="line", train=("ldrm",), losses={"depth": 1.0}, **{**numbers, **changes})
 
 
-def run(folder: Path, objective: LineObjective, line_stage: Stage, **watch: object) -> dict[str, Tensor]:
+def run(
+    folder: Path, objective: LineObjective, line_stage: Stage, *, shard: bool = False, **watch: object
+) -> dict[str, Tensor]:
     """Train in this process, or in all that were launched."""
     accelerator = make_accelerator("no", cpu=True)
+    if shard:
+        shard_on_the_cpu(accelerator)
     rank, ranks = accelerator.process_index, accelerator.num_processes
     batches = LineBatches(line_stage.batch, rank=rank, num_ranks=ranks)
     shown = Watch(**{"save_every": 3, "log_every": 1, "progress": False, **watch})
     return train_stage(objective, batches, line_stage, folder, accelerator, seed=5, watch=shown)
 
 
+def shard_on_the_cpu(accelerator: Any) -> None:
+    """Accelerate asks for GPUs before it shards weights (FSDP), but can do without when it was not asked."""
+    from accelerate import FullyShardedDataParallelPlugin
+    from accelerate.utils import DistributedType
+
+    accelerator.state.distributed_type = DistributedType.FSDP
+    accelerator.state.fsdp_plugin = FullyShardedDataParallelPlugin(
+        fsdp_version=2, auto_wrap_policy="transformer_based_wrap", transformer_cls_names_to_wrap=["Line"]
+    )
+
+
+def no_picture(module: LineObjective, clips: dict[str, Tensor]) -> Tensor:
+    raise AssertionError("one process alone cannot run what is sharded")
+
+
 if __name__ == "__main__":
     settings = json.loads(sys.argv[2])
     line_objective = LineObjective(kill=settings.pop("kill", None))
-    weights = run(Path(sys.argv[1]), line_objective, stage(**settings))
+    sharded = settings.pop("shard", False)
+    pictures = {"picture_every": 2, "picture": no_picture} if sharded else {}
+    weights = run(Path(sys.argv[1]), line_objective, stage(**settings), shard=sharded, **pictures)
+    kinds = {type(parameter).__name__ for parameter in line_objective.parameters()}
+    assert kinds == {"DTensor" if sharded else "Parameter"}, kinds
     if int(os.environ.get("RANK", "0")) == 0:
         torch.save(weights, Path(sys.argv[1]) / "weights.pt")

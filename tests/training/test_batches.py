@@ -118,7 +118,7 @@ def test_bad_clips_are_counted_named_and_replaced(tmp_path: Path) -> None:
     log = tmp_path / "deep" / "bad.jsonl"
 
     def draw(first: int, steps: int) -> tuple[Batches, list[int]]:
-        batches = Batches([(clips, 1.0)], 1, seed=1, needs=["video"], bad_log=log)
+        batches = Batches([(clips, 1.0)], 1, seed=1, needs=["video"], bad_log=log, max_bad_share=0.3)
         steps_of = islice(batches.from_step(first), steps)
         return batches, [int(batch["video"][0, 0, 0, 0, 0]) for batch, _ in steps_of]
 
@@ -136,7 +136,8 @@ def test_bad_clips_are_counted_named_and_replaced(tmp_path: Path) -> None:
     assert told[22][2] == "video missing; there are no keys."
     assert told[7][2] == "the caption must be a text, got NoneType."
 
-    _, later = draw(31, 15)
+    again, later = draw(31, 15)
+    assert (again.num_bad, again.num_seen) == (5, 23), "they are counted further"
     assert later == drawn[31:], "bad clips do not change what a continued run gets"
     assert len(log.read_text().splitlines()) == 5, "and are not named again"
 
@@ -159,14 +160,66 @@ def test_too_many_bad_clips_end_the_run(num_bad: int, fails: bool) -> None:
         assert len(list(drawn)) == 202 and batches.num_seen == 101
 
 
-def test_fewer_than_fifty_clips_are_no_share() -> None:
+def test_fewer_than_fifty_clips_fail_when_all_were_seen() -> None:
     clips = [*numbered(11), *(({}, "") for _ in range(30))]
-    assert len(numbers(clips, 2, 61)) == 61
+    with pytest.raises(ValueError, match=r"^30 of 41 clips are bad, 73.2%"):
+        numbers(clips, 2, 61)
+    assert len(numbers(clips, 2, 61, max_bad_share=0.74)) == 61
+
+
+def test_few_clips_can_be_judged_when_a_stage_ends() -> None:
+    clips = numbered(101)
+    batches = Batches([(clips, 1.0)], 1, seed=0, needs=["number"], max_bad_share=0.05)
+    for index in (number for step in (2, 5) for _, number in batches.clips_of_step(step)):
+        clips[index] = ({}, "")
+    batches.check_bad_share()
+    assert len(list(islice(batches.from_step(0), 31))) == 31
+    with pytest.raises(ValueError, match=r"^2 of 3[0-9] clips are bad"):
+        batches.check_bad_share()
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_a_run_that_goes_on_counts_bad_clips_further(tmp_path, ranks) -> None:
+    clips = numbered(53)
+    for index in (3, 4, 19, 20, 40, 52):
+        clips[index] = ({}, "")
+    sources = [(clips, 2.0), (numbered(31), 1.0)]
+    options = {"seed": 2, "needs": ["number"], "num_ranks": ranks, "max_bad_share": 0.5}
+    num_bad = 0
+    for rank in range(ranks):
+        whole, resumed = (
+            Batches(sources, 3, rank=rank, bad_log=tmp_path / "bad.jsonl", **options) for _ in range(2)
+        )
+        drawn = whole.from_step(0)
+        for _ in range(9):
+            next(drawn)
+        drawn.close()
+        counts = []
+        for batches in (whole, resumed):  # with what was read ahead
+            batches.from_step(11)
+            counts.append((batches.num_bad, batches.num_seen))
+        assert counts[0] == counts[1] and counts[0][1] > 9
+        num_bad += counts[0][0]
+    assert num_bad > 0
+    (tmp_path / "bad.jsonl").open("a").write('{"source": 0, "cli')  # of a process that was killed
+    resumed.from_step(11)
+    assert (resumed.num_bad, resumed.num_seen) == counts[0]
+
+
+def test_what_was_bad_before_counts_towards_the_share(tmp_path) -> None:
+    clips = numbered(101)
+    for index in range(0, 101, 9):
+        clips[index] = ({}, "")
+    options = {"seed": 0, "needs": ["number"], "bad_log": tmp_path / "bad.jsonl", "max_bad_share": 0.05}
+    with pytest.raises(ValueError, match="clips are bad"):
+        list(islice(Batches([(clips, 1.0)], 1, **options).from_step(0), 101))
+    with pytest.raises(ValueError, match=r"clips are bad.* When they are mended, remove .*bad.jsonl"):
+        next(Batches([(clips, 1.0)], 1, **options).from_step(60))  # it has read a few clips itself
 
 
 def test_only_bad_clips_end_the_run() -> None:
     with pytest.raises(ValueError, match="all 7 clips of source 0 are bad. The first: clip"):
-        numbers([({}, "")] * 7, 2, 1)
+        numbers([({}, "")] * 7, 2, 1, max_bad_share=1.0)
 
 
 def test_other_errors_reach_the_consumer_in_their_turn() -> None:

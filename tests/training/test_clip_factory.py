@@ -13,6 +13,7 @@ import torch
 
 from diff4splat.backbones.compact import CausalVideoVAE
 from diff4splat.data import ClipDataset, ShardClips, check_clip, make_clips
+from diff4splat.hub import weights_hash
 from diff4splat.training import Batches, ClipFactory
 
 SMALL = {"num_frames": 5, "height": 16, "width": 24, "clips_per_shard": 3}
@@ -53,6 +54,19 @@ def test_clips_are_those_of_their_seeds(made, vae: Path) -> None:
     encoded = torch.stack([clip["latents"] for clip, _ in read])
     assert encoded.dtype == torch.float16
     torch.testing.assert_close(encoded.float(), latents, atol=0.05, rtol=0.05)  # encoded in bfloat16
+
+
+def test_latents_are_known_by_the_values_of_the_autoencoder(vae: Path, tmp_path) -> None:
+    """A bundle in half precision, and the same autoencoder saved again in full precision."""
+    CausalVideoVAE.from_pretrained(vae).save_pretrained(tmp_path / "half", dtype=torch.float16)
+    CausalVideoVAE.from_pretrained(tmp_path / "half").save_pretrained(tmp_path / "full")
+    origins = [
+        ClipFactory(tmp_path / "cache", 7, vae=folder, **SMALL)._recipe.origin["vae"]
+        for folder in (tmp_path / "half", tmp_path / "full", vae)
+    ]
+    assert origins[0] == origins[1] == weights_hash(tmp_path / "full") != origins[2]
+    known = ClipFactory(tmp_path / "cache", 7, vae=vae, known_hash="abc", **SMALL)
+    assert known._recipe.origin["vae"] == "abc"
 
 
 def test_finished_shards_are_used_again(made, vae: Path) -> None:

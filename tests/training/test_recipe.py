@@ -54,6 +54,17 @@ def test_every_field_survives_its_file(tmp_path) -> None:
     assert Recipe.load(tmp_path / "recipe.json") == recipe
 
 
+def test_lists_are_as_good_as_tuples() -> None:
+    listed = stage(train=["ldrm"], data=[Source()], freeze=["ldrm.tokens"])
+    plain = stage(freeze=("ldrm.tokens",))
+    assert listed == plain and hash(listed) == hash(plain) and listed.freeze == ("ldrm.tokens",)
+    recipes = Recipe("r", [listed], ldrm={"dim": 32}), Recipe("r", (plain,), ldrm={"dim": 32})
+    assert recipes[0] == recipes[1] and len(set(recipes)) == 1
+    assert stage(losses={"depth": 2.0}) != stage()
+    with pytest.raises(TypeError, match="train must be a tuple or list, got 'ldrm'"):
+        stage(train="ldrm")
+
+
 def test_the_paper_s_numbers() -> None:
     """Diff4Splat, Sec. 3.4 and 4.1."""
     recipe = RECIPES["paper"]

@@ -13,6 +13,7 @@ from diff4splat.data import make_clips, write_shard
 from diff4splat.models import LDRM
 from diff4splat.pipelines import Diff4SplatPipeline
 from diff4splat.training import RECIPES, Recipe, Source, Stage, Watch, stage_picture, train
+from diff4splat.training.folder_lock import folder_lock
 
 SMALL = {
     "embed_dim": 16,
@@ -105,6 +106,9 @@ def test_the_report_shows_every_stage(folder) -> None:
     report = (folder / "report.md").read_text()
     card = (folder / "model" / "README.md").read_text()
     assert "# tiny" in card and "clips of 5 frames at 32 x 32" in card and "| 4-dynamic | 2 |" in card
+    row = next(line for line in card.splitlines() if line.startswith("| 4-dynamic"))
+    assert row.split(" | ")[3] == "3", "the seed"
+    assert "Hardware: CPU" in card or "Hardware: 1 x" in card
     for number, stage in enumerate(RECIPE.stages, start=1):
         assert f"| {number}-{stage.name} | 2 |" in report
         assert f"(stages/{number}-{stage.name}/pictures/00000002.png)" in report
@@ -131,6 +135,7 @@ def test_all_parts_can_be_trained_together_on_shards_of_one_s_own(tmp_path, fold
         tmp_path / "run",
         watch=QUIET,
         cpu=True,
+        max_bad_share=0.25,
         perceptual=lambda image, target: (image - target).abs().mean((1, 2, 3)),
     )
     after = Diff4SplatPipeline.from_pretrained(model)
@@ -164,9 +169,38 @@ def test_what_cannot_be_run_is_refused_before_anything_is_written(tmp_path) -> N
     later = replace(RECIPE.stages[3], data=(Source(folder=str(tmp_path / "not_there")),))
     with pytest.raises(ValueError, match="stage 'dynamic': folder must hold shards"):
         train(replace(RECIPE, stages=(RECIPE.stages[0], later)), tmp_path / "run", cpu=True)
+    clips, captions = make_clips([5], num_frames=5, height=32, width=48)
+    write_shard(tmp_path / "wide" / "000000.safetensors", clips, captions)
+    wide = replace(RECIPE.stages[3], data=(Source(folder=str(tmp_path / "wide")),))
+    got = r"wide must have frames=5 of size=32 x 32, got 5 of 32 x 48 in 000000.safetensors\[0\]"
+    with pytest.raises(ValueError, match=f"^stage 'dynamic': clips of .*{got}"):
+        train(replace(RECIPE, stages=(RECIPE.stages[0], wide)), tmp_path / "run", cpu=True)
     with pytest.raises(FileNotFoundError):
         train(replace(RECIPE, initial=str(tmp_path / "none")), tmp_path / "run", cpu=True)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_first_clip_that_is_bad_does_not_tell_the_size(tmp_path, folder) -> None:
+    """It is counted instead, and a stage that saw few clips is judged at its end."""
+    clips, captions = make_clips([5, 6, 7, 8], num_frames=5, height=32, width=32)
+    clips["depth"][0] = 0
+    write_shard(tmp_path / "clips" / "000001.safetensors", clips, captions)
+    (tmp_path / "clips" / "000000.safetensors").write_bytes(b"damaged")
+    stage = replace(RECIPE.stages[3], data=(Source(folder=str(tmp_path / "clips")),))
+    recipe = Recipe("few", (stage,), initial=str(folder / "model"), precision="no")
+    options = {"num_workers": 0, "watch": QUIET, "cpu": True}
+    with pytest.raises(ValueError, match=r"\d of \d clips are bad, .*bad_clips.jsonl"):
+        train(recipe, tmp_path / "run", **options)
+    train(recipe, tmp_path / "run", max_bad_share=0.9, **options)
+    counts = json.loads((tmp_path / "run" / "stages" / "1-dynamic" / "done.json").read_text())
+    assert 0 < counts["bad_clips"] < counts["clips"], "of the first session"
+
+
+def test_a_folder_in_use_is_refused(tmp_path) -> None:
+    (tmp_path / "run").mkdir()
+    with folder_lock(tmp_path / "run"), pytest.raises(ValueError, match="one run at a time, got .*run"):
+        train(RECIPE, tmp_path / "run", cpu=True)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
 
 
 def test_the_command_prints_a_recipe_and_runs_a_file(tmp_path, capsys, cache) -> None:

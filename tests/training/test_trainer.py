@@ -6,15 +6,19 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.distributed.fsdp
 from safetensors.torch import load_file
 from training.line import WIDTH, Line, LineBatches, LineObjective, run, stage
 
+import diff4splat
+from diff4splat.training import Watch, make_accelerator, train_stage
 from diff4splat.training import checkpoints as checkpoints_module
-from diff4splat.training import make_accelerator, train_stage
 from diff4splat.training.optimizers import learning_rate, make_optimizers
+from diff4splat.training.report import read_sessions
 
 SCRIPT = Path(__file__).with_name("line.py")
 
@@ -86,6 +90,55 @@ def test_two_processes_do_what_one_does(tmp_path) -> None:
         # Adam divides by the root of what may be next to nothing
         torch.testing.assert_close(together[name], value, rtol=1e-3, atol=1e-4)
     assert in_process(tmp_path / "two", processes=2, **{**settings, "steps": 7}).returncode == 0, "goes on"
+
+
+@pytest.mark.skipif(not hasattr(torch.distributed.fsdp, "FSDPModule"), reason="torch without FSDP2")
+def test_weights_that_are_sharded_over_two_processes_learn_the_same(tmp_path) -> None:
+    alone = run(tmp_path / "one", LineObjective(), stage(steps=7))
+    killed = in_process(tmp_path / "two", processes=2, shard=True, steps=7, kill=5)
+    assert "must be" not in killed.stderr and "picture" not in killed.stderr
+    assert [line["step"] for line in log_of(tmp_path / "two")] == [1, 2, 3, 4, 5]
+    both = in_process(tmp_path / "two", processes=2, shard=True, steps=7)
+    assert both.returncode == 0, both.stderr
+    for one, two in zip(log_of(tmp_path / "one"), log_of(tmp_path / "two"), strict=True):
+        # Muon multiplies in bfloat16, and shards in another order
+        assert two["loss"] == pytest.approx(one["loss"], rel=1e-4)
+        assert two["error"] == pytest.approx(one["error"], rel=1e-4)
+        assert two["norm"] == pytest.approx(one["norm"], rel=1e-3)
+    together = torch.load(tmp_path / "two" / "weights.pt")
+    assert together.keys() == alone.keys()
+    for name, value in alone.items():
+        torch.testing.assert_close(together[name], value, rtol=0, atol=4e-3)  # less than half a step
+    unsharded = LineObjective()
+    assert_equal(run(tmp_path / "two", unsharded, stage(steps=7)), together)
+    assert unsharded.seen == [], "its checkpoints are whole, and know nothing of shards"
+
+
+def test_the_first_version_of_fsdp_is_refused(tmp_path, monkeypatch) -> None:
+    accelerator = make_accelerator("no", cpu=True)
+    monkeypatch.setattr(accelerator.state, "fsdp_plugin", SimpleNamespace(fsdp_version=1), raising=False)
+    with pytest.raises(ValueError, match=r"FSDP must be version 2 .*, got version 1"):
+        train_stage(LineObjective(), LineBatches(6), stage(), tmp_path, accelerator)
+
+
+def test_the_scale_of_half_precision_changes_nothing_and_goes_on(tmp_path, monkeypatch) -> None:
+    def run_scaled(folder: Path, objective: LineObjective) -> tuple[dict[str, torch.Tensor], dict]:
+        accelerator = make_accelerator("no", cpu=True)  # accelerate scales on GPUs only
+        scaler = torch.amp.GradScaler("cpu", init_scale=64.0, growth_interval=4)
+        monkeypatch.setattr(accelerator, "scaler", scaler)
+        made = accelerator._optimizers
+        unscale = lambda: [scaler.unscale_(optimizer.optimizer) for optimizer in made]  # noqa: E731
+        monkeypatch.setattr(accelerator, "unscale_gradients", unscale)
+        watch = Watch(save_every=3, log_every=1, progress=False)
+        weights = train_stage(objective, LineBatches(6), stage(), folder, accelerator, seed=5, watch=watch)
+        return weights, scaler.state_dict()
+
+    weights, scale = run_scaled(tmp_path / "whole", LineObjective())
+    assert (scale["scale"], scale["_growth_tracker"]) == (256.0, 3), "after eleven steps"
+    assert_equal(weights, run(tmp_path / "plain", LineObjective(), stage()))  # powers of two round nothing
+    with pytest.raises(KeyboardInterrupt):
+        run_scaled(tmp_path / "parts", LineObjective(stop=7))
+    assert run_scaled(tmp_path / "parts", LineObjective())[1] == scale
 
 
 def test_a_batch_in_parts_gives_the_gradient_of_the_whole(tmp_path) -> None:
@@ -164,6 +217,59 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path, monkeypatch) -> No
     resumed = LineObjective()
     assert_equal(run(tmp_path, resumed, stage()), run(tmp_path / "whole", LineObjective(), stage()))
     assert resumed.seen[0] == 3
+
+
+def test_a_checkpoint_is_on_the_disk_before_older_ones_go(tmp_path, monkeypatch) -> None:
+    flushed, sync = [], os.fsync
+
+    def noted(descriptor: int) -> None:
+        flushed.append((os.fstat(descriptor).st_ino, {path.name for path in kept.iterdir()}))
+        sync(descriptor)
+
+    kept = tmp_path / "checkpoints"
+    monkeypatch.setattr(os, "fsync", noted)
+    run(tmp_path, LineObjective(), stage(steps=6), keep=1)
+    last = kept / "00000006"
+    for path in last.iterdir():
+        assert path.stat().st_ino in [number for number, _ in flushed], path.name
+    assert (kept.stat().st_ino, {"00000003", "00000006"}) in flushed, "the new name is, and the old one yet"
+    assert [path.name for path in kept.iterdir()] == ["00000006"]
+
+
+def test_one_run_at_a_time_in_a_folder(tmp_path) -> None:
+    hold = (
+        "import pathlib, sys, time; from diff4splat.training.folder_lock import folder_lock\n"
+        "with folder_lock(pathlib.Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    words = [sys.executable, "-c", hold, str(tmp_path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) as other:
+        assert other.stdout is not None and other.stdout.readline() == "held\n"
+        with pytest.raises(ValueError, match="one run at a time, got .*, in which another process"):
+            run(tmp_path, LineObjective(), stage())
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+        other.kill()
+    run(tmp_path, LineObjective(), stage(steps=1))
+
+
+def test_every_session_is_noted(tmp_path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, LineObjective(stop=7), stage())
+    run(tmp_path, LineObjective(), stage())
+    run(tmp_path, LineObjective(), stage())  # nothing to do
+    sessions = read_sessions(tmp_path)
+    assert [(s["step"], s["seed"], s["processes"]) for s in sessions] == [(0, 5, 1), (6, 5, 1)]
+    assert "CPU" in sessions[0]["hardware"] or "x" in sessions[0]["hardware"]
+    assert sessions[0]["versions"]["diff4splat"] == diff4splat.__version__
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "least"),
+    [("save_every", 0, 1), ("keep", 0, 1), ("log_every", 0, 1), ("picture_every", -1, 0)],
+)
+def test_what_cannot_be_watched_is_refused(name, value, least) -> None:
+    with pytest.raises(ValueError, match=f"^{name} must be at least {least}, got {value}"):
+        Watch(**{name: value})
 
 
 def test_only_the_last_checkpoints_stay(tmp_path) -> None:
