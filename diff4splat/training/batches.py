@@ -281,9 +281,8 @@ def _read_bad(path: Path) -> dict[tuple[int, int], str]:
     """Reasons by source and clip, from the log of bad clips."""
     found = {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        with contextlib.suppress(
-            ValueError, KeyError, TypeError
-        ):  # half a line, of a process that was killed
+        # a process that was killed may have left half a line
+        with contextlib.suppress(ValueError, KeyError, TypeError):
             record = json.loads(line)
             found[record["source"], record["clip"]] = record["reason"]
     return found
