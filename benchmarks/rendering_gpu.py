@@ -1,18 +1,20 @@
 """gsplat's CUDA kernels: their speed, the CPU backend against them, and golden files made by them.
 
-This has never been run on a GPU. Without one it says so and measures nothing.
+Without a GPU it says so and measures nothing. It has never been run on one, but on a processor, with the
+reference renderer in the place of gsplat.
 """
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from measuring import Result, describe, fastest, machine, report
 from rendering_scenes import cameras, images, moving, scene, tensors
-from safetensors.torch import save_file
 from torch import Tensor
 
 from diff4splat.cameras import Cameras
+from diff4splat.files import write_safetensors
 from diff4splat.gaussians import Gaussians
 from diff4splat.rendering import gsplat_backend, render
 
@@ -20,6 +22,8 @@ FRAME_MS = 1.5
 IMAGE_GAP, GRADIENT_GAP = 1e-4, 1e-4
 # In large scenes rounding decides for single pixels whether a Gaussian passes a hard threshold.
 LARGE_SHARE, LARGE_GRADIENT_GAP = 1e-4, 5e-3
+MODES = ("classic", "antialiased")
+DEVICES = {"cpu": "cpu", "gsplat": "cuda", "reference": "cpu"}
 NAMES = ("means", "quaternions", "scales", "opacities", "harmonics", "camera_to_world")
 
 
@@ -35,16 +39,18 @@ class Gpu:
     """Calls."""
     golden: Path | None = None
     """Folder for the small scene with its images and gradients, as test data."""
+    against: Literal["gsplat", "reference"] = "gsplat"
+    """"reference" takes the reference renderer for gsplat, on the CPU, to see whether this part runs."""
 
     def run(self) -> list[Result]:
         """Measure and print."""
-        if not torch.cuda.is_available():
+        if self.against == "gsplat" and not torch.cuda.is_available():
             print("There is no CUDA device here: nothing is measured.")
             return []
-        print("This part had never been run when it was written: check it before you trust it.")
+        print("This part had never been run on a GPU when it was written: check it before you trust it.")
         results = report([self.frame()])
-        for mode in ("classic", "antialiased"):
-            ours, theirs = compare(small_scene(), cameras(64), mode)
+        for mode in MODES:
+            ours, theirs = compare(small_scene(), cameras(64), mode, self.against)
             results += report(
                 [
                     Result(
@@ -65,8 +71,9 @@ class Gpu:
             )
             if self.golden:
                 metadata = {"made_by": describe(machine()), "max_alpha": str(gsplat_backend.opacity_cap())}
-                save_file(theirs, self.golden / f"gsplat_{mode}.safetensors", metadata=metadata)
-        ours, theirs = compare(scene("c", self.count), cameras(self.size), "classic")
+                self.golden.mkdir(parents=True, exist_ok=True)
+                write_safetensors(self.golden / f"{self.against}_{mode}.safetensors", theirs, metadata)
+        ours, theirs = compare(scene("c", self.count), cameras(self.size), "classic", self.against)
         share = ((ours["color"] - theirs["color"]).abs().amax(-3) > IMAGE_GAP).float().mean().item()
         return results + report(
             [
@@ -79,12 +86,14 @@ class Gpu:
 
     def frame(self) -> Result:
         """Deformation and rendering of one time."""
-        field, view = moving(scene("c", self.count)).to("cuda"), cameras(self.size).to("cuda")
+        device = DEVICES[self.against]
+        field, view = moving(scene("c", self.count)).to(device), cameras(self.size).to(device)
         time = field.times[7:8] + 0.01
 
         def call() -> None:
-            field.render(view, time)
-            torch.cuda.synchronize()
+            field.render(view, time, backend=self.against)
+            if device == "cuda":
+                torch.cuda.synchronize()
 
         with torch.no_grad():
             fastest([call], 3)
@@ -104,15 +113,17 @@ def small_scene() -> Gaussians:
     return Gaussians(means, cloud.quaternions, scales, opacities, torch.cat([cloud.harmonics, bands], dim=-2))
 
 
-def compare(gaussians: Gaussians, view: Cameras, mode: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Inputs, images, their weights and gradients: on the CPU, and by gsplat; both with gsplat's cap."""
+def compare(
+    gaussians: Gaussians, view: Cameras, mode: str, against: str = "gsplat"
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Inputs, images, their weights and gradients: on the CPU, and by another; both with gsplat's cap."""
     both = []
-    for device in ("cpu", "cuda"):
+    for backend in ("cpu", against):
+        device = DEVICES[backend]
         inputs = [v.detach().to(device).requires_grad_() for v in (*tensors(gaussians), view.camera_to_world)]
         cameras_there = replace(view.to(device), camera_to_world=inputs[-1])
-        seen = render(
-            Gaussians(*inputs[:-1]), cameras_there, mode=mode, max_alpha=gsplat_backend.opacity_cap()
-        )
+        cap = gsplat_backend.opacity_cap()
+        seen = render(Gaussians(*inputs[:-1]), cameras_there, backend=backend, mode=mode, max_alpha=cap)
         outputs = dict(zip(("color", "alpha", "depth"), images(seen), strict=True))
         generator = torch.Generator().manual_seed(4)
         weights = {name: torch.randn(value.shape, generator=generator) for name, value in outputs.items()}

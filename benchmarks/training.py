@@ -113,7 +113,7 @@ class Clips:
         once = min(1.0, self.made / (whole.steps * whole.batch))
         say(
             f"{number(median(means['memory']))} s a step from memory; {number(made)} clips are made while "
-            f"one is used; the first pass over {self.made:,} clips is {once:.0%} of the {whole.steps:,} steps."
+            f"one is used; the first pass over {self.made:,} clips is {once:.0%} of {whole.steps:,} steps."
         )
         return report(
             [
@@ -150,7 +150,6 @@ def main(
     *,
     quick: bool = False,
     threads: int = 0,
-    cache: Path | None = None,
     json: Path | None = None,
 ) -> list[Result]:
     """Measure, print, and say which goals are met.
@@ -159,14 +158,11 @@ def main(
         part: What to measure; everything when omitted.
         quick: Tiny sizes, to see whether it runs; the numbers mean nothing.
         threads: Threads of torch; torch's own default for 0.
-        cache: Folder for shards, instead of that of "clips".
         json: Where to write all results.
     """
     chosen: list[Any] = [kind() for kind in PARTS] if part is None else [part]
     if quick:
         chosen = [replace(one, **QUICK[type(one)]) for one in chosen]
-    if cache is not None:
-        chosen = [replace(one, cache=cache) if isinstance(one, Clips) else one for one in chosen]
     if threads:
         torch.set_num_threads(threads)
     facts = machine()
