@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
 from diff4splat import Diff4SplatPipeline
 from diff4splat.files import atomic_path, read_safetensors, write_safetensors
 from diff4splat.training import PARTS, Checkpoint, Checkpoints, Recipe
 
-SHARD_MIB, PARCEL_MIB = 15.9, 62.0
+SHARD_MIB, PARCEL_MIB = 15.8, 62.0
 AVERAGE, REST_OF_CHECKPOINT = "average", ("weights", "optimizer")
+TEXTS = "texts"
 MIB = 2**20
 Groups = dict[str, dict[str, Tensor]]
 
@@ -29,7 +29,7 @@ def stages_of(run: Path) -> list[Path]:
 
 
 def weights_of(stage: Path) -> Groups:
-    """Weights of a finished stage by part; before, "average", "weights", "optimizer" of its last checkpoint."""
+    """Weights of a finished stage by part; of another "average", "weights", "optimizer" of its checkpoint."""
     if (stage / "done.json").is_file():
         files = {part: stage / part / "model.safetensors" for part in PARTS}
         return {part: read_safetensors(path) for part, path in files.items() if path.is_file()}
@@ -70,9 +70,10 @@ def pack(run: Path, target: Path) -> str:
         texts = {name: text for name, text in texts.items() if not name.endswith("state.json")}
     for old in target.glob("run-*.safetensors"):
         old.unlink()
+    content[TEXTS] = torch.tensor(list(json.dumps(texts).encode()), dtype=torch.uint8)
     shards = _split(content)
     for number, shard in enumerate(shards):
-        write_safetensors(target / f"run-{number}.safetensors", shard, {"texts": json.dumps(texts)})
+        write_safetensors(target / f"run-{number}.safetensors", shard)
     return f"{len(shards)} files of {_bytes(content) / MIB:.1f} MiB together: {what}"
 
 
@@ -92,11 +93,12 @@ def unpack(source: Path, run: Path) -> None:
     stages: dict[str, Groups] = {}
     for path in paths:
         for name, value in read_safetensors(path).items():
+            if name == TEXTS:
+                texts: dict[str, str] = json.loads(bytes(value.tolist()))
+                continue
             stage, group, weight = name.split("/", 2)
             wide = value.float() if value.is_floating_point() else value
             stages.setdefault(stage, {}).setdefault(group, {})[weight] = wide
-    with safe_open(paths[0], framework="pt") as file:
-        texts = json.loads(file.metadata()["texts"])
     states = {name: texts.pop(name) for name in list(texts) if name.endswith("state.json")}
     for name, text in texts.items():
         (run / name).parent.mkdir(parents=True, exist_ok=True)
