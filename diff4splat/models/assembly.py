@@ -88,8 +88,7 @@ def map_rotation(
     local = _unit_quaternions(gaussian_map[:, :, 7:11])[:, None]
     turn = _unit_quaternions(deformation[:, :, :, 3:7])
     turn = turn[..., 1:] * torch.where(turn[..., :1] < 0, -1.0, 1.0)
-    axes = (*turn.shape[:-1], 4)
-    return rearrange(quaternion_rotate(local.expand(axes), turn), "b t f h w i -> b t f i h w")
+    return rearrange(quaternion_rotate(local, turn), "b t f h w i -> b t f i h w")
 
 
 def assemble_field(

@@ -102,11 +102,13 @@ def motion_targets(
     shift = rearrange(shift1, "b t o i -> b o t 1 i") - torch.einsum("botfij,bofj->botfi", turn, shift0)
     local_turn = matrix_to_quaternion(to_camera[:, None, None] @ turn @ to_camera.mT[:, None, None])
     local_turn = local_turn[..., 1:] * torch.where(local_turn[..., :1] < 0, -1.0, 1.0)
-    # The same for each pixel: that of its object.
+    # The same for each pixel: that of its object. One row for each object and frame is quick to copy.
     index = clips["object_index"].long()
     clip, frame = torch.arange(batch)[:, None, None, None], torch.arange(frames)[:, None, None]
-    turn, shift, local_turn = (value[clip, index, :, frame] for value in (turn, shift, local_turn))
-    change = turn - torch.eye(3, device=turn.device)
+    rows = rearrange(torch.cat((turn.flatten(-2), shift, local_turn), dim=-1), "b o t f c -> b o f (t c)")
+    chosen = rows[clip, index, frame].unflatten(-1, (picks.shape[1], -1))
+    turn, shift, local_turn = chosen.split((9, 3, 3), dim=-1)
+    change = turn.unflatten(-1, (3, 3)) - torch.eye(3, device=turn.device)
     displacement = torch.einsum("bfhwtij,bfhwj->bfhwti", change, points) + shift
     local = torch.einsum("bfij,bfhwtj->btfihw", to_camera, displacement)
     since_first = motion - motion[:, :, :1]
