@@ -68,9 +68,10 @@ class TimeIsUp(BaseException):
 
 @dataclass(frozen=True)
 class Session:
-    """One call."""
+    """One call: `whole` are its seconds, `deadline` when they are over."""
 
     output: Path
+    whole: float
     deadline: float
     recipe: Path | None
     scale_steps: float
@@ -235,15 +236,24 @@ def do(session: Session, part: str) -> None:
         print(f"{part}: skipped, for there is no CUDA device here", flush=True)
         return
     print(f"{part}: {session.left:.0f} s are left", flush=True)
-    start = time.monotonic()
+    start, left = time.monotonic(), session.left
+
+    def note(name: str, found: dict[str, Any]) -> None:
+        found = {**found, "took_seconds": round(time.monotonic() - start, 1)}
+        session.write(session.output / "results" / f"{name}.json", json.dumps(found, indent=1) + "\n")
+
     try:
-        found = PARTS[part](session)
+        note(part, PARTS[part](session))
     except Exception:
         traceback.print_exc()
-        found = {"outcome": "failed", "log": traceback.format_exc()[-3000:]}
-        part = "training-failure" if part == "training" else part
-    found = {**found, "took_seconds": round(time.monotonic() - start, 1)}
-    session.write(session.output / "results" / f"{part}.json", json.dumps(found, indent=1) + "\n")
+        failure = "training-failure" if part == "training" else part
+        note(failure, {"outcome": "failed", "log": traceback.format_exc()[-3000:]})
+    except TimeIsUp:
+        if (
+            part != "training" and left > session.whole / 2
+        ):  # with so much time it would not end the next time
+            note(part, {"outcome": "did not end in time", "log": ""})
+        raise
 
 
 def finish(session: Session) -> None:
@@ -329,9 +339,9 @@ def main(
         resume: Folder with the files of an earlier OUTPUT/carry, to go on from where OUTPUT has no run.
         quick: All of it in small, to see whether it runs; the numbers mean nothing.
     """
-    deadline = time.monotonic() + 60 * minutes - (0 if quick else END_SECONDS)
+    whole = 60 * minutes - (0 if quick else END_SECONDS)
     workers = os.cpu_count() or 1 if workers is None else workers
-    session = Session(output, deadline, recipe, scale_steps, workers, quick)
+    session = Session(output, whole, time.monotonic() + whole, recipe, scale_steps, workers, quick)
     session.carry.mkdir(parents=True, exist_ok=True)
     if resume is not None and not stages_of(session.run):
         unpack(resume, session.run)

@@ -53,7 +53,7 @@ def pack(run: Path, target: Path) -> str:
     texts: dict[str, str] = {}
     for stage in stages_of(run):
         states = [path / "state.json" for path in Checkpoints(stage / "checkpoints").all()[-1:]]
-        for path in (run / "recipe.json", stage / "done.json", stage / "log.jsonl", *states):
+        for path in (run / "recipe.json", stage / "done.json", *stage.glob("*.jsonl"), *states):
             if path.is_file():
                 texts[path.relative_to(run).as_posix()] = path.read_text(encoding="utf-8")
         for group, tensors in weights_of(stage).items():

@@ -1,5 +1,6 @@
 """Rate of training on a GPU: what a step computes over its time, beside the rate of matrix products there."""
 
+import gc
 from dataclasses import dataclass
 from itertools import repeat
 
@@ -25,7 +26,7 @@ class Rate:
     """Clips per step."""
     size: int = 128
     """Image side, pixels."""
-    steps: int = 20
+    steps: int = 10
     """Steps of a block, of three; the fastest block counts."""
     compiled: bool = False
     """Compile the model before, which the trainer does not."""
@@ -48,6 +49,7 @@ class Rate:
                     results += self.measure(model, batch, rate, device)
                 except torch.OutOfMemoryError:
                     say(f"{model}, batch {batch}: not enough memory")
+                gc.collect()  # models of the last measurement refer to themselves
         return results
 
     def measure(self, model: str, batch: int, rate: float, device: str) -> list[Result]:

@@ -1,7 +1,7 @@
 """Where the time of a training step goes: model, renderer, losses, optimiser, and the rest."""
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import repeat
@@ -112,7 +112,7 @@ def _marked(method: Callable[..., Any], part: str) -> Callable[..., Any]:
     return inside
 
 
-def seconds_of_parts(events: Iterable[Any]) -> dict[str, float]:
+def seconds_of_parts(events: Sequence[Any]) -> dict[str, float]:
     """Time of each part of the steps that were profiled, that of parts inside it left out.
 
     Nodes of the backward pass belong where the operation was made whose number they bear.

@@ -92,12 +92,29 @@ def test_a_run_that_is_stopped_goes_on_elsewhere(
 
 
 def test_time_is_up(script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    parts = {"slow": lambda session: time.sleep(60), "never": lambda session: {}}
-    monkeypatch.setattr(script, "PARTS", parts)
+    def slow(session) -> None:
+        time.sleep(60)
+
+    def slow_to_begin(session) -> dict[str, str]:
+        time.sleep(0.2)
+        return {}
+
+    def never(session) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(script, "PARTS", {"training": slow, "never": never})
     script.main(output=tmp_path, minutes=0.1 / 60, quick=True)
     assert not (tmp_path / "results").exists()
-    assert "## slow\n\nNot done." in (tmp_path / "summary.md").read_text()
+    assert "## training\n\nNot done." in (tmp_path / "summary.md").read_text()
     assert signal.getsignal(signal.SIGALRM) != script.stop
+
+    # A part that had most of a call is given up; one that began late has another try.
+    monkeypatch.setattr(script, "PARTS", {"slow": slow, "never": never})
+    script.main(output=tmp_path / "whole", minutes=0.1 / 60, quick=True)
+    assert "did not end in time" in (tmp_path / "whole" / "summary.md").read_text()
+    monkeypatch.setattr(script, "PARTS", {"first": slow_to_begin, "slow": slow})
+    script.main(output=tmp_path / "late", minutes=0.3 / 60, quick=True)
+    assert [path.stem for path in (tmp_path / "late" / "results").iterdir()] == ["first"]
 
 
 def test_a_part_that_fails_is_noted_and_the_next_one_goes_on(
@@ -114,7 +131,7 @@ def test_a_build_that_fails_leaves_its_log(
     script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(script, "BUILD", "raise SystemExit('no compiler')")
-    session = script.Session(tmp_path, time.monotonic() + 100, None, 1.0, 0, True)
+    session = script.Session(tmp_path, 100.0, time.monotonic() + 100, None, 1.0, 0, True)
     found = script.build(session)
     assert found["outcome"] == "failed with exit code 1" and "no compiler" in found["log"]
     monkeypatch.setattr(script, "BUILD", "import time; time.sleep(60)")
