@@ -244,7 +244,7 @@ def do(session: Session, part: str) -> None:
 
     try:
         note(part, PARTS[part](session))
-    except Exception:
+    except (Exception, SystemExit):  # with which a benchmark ends where a command fails
         traceback.print_exc()
         failure = "training-failure" if part == "training" else part
         note(failure, {"outcome": "failed", "log": traceback.format_exc()[-3000:]})

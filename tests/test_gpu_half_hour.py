@@ -117,14 +117,18 @@ def test_time_is_up(script: ModuleType, tmp_path: Path, monkeypatch: pytest.Monk
     assert [path.stem for path in (tmp_path / "late" / "results").iterdir()] == ["first"]
 
 
+@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit])
 def test_a_part_that_fails_is_noted_and_the_next_one_goes_on(
-    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
-    parts = {"first": lambda session: 1 / 0, "second": lambda session: {"outcome": "fine"}}
+    def first(session) -> None:
+        raise error("no more")
+
+    parts = {"first": first, "second": lambda session: {"outcome": "fine"}}
     monkeypatch.setattr(script, "PARTS", parts)
     script.main(output=tmp_path, minutes=10, quick=True)
     summary = (tmp_path / "summary.md").read_text()
-    assert "ZeroDivisionError" in summary and "fine." in summary
+    assert f"{error.__name__}: no more" in summary and "fine." in summary
 
 
 def test_a_build_that_fails_leaves_its_log(
