@@ -249,9 +249,8 @@ def do(session: Session, part: str) -> None:
         failure = "training-failure" if part == "training" else part
         note(failure, {"outcome": "failed", "log": traceback.format_exc()[-3000:]})
     except TimeIsUp:
-        if (
-            part != "training" and left > session.whole / 2
-        ):  # with so much time it would not end the next time
+        # with so much time it would not end the next time
+        if part != "training" and left > session.whole / 2:
             note(part, {"outcome": "did not end in time", "log": ""})
         raise
 
