@@ -10,11 +10,11 @@ import os
 import platform
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 import tyro
+from measuring import resident_bytes
 
 from diff4splat.cameras import trajectory
 from diff4splat.models import LDRM, count_flops, estimate_memory
@@ -60,12 +60,6 @@ def matmul_rate(side: int, dtype: torch.dtype, device: str = "cpu") -> float:
     """Floating-point operations per second of a matrix product."""
     matrix = torch.randn(side, side, dtype=dtype, device=device)
     return 2 * side**3 / seconds(lambda: matrix @ matrix, 7, device)
-
-
-def resident_bytes(name: str) -> int:
-    """Resident bytes of this process on Linux: "VmRSS" now, "VmHWM" at most so far."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(name))
 
 
 def resident_peak(name: str, num_frames: int, side: int, threads: int) -> int:

@@ -82,6 +82,12 @@ def fastest(functions: Sequence[Callable[[], Any]], repeats: int) -> list[float]
     return [min(times) for times in zip(*rounds, strict=True)]
 
 
+def resident_bytes(name: str) -> int:
+    """Resident bytes of this process on Linux: "VmRSS" now, "VmHWM" at most so far."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(name))
+
+
 def vector_class() -> str:
     """Widest vectors that the kernels are compiled for: "AVX-512", "AVX2", or "" where neither is known.
 
