@@ -10,6 +10,7 @@ is started again with the same `--output`.
 """
 
 import json
+import math
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from typing import Any
 import torch
 import tyro
 from ablations_table import FULL, NEEDED, Run, tables
-from measuring import command_line, describe, machine
+from measuring import command_line, describe, machine, say
 from tqdm import tqdm
 
 from diff4splat import LDRM, Diff4SplatPipeline
@@ -129,7 +130,7 @@ def recipe(variant: Variant, seed: int, plan: Plan, initial: Path) -> Recipe:
     )
     if variant.one_stage:
         stages = (stage("dynamic", large, low + high + dynamic, True),)
-    return Recipe("ablation", stages, seed=seed, precision="no", initial=str(initial))
+    return Recipe("ablation", stages, seed=seed, precision="no", initial=str(initial.resolve()))
 
 
 def start(folder: Path, variant: Variant, seed: int) -> Path:
@@ -154,7 +155,7 @@ def run(key: str, seed: int, plan: Plan, output: Path, cache: Path, workers: int
         num_scenes=plan.scenes, height=plan.sizes[1], width=plan.sizes[1], part="reconstruction"
     )
     found = evaluate_held_out(pipe.backbone, pipe.ldrm, protocol).scenes
-    scenes = {name: [None if v != v else round(v, 5) for v in found[name]] for name in NEEDED}
+    scenes = {name: [None if math.isnan(v) else round(v, 5) for v in found[name]] for name in NEEDED}
     return Run(key, seed, seconds / 60, scenes)
 
 
@@ -177,7 +178,14 @@ def settings_of(plan: Plan) -> dict[str, Any]:
 
 
 def show(settings: dict[str, Any], runs: list[Run]) -> None:
-    print(f"\nEvery variant: {json.dumps(settings)}\n")
+    (small, large), (low, high, dynamic) = settings["sizes"], settings["steps"]
+    print()
+    say(
+        f"Every variant: {low} steps on resting clips of {small} x {small} pixels, {high} on resting ones of "
+        f"{large} x {large}, {dynamic} on moving ones of {large} x {large} (without progressive stages: "
+        f"{low + high + dynamic} on those), {settings['batch']} clips a step."
+    )
+    print()
     titles = {key: variant.title for key, variant in VARIANTS.items()}
     print(tables(runs, titles, {key: variant.claims for key, variant in VARIANTS.items()}))
 
@@ -209,6 +217,9 @@ def main(
         settings, done = load(results)
         show(settings, done)
         return done
+    for key in variants:
+        if key not in VARIANTS:
+            raise SystemExit(f"variants must be of {', '.join(VARIANTS)}, got {key!r}.")
     if threads:
         torch.set_num_threads(threads)
     facts, plan = machine(), QUICK if quick else Plan()
