@@ -163,7 +163,7 @@ def test_variants_are_what_they_are_called(names: dict[str, Any], tmp_path: Path
         assert sum(source.clips for s in recipe.stages for source in s.data) == sum(plan.steps) * plan.batch
         assert recipe.seed == 3 and recipe.stages[-1].size == plan.sizes[1]
     lost = {key: set(moving) - set(recipe.stages[-1].losses) for key, recipe in recipes.items()}
-    motion = {"motion", "motion_beside", "rotation", "point_motion"}
+    motion = {"motion", "rotation", "point_motion"}
     geometry = {"depth", "depth_slope", "pearson", "total_variation"}
     assert lost == {
         "full": set(), "motion": motion, "deformation": motion, "stages": set(), "geometry": geometry,
