@@ -14,7 +14,7 @@ import math
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ SMALL = {
 """What makes the reconstruction model of the ablations smaller than `LDRM.compact`."""
 GEOMETRY = {"depth": 1.0, "depth_slope": 0.5, "pearson": 1.0, "total_variation": 0.1}
 APPEARANCE = {"color": 0.5, "photometric": 10.0}
-MOTION = {"motion": 8.0, "rotation": 2.0, "point_motion": 0.05}
+MOTION = {"motion": 8.0, "rotation": 2.0, "point_motion": 0.01}
 """Losses of the full recipe: those of the paper (photometric, pearson, total_variation, point_motion) and the
 direct ones of the compact recipe. LPIPS is left out: its weights cannot be fetched everywhere. What pulls
 resting pixels to rest is weak or left out (motion_beside): with weights of 1 and 4 the deformation stays at
@@ -199,6 +199,7 @@ def main(
     seeds: tuple[int, ...] = (0, 1),
     variants: tuple[str, ...] = tuple(VARIANTS),
     workers: int = 1,
+    scale_steps: float = 1.0,
     quick: bool = False,
     threads: int = 0,
     results: Path | None = None,
@@ -211,6 +212,7 @@ def main(
         seeds: Training seeds.
         variants: What to train.
         workers: Processes that make clips ahead, in the first run that needs them.
+        scale_steps: Factor on the steps of all stages: more for a clearer answer.
         quick: A few steps in a folder that is thrown away, to see whether it runs; the numbers mean nothing.
         threads: Threads of torch, which the renderer follows; torch's own default for 0.
         results: Print the tables of this file, and train nothing.
@@ -225,6 +227,8 @@ def main(
     if threads:
         torch.set_num_threads(threads)
     facts, plan = machine(), QUICK if quick else Plan()
+    low, high, dynamic = (max(1, round(scale_steps * steps)) for steps in plan.steps)
+    plan = replace(plan, steps=(low, high, dynamic))
     print(f"$ {command_line()}\n{describe(facts)}", flush=True)
     if quick:
         with tempfile.TemporaryDirectory() as folder:
