@@ -265,7 +265,7 @@ def test_budget_table(budget: dict[str, Any]) -> None:
     cells = [cell.strip() for cell in lines[3].strip("|").split("|")]
     assert cells[:2] == ["5,000", "4,993"]
     assert cells[2] == "23.00 [21.00, 25.00]"
-    assert cells[4:] == ["0.25", "2.0", "nan", "1.50", "5.0"]
+    assert cells[4:] == ["0.25", "2.0", "nan", "1,500", "5.0"]
 
 
 def test_budget_steps_are_paired(budget: dict[str, Any]) -> None:
