@@ -201,10 +201,10 @@ def draw(points: Sequence[Point], path: Path, caption: str) -> None:
 
     panels = {
         "PSNR, decibels": {"first_psnr": "first frame", "novel_psnr": "novel views"},
-        "megabytes": {"field_bytes": "field", "peak_bytes": "more while rendering", "file_bytes": "file"},
+        "megabytes": {"field_bytes": "field, saved or loaded", "peak_bytes": "more while rendering"},
         "milliseconds": {"reconstruct_seconds": "reconstruct a scene", "render_seconds": "render a frame"},
     }
-    colors = ("#1f6f9f", "#b5482a", "#5a7d2a")
+    colors = ("#1f6f9f", "#b5482a")
     groups = by_budget(points)
     counts = [estimate(some, "gaussians").value for some in groups.values()]
     style = {"svg.hashsalt": "diff4splat", "axes.spines.top": False, "axes.spines.right": False}
@@ -219,7 +219,11 @@ def draw(points: Sequence[Point], path: Path, caption: str) -> None:
                         counts, [f.low for f in found], [f.high for f in found], color=color, alpha=0.15, lw=0
                     )
                 end = (counts[-1], found[-1].value)
-                axis.annotate(words, end, (0, 6), textcoords="offset points", ha="right", color=color)
+                above = name != "peak_bytes"
+                axis.annotate(
+                    words, end, (0, 6 if above else -8), textcoords="offset points", color=color, ha="right",
+                    va="bottom" if above else "top",
+                )  # fmt: skip
             axis.set(xscale="log", xlabel="Gaussians", ylabel=label)
             if "PSNR" not in label:
                 axis.set_yscale("log")
