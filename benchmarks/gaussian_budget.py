@@ -213,17 +213,11 @@ def draw(points: Sequence[Point], path: Path, caption: str) -> None:
         for axis, (label, names) in zip(axes, panels.items(), strict=True):
             for color, (name, words) in zip(colors, names.items(), strict=False):
                 found = [estimate(some, name) for some in groups.values()]
-                axis.plot(counts, [f.value for f in found], color=color, marker="o", markersize=4.5)
+                axis.plot(counts, [f.value for f in found], color=color, marker="o", label=words)
                 if "psnr" in name:
                     axis.fill_between(
                         counts, [f.low for f in found], [f.high for f in found], color=color, alpha=0.15, lw=0
                     )
-                end = (counts[-1], found[-1].value)
-                above = name != "peak_bytes"
-                axis.annotate(
-                    words, end, (0, 6 if above else -8), textcoords="offset points", color=color, ha="right",
-                    va="bottom" if above else "top",
-                )  # fmt: skip
             axis.set(xscale="log", xlabel="Gaussians", ylabel=label)
             if "PSNR" not in label:
                 axis.set_yscale("log")
@@ -233,6 +227,7 @@ def draw(points: Sequence[Point], path: Path, caption: str) -> None:
             axis.minorticks_off()
             axis.grid(color="#e4e4e4", linewidth=0.8)
             axis.set_axisbelow(True)
+            axis.legend(frameon=False)
         figure.supxlabel(caption, fontsize=8, color="#8a8a8a")
         figure.savefig(path, dpi=200, metadata={"Date": None} if path.suffix == ".svg" else None)
         pyplot.close(figure)
