@@ -76,7 +76,8 @@ def euler_sample(
 
     Args:
         velocity: Network as `velocity(latents, time, conditional)`; `latents` has the type of `noise`, `time`
-            is one value per batch element, and `conditional` says whether to use the condition.
+            is one value per batch element, and `conditional` says whether to use the condition; that pass is
+            the first of a step.
         noise: Standard normal draw; its type and device are those of the result.
         num_steps: Number of steps.
         shift: Time shift, see `shifted_times`.

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -334,6 +335,41 @@ def test_guidance_amplifies_the_prompt_and_costs_a_pass(backbone) -> None:
     assert torch.equal(plain[:, 0], guided[:, 0]) and not torch.allclose(plain, guided)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("text_scale", [1.0, 3.0])
+def test_camera_guidance_leads_away_from_a_resting_camera(backbone, text_scale) -> None:
+    prompts, nothing, scale = ["a", "b"], ["", ""], 2.5
+    led = CompactBackbone(backbone.vae, backbone.dit, camera_guidance=scale)
+    found = generate(led, prompts, guidance=ConstantGuidance(text_scale))
+
+    moving = cameras()
+    resting = replace(moving, camera_to_world=moving.camera_to_world[:, :1].repeat(1, 9, 1, 1))
+    image = torch.rand(2, 3, 16, 32, generator=torch.Generator().manual_seed(2))
+    known = backbone.vae.encode(image[:, None])
+    noise = torch.randn(2, 3, 5, 2, 4, generator=torch.Generator().manual_seed(0))
+    latents = torch.cat((known, noise[:, 1:]), dim=1)
+    for time in (1.0, 0.5):
+        times = torch.full((2,), time)
+        along = backbone.velocity(latents, times, moving, prompts)
+        free = backbone.velocity(latents, times, moving, nothing)
+        rest = backbone.velocity(latents, times, resting, prompts)
+        step = free + text_scale * (along - free) + (scale - 1) * (along - rest)
+        latents = latents - 0.5 * step
+    torch.testing.assert_close(found, latents, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(found, generate(backbone, prompts, guidance=ConstantGuidance(text_scale)))
+
+
+def test_camera_guidance_leaves_a_resting_camera_alone(backbone) -> None:
+    image = torch.rand(1, 3, 16, 32, generator=torch.Generator().manual_seed(2))
+    at_rest = Cameras(torch.eye(4).expand(1, 9, 4, 4), cameras(1).intrinsics, 16, 32)
+    led = CompactBackbone(backbone.vae, backbone.dit, camera_guidance=2.5)
+    plain, same = (
+        b.generate(image, at_rest, ["a"], num_steps=2, generator=torch.Generator().manual_seed(0))
+        for b in (backbone, led)
+    )
+    assert torch.equal(plain, same)
+
+
 def test_generation_sees_the_world_from_the_first_camera(backbone) -> None:
     motion = path(2, 1, 16, 32, seed=5).camera_to_world.float()
     base = cameras()
@@ -385,15 +421,17 @@ def test_saved_backbone_is_the_same(backbone, tmp_path) -> None:
     assert torch.equal(generate(loaded, ["a", "b"]), generate(backbone, ["a", "b"]))
 
 
-def test_time_shift_is_saved(backbone, tmp_path) -> None:
-    CompactBackbone(backbone.vae, backbone.dit, shift=3.0).save_pretrained(tmp_path)
-    assert CompactBackbone.from_pretrained(tmp_path).shift == 3.0
+def test_time_shift_and_camera_guidance_are_saved(backbone, tmp_path) -> None:
+    CompactBackbone(backbone.vae, backbone.dit, shift=3.0, camera_guidance=1.7).save_pretrained(tmp_path)
+    loaded = CompactBackbone.from_pretrained(tmp_path)
+    assert (loaded.shift, loaded.camera_guidance) == (3.0, 1.7)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ('{"shift": 0}', "shift must be > 0, got 0"),
+        ('{"camera_guidance": 0.5}', "camera_guidance must be finite and >= 1, got 0.5"),
         ('{"shift": "much"}', "config.json does not build a CompactBackbone"),
         ('{"slide": 1.0}', "config.json does not build a CompactBackbone: .*slide"),
     ],
