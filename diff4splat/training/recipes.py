@@ -51,7 +51,7 @@ _COMPACT = Recipe(
         Stage(
             name="dynamic",
             train=("ldrm",),
-            losses={**_MAP_LOSSES, "motion": 8.0, "motion_beside": 4.0, "rotation": 2.0},
+            losses={**_MAP_LOSSES, "motion": 8.0, "motion_beside": 4.0},
             steps=6000,
             learning_rate=1.5e-3,
             optimizer="muon",
@@ -61,7 +61,7 @@ _COMPACT = Recipe(
             name="diffusion",
             train=("dit",),
             losses={"flow_matching": 1.0},
-            steps=850,
+            steps=4000,
             learning_rate=1.5e-3,
             optimizer="muon",
             schedule="trapezoid",

@@ -36,6 +36,7 @@ __all__ = ["train"]
 _RECIPE, _DONE = "recipe.json", "done.json"
 _STATISTICS_BATCHES = 32
 _BUDGET = 100_000  # Gaussians
+_CAMERA_GUIDANCE = 2.0
 
 
 def train(
@@ -303,7 +304,7 @@ def _first_pipeline(recipe: Recipe) -> Diff4SplatPipeline:
         return Diff4SplatPipeline.from_pretrained(recipe.initial)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        backbone = CompactBackbone(CausalVideoVAE(), CompactDiT())
+        backbone = CompactBackbone(CausalVideoVAE(), CompactDiT(), camera_guidance=_CAMERA_GUIDANCE)
         return Diff4SplatPipeline(backbone, LDRM.compact(**recipe.ldrm), num_gaussians=_BUDGET)
 
 
