@@ -276,7 +276,8 @@ class Recipe:
         ldrm: Options of `LDRM` that differ from its compact form, for a fresh one.
 
     Raises:
-        ValueError: If there is no stage, two have one name, or a value is out of range.
+        ValueError: If there is no stage, two have one name, a value is out of range, or `ldrm` stands beside
+            `initial`, whose reconstruction model is not a fresh one.
         TypeError: If `stages` is no sequence.
     """
 
@@ -296,6 +297,8 @@ class Recipe:
             _check("stages", names.count(name) == 1, "named differently", name)
         _check("precision", self.precision in ("bf16", "fp16", "no"), "one of bf16, fp16, no", self.precision)
         _check("seed", 0 <= self.seed < 2**32, "in [0, 2^32)", self.seed)
+        if self.initial is not None:
+            _check("ldrm", not self.ldrm, f"empty beside initial={self.initial!r}", dict(self.ldrm))
 
     @classmethod
     def load(cls, path: str | Path) -> "Recipe":

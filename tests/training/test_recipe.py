@@ -49,9 +49,11 @@ def test_every_field_survives_its_file(tmp_path) -> None:
         average=0.0,
         checkpoint_gradients=True,
     )
-    recipe = Recipe("full", (full, stage(name="b")), seed=3, precision="no", initial="x", ldrm={"dim": 32})
-    recipe.save(tmp_path / "recipe.json")
-    assert Recipe.load(tmp_path / "recipe.json") == recipe
+    recipe = Recipe("full", (full, stage(name="b")), seed=3, precision="no", initial="x")
+    fresh = Recipe("fresh", (full,), ldrm={"dim": 32})
+    for one in (recipe, fresh):
+        one.save(tmp_path / "recipe.json")
+        assert Recipe.load(tmp_path / "recipe.json") == one
 
 
 def test_lists_are_as_good_as_tuples() -> None:
@@ -239,6 +241,11 @@ STAGE = {"name": "a", "train": ["ldrm"], "losses": {"depth": 1}, "steps": 7}
             {"name": "r", "stages": [STAGE], "precision": "fp8"},
             ValueError,
             "precision must be one of bf16, fp16, no, got 'fp8'",
+        ),
+        (
+            {"name": "r", "stages": [STAGE], "initial": "compact", "ldrm": {"dim": 32}},
+            ValueError,
+            "ldrm must be empty beside initial='compact', got {'dim': 32}",
         ),
         ({"name": "r", "stages": [{**STAGE, "crop": "x"}]}, TypeError, "crop must be int or null, got 'x'"),
         (
