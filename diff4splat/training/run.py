@@ -36,7 +36,7 @@ __all__ = ["train"]
 _RECIPE, _DONE = "recipe.json", "done.json"
 _STATISTICS_BATCHES = 32
 _BUDGET = 100_000  # Gaussians
-_CAMERA_GUIDANCE = 2.0
+_CAMERA_GUIDANCE = 1.5
 
 
 def train(
