@@ -218,6 +218,8 @@ def main(
         results: Print the tables of this file, and train nothing.
     """
     if results is not None:
+        if not results.is_file():
+            raise SystemExit(f"results must be a file that a run wrote, got {results}.")
         settings, done = load(results)
         show(settings, done)
         return done

@@ -56,6 +56,7 @@ from training_gpu import Rate
 
 from diff4splat.files import atomic_path
 from diff4splat.training import RECIPES, Checkpoints, Recipe, Watch, stage_picture, train
+from diff4splat.training.report import read_log
 
 END_SECONDS = 15.0  # to write what is carried away
 BUILD = "from diff4splat.rendering import require_backend; require_backend('cuda')"
@@ -303,9 +304,7 @@ def progress(run: Path) -> list[str]:
     lines = ["| stage | saved step | of | seconds | last running averages |", "|---|---|---|---|---|"]
     for stage in stages_of(run):
         saved = Checkpoints(stage / "checkpoints").all()
-        log = stage / "log.jsonl"
-        records = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
-        last = records[-1] if records else {}
+        last = ([{}] + read_log(stage / "log.jsonl"))[-1]
         shown = ", ".join(f"{k} {v:.3g}" for k, v in last.items() if k not in ("step", "seconds", "rate"))
         done = int(saved[-1].name) if saved else 0
         total = steps[stage.name.partition("-")[2]]

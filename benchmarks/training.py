@@ -29,6 +29,7 @@ from training_gpu import Rate
 from training_shares import Shares
 from training_steps import Batch, Turns, compact_parts, compact_stage, make_objective, take_steps
 
+from diff4splat.data.procedural.clips import GENERATOR_VERSION
 from diff4splat.hub import weights_hash
 from diff4splat.training import Batches, ClipFactory, Stage
 
@@ -64,7 +65,12 @@ class Clips:
         with ExitStack() as stack:
             temporary = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=self.cache)))
             parts["vae"].save_pretrained(temporary / "encoder")
-            words = ("training", f"{stage.frames}x{self.size}", weights_hash(temporary / "encoder")[:8])
+            words = (
+                "training",
+                f"{stage.frames}x{self.size}",
+                f"v{GENERATOR_VERSION}",
+                weights_hash(temporary / "encoder")[:8],
+            )
             stored = self.factory(self.cache / "-".join(words), self.stored, stage, temporary)
             with stored:
                 for index in range(self.stored):  # waits for each

@@ -44,7 +44,7 @@ class SampleStep:
         time: Time before the step.
         next_time: Time after the step; 0 after the last one.
         scale: Guidance scale in use; 1 when the unconditional pass was skipped.
-        num_passes: Network passes made so far, conditional and unconditional.
+        num_passes: Calls of `velocity` made so far, conditional and unconditional.
         latents: Sample at `next_time`.
         velocity: Guided velocity that made the step; `latents - next_time * velocity` is the clean sample it
             points to.

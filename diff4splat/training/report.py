@@ -1,5 +1,6 @@
 """What a run did, as a page: curves, last pictures, numbers of each stage."""
 
+import contextlib
 import json
 import platform
 from collections.abc import Sequence
@@ -26,12 +27,14 @@ def read_log(path: str | Path) -> list[dict[str, Any]]:
         path: The file.
 
     Returns:
-        One dictionary per line; none where there is no file.
+        One dictionary per line; none where there is no file. Half a line, of a process that was killed, is
+        left out.
     """
-    path = Path(path)
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+    path, records = Path(path), []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        with contextlib.suppress(json.JSONDecodeError):
+            records.append(json.loads(line))
+    return records
 
 
 def note_session(folder: str | Path, *, step: int, seed: int, processes: int) -> None:

@@ -318,7 +318,7 @@ def _check_recipe(recipe: Recipe, path: Path) -> None:
     """Refuse to go on with another recipe; more steps at the end or another seed would be another run."""
     if not path.is_file():
         return
-    before = json.loads(path.read_text(encoding="utf-8"))
+    before = to_json(Recipe.load(path))  # defaults that it leaves out are put in
     for where, old, new in _differences(before, to_json(recipe)):
         raise ValueError(
             f"{path.parent} holds a run with {where}={old!r}, this recipe says {new!r}: "

@@ -62,10 +62,13 @@ def make_accelerator(precision: str, *, cpu: bool = False) -> "Accelerator":
     """
     try:
         from accelerate import Accelerator, DistributedDataParallelKwargs
+        from accelerate.state import AcceleratorState
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             'Training needs accelerate: pip install "diff4splat[train]", or pip install accelerate.'
         ) from error
+    if AcceleratorState._shared_state and AcceleratorState().mixed_precision != precision:
+        AcceleratorState._reset_state()  # it is one for the process, and would refuse another precision
     # losses may leave a part of what is trained without gradients
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
     return Accelerator(cpu=cpu, mixed_precision=precision, kwargs_handlers=[unused])
@@ -227,6 +230,8 @@ class _Run:
             for name, value in values.ratios.items():
                 total[f"{name}/"] = total.get(f"{name}/", 0.0) + value.float()
         total = accelerator.reduce(total, reduction="mean")
+        for name in values.ratios:
+            total[f"{name}/"] *= accelerator.num_processes  # sums, over all clips
         self._check_finite("loss", total["loss"], clips, captions)
         total["norm"] = _whole(accelerator.clip_grad_norm_(list(self.trained.values()), stage.clip_norm))
         scaler = accelerator.scaler
@@ -286,6 +291,7 @@ class _Run:
     def _go_on(self) -> None:
         checkpoint = self.checkpoints.load()
         if checkpoint is None:
+            self.log.go_on(0, {}, cut=self.accelerator.is_main_process)
             return
         if checkpoint.step > self.stage.steps:
             raise ValueError(

@@ -102,6 +102,16 @@ def test_another_recipe_in_the_same_folder_is_refused(folder, cache) -> None:
         train(other, folder, cache=cache, num_workers=0, watch=QUIET, cpu=True)
 
 
+def test_a_run_whose_recipe_leaves_out_defaults_goes_on(folder, cache) -> None:
+    path = folder / "recipe.json"
+    whole = json.loads(path.read_text())
+    for stage in whole["stages"]:
+        assert stage.pop("clip_norm") == 1.0  # the default
+    path.write_text(json.dumps(whole))
+    train(RECIPE, folder, cache=cache, num_workers=0, watch=QUIET, cpu=True)
+    assert '"clip_norm"' in path.read_text(), "written whole again"
+
+
 def test_the_report_shows_every_stage(folder) -> None:
     report = (folder / "report.md").read_text()
     card = (folder / "model" / "README.md").read_text()
@@ -176,7 +186,7 @@ def test_what_cannot_be_run_is_refused_before_anything_is_written(tmp_path) -> N
     with pytest.raises(ValueError, match=f"^stage 'dynamic': clips of .*{got}"):
         train(replace(RECIPE, stages=(RECIPE.stages[0], wide)), tmp_path / "run", cpu=True)
     with pytest.raises(FileNotFoundError):
-        train(replace(RECIPE, initial=str(tmp_path / "none")), tmp_path / "run", cpu=True)
+        train(replace(RECIPE, initial=str(tmp_path / "none"), ldrm={}), tmp_path / "run", cpu=True)
     assert not (tmp_path / "run").exists()
 
 

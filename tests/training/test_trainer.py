@@ -18,7 +18,7 @@ import diff4splat
 from diff4splat.training import Watch, make_accelerator, train_stage
 from diff4splat.training import checkpoints as checkpoints_module
 from diff4splat.training.optimizers import learning_rate, make_optimizers
-from diff4splat.training.report import read_sessions
+from diff4splat.training.report import read_log, read_sessions
 
 SCRIPT = Path(__file__).with_name("line.py")
 
@@ -61,6 +61,21 @@ def test_a_run_that_was_stopped_ends_bit_by_bit_like_one_that_was_not(tmp_path) 
     assert without_clock[0] == without_clock[1], "no step is logged twice, running averages go on"
 
 
+def test_a_run_that_was_stopped_before_its_first_checkpoint_logs_no_step_twice(tmp_path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, LineObjective(stop=2), stage())
+    assert [line["step"] for line in log_of(tmp_path)] == [1, 2]
+    with (tmp_path / "log.jsonl").open("a") as log:
+        log.write('{"step": 3, "sec')  # of a process that was killed
+    run(tmp_path, LineObjective(), stage())
+    assert [line["step"] for line in read_log(tmp_path / "log.jsonl")] == list(range(1, 12))
+
+
+def test_half_a_line_is_no_record(tmp_path) -> None:
+    (tmp_path / "log.jsonl").write_text('{"step": 3}\n{"step": 4, "sec')
+    assert read_log(tmp_path / "log.jsonl") == [{"step": 3}]
+
+
 def test_a_killed_process_loses_the_steps_since_the_last_checkpoint_and_nothing_else(tmp_path) -> None:
     whole = in_process(tmp_path / "whole")  # sums are rounded otherwise with another number of threads
     assert whole.returncode == 0, whole.stderr
@@ -90,6 +105,22 @@ def test_two_processes_do_what_one_does(tmp_path) -> None:
         # Adam divides by the root of what may be next to nothing
         torch.testing.assert_close(together[name], value, rtol=1e-3, atol=1e-4)
     assert in_process(tmp_path / "two", processes=2, **{**settings, "steps": 7}).returncode == 0, "goes on"
+
+
+def test_what_is_shown_does_not_depend_on_the_processes_before(tmp_path) -> None:
+    run(tmp_path / "one", LineObjective(), stage(optimizer="adamw"))
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "changing", LineObjective(stop=7), stage(optimizer="adamw"))
+    both = in_process(tmp_path / "changing", processes=2, optimizer="adamw")
+    assert both.returncode == 0, both.stderr
+    one, changing = (log_of(tmp_path / name)[-1] for name in ("one", "changing"))
+    assert changing["step"] == one["step"] == 11
+    assert changing["error"] == pytest.approx(one["error"], rel=1e-5)
+
+
+def test_one_process_may_train_in_one_precision_after_the_other(tmp_path) -> None:
+    for precision in ("bf16", "no"):
+        assert make_accelerator(precision, cpu=True).mixed_precision == precision
 
 
 @pytest.mark.skipif(not hasattr(torch.distributed.fsdp, "FSDPModule"), reason="torch without FSDP2")
