@@ -2,7 +2,7 @@
 
     python benchmarks/ablations.py                                               about an hour
     python benchmarks/ablations.py --quick                                       a minute: does it run?
-    python benchmarks/ablations.py --results benchmarks/results/ablations.json   the tables again
+    python benchmarks/ablations.py --results runs/ablations/ablations.json       the tables again
 
 All variants start from the bundled video autoencoder, which stays as it is, and a small fresh reconstruction
 model; they take the same steps of the same clips with the same seeds. A run that was stopped goes on when it
@@ -228,6 +228,7 @@ def main(
             raise SystemExit(f"variants must be of {', '.join(VARIANTS)}, got {key!r}.")
     if threads:
         torch.set_num_threads(threads)
+    variants = tuple(dict.fromkeys(variants))
     facts, plan = machine(), QUICK if quick else Plan()
     low, high, dynamic = (max(1, round(scale_steps * steps)) for steps in plan.steps)
     plan = replace(plan, steps=(low, high, dynamic))

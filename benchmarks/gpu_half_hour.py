@@ -346,10 +346,13 @@ def main(
     before = {number: signal.signal(number, stop) for number in (signal.SIGALRM, signal.SIGTERM)}
     try:
         if session.left > 0:
-            signal.setitimer(signal.ITIMER_REAL, session.left)
+            signal.setitimer(
+                signal.ITIMER_REAL, session.left, 2
+            )  # again, where Python swallows what is raised
             for part in PARTS:
                 do(session, part)
     except TimeIsUp:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         print("the time is up", flush=True)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

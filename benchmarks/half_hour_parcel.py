@@ -5,6 +5,7 @@ range is larger. So a run that goes on from a parcel is not bit for bit the one 
 """
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -78,11 +79,11 @@ def pack(run: Path, target: Path) -> str:
 
 
 def unpack(source: Path, run: Path) -> None:
-    """Put a run down again, as far as its parcel goes.
+    """Put a run down again, as far as its parcel goes; whole or not at all.
 
     Args:
         source: Folder with the files that `pack` wrote.
-        run: Folder of the run; made if needed.
+        run: Folder of the run; what lies there is replaced.
 
     Raises:
         FileNotFoundError: If there is no parcel.
@@ -90,6 +91,8 @@ def unpack(source: Path, run: Path) -> None:
     paths = sorted(source.glob("run-*.safetensors"))
     if not paths:
         raise FileNotFoundError(f"{source} must hold run-0.safetensors, ..., got none.")
+    whole, run = run, run.with_name(f"{run.name}.part")
+    shutil.rmtree(run, ignore_errors=True)
     stages: dict[str, Groups] = {}
     for path in paths:
         for name, value in read_safetensors(path).items():
@@ -116,6 +119,8 @@ def unpack(source: Path, run: Path) -> None:
             Checkpoints(run / "stages" / stage / "checkpoints").save(
                 Checkpoint(**json.loads(text), **tensors)
             )
+    shutil.rmtree(whole, ignore_errors=True)
+    run.rename(whole)
 
 
 def first_pipeline(run: Path) -> Diff4SplatPipeline:

@@ -69,6 +69,7 @@ def test_a_run_that_is_stopped_goes_on_elsewhere(
     script.main(output=here, minutes=10, workers=0, quick=True)
     assert not (here / "results" / "training.json").exists(), "it goes on in the next call"
 
+    (there / "run.part" / "stages" / "9-half").mkdir(parents=True)  # of a call that was killed
     script.main(output=there, minutes=0, resume=here / "carry", quick=True)
     ours, theirs = (
         Checkpoints(folder / "run" / "stages" / "1-dynamic" / "checkpoints").load()
