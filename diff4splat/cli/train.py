@@ -68,6 +68,8 @@ class Train:
         if not 0 <= self.max_bad <= 1:
             raise ValueError(f"--max-bad must be in [0, 1], got {self.max_bad:g}.")
         with console.libraries():
+            import torch.distributed
+
             from diff4splat.training import RECIPES, Recipe, Watch, stage_picture, train
             from diff4splat.training.as_json import to_json
         if self.recipe in RECIPES:
@@ -100,4 +102,6 @@ class Train:
             max_bad_share=self.max_bad,
             cpu=self.cpu,
         )
+        if torch.distributed.is_initialized():  # its threads may else end this process with an error
+            torch.distributed.destroy_process_group()
         console.print(f"{model}\n{self.output / 'report.md'}")

@@ -126,3 +126,6 @@ if __name__ == "__main__":
     assert kinds == {"DTensor" if sharded else "Parameter"}, kinds
     if int(os.environ.get("RANK", "0")) == 0:
         torch.save(weights, Path(sys.argv[1]) / "weights.pt")
+    if torch.distributed.is_initialized():  # whose threads may else end the process with an error
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
