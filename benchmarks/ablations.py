@@ -21,7 +21,7 @@ from typing import Any
 import torch
 import tyro
 from ablations_table import FULL, NEEDED, Run, tables
-from measuring import command_line, describe, machine, say
+from measuring import TINY, command_line, describe, machine, say
 from tqdm import tqdm
 
 from diff4splat import LDRM, Diff4SplatPipeline
@@ -236,7 +236,7 @@ def main(
     if quick:
         with tempfile.TemporaryDirectory() as folder:
             done = run_all(plan, seeds[:1], variants, Path(folder), Path(folder) / "cache", 0, facts)
-        print("These are tiny sizes: the numbers mean nothing.")
+        print(TINY)
         return done
     return run_all(plan, seeds, variants, output, cache, workers, facts)
 

@@ -10,7 +10,6 @@ fastest of all calls and scenes, all budgets in turn, because other programs onl
 memory is measured in a process of its own, on Linux.
 """
 
-import json as json_files
 import math
 import multiprocessing
 import tempfile
@@ -22,7 +21,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 import tyro
-from measuring import command_line, describe, fastest, machine, resident_bytes
+from measuring import TINY, command_line, describe, fastest, machine, resident_bytes, write_json
 from torch import Tensor
 from tqdm import tqdm
 
@@ -272,13 +271,12 @@ def main(
     print(f"{scenes} scenes, images of {size} x {size}:\n\n{table(points)}\n\n{steps_between(points)}")
     print(SUPPLEMENT)
     if quick:
-        print("These are tiny sizes: the numbers mean nothing.")
+        print(TINY)
     if plot:
         where = f"{scenes} held-out scenes, images of {size} × {size} pixels; {describe(facts)}"
         draw(points, plot, where.replace("\n", "; "))
     if json:
-        content = {"machine": facts, "points": [asdict(point) for point in points]}
-        json.write_text(json_files.dumps(content, indent=1) + "\n")
+        write_json(json, {"machine": facts, "points": [asdict(point) for point in points]})
     return points
 
 

@@ -56,7 +56,7 @@ from training_gpu import Rate
 
 from diff4splat.files import atomic_path
 from diff4splat.training import RECIPES, Checkpoints, Recipe, Watch, stage_picture, train
-from diff4splat.training.report import read_log
+from diff4splat.training.records import losses_of, read_records
 
 END_SECONDS = 15.0  # to write what is carried away
 BUILD = "from diff4splat.rendering import require_backend; require_backend('cuda')"
@@ -304,8 +304,8 @@ def progress(run: Path) -> list[str]:
     lines = ["| stage | saved step | of | seconds | last running averages |", "|---|---|---|---|---|"]
     for stage in stages_of(run):
         saved = Checkpoints(stage / "checkpoints").all()
-        last = ([{}] + read_log(stage / "log.jsonl"))[-1]
-        shown = ", ".join(f"{k} {v:.3g}" for k, v in last.items() if k not in ("step", "seconds", "rate"))
+        last = ([{}] + read_records(stage / "log.jsonl"))[-1]
+        shown = ", ".join(f"{k} {v:.3g}" for k, v in losses_of(last).items())
         done = int(saved[-1].name) if saved else 0
         total = steps[stage.name.partition("-")[2]]
         lines.append(f"| {stage.name} | {done} | {total} | {last.get('seconds', 0):.0f} | {shown} |")
@@ -352,7 +352,6 @@ def main(
             for part in PARTS:
                 do(session, part)
     except TimeIsUp:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         print("the time is up", flush=True)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

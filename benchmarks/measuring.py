@@ -1,5 +1,6 @@
 """What benchmarks share: times, the machine they were taken on, and results beside their goals."""
 
+import json as json_files
 import os
 import platform
 import subprocess
@@ -7,7 +8,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from typing import Any
 import torch
 
 import diff4splat
+from diff4splat.files import atomic_path
 
 ROOT = Path(__file__).parents[1]
+TINY = "These are tiny sizes: the numbers mean nothing."
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,23 @@ def report(results: list[Result]) -> list[Result]:
 def say(text: str) -> None:
     """Print text in lines of at most 80 characters."""
     print(textwrap.fill(text, 80))
+
+
+def conclude(results: Sequence[Result], *, quick: bool, json: Path | None, facts: dict[str, Any]) -> None:
+    """Say how many goals are met, and write all results if a file is named."""
+    held = [result for result in results if result.met is not None]
+    if held:
+        print(f"\n{sum(bool(result.met) for result in held)} of {len(held)} goals met")
+    if quick:
+        print(TINY)
+    if json:
+        write_json(json, {"machine": facts, "results": [asdict(result) for result in results]})
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write what was measured, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json_files.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def number(value: float) -> str:

@@ -9,15 +9,14 @@ of the frames themselves. Each number of steps is a run of its own, whose rates 
 what was measured in one run. Where scratch does not get there with the most steps, "more than" these counts.
 """
 
-import json as json_files
 import math
 import textwrap
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import tyro
-from measuring import Result, command_line, describe, machine, number, once, report, say
+from measuring import Result, command_line, conclude, describe, machine, number, once, report, say
 
 from diff4splat import Diff4SplatPipeline
 from diff4splat.evaluation.fields import render_scenes
@@ -206,13 +205,7 @@ def main(
     results = speedups(seconds, fed, scratch)
     print("\nsteps from the feed-forward field over steps from scratch, to the same PSNR")
     results += shares_of_steps(fed, scratch, budgets)
-    held = [result for result in results if result.met is not None]
-    print(f"\n{sum(bool(result.met) for result in held)} of {len(held)} goals met")
-    if quick:
-        print("These are tiny sizes: the numbers mean nothing.")
-    if json:
-        content = {"machine": facts, "results": [asdict(result) for result in results]}
-        json.write_text(json_files.dumps(content, indent=1) + "\n")
+    conclude(results, quick=quick, json=json, facts=facts)
     return results
 
 

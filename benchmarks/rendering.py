@@ -9,13 +9,12 @@ add to a time. What is compared takes turns within one run. Gradients are those 
 of Gaussians and of the pose. Goals in seconds are for two threads, and some for AVX-512 or AVX2 alone.
 """
 
-import json as json_files
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +23,7 @@ import tyro
 from measuring import (
     Result,
     command_line,
+    conclude,
     describe,
     fastest,
     machine,
@@ -307,21 +307,12 @@ def main(
         print()
         say(f"{type(one).__name__.lower()}: {(one.__doc__ or '').splitlines()[0]}")
         results += one.run()
-    held = [result for result in results if result.met is not None]
     if part is None:
         print("\ngoals")
-        report(held)
-    if held:
-        print(f"\n{sum(bool(result.met) for result in held)} of {len(held)} goals met")
-    if quick:
-        print("These are tiny sizes: the numbers mean nothing.")
+        report([result for result in results if result.met is not None])
     if plot and growth:
         growth.draw(results, plot, describe(facts).replace("\n", "; "))
-    if json:
-        text = json_files.dumps(
-            {"machine": facts, "results": [asdict(result) for result in results]}, indent=1
-        )
-        json.write_text(text + "\n")
+    conclude(results, quick=quick, json=json, facts=facts)
     return results
 
 

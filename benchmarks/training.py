@@ -9,13 +9,12 @@ Steps are those of `train_stage`, with all that belongs to them, of the stage "d
 ratios mean something on a machine that runs other programs, too; seconds may not.
 """
 
-import json as json_files
 import os
 import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import repeat
 from multiprocessing import active_children
 from pathlib import Path
@@ -24,7 +23,7 @@ from typing import Any
 
 import torch
 import tyro
-from measuring import Result, command_line, describe, machine, number, report, say
+from measuring import Result, command_line, conclude, describe, machine, number, report, say
 from training_gpu import Rate
 from training_shares import Shares
 from training_steps import Batch, Turns, compact_parts, compact_stage, make_objective, take_steps
@@ -178,16 +177,10 @@ def main(
         print()
         say(f"{type(one).__name__.lower()}: {(one.__doc__ or '').splitlines()[0]}")
         results += one.run()
-    held = [result for result in results if result.met is not None]
     if part is None:
         print("\ngoals")
-        report(held)
-    print(f"\n{sum(bool(result.met) for result in held)} of {len(held)} goals met")
-    if quick:
-        print("These are tiny sizes: the numbers mean nothing.")
-    if json:
-        content = {"machine": facts, "results": [asdict(result) for result in results]}
-        json.write_text(json_files.dumps(content, indent=1) + "\n")
+        report([result for result in results if result.met is not None])
+    conclude(results, quick=quick, json=json, facts=facts)
     return results
 
 

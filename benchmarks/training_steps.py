@@ -32,9 +32,7 @@ def compact_parts() -> dict[str, nn.Module]:
 
 def make_objective(stage: Stage, parts: Mapping[str, nn.Module]) -> Objective:
     """What a stage minimises, with those of the parts that it uses."""
-    used = {*stage.train, "vae", *(["ldrm"] if stage.reconstructs else [])}
-    used |= {"dit"} if stage.denoises else set()
-    return Objective({name: part for name, part in parts.items() if name in used}, stage)
+    return Objective({name: part for name, part in parts.items() if name in stage.parts}, stage)
 
 
 def one_batch(stage: Stage, vae: Any) -> Batch:

@@ -236,6 +236,15 @@ class Cameras:
         inverse = rigid_inverse(camera_to_world)[..., None, :, :]
         return replace(self, camera_to_world=inverse @ self.camera_to_world)
 
+    def at_rest(self) -> "Cameras":
+        """As many cameras, all where the first one is.
+
+        Returns:
+            Cameras with the pose of the first frame in every frame; each keeps its own intrinsics.
+        """
+        first = self.camera_to_world[..., :1, :, :]
+        return replace(self, camera_to_world=first.expand_as(self.camera_to_world))
+
     def interpolate(self, times: Float[Tensor, " time"]) -> "Cameras":
         """Cameras at any times of the clip, frame i of F standing at time i / (F - 1).
 

@@ -1,7 +1,7 @@
 """Part B of the protocol: from one image, does the scene obey image, cameras and prompt?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from einops import repeat
@@ -182,10 +182,7 @@ def evaluate_generation(
     rows |= _following_rows("rendered", frozen, scenes)
     rows |= _following_rows("video", decoded[:, -1], scenes)
 
-    at_rest = replace(
-        scenes.cameras,
-        camera_to_world=scenes.cameras.camera_to_world[:, :1].expand_as(scenes.cameras.camera_to_world),
-    )
+    at_rest = scenes.cameras.at_rest()
     prompts = [direction_prompts(caption) for caption in scenes.captions]
     fields = [
         reconstruct(generate(at_rest, [pair[side] for pair in prompts]), at_rest, times[[0, -1]])

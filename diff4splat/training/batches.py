@@ -1,7 +1,5 @@
 """Batches of clips whose order is a function of seed and step alone, whatever else happens."""
 
-import contextlib
-import json
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +15,7 @@ from torch import Tensor
 
 from diff4splat.data import ClipDataset, check_clip
 from diff4splat.data.clips import needed_keys
+from diff4splat.training.records import add_record, read_records
 
 __all__ = ["Batches"]
 
@@ -134,7 +133,8 @@ class Batches:
         if step < 0:
             raise ValueError(f"step must be at least 0, got {step}.")
         if self.bad_log is not None:
-            self._recall(step, _read_bad(self.bad_log))
+            known = read_records(self.bad_log)
+            self._recall(step, {(bad["source"], bad["clip"]): bad["reason"] for bad in known})
         return self._read_ahead(step)
 
     def check_bad_share(self) -> None:
@@ -277,22 +277,8 @@ def _form(clip: dict[str, Tensor]) -> str:
     return ", ".join(f"{key} {str(clip[key].dtype)[6:]} {list(clip[key].shape)}" for key in clip)
 
 
-def _read_bad(path: Path) -> dict[tuple[int, int], str]:
-    """Reasons by source and clip, from the log of bad clips."""
-    found = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        # a process that was killed may have left half a line
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            record = json.loads(line)
-            found[record["source"], record["clip"]] = record["reason"]
-    return found
-
-
 def _add_once(path: Path, record: dict[str, Any]) -> None:
     """Add a line to a log, unless an earlier run or another rank did."""
-    known = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    line = json.dumps(record)
-    if line not in known:
+    if record not in read_records(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        add_record(path, record)

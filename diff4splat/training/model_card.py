@@ -9,7 +9,8 @@ from torch import nn
 
 from diff4splat.files import atomic_path
 from diff4splat.hub import weights_hash
-from diff4splat.training.report import read_log, read_sessions
+from diff4splat.training.records import losses_of, read_records
+from diff4splat.training.report import read_sessions
 
 __all__ = ["RunFacts", "read_run", "write_model_card"]
 
@@ -58,14 +59,13 @@ def read_run(folder: str | Path) -> RunFacts:
         ValueError: If the log is empty.
     """
     path = Path(folder) / "log.jsonl"
-    records = read_log(path)
+    records = read_records(path)
     if not path.is_file():
         raise FileNotFoundError(f"the folder of a run must hold log.jsonl, got none in {folder}.")
     if not records:
         raise ValueError(f"{path} must hold at least one record, got none.")
     final, sessions = records[-1], read_sessions(folder)
-    known = {"step", "seconds", "rate"}
-    last = {name: float(value) for name, value in final.items() if name not in known}
+    last = {name: float(value) for name, value in losses_of(final).items()}
     seed = sessions[-1]["seed"] if sessions else None
     hardware = tuple(dict.fromkeys(_hardware(session) for session in sessions))
     return RunFacts(int(final["step"]), float(final["seconds"]), seed, last, hardware)

@@ -178,6 +178,12 @@ class Stage:
         return "flow_matching" in self.losses or self.latents == "denoised"
 
     @property
+    def parts(self) -> tuple[str, ...]:
+        """Parts that take part, of `PARTS`; the autoencoder, where there is one, gives the latents."""
+        runs = {"vae": True, "dit": self.denoises, "ldrm": self.reconstructs}
+        return tuple(name for name in PARTS if runs[name] or name in self.train)
+
+    @property
     def moves(self) -> bool:
         """Whether motion is compared."""
         return any(name in MOVING for name in self.losses)

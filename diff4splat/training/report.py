@@ -1,6 +1,5 @@
 """What a run did, as a page: curves, last pictures, numbers of each stage."""
 
-import contextlib
 import json
 import platform
 from collections.abc import Sequence
@@ -13,28 +12,11 @@ import torch
 from diff4splat import __version__
 from diff4splat.files import atomic_path
 from diff4splat.training.recipe import Recipe
+from diff4splat.training.records import add_record, losses_of, read_records
 
-__all__ = ["describe_hardware", "note_session", "read_log", "read_sessions", "write_report"]
+__all__ = ["describe_hardware", "note_session", "read_sessions", "write_report"]
 
 _SESSIONS = "sessions.jsonl"
-_NOT_LOSSES = ("step", "seconds", "rate")
-
-
-def read_log(path: str | Path) -> list[dict[str, Any]]:
-    """Lines of a stage's log.jsonl.
-
-    Args:
-        path: The file.
-
-    Returns:
-        One dictionary per line; none where there is no file. Half a line, of a process that was killed, is
-        left out.
-    """
-    path, records = Path(path), []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        with contextlib.suppress(json.JSONDecodeError):
-            records.append(json.loads(line))
-    return records
 
 
 def note_session(folder: str | Path, *, step: int, seed: int, processes: int) -> None:
@@ -57,8 +39,7 @@ def note_session(folder: str | Path, *, step: int, seed: int, processes: int) ->
             "accelerate": version("accelerate"),
         },
     }
-    with (Path(folder) / _SESSIONS).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
+    add_record(Path(folder) / _SESSIONS, record)
 
 
 def read_sessions(folder: str | Path) -> list[dict[str, Any]]:
@@ -70,7 +51,7 @@ def read_sessions(folder: str | Path) -> list[dict[str, Any]]:
     Returns:
         One dictionary per session, in order; none where none is noted.
     """
-    return read_log(Path(folder) / _SESSIONS)
+    return read_records(Path(folder) / _SESSIONS)
 
 
 def write_report(folder: str | Path, recipe: Recipe, stages: Sequence[str]) -> Path:
@@ -85,7 +66,7 @@ def write_report(folder: str | Path, recipe: Recipe, stages: Sequence[str]) -> P
         The page.
     """
     folder = Path(folder)
-    logs = {name: read_log(folder / "stages" / name / "log.jsonl") for name in stages}
+    logs = {name: read_records(folder / "stages" / name / "log.jsonl") for name in stages}
     lines = [f"# {recipe.name}", ""]
     lines += [f"Seed {recipe.seed}, precision {recipe.precision}, {describe_hardware()}.", ""]
     lines += [
@@ -112,7 +93,7 @@ def _row(folder: Path, name: str, log: list[dict[str, Any]]) -> str:
         return f"| {name} | - | - | - | - |"
     done = folder / "stages" / name / "done.json"
     bad = json.loads(done.read_text(encoding="utf-8"))["bad_clips"] if done.is_file() else "-"
-    values = ", ".join(f"{key} {value:.3g}" for key, value in log[-1].items() if key not in _NOT_LOSSES)
+    values = ", ".join(f"{key} {value:.3g}" for key, value in losses_of(log[-1]).items())
     return f"| {name} | {log[-1]['step']:,} | {log[-1]['seconds'] / 3600:.2f} | {bad} | {values} |"
 
 
@@ -138,8 +119,8 @@ def _draw_curves(logs: dict[str, list[dict[str, Any]]], path: Path) -> bool:
     figure = Figure(figsize=(5 * len(drawn), 4), layout="constrained")
     axes: Any = figure.subplots(1, len(drawn), squeeze=False)[0]
     for axis, (name, log) in zip(axes, drawn.items(), strict=True):
-        for key in log[-1]:
-            if key not in (*_NOT_LOSSES, "norm"):
+        for key in losses_of(log[-1]):
+            if key != "norm":
                 known = [line for line in log if line.get(key) is not None]
                 axis.plot([line["step"] for line in known], [line[key] for line in known], label=key)
         axis.set(title=name, xlabel="step", yscale="log")

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,7 +33,7 @@ from diff4splat.training.watch import Watch
 
 __all__ = ["train"]
 
-_RECIPE, _DONE = "recipe.json", "done.json"
+_RECIPE, _DONE, _MODEL = "recipe.json", "done.json", "model"
 _STATISTICS_BATCHES = 32
 _BUDGET = 100_000  # Gaussians
 _CAMERA_GUIDANCE = 1.5
@@ -98,10 +98,11 @@ def train(
     )
     for stage in stages:
         run.check(stage)
-    with contextlib.ExitStack() as stack:
-        if accelerator.is_main_process:
-            folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(folder_lock(folder))
+    main = accelerator.is_main_process
+    if main:
+        folder.mkdir(parents=True, exist_ok=True)
+    with folder_lock(folder) if main else contextlib.nullcontext():
+        if main:
             recipe.save(folder / _RECIPE)
         accelerator.wait_for_everyone()
         folders = [folder / "stages" / f"{i}-{stage.name}" for i, stage in enumerate(stages, start=1)]
@@ -109,23 +110,10 @@ def train(
             if not (target / _DONE).is_file():
                 run.train(stage, target)
             run.load(stage, target)
-        model = folder / "model"
-        if accelerator.is_main_process:
-            last, pipeline = stages[-1], run.pipeline
-            pipeline.num_frames, pipeline.height, pipeline.width = last.frames, last.size, last.size
-            pipeline.save_pretrained(model)
-            write_report(folder, recipe, [target.name for target in folders])
-            if recipe.initial is None and not any(source.folder for stage in stages for source in stage.data):
-                write_model_card(  # its words are about the compact model and procedural scenes
-                    model,
-                    name=recipe.name,
-                    parts=run.parts,
-                    runs={target.name: read_run(target) for target in folders},
-                    clip=(last.frames, last.size, last.size),
-                    commands=["diff4splat train recipe.json"],
-                )
+        if main:
+            _write_model(run, recipe, stages, folders, folder)
         accelerator.wait_for_everyone()
-        return model
+    return folder / _MODEL
 
 
 @dataclass(frozen=True)
@@ -172,10 +160,8 @@ class _Run:
         parts, accelerator = self.parts, self.accelerator
         for name in stage.train:
             parts[name].float()  # weights that were kept in half precision are not trained in it
-        used = {*stage.train, "vae", *(["ldrm"] if stage.reconstructs else [])}
-        used |= {"dit"} if stage.denoises else set()
         objective = Objective(
-            {name: part for name, part in parts.items() if name in used},
+            {name: part for name, part in parts.items() if name in stage.parts},
             stage,
             encode=self.pipeline.backbone.encode,
             perceptual=self.perceptual,
@@ -297,6 +283,25 @@ def _normalize(vae: Any, batches: Batches) -> None:
         some = [next(source)[0]["video"] for _ in range(_STATISTICS_BATCHES)]
     together = torch.cat([vae.posterior(video.float() / 255)[0] for video in some])
     vae.set_normalization(together.mean(dim=(0, 1, 3, 4)), together.std(dim=(0, 1, 3, 4)))
+
+
+def _write_model(
+    run: _Run, recipe: Recipe, stages: Sequence[Stage], folders: Sequence[Path], folder: Path
+) -> None:
+    """Write the pipeline, and beside it what was done."""
+    last, pipeline = stages[-1], run.pipeline
+    pipeline.num_frames, pipeline.height, pipeline.width = last.frames, last.size, last.size
+    pipeline.save_pretrained(folder / _MODEL)
+    write_report(folder, recipe, [target.name for target in folders])
+    if recipe.initial is None and not any(source.folder for stage in stages for source in stage.data):
+        write_model_card(  # its words are about the compact model and procedural scenes
+            folder / _MODEL,
+            name=recipe.name,
+            parts=run.parts,
+            runs={target.name: read_run(target) for target in folders},
+            clip=(last.frames, last.size, last.size),
+            commands=["diff4splat train recipe.json"],
+        )
 
 
 def _first_pipeline(recipe: Recipe) -> Diff4SplatPipeline:

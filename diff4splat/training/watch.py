@@ -1,7 +1,5 @@
 """What a person sees of a run: running averages in a bar, in log.jsonl and for TensorBoard."""
 
-import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from diff4splat.files import atomic_path
+from diff4splat.training.records import add_record, read_records
 
 __all__ = ["StageLog", "Watch"]
 
@@ -75,10 +74,11 @@ class StageLog:
         """
         self.averages = dict(averages)
         if cut and self._path.is_file():
-            lines = self._path.read_text(encoding="utf-8").splitlines()
-            kept = [line for line in lines if _step_of(line) <= step]
+            kept = [record for record in read_records(self._path) if record["step"] <= step]
             with atomic_path(self._path) as temporary:
-                temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+                temporary.touch()
+                for record in kept:
+                    add_record(temporary, record)
 
     def add(self, values: Mapping[str, Tensor]) -> None:
         """Take the values of a step into the averages; of ratios, both sums.
@@ -119,8 +119,7 @@ class StageLog:
         """
         values = self.numbers()
         record = {"step": step, "seconds": round(seconds, 1), "rate": rate, **values}
-        with self._path.open("a", encoding="utf-8") as log:
-            log.write(json.dumps(record) + "\n")
+        add_record(self._path, record)
         if self._writer is not None:
             for name, value in {"rate": rate, **values}.items():
                 self._writer.add_scalar(f"{self._name}/{name}", value, step)
@@ -129,13 +128,6 @@ class StageLog:
         """Write what TensorBoard still holds."""
         if self._writer is not None:
             self._writer.close()
-
-
-def _step_of(line: str) -> float:
-    try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return math.inf  # half a line, of a process that was killed
 
 
 def _tensorboard_writer(folder: Path) -> Any:

@@ -126,6 +126,15 @@ def test_resize_to_nothing_is_refused():
         random_cameras(3).resize(5, 0)
 
 
+def test_at_rest_keeps_the_first_pose_and_each_lens():
+    cameras = random_cameras(2, 5)
+    resting = cameras.at_rest()
+    for i, j in np.ndindex(2, 5):
+        assert torch.equal(resting.camera_to_world[i, j], cameras.camera_to_world[i, 0])
+    assert torch.equal(resting.intrinsics, cameras.intrinsics)
+    assert not torch.equal(cameras.camera_to_world[:, 1:], resting.camera_to_world[:, 1:])
+
+
 def test_relative_to_makes_the_reference_the_identity():
     cameras = random_cameras(2, 5)
     relative = cameras.relative_to()

@@ -276,3 +276,16 @@ def test_a_file_that_is_no_json_is_refused(tmp_path) -> None:
 def test_losses_are_named_once() -> None:
     names = [name for losses in LOSSES.values() for name in losses]
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({}, ("vae", "ldrm")),
+        ({"train": ("vae",), "losses": {"pixel": 1.0}}, ("vae",)),
+        ({"train": ("dit",), "losses": {"flow_matching": 1.0}}, ("vae", "dit")),
+        ({"latents": "denoised"}, ("vae", "dit", "ldrm")),
+    ],
+)
+def test_parts_that_take_part(changes, parts) -> None:
+    assert stage(**changes).parts == parts

@@ -18,7 +18,8 @@ import diff4splat
 from diff4splat.training import Watch, make_accelerator, train_stage
 from diff4splat.training import checkpoints as checkpoints_module
 from diff4splat.training.optimizers import learning_rate, make_optimizers
-from diff4splat.training.report import read_log, read_sessions
+from diff4splat.training.records import read_records
+from diff4splat.training.report import read_sessions
 
 SCRIPT = Path(__file__).with_name("line.py")
 
@@ -68,12 +69,12 @@ def test_a_run_that_was_stopped_before_its_first_checkpoint_logs_no_step_twice(t
     with (tmp_path / "log.jsonl").open("a") as log:
         log.write('{"step": 3, "sec')  # of a process that was killed
     run(tmp_path, LineObjective(), stage())
-    assert [line["step"] for line in read_log(tmp_path / "log.jsonl")] == list(range(1, 12))
+    assert [line["step"] for line in read_records(tmp_path / "log.jsonl")] == list(range(1, 12))
 
 
 def test_half_a_line_is_no_record(tmp_path) -> None:
     (tmp_path / "log.jsonl").write_text('{"step": 3}\n{"step": 4, "sec')
-    assert read_log(tmp_path / "log.jsonl") == [{"step": 3}]
+    assert read_records(tmp_path / "log.jsonl") == [{"step": 3}]
 
 
 def test_a_killed_process_loses_the_steps_since_the_last_checkpoint_and_nothing_else(tmp_path) -> None:

@@ -4,7 +4,6 @@ import json
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -164,8 +163,10 @@ class CompactBackbone(Pushable, nn.Module):
         device = "cpu" if generator is None else generator.device
         noise = torch.randn(shape, generator=generator, dtype=known.dtype, device=device).to(known.device)
         start = torch.cat((known, noise[:, 1:]), dim=1)
-        rays, rest = (self._rays(path, *known.shape[-2:]) for path in (cameras, _at_rest(cameras)))
-        leads = self.camera_guidance != 1 and not torch.equal(rays, rest)
+        rays = rest = self._rays(cameras, *known.shape[-2:])
+        if self.camera_guidance != 1:
+            rest = self._rays(cameras.at_rest(), *known.shape[-2:])
+        leads = not torch.equal(rays, rest)
         guided = any(text.strip() for text in prompts)
         schedule = (CosineGuidance() if guidance is None else guidance) if guided else None
         words = {True: self.dit.text(prompts), False: self.dit.text([""] * batch)}
@@ -241,9 +242,3 @@ class CompactBackbone(Pushable, nn.Module):
                 width=width,
                 temporal_stride=self.spec.temporal_stride,
             )
-
-
-def _at_rest(cameras: Cameras) -> Cameras:
-    """The same cameras, staying where the first one is."""
-    first = cameras.camera_to_world[..., :1, :, :]
-    return replace(cameras, camera_to_world=first.expand_as(cameras.camera_to_world))
