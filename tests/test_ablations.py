@@ -228,6 +228,16 @@ def test_what_is_done_is_not_done_again(
         script["main"](output=tmp_path)
 
 
+def test_page_has_the_tables_of_the_recorded_runs(
+    names: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    names["script"]["main"](results=BENCHMARKS / "results" / "ablations.json")
+    page = (BENCHMARKS.parent / "docs" / "ablations.md").read_text(encoding="utf-8")
+    begin, end = (f"<!-- table of the ablations: {word} -->" for word in ("begin", "end"))
+    shown = page[page.index(begin) + len(begin) : page.index(end)]
+    assert shown.strip() == capsys.readouterr().out.strip()
+
+
 def test_unknown_variants_are_refused(names: dict[str, Any]) -> None:
     with pytest.raises(SystemExit, match="got 'nothing'"):
         names["script"]["main"](variants=("full", "nothing"))
