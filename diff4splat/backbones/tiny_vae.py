@@ -339,7 +339,7 @@ def _known(name: str) -> str:
 def _refuse_pickle(path: str | PurePath) -> None:
     if PurePath(path).suffix.lower() in _PICKLES:
         raise ValueError(
-            f"{path} is a pickle, which can run code when it is read; take the safetensors file of that name, "
+            f"{path} is a pickle, which can run code when read; take the safetensors file of that name, "
             "as in the folder safetensors of github.com/madebyollin/taehv."
         )
 
