@@ -144,17 +144,17 @@ def test_pieces_have_the_gradient_of_the_whole_clip() -> None:
 
 @torch.no_grad()
 def test_pieces_bound_the_memory() -> None:
-    tiny = TinyVideoVAE(width=4)
+    tiny = TinyVideoVAE(width=8)
     peaks = {}
     for num_latents in (3, 11):
         for chunk_size in (1, None):
-            latents = torch.randn(1, num_latents, 16, 4, 4)
+            latents = torch.randn(1, num_latents, 16, 2, 3)
             with LiveBytes() as live:
                 result = tiny.decode(latents, chunk_size=chunk_size)
             # the pieces of the result, the result, and what is cut and limited of it
             peaks[num_latents, chunk_size] = live.peak - 3 * result.nbytes
     assert peaks[11, 1] <= 1.1 * peaks[3, 1]
-    assert peaks[11, None] > 3 * peaks[3, None]
+    assert peaks[11, None] > 2 * peaks[3, None]
 
 
 @torch.no_grad()
