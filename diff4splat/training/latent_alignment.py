@@ -158,8 +158,8 @@ def align_latents(
 
     Args:
         tiny: Where to start from, published or random weights; stays as it is.
-        teacher_encode: Video in [0, 1] to normalised latents, such as `encode` of a backbone; None where
-            clips hold `latents`.
+        teacher_encode: Video in [0, 1], on the device that trains, to normalised latents, such as `encode` of
+            a backbone that is there; None where clips hold `latents`.
         clips: Clips with the key `video`, whose frames and size fit `tiny.spec`.
         folder: Where checkpoints, log.jsonl and, as tiny_vae/, the result are written.
         steps: Optimiser steps.

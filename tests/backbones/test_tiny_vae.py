@@ -248,6 +248,23 @@ def test_latents_of_published_weights(name, spec) -> None:
         assert TinyVideoVAE.for_model(name).spec == spec
 
 
+@pytest.mark.parametrize(("name", "z_dim"), [("taew2_1", 16), ("taew2_2", 48)])
+def test_latents_have_the_shape_of_those_of_wan(name, z_dim) -> None:
+    diffusers = pytest.importorskip("diffusers")
+    options = {"base_dim": 3, "z_dim": z_dim, "num_res_blocks": 1}
+    if z_dim == 48:
+        options |= {"decoder_base_dim": 3, "in_channels": 12, "out_channels": 12, "patch_size": 2}
+        options |= {"is_residual": True, "scale_factor_spatial": 16}
+        options |= {"latents_mean": [0.0] * 48, "latents_std": [1.0] * 48}
+    with torch.device("meta"), torch.no_grad():
+        full, tiny = diffusers.AutoencoderKLWan(**options), TinyVideoVAE.for_model(name)
+        latents = full.encode(torch.zeros(1, 3, 9, 32, 64)).latent_dist.mode()
+        decoded = full.decode(latents).sample
+    shape = latents.transpose(1, 2).shape
+    assert shape[1:] == tiny.spec.latent_shape(9, 32, 64)
+    assert tiny.spec.num_frames(shape[1]) == decoded.shape[2] == 9
+
+
 def test_other_shapes_have_no_published_form() -> None:
     with torch.device("meta"):
         shapes = shapes_of(TinyVideoVAE(latent_channels=24, patch_size=2))
