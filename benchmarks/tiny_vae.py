@@ -1,7 +1,8 @@
 """Time and memory of the tiny video autoencoder over those of Wan's own, both with random weights.
 
 Run `python benchmarks/tiny_vae.py`; needs diffusers. The two take turns, so that their ratio holds on a
-shared machine. Memory is that of tensors at the peak, beyond weights and inputs; on a GPU, what torch allocates.
+shared machine. Memory is that of tensors at the peak, beyond weights and inputs; on a GPU, what torch
+allocates.
 """
 
 from collections.abc import Callable

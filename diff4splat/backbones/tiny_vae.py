@@ -262,6 +262,12 @@ class TinyVideoVAE(HubModule):
             return cls._from_file(path, model)
         if model is not None:
             raise ValueError(f"model is for a file, which filename names in a folder, got {model!r} alone.")
+        folder = path / (subfolder or "")
+        if folder.is_dir() and not (folder / "config.json").is_file():
+            files = ", ".join(sorted(file.name for file in folder.glob("*.safetensors"))) or "none"
+            raise FileNotFoundError(
+                f"{folder} has no config.json; name a file with filename= (there: {files})."
+            )
         return super().from_pretrained(
             name_or_path, revision=revision, local_files_only=local_files_only, subfolder=subfolder
         )

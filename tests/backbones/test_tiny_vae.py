@@ -324,6 +324,9 @@ def test_a_file_in_a_folder_is_named(published) -> None:
     assert TinyVideoVAE.from_pretrained(published, **where).spec.channels == 16
     with pytest.raises(FileNotFoundError, match="has no file 'taew2_1.safetensors'"):
         TinyVideoVAE.from_pretrained(published, filename="taew2_1.safetensors")
+    there = "taecvx.safetensors, taew2_2.safetensors"
+    with pytest.raises(FileNotFoundError, match=rf"name a file with filename= \(there: {there}\)"):
+        TinyVideoVAE.from_pretrained(published, subfolder="safetensors")
 
 
 def test_own_weights_come_back_and_load_as_published_ones(tmp_path) -> None:
