@@ -304,8 +304,8 @@ def tiny_vae_layout(shapes: Mapping[str, Sequence[int]]) -> str | None:
         shapes: Shape of each tensor by name.
 
     Returns:
-        The first of `TINY_VAES` with these shapes; None if there is none. Some share a form: "taew2_1" also
-        stands for "taecvx", "taehv" and "taeos1_3", and "taeltx_2" for "taeltx2_3".
+        The first of `TINY_VAES` with these shapes; None if there is none. Some share a form, so
+        "taew2_1" also stands for "taecvx", "taehv" and "taeos1_3", and "taeltx_2" for "taeltx2_3".
 
     Examples:
         >>> tiny = TinyVideoVAE.for_model("taew2_2")
