@@ -13,6 +13,7 @@ from diff4splat.hub import HubModule, read_config
 
 # A small size of each part, by the folder it is imported from.
 PARTS = {
+    "backbones.TinyVideoVAE": {"latent_channels": 3, "width": 2, "patch_size": 2, "variant": "super"},
     "backbones.compact.ByteTextEncoder": {"dim": 12, "num_layers": 1, "num_heads": 3, "max_bytes": 17},
     "backbones.compact.CausalVideoVAE": {"latent_channels": 3, "width": 8, "num_blocks": 1},
     "backbones.compact.CompactDiT": {"dim": 24, "num_layers": 1, "num_heads": 3, "num_key_value_heads": 3},
@@ -39,6 +40,7 @@ LEFT_OUT = {
     "hub.HubModule": "the base class",
     "losses.LpipsDistance": "weights of another project, frozen",
     "losses.PhotometricLoss": "no weights of its own",
+    "training.LatentAlignment": "made of a given part, which is saved in its own folder",
     "training.Objective": "made of given parts, each saved in its own folder",
     **dict.fromkeys(
         (

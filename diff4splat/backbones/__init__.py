@@ -11,12 +11,16 @@ from diff4splat.backbones.backbone import (
     register_backbone,
 )
 from diff4splat.backbones.diffusers_guidance import diffusers_guider
+from diff4splat.backbones.tiny_vae import TINY_VAES, TinyVideoVAE, tiny_vae_layout
 
 __all__ = [
+    "TINY_VAES",
     "LatentSpec",
+    "TinyVideoVAE",
     "VideoBackbone",
     "diffusers_guider",
     "get_backbone",
     "list_backbones",
     "register_backbone",
+    "tiny_vae_layout",
 ]

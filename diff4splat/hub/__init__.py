@@ -2,7 +2,7 @@
 
 from diff4splat.hub.modules import HubModule, load_state, read_config, save_module, weights_hash
 from diff4splat.hub.push import Pushable, push_folder
-from diff4splat.hub.resolve import list_bundled, resolve_pretrained
+from diff4splat.hub.resolve import list_bundled, resolve_file, resolve_pretrained
 
 __all__ = [
     "HubModule",
@@ -11,6 +11,7 @@ __all__ = [
     "load_state",
     "push_folder",
     "read_config",
+    "resolve_file",
     "resolve_pretrained",
     "save_module",
     "weights_hash",

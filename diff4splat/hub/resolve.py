@@ -6,7 +6,7 @@ A name is looked for in this order; the network is touched for the last one only
 import os
 from pathlib import Path
 
-__all__ = ["is_hub_id", "list_bundled", "resolve_pretrained"]
+__all__ = ["is_hub_id", "list_bundled", "resolve_file", "resolve_pretrained"]
 
 _BUNDLED = Path(__file__).parents[1] / "weights"
 
@@ -34,29 +34,42 @@ def resolve_pretrained(
         FileNotFoundError: If nothing is found; says where it was looked for.
         ValueError: If a revision is given for a bundled model or a local folder, which have none.
     """
-    name = os.fspath(name_or_path)
-    on_hub = False
-    if name in list_bundled():
-        folder = _BUNDLED / name
-    elif name and Path(name).expanduser().is_dir():
-        folder = Path(name).expanduser()
-    elif Path(name).is_file():
-        raise FileNotFoundError(f"a model must be a bundled name, a folder or a Hub id, got the file {name}.")
-    elif is_hub_id(name):
-        on_hub = True
-        folder = _fetch(name, revision=revision, local_files_only=local_files_only, subfolder=subfolder)
-    else:
-        raise FileNotFoundError(
-            f"no model {name!r}: it is not bundled (bundled: {list_bundled()}), {Path(name).absolute()} is "
-            "not a folder, and it is not a Hub id of the form owner/name."
-        )
-    if revision is not None and not on_hub:
-        raise ValueError(f"revision must be None for what is not on the Hub, got {revision!r} for {folder}.")
+    prefix = "" if subfolder is None else f"{subfolder}/"
+    patterns = [f"{prefix}*.json", f"{prefix}*.safetensors"]
+    folder = _locate(name_or_path, patterns, revision=revision, local_files_only=local_files_only)
     if subfolder is None:
         return folder
     if not (folder / subfolder).is_dir():
         raise FileNotFoundError(f"{folder} has no folder {subfolder!r}.")
     return folder / subfolder
+
+
+def resolve_file(
+    name_or_path: str | os.PathLike[str],
+    filename: str,
+    *,
+    revision: str | None = None,
+    local_files_only: bool = False,
+) -> Path:
+    """One file of a model; from the Hub, it is fetched alone.
+
+    Args:
+        name_or_path: Bundled name, local folder or Hub id, see `resolve_pretrained`.
+        filename: The file inside, with "/" between folders.
+        revision: Branch, tag or commit on the Hub.
+        local_files_only: Use what the Hub cache holds, without network.
+
+    Returns:
+        The file.
+
+    Raises:
+        FileNotFoundError: If the model is not found or has no such file.
+        ValueError: If a revision is given for a bundled model or a local folder.
+    """
+    folder = _locate(name_or_path, [filename], revision=revision, local_files_only=local_files_only)
+    if not (folder / filename).is_file():
+        raise FileNotFoundError(f"{os.fspath(name_or_path)} has no file {filename!r}.")
+    return folder / filename
 
 
 def list_bundled() -> list[str]:
@@ -74,17 +87,41 @@ def is_hub_id(name: str) -> bool:
     return len(parts) == 2 and all(part and part.strip(".~") and "\\" not in part for part in parts)
 
 
-def _fetch(name: str, *, revision: str | None, local_files_only: bool, subfolder: str | None) -> Path:
+def _locate(
+    name_or_path: str | os.PathLike[str], patterns: list[str], *, revision: str | None, local_files_only: bool
+) -> Path:
+    """Folder of a model; from the Hub, the files that fit one of the patterns."""
+    name = os.fspath(name_or_path)
+    on_hub = False
+    if name in list_bundled():
+        folder = _BUNDLED / name
+    elif name and Path(name).expanduser().is_dir():
+        folder = Path(name).expanduser()
+    elif Path(name).is_file():
+        raise FileNotFoundError(f"a model must be a bundled name, a folder or a Hub id, got the file {name}.")
+    elif is_hub_id(name):
+        on_hub = True
+        folder = _fetch(name, patterns, revision=revision, local_files_only=local_files_only)
+    else:
+        raise FileNotFoundError(
+            f"no model {name!r}: it is not bundled (bundled: {list_bundled()}), {Path(name).absolute()} is "
+            "not a folder, and it is not a Hub id of the form owner/name."
+        )
+    if revision is not None and not on_hub:
+        raise ValueError(f"revision must be None for what is not on the Hub, got {revision!r} for {folder}.")
+    return folder
+
+
+def _fetch(name: str, patterns: list[str], *, revision: str | None, local_files_only: bool) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    prefix = "" if subfolder is None else f"{subfolder}/"
     try:
         folder = snapshot_download(
             name,
             revision=revision,
             local_files_only=local_files_only,
-            allow_patterns=[f"{prefix}*.json", f"{prefix}*.safetensors"],
+            allow_patterns=patterns,
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = " ".join(str(error).split())

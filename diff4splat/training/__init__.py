@@ -2,7 +2,8 @@
 
 `train` runs a recipe from nothing to a model in a folder, and `diff4splat train` is the command for it. The
 parts stand alone: `train_stage` trains any module that gives `StepValues`, `Batches` puts batches together
-from any datasets with the keys of `diff4splat.data.clips`, `refine` fits one field to one video.
+from any datasets with the keys of `diff4splat.data.clips`, `refine` fits one field to one video, and
+`align_latents` trains a tiny video autoencoder on the latents of a large one.
 """
 
 from diff4splat.training.batches import Batches
@@ -10,6 +11,12 @@ from diff4splat.training.checkpoints import Checkpoint, Checkpoints
 from diff4splat.training.clip_factory import ClipFactory
 from diff4splat.training.draws import Draws
 from diff4splat.training.initial_field import random_field
+from diff4splat.training.latent_alignment import (
+    ALIGNMENT_WEIGHTS,
+    LatentAlignment,
+    align_latents,
+    alignment_errors,
+)
 from diff4splat.training.map_terms import (
     balanced_error,
     error_beside_movers,
@@ -35,6 +42,7 @@ from diff4splat.training.trainer import BatchSource, make_accelerator, train_sta
 from diff4splat.training.watch import Watch
 
 __all__ = [
+    "ALIGNMENT_WEIGHTS",
     "LOSSES",
     "PARTS",
     "RECIPES",
@@ -44,6 +52,7 @@ __all__ = [
     "Checkpoints",
     "ClipFactory",
     "Draws",
+    "LatentAlignment",
     "MotionTargets",
     "Objective",
     "Recipe",
@@ -53,6 +62,8 @@ __all__ = [
     "Stage",
     "StepValues",
     "Watch",
+    "align_latents",
+    "alignment_errors",
     "balanced_error",
     "batch_cameras",
     "error_beside_movers",

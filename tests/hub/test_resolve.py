@@ -6,7 +6,7 @@ import pytest
 from hub.parts import Affine
 from hub.server import HubServer, run_client
 
-from diff4splat.hub import list_bundled, resolve_pretrained
+from diff4splat.hub import list_bundled, resolve_file, resolve_pretrained
 
 
 @pytest.fixture
@@ -194,3 +194,18 @@ def test_a_folder_in_the_home_folder_is_found(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("USERPROFILE", str(tmp_path))  # on Windows
     (tmp_path / "model").mkdir()
     assert resolve_pretrained("~/model") == tmp_path / "model"
+
+
+def test_one_file_of_a_folder(bundled: Path, tmp_path: Path) -> None:
+    expected = bundled / "tiny" / "part" / "config.json"
+    assert (
+        resolve_file("tiny", "part/config.json")
+        == resolve_file(bundled / "tiny", "part/config.json")
+        == expected
+    )
+    with pytest.raises(FileNotFoundError, match="tiny has no file 'config.json'"):
+        resolve_file("tiny", "config.json")
+    with pytest.raises(FileNotFoundError, match="no model './nowhere'"):
+        resolve_file("./nowhere", "config.json")
+    with pytest.raises(ValueError, match="revision must be None"):
+        resolve_file("tiny", "part/config.json", revision="main")
