@@ -73,9 +73,7 @@ class FrameAggregator(nn.Module):
         ]
         tokens = torch.cat((*special, rearrange(patches, "b f h w d -> (b f) (h w) d")), dim=1)
         start = tokens.shape[1] - rows * columns
-        angles = patch_angles(
-            rows, columns, num_special=start, head_dim=self.head_dim, device=patches.device
-        )
+        angles = patch_angles(rows, columns, num_special=start, head_dim=self.head_dim, device=patches.device)
         angles_of_all = repeat(angles, "a n q -> a (f n) q", f=frames)
         kept = []
         for layer, (within, across) in enumerate(zip(self.frame_blocks, self.global_blocks, strict=True)):

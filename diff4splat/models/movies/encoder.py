@@ -49,16 +49,11 @@ class ImageEncoder(nn.Module):
         # stood for hidden patches when DINOv2 was trained; no longer used, and part of its weights
         self.mask_token = nn.Parameter(torch.zeros(1, dim), requires_grad=False)
         self.blocks = nn.ModuleList(
-            [
-                Block(dim, num_heads, normalize=False, initial_scale=1.0, eps=1e-6)
-                for _ in range(num_layers)
-            ]
+            [Block(dim, num_heads, normalize=False, initial_scale=1.0, eps=1e-6) for _ in range(num_layers)]
         )
         self.norm = nn.LayerNorm(dim, eps=1e-6)
 
-    def forward(
-        self, images: Float[Tensor, "image rgb=3 height width"]
-    ) -> Float[Tensor, "image patch dim"]:
+    def forward(self, images: Float[Tensor, "image rgb=3 height width"]) -> Float[Tensor, "image patch dim"]:
         """Features of the patches, row by row.
 
         Args:

@@ -16,7 +16,10 @@ __all__ = ["Block"]
 class Block(nn.Module):
     r"""Pre-norm self-attention and feed-forward layer, each scaled per channel before it is added.
 
-    $$x' = x + \gamma_1 A(\mathrm{LN}_1(x)), \qquad y = x' + \gamma_2\,W_2\,\mathrm{gelu}(W_1\,\mathrm{LN}_2(x'))$$
+    $$x' = x + \gamma_1 A(\mathrm{LN}_1(x)), \qquad
+      y = x' + \gamma_2\,W_2\,\mathrm{gelu}(W_1\,\mathrm{LN}_2(x'))$$
+
+    Source: Touvron et al. 2021 (CaiT, Eq. 5 to 7), as DINOv2 and VGGT use it.
 
     Args:
         dim: Token width.

@@ -125,7 +125,11 @@ class MoVieS(HubModule):
         for parameter in (*self.plucker_embed.parameters(), *self.plucker_ln.parameters()):
             nn.init.zeros_(parameter)  # so that cameras say nothing at first
         self.encoder = ImageEncoder(
-            dim, num_layers=encoder_layers, num_heads=encoder_heads, patch_size=patch_size, grid_size=grid_size
+            dim,
+            num_layers=encoder_layers,
+            num_heads=encoder_heads,
+            patch_size=patch_size,
+            grid_size=grid_size,
         )
         self.backbone = FrameAggregator(dim, num_layers=num_layers, num_heads=num_heads, time_dim=time_dim)
 
@@ -143,9 +147,7 @@ class MoVieS(HubModule):
         self.depth_head = head(1)
         self.splat_head = head(_SPLAT_CHANNELS, shortcut_channels=3)
         self.motion_head = head(3, time_dim=time_dim)
-        self.motion_splat_head = head(
-            _SPLAT_CHANNELS, shortcut_channels=_SPLAT_CHANNELS, time_dim=time_dim
-        )
+        self.motion_splat_head = head(_SPLAT_CHANNELS, shortcut_channels=_SPLAT_CHANNELS, time_dim=time_dim)
 
     def forward(
         self,

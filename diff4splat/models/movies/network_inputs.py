@@ -19,7 +19,15 @@ def check_sizes(config: Mapping[str, Any]) -> None:
     Raises:
         ValueError: If sizes are too small or do not divide.
     """
-    for name in ("dim", "num_layers", "num_heads", "encoder_layers", "encoder_heads", "patch_size", "grid_size"):
+    for name in (
+        "dim",
+        "num_layers",
+        "num_heads",
+        "encoder_layers",
+        "encoder_heads",
+        "patch_size",
+        "grid_size",
+    ):
         if config[name] < 1:
             raise ValueError(f"{name} must be at least 1, got {config[name]}.")
     dim, heads = config["dim"], config["num_heads"]
