@@ -34,9 +34,8 @@ def load_movies_checkpoint(network: MoVieS, path: str | os.PathLike[str]) -> Non
     path = Path(path)
     state = read_safetensors(path)
     if not any(name.startswith(_PREFIX) for name in state):
-        example = min(state, default="no tensor at all")
         raise ValueError(
-            f"{path} is not a checkpoint of MoVieS, whose names begin with {_PREFIX!r}: it holds {example}."
+            f"{path} is not a checkpoint of MoVieS, whose names begin with {_PREFIX!r}, got {sorted(state)[:1]}."
         )
     load_state(network, {name.removeprefix(_PREFIX): tensor for name, tensor in state.items()}, source=path)
 
