@@ -32,6 +32,11 @@ PARTS = {
         "feature_channels": 5,
     },
     "models.PatchTokens": {"channels": 3, "embed_dim": 7, "patch_size": 2, "dim": 11},
+    "models.movies.MoVieS": {
+        **{"dim": 16, "num_layers": 4, "num_heads": 2, "encoder_layers": 1, "encoder_heads": 2},
+        **{"patch_size": 3, "grid_size": 2, "kept_layers": [0, 1, 2, 3]},
+        **{"level_widths": [4, 8, 12, 8], "head_width": 8, "time_dim": 6},
+    },
 }
 # Modules that are not saved by themselves, and why.
 _LAYER = "a layer that parts are built of; its folder lies below the hub"
@@ -40,6 +45,7 @@ LEFT_OUT = {
     "hub.HubModule": "the base class",
     "losses.LpipsDistance": "weights of another project, frozen",
     "losses.PhotometricLoss": "no weights of its own",
+    "models.movies.MoVieSReconstructor": "made of a given network, which is saved in its own folder",
     "training.LatentAlignment": "made of a given part, which is saved in its own folder",
     "training.Objective": "made of given parts, each saved in its own folder",
     **dict.fromkeys(

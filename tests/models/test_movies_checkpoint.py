@@ -40,8 +40,9 @@ def test_file_of_the_published_layout_is_read_whole(where: str, tmp_path: Path) 
         file if where == "file" else tmp_path, sizes=config, num_views=3, size=28, scene_scale=1.0
     )
     assert not reconstructor.training and not reconstructor.network.training
+    written = published_weights()
     for name, value in reconstructor.network.state_dict().items():
-        assert torch.equal(value, published_weights()[f"backbone.{name}"]), name
+        assert torch.equal(value, written[f"backbone.{name}"]), name
     torch.testing.assert_close(
         run_golden(reconstructor.network, given)["depth"], expected["depth"], atol=5e-5, rtol=5e-5
     )
@@ -100,7 +101,7 @@ def _changed(weights: dict, name: str, value) -> dict:
         ),
         (
             lambda w: {"aggregator.frame_blocks.0.norm1.weight": torch.ones(3)},
-            r"is not a checkpoint of MoVieS, whose names begin with 'backbone\.', got \['aggregator\.frame",
+            r"is no checkpoint of MoVieS: names must begin with 'backbone\.', got \['aggregator\.frame",
         ),
     ],
 )

@@ -35,7 +35,7 @@ def load_movies_checkpoint(network: MoVieS, path: str | os.PathLike[str]) -> Non
     state = read_safetensors(path)
     if not any(name.startswith(_PREFIX) for name in state):
         raise ValueError(
-            f"{path} is not a checkpoint of MoVieS, whose names begin with {_PREFIX!r}, got {sorted(state)[:1]}."
+            f"{path} is no checkpoint of MoVieS: names must begin with {_PREFIX!r}, got {sorted(state)[:1]}."
         )
     load_state(network, {name.removeprefix(_PREFIX): tensor for name, tensor in state.items()}, source=path)
 

@@ -265,18 +265,6 @@ class MoVieS(HubModule):
             splat_confidence=torch.where(moves, confidence, static.splat_confidence),
         )
 
-    def compile(self, *args: object, **kwargs: object) -> None:
-        """Compile the network in place: each block and the heads, as `torch.compile` does.
-
-        Args:
-            *args: Passed to `torch.compile`.
-            **kwargs: Passed to `torch.compile`.
-        """
-        blocks = (*self.encoder.blocks, *self.backbone.frame_blocks, *self.backbone.global_blocks)
-        heads = (self.depth_head, self.splat_head, self.motion_head, self.motion_splat_head)
-        for part in (*blocks, *heads):
-            part.compile(*args, **kwargs)
-
     def _run(
         self,
         head: Callable[..., Tensor],
