@@ -237,6 +237,16 @@ def test_heads_are_as_wide_as_they_are_given_behind_bfloat16() -> None:
     assert float((static.splats - wide.splats).abs().mean()) < 0.1 * float(wide.splats.std())
 
 
+def test_autocast_does_not_reach_the_heads(tmp_path: Path) -> None:
+    _, given, expected = golden()
+    movies = golden_network(tmp_path)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        results = run_golden(movies, given)
+    assert {values.dtype for values in results.values()} == {torch.float32}
+    assert len(results["depth"].unique()) > 3000, "eight bits tell a few hundred depths apart"
+    assert 1e-4 < float((results["depth"] - expected["depth"]).abs().mean()) < 0.05
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

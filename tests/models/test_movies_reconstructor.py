@@ -201,6 +201,8 @@ def test_video_becomes_a_field_in_the_world_of_its_cameras(tmp_path: Path) -> No
     assert field.dtype == torch.float32 and field.scale_space == "log"
     assert field.metadata["reconstructor"] == "MoVieS"
     assert (field.metadata["num_views"], field.metadata["working_size"]) == (3, [14, 28])
+    distances = torch.linalg.vector_norm(field.canonical.means - cameras.positions[:, :1], dim=-1)
+    assert field.metadata["mean_distance"] == pytest.approx(float(distances.mean()) / 2, rel=1e-4)
     field.batch(0).save(tmp_path / "field.safetensors")
     loaded = DeformableGaussianField.load(tmp_path / "field.safetensors")
     assert loaded.metadata == field.metadata

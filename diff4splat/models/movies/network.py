@@ -81,7 +81,7 @@ class MoVieS(HubModule):
     mean distance of 1 from the first camera. `MoVieSReconstructor` sees to both.
 
     The parts may have different floating types: heads in float32 behind a Transformer in bfloat16 keep the
-    precision of depth. Source: Lin et al. 2026 (MoVieS).
+    precision of depth, which is why autocast does not reach them. Source: Lin et al. 2026 (MoVieS).
 
     Args:
         dim: Token width.
@@ -277,18 +277,20 @@ class MoVieS(HubModule):
         batch, frames = features.video.shape[:2]
         rows, columns = (side // self.patch_size for side in features.video.shape[-2:])
         dtype = self.depth_head.norm.weight.dtype
+        step = frames_per_chunk or frames
         maps = []
-        for start in range(0, frames, frames_per_chunk or frames):
-            chunk = slice(start, start + (frames_per_chunk or frames))
-            count = features.video[:, chunk].shape[1]
-            maps.append(
-                head(
-                    [level[:, chunk].flatten(0, 1).to(dtype) for level in features.levels],
-                    grid=(rows, columns),
-                    shortcut=None if shortcut is None else shortcut[:, chunk].flatten(0, 1).to(dtype),
-                    time=None if time is None else time.to(dtype).repeat_interleave(count, dim=0),
+        with torch.autocast(features.video.device.type, enabled=False):  # depth needs more than eight bits
+            for start in range(0, frames, step):
+                chunk = slice(start, start + step)
+                count = features.video[:, chunk].shape[1]
+                maps.append(
+                    head(
+                        [level[:, chunk].flatten(0, 1).to(dtype) for level in features.levels],
+                        grid=(rows, columns),
+                        shortcut=None if shortcut is None else shortcut[:, chunk].flatten(0, 1).to(dtype),
+                        time=None if time is None else time.to(dtype).repeat_interleave(count, dim=0),
+                    )
                 )
-            )
         chunks = [rearrange(one, "(b f) c h w -> b f c h w", b=batch) for one in maps]
         return torch.cat(chunks, dim=1)
 

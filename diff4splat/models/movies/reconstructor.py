@@ -29,7 +29,8 @@ class MoVieSReconstructor(nn.Module):
     The network was trained on scenes whose visible points are at a mean distance of 1 from the first camera.
     A video does not tell that distance, so say it as `scene_scale`: translations of the cameras are divided
     by it and the result is multiplied by it. Wrong by a factor, the network sees a camera that moves too
-    far or too little for what it shows. The published weights start from those of VGGT-1B, whose original
+    far or too little for what it shows; `mean_distance` in the metadata of a field is the mean distance that
+    it found, in its own unit. The published weights start from those of VGGT-1B, whose original
     licence is non-commercial: check before commercial use.
 
     Args:
@@ -198,11 +199,15 @@ class MoVieSReconstructor(nn.Module):
             appearance=self.appearance,
         )
         height, width = clip.video.shape[-2:]
+        distances = torch.linalg.vector_norm(
+            field.canonical.means.detach() - clip.cameras.positions[:, :1], dim=-1
+        )
         made = {
             "reconstructor": "MoVieS",
             "num_views": views,
             "working_size": [height, width],
             "scene_scale": self.scene_scale,
+            "mean_distance": round(float(distances.mean()) / self.scene_scale, 6),
         }
         return replace(field, metadata={**made, **field.metadata})
 
