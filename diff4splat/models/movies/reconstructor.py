@@ -48,6 +48,10 @@ class MoVieSReconstructor(nn.Module):
     Raises:
         TypeError: If `network` is not a `MoVieS`.
         ValueError: If a number is out of range, or an option unknown.
+
+    Examples:
+        >>> reconstructor = MoVieSReconstructor.from_pretrained("chenguolin/MoVieS")  # doctest: +SKIP
+        >>> field = reconstructor(video, cameras).batch(0)  # doctest: +SKIP
     """
 
     def __init__(
