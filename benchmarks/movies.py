@@ -1,8 +1,8 @@
 """Time and memory of MoVieS from a video to a field, with random weights of the published size.
 
-Run `python benchmarks/movies.py --device cuda --dtype bfloat16`, or with `--quick` to see whether it runs. The
-first run is not counted. Memory is what torch's allocator held at most on a GPU, and what the process grew by
-elsewhere.
+Run `python benchmarks/movies.py --device cuda --dtype bfloat16`, or with `--quick` to see whether it runs.
+The first run is not counted. Memory is what torch's allocator held at most on a GPU, and what the
+process grew by elsewhere.
 """
 
 from pathlib import Path
