@@ -7,15 +7,14 @@ the camera.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from diff4splat.cameras.cameras import Cameras, field_of_view_to_intrinsics
-from diff4splat.cameras.curves import at_constant_speed, catmull_rom, squad
-from diff4splat.geometry import matrix_to_quaternion, quaternion_to_matrix
+from diff4splat.cameras.curves import at_constant_speed, pose_curve
 
 __all__ = [
     "NAMES",
@@ -221,25 +220,30 @@ def keyframes(
     *,
     height: int,
     width: int,
+    times: Sequence[float] | None = None,
+    interpolation: Literal["smooth", "linear"] = "smooth",
     field_of_view_deg: float = 60.0,
 ) -> Cameras:
     """Smooth path through given cameras, the first of which becomes the identity.
 
-    Key i of K is reached at frame fraction i / (K - 1). Positions follow a Catmull-Rom spline and rotations
-    its counterpart on the sphere (squad), so neither has a kink at a key.
+    Positions follow a Catmull-Rom spline and rotations its counterpart on the sphere (squad), so neither has
+    a kink at a key. Frames are spread evenly in time from the first key to the last.
 
     Args:
         camera_to_world: At least one rigid transform, OpenCV camera axes.
         num_frames: Number of cameras, at least 1.
         height: Image rows.
         width: Image columns.
+        times: Ascending time of each key, in any unit; evenly spread when omitted.
+        interpolation: "smooth", or "linear" for straight lines and constant turning between keys.
         field_of_view_deg: Horizontal field of view in degrees.
 
     Returns:
         Cameras without batch axes, in the type of torch's default.
 
     Raises:
-        ValueError: If there is no key, a key is not rigid, or another argument is out of range.
+        ValueError: If there is no key, a key is not rigid, the times do not ascend or are not one per key, or
+            another argument is out of range.
     """
     if len(camera_to_world) < 1:
         raise ValueError("camera_to_world must hold at least one key, got none.")
@@ -249,12 +253,13 @@ def keyframes(
     cameras.validate()
     keys = cameras.relative_to().camera_to_world
 
-    position = _fractions(num_frames) * (len(keys) - 1)
-    segment = position.floor().long().clamp(max=max(len(keys) - 2, 0))
-    fraction = position - segment
-    path = torch.eye(4, dtype=keys.dtype).repeat(num_frames, 1, 1)
-    path[:, :3, 3] = catmull_rom(keys[:, :3, 3], segment, fraction)
-    path[:, :3, :3] = quaternion_to_matrix(squad(matrix_to_quaternion(keys[:, :3, :3]), segment, fraction))
+    if interpolation not in ("smooth", "linear"):
+        raise ValueError(f"interpolation must be smooth or linear, got {interpolation!r}.")
+    if times is not None and len(times) != len(keys):
+        raise ValueError(f"times must be one per key, got {len(times)} for {len(keys)} keys.")
+    at_keys = torch.tensor(range(len(keys)) if times is None else times, dtype=keys.dtype)
+    at_frames = torch.lerp(at_keys[0], at_keys[-1], _fractions(num_frames))
+    path = pose_curve(keys, at_keys, at_frames, interpolation=interpolation)
     return _cameras(path, height, width, field_of_view_deg)
 
 
