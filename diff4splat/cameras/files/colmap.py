@@ -7,7 +7,7 @@ nothing about time.
 import re
 import struct
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -181,7 +181,7 @@ class _Bytes:
     def __init__(self, path: Path) -> None:
         self._name, self._content, self._at = path.name, path.read_bytes(), 0
 
-    def take(self, form: str) -> tuple[int | float, ...] | tuple[int, ...]:
+    def take(self, form: str) -> tuple[Any, ...]:
         """The next numbers, by their form in the words of `struct`."""
         start = self._at
         self.skip(struct.calcsize(form))

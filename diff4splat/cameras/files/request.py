@@ -86,14 +86,15 @@ class Request:
         Args:
             name: What the file calls the matrices, for messages.
             matrices: Rigid 4 x 4 matrices, checked here.
-            direction: What the file itself says; the caller's word, or camera-to-world, when omitted.
+            direction: What the file itself says, whose format then means OpenCV axes unless the caller says
+                other ones; the caller's word, or camera-to-world, when omitted.
 
         Returns:
             Camera-to-world matrices.
         """
         check_rigid(name, matrices)
         assumed = []
-        if self.axes is None:
+        if direction is None and self.axes is None:
             assumed.append("OpenCV axes (x right, y down, z forward)")
         if direction is None and self.direction is None:
             assumed.append("camera-to-world matrices")
