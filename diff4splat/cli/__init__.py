@@ -47,7 +47,9 @@ COMMANDS: dict[str, Command] = {
     "render": Command("diff4splat.cli.render:Render", "render a scene along any camera path"),
     "export": Command("diff4splat.cli.export:Export", "turn a scene into a file for another program"),
     "inspect": Command("diff4splat.cli.inspect:Inspect", "say what is in a scene or PLY file"),
-    "trajectory": Command("diff4splat.cli.trajectory:Trajectory", "write a camera path to a file"),
+    "trajectory": Command(
+        "diff4splat.cli.trajectory:Trajectory", "look at a camera path, draw it, convert it"
+    ),
     "evaluate": Command("diff4splat.cli.evaluate:Evaluate", "measure a model on scenes it has never seen"),
     "models": Command("diff4splat.cli.models:Models", "list the models that come with the package"),
     "train": Command("diff4splat.cli.train:Train", "train a model by a recipe, stage by stage"),

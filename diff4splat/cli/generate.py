@@ -63,7 +63,8 @@ class Generate:
         photo: The photograph: JPEG, PNG, WebP, TIFF, GIF and others, at least 16 pixels on each side.
         output: Folder for the results; made if needed.
         trajectory: Camera path: spiral, forward, backward, upward, downward, orbit or static, or a file of
-            cameras (.json of `diff4splat trajectory`, transforms.json, RealEstate10K .txt, .npz).
+            cameras (ours, keyframes, transforms.json, COLMAP, RealEstate10K, TUM, NeoVerse, Lyra and others:
+            `diff4splat trajectory --help`).
         amplitude: How far a named path goes, in scene units; each path has its own default.
         image_size: Width and height of the images that a file of cameras is for, such as 640x480, where the
             file does not say; those of the photograph when omitted.

@@ -42,6 +42,7 @@ _MEANT_FOR = {
     "--amplitude": ("spiral", "forward", "backward", "upward", "downward"),
     "--focus-depth": ("spiral", "orbit"),
 }
+_FOR_FILES = ("--image-size", "--axes", "--direction", "--distortion")
 
 
 def check_between(option: str, value: int | float | None, least: int | float, most: int | float) -> None:
@@ -139,7 +140,7 @@ def refuse_unused(path: str, given: Mapping[str, object]) -> None:
     for option, value in given.items():
         if value is None:
             continue
-        if option == "--image-size":
+        if option in _FOR_FILES:
             if path in (*trajectory.NAMES, "recorded"):
                 raise ValueError(f"{option} is for a file of cameras, got the path {path}.")
         elif path not in trajectory.NAMES:
@@ -158,12 +159,13 @@ def load_path(
     field_of_view_deg: float | None = None,
     image_size: str | None = None,
     photo_size: tuple[int, int] | None = None,
+    conventions: Mapping[str, Any] | None = None,
     option: str = "--trajectory",
 ) -> "Cameras":
     """A camera path from its name or from a file.
 
     Args:
-        name_or_file: Name of a trajectory, or a file that `load_cameras` reads.
+        name_or_file: Name of a trajectory, or a file or folder that `load_cameras` reads.
         size: Height and width of a named path, pixels.
         num_frames: Frames of a named path. A file keeps its own number; a note says if it is another.
         amplitude: How far a named path goes, scene units.
@@ -173,6 +175,7 @@ def load_path(
             files that do not say.
         photo_size: Height and width to assume where `image_size` is missing too, with a note; `size` for both
             when omitted.
+        conventions: What `load_cameras` is told about a file that does not say it.
         option: What the user calls `name_or_file`.
 
     Returns:
@@ -193,13 +196,13 @@ def load_path(
             focus_depth=focus_depth,
             field_of_view_deg=field_of_view_deg,
         )
-    if not os.path.isfile(name_or_file):  # unlike Path.is_file, no error for a name that is too long
+    if not os.path.exists(name_or_file):  # unlike Path.exists, no error for a name that is too long
         raise ValueError(
             f"{option} must be one of {', '.join(trajectory.NAMES)}, or an existing file of cameras, "
             f"got {name_or_file!r}."
         )
     with naming(f"{option} cannot be read", name_or_file):
-        path = _load_file(name_or_file, image_size, photo_size or (size, size))
+        path = _load_file(name_or_file, image_size, photo_size or (size, size), conventions or {})
     if num_frames not in (None, path.num_frames):
         logger.info(
             "%s holds %d cameras; they are resampled to %d frames", name_or_file, path.num_frames, num_frames
@@ -207,16 +210,18 @@ def load_path(
     return path
 
 
-def _load_file(file: str, image_size: str | None, assumed: tuple[int, int]) -> "Cameras":
+def _load_file(
+    file: str, image_size: str | None, assumed: tuple[int, int], conventions: Mapping[str, Any]
+) -> "Cameras":
     from diff4splat.cameras import load_cameras
 
     given = None if image_size is None else _parse_size(image_size)
     try:
-        path = load_cameras(file)
+        path = load_cameras(file, **conventions)
     except ValueError:
         # A sound file may not say how large its images are; a damaged one fails here again.
         height, width = given or assumed
-        path = load_cameras(file, height=height, width=width)
+        path = load_cameras(file, height=height, width=width, **conventions)
         if given is None:
             logger.info(
                 "%s does not say how large its images are; %dx%d pixels are assumed (--image-size WxH tells)",

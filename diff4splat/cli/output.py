@@ -13,16 +13,17 @@ from diff4splat.cli.errors import naming
 __all__ = ["check_output_file", "made_folder", "staged_folder", "writing"]
 
 
-def writing(path: Path) -> AbstractContextManager[None]:
+def writing(path: Path, option: str = "--output") -> AbstractContextManager[None]:
     """Block in which errors of the system say that it is `--output` that cannot be written, and which file.
 
     Args:
         path: What the block writes, as the user knows it.
+        option: What the user calls it.
 
     Returns:
         The context manager.
     """
-    return naming("--output cannot be written", path)
+    return naming(f"{option} cannot be written", path)
 
 
 @contextmanager
@@ -97,24 +98,25 @@ def staged_folder(output: Path, names: Sequence[str]) -> Iterator[Path]:
             shutil.rmtree(staging, ignore_errors=True)
 
 
-def check_output_file(path: Path, suffixes: Sequence[str] = ()) -> None:
+def check_output_file(path: Path, suffixes: Sequence[str] = (), option: str = "--output") -> None:
     """Refuse a file that cannot be written, before the work that fills it.
 
     Args:
         path: File to write.
         suffixes: What its name may end in; anything when empty.
+        option: What the user calls it.
 
     Raises:
         ValueError: If `path` ends in something else, is a folder, or lies in a folder that does not exist.
         OSError: If the folder or the file is read-only, or the name is too long.
     """
     if suffixes and path.suffix.lower() not in suffixes:
-        raise ValueError(f"--output must end in {' or '.join(suffixes)}, got {path}")
-    with writing(path):
+        raise ValueError(f"{option} must end in {' or '.join(suffixes)}, got {path}")
+    with writing(path, option):
         if path.is_dir():
-            raise ValueError(f"--output must be a file, got a folder: {path}")
+            raise ValueError(f"{option} must be a file, got a folder: {path}")
         if not Path(os.path.realpath(path)).parent.is_dir():
-            raise ValueError(f"--output must lie in an existing folder, got {path}")
+            raise ValueError(f"{option} must lie in an existing folder, got {path}")
         if not os.access(path if path.exists() else path.parent, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 

@@ -83,10 +83,8 @@ def draw_path(
     for axis, (name, (right, up, right_name, up_name)) in zip(grid, _VIEWS.items(), strict=True):
         plane = np.stack((right, up), axis=-1)
         _draw_cameras(axis, matrices[:, :3, 3] @ plane, {i: p @ plane for i, p in pyramids.items()}, colors)
-        if description.focus is not None:
-            axis.plot(
-                *(np.array(description.focus) @ plane), "*", color="tab:orange", ms=13, label="looks at"
-            )
+        if focus is not None and not beyond:
+            axis.plot(*(focus @ plane), "*", color="tab:orange", ms=13, zorder=6, label="looks at")
         _number(axis, matrices[:, :3, 3] @ plane, drawn, span)
         _frame(axis, reach @ plane, span)
         axis.set_title(name)
@@ -143,7 +141,13 @@ def _number(axis: "Axes", positions: np.ndarray, frames: list[int], span: float)
         if all(np.linalg.norm(positions[index] - other) > 0.06 * span for other in placed):
             placed.append(positions[index])
             axis.annotate(
-                str(index), positions[index], (-8, -14), textcoords="offset points", fontsize=8, color="0.25"
+                str(index),
+                positions[index],
+                (-8, -14),
+                textcoords="offset points",
+                fontsize=8,
+                color="0.2",
+                bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.75},
             )
 
 

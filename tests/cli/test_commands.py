@@ -166,8 +166,12 @@ def test_trajectory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.testing.assert_close(cameras.positions[:, 2], torch.tensor([0.0, -1.0, -2.0]))
     assert float(cameras.intrinsics[0, 0, 0]) == pytest.approx(20.0)
 
+    assert main([*words, "--output", "-"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out) == json.loads((tmp_path / "path.json").read_text())
+    assert "length       2 units" in shown.err
     assert main(words) == 0
-    assert json.loads(capsys.readouterr().out) == json.loads((tmp_path / "path.json").read_text())
+    assert capsys.readouterr().out.startswith("cameras      3 of 40x40 pixels, first at the identity\n")
 
     assert main(["trajectory", str(tmp_path / "path.json"), "-o", str(tmp_path / "path.npz")]) == 0
     copied = load_cameras(tmp_path / "path.npz", height=40, width=40)
@@ -178,15 +182,24 @@ def test_trajectory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ("words", "message"),
     [
         ("nowhere", "NAME must be one of spiral, forward"),
-        ("spiral -o a.txt2", "--output must end in .json or .npz or .txt, got a.txt2"),
+        ("spiral -o a.txt2", "--output must end in .json or .npz or .npy or .txt or .tum, got a.txt2"),
         ("spiral --focus-depth 0", "--focus-depth must be from 0.001 to 1000000, got 0"),
         ("spiral --field-of-view 0", "--field-of-view must be from 1 to 179, got 0"),
         ("spiral --frames 0", "--frames must be from 1 to 10000, got 0"),
         ("forward --focus-depth 2", "--focus-depth is for the paths spiral, orbit, got forward"),
         ("orbit --amplitude 2", "--amplitude is for the paths spiral, forward"),
-        ("path.txt --frames 3", "--frames is for a path that is given by its name, got path.txt"),
         ("path.txt --size 3", "--size is for a path that is given by its name, got path.txt"),
-        ("path.txt --field-of-view 60", "--field-of-view is for a path that is given by its name"),
+        ("path.txt --field-of-view 60", "field_of_view_deg must be left out, for RealEstate10K files state"),
+        ("path.txt --axes ned", "axes must be left out, for RealEstate10K files state it, got ned"),
+        ("spiral --axes ned", "--axes is for a file of cameras, got the path spiral"),
+        ("spiral --direction world-to-camera", "--direction is for a file of cameras"),
+        ("spiral --distortion drop", "--distortion is for a file of cameras"),
+        ("spiral --format lyra", "--format is for a path that is written, got no --output"),
+        ("spiral --format lyra -o -", "--format must be json where --output is -, got lyra"),
+        ("spiral --format maya -o a.json", "format must be one of json, transforms,"),
+        ("spiral --plot a.jpg", "--plot must end in .png or .svg or .pdf, got a.jpg"),
+        ("spiral --plot no/a.png", "--plot must lie in an existing folder, got no/a.png"),
+        (".", "holds no COLMAP model"),
         ("spiral --image-size 8x8", "--image-size is for a file of cameras, got the path spiral"),
     ],
 )
@@ -217,10 +230,69 @@ def test_trajectory_from_a_file_without_a_size(tmp_path: Path, capsys: pytest.Ca
     torch.testing.assert_close(loaded.intrinsics, cameras.intrinsics)
 
 
+def test_trajectory_through_every_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = {
+        "a.json": "json",
+        "transforms.json": "transforms",
+        "a.txt": "realestate10k",
+        "a.npz": "npz",
+        "lyra.npz": "lyra",
+        "neoverse.json": "neoverse",
+        "a.npy": "npy",
+        "a.tum": "tum",
+        "model": "colmap",
+    }
+    words = ["trajectory", "spiral", "--frames", "5", "--size", "32"]
+    assert main([*words, "-o", str(tmp_path / "start.json")]) == 0
+    expected = load_cameras(tmp_path / "start.json")
+    before = "start.json"
+    for name, format in names.items():  # each from the one before, so that every reader has its turn
+        words = ["trajectory", str(tmp_path / before), "-o", str(tmp_path / name), "--format", format]
+        sizes = (
+            [] if before in ("start.json", "a.json", "transforms.json", "a.npz", "lyra.npz") else ["32x32"]
+        )
+        assert main([*words, *(word for size in sizes for word in ("--image-size", size))]) == 0
+        before = name
+    found = load_cameras(tmp_path / before)
+    torch.testing.assert_close(found.camera_to_world, expected.camera_to_world, atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.intrinsics, expected.intrinsics, atol=1e-4, rtol=0)
+    assert "a.tum holds no lens: a field of view of 60 degrees" in capsys.readouterr().err
+
+
+def test_trajectory_of_a_file_that_says_little(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "pose_left.txt").write_text("0 0 0 0 0 0 1\n3 0 0 0 0 0 1\n4 0 0 0 0 0 1\n")
+    words = ["trajectory", str(tmp_path / "pose_left.txt"), "--output", str(tmp_path / "path.json")]
+    given = ["--axes", "ned", "--direction", "camera-to-world", "--field-of-view", "90"]
+    assert main([*words, *given, "--image-size", "64x48", "--frames", "5", "--speed", "constant"]) == 0
+    shown = capsys.readouterr()
+    assert shown.err == "" and "length       4 units" in shown.out
+    cameras = load_cameras(tmp_path / "path.json")
+    torch.testing.assert_close(cameras.positions[:, 0], torch.linspace(0, 4, 5))
+    assert cameras.camera_to_world[0, :3, 2].tolist() == [1, 0, 0]
+    assert float(cameras.intrinsics[0, 0, 0]) == pytest.approx(32)
+    assert main([*words, *given, "--image-size", "64x48", "--relative-to-first"]) == 0
+    cameras = load_cameras(tmp_path / "path.json")
+    torch.testing.assert_close(cameras.positions[:, 2], torch.tensor([0.0, 3, 4]))
+    assert main(words) == 0
+    shown = capsys.readouterr()
+    for note in ("OpenCV axes", "camera-to-world matrices are assumed", "--axes ned", "field of view of 60"):
+        assert note in shown.err
+
+
+def test_trajectory_as_a_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["trajectory", "orbit", "--frames", "5", "--plot", str(tmp_path / "path.png")]
+    assert main(words) == 0
+    assert f"picture      {tmp_path / 'path.png'}" in capsys.readouterr().out
+    assert (tmp_path / "path.png").read_bytes().startswith(b"\x89PNG")
+    monkeypatch.setattr("diff4splat.cli.trajectory.find_spec", lambda name: None)
+    assert main(words) == 2
+    assert "--plot needs matplotlib: pip install 'diff4splat[plot]'" in error_of(capsys)
+
+
 def test_trajectory_into_a_closed_pipe() -> None:
-    command = (
-        f"{sys.executable} -m diff4splat trajectory spiral --frames 3000 | head -c 5; exit ${{PIPESTATUS[0]}}"
-    )
+    command = f"{sys.executable} -m diff4splat trajectory spiral --frames 3000 -o - --quiet | head -c 5; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -49,7 +49,7 @@ class _Image(NamedTuple):
 
 
 def find_model(path: Path) -> Path:
-    """The folder of the model that a path means, and with the suffix of its files as name of `images`.
+    """Where the images of the model lie that a path means; its cameras lie beside, with the same suffix.
 
     Args:
         path: The folder, a project's folder with `sparse/0` or `sparse` in it, or one of the model's files.
@@ -60,7 +60,8 @@ def find_model(path: Path) -> Path:
     Raises:
         FileNotFoundError: If there is none.
     """
-    folders = [path / "sparse" / "0", path / "sparse", path] if path.is_dir() else [path.parent]
+    below = ("sparse/0", "sparse", "0", ".")
+    folders = [path / name for name in below] if path.is_dir() else [path.parent]
     for folder in folders:
         for suffix in (".bin", ".txt") if path.is_dir() else (path.suffix.lower(),):
             if (folder / f"cameras{suffix}").is_file() and (folder / f"images{suffix}").is_file():

@@ -20,7 +20,7 @@ from diff4splat.cameras.files.request import Read, Request
 
 __all__ = ["is_neoverse", "read_neoverse", "read_sparse", "write_neoverse"]
 
-_FRAMES, _MAX_FRAMES = 81, 100_000
+_FRAMES, _MAX_FRAMES = 81.0, 100_000
 _DEFAULTS = {"distance": 0.1, "angle": 30.0, "orbit_radius": 0.5}
 _STEPS = {  # direction of a unit step
     "move_left": (-1, 0, 0),

@@ -122,7 +122,8 @@ class Request:
             name, value = next(iter(bent.items()))
             raise ValueError(
                 f"{name} must be zero, got {value}: the cameras here are pinholes; undistort the images "
-                "(colmap image_undistorter), or pass distortion='drop' to keep the pinhole part."
+                "(colmap image_undistorter), or keep the pinhole part with distortion='drop' "
+                "(--distortion drop)."
             )
         note = "the distortion of the lens is dropped; the pinhole part is kept"
         if note not in self.notes:
