@@ -20,6 +20,7 @@ from diff4splat.cli.options import (
     check_between,
     check_device,
     load_path,
+    note_warnings,
     printable,
     refuse_unused,
 )
@@ -129,6 +130,7 @@ class Generate:
             photo_size=photo_size,
         )
         refuse_unused(self.trajectory, {"--amplitude": self.amplitude, "--image-size": self.image_size})
+        note_warnings(self.trajectory, path)
         path = fit_cameras(path, height=self.size, width=self.size, num_frames=self.frames)
         device = check_device(self.device)
         with staged_folder(self.output, GENERATED_FILES) as folder:

@@ -24,6 +24,7 @@ __all__ = [
     "check_between",
     "check_device",
     "load_path",
+    "note_warnings",
     "printable",
     "recorded_fps",
     "refuse_unused",
@@ -42,7 +43,7 @@ _MEANT_FOR = {
     "--amplitude": ("spiral", "forward", "backward", "upward", "downward"),
     "--focus-depth": ("spiral", "orbit"),
 }
-_FOR_FILES = ("--image-size", "--axes", "--direction", "--distortion")
+_FOR_FILES = ("--image-size", "--axes", "--direction", "--distortion", "--camera")
 
 
 def check_between(option: str, value: int | float | None, least: int | float, most: int | float) -> None:
@@ -208,6 +209,19 @@ def load_path(
             "%s holds %d cameras; they are resampled to %d frames", name_or_file, path.num_frames, num_frames
         )
     return path
+
+
+def note_warnings(name_or_file: str, path: "Cameras") -> None:
+    """Say what about a camera path looks like a mistake, in the words of `describe_path`.
+
+    Args:
+        name_or_file: What the user gave.
+        path: The path, before it is fitted to the photograph.
+    """
+    from diff4splat.cameras import describe_path
+
+    for warning in describe_path(path).warnings:
+        logger.info("%s: %s", name_or_file, warning)
 
 
 def _load_file(

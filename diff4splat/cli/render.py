@@ -18,6 +18,7 @@ from diff4splat.cli.options import (
     check_between,
     check_device,
     load_path,
+    note_warnings,
     recorded_fps,
     refuse_unused,
 )
@@ -107,6 +108,7 @@ class Render:
                 image_size=self.image_size,
             )
         refuse_unused(self.trajectory, {"--amplitude": self.amplitude, "--image-size": self.image_size})
+        note_warnings(self.trajectory, path)
         path = fit_cameras(path, height=self.size, width=self.size, num_frames=frames)
         path = path.to(device=device, dtype=field.dtype)
         times = None if self.time is None else torch.full((frames,), self.time, device=device)

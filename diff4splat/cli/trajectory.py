@@ -33,8 +33,8 @@ class Trajectory:
     file does not say (axes, direction, lens, image size) is assumed, and a note says what. Files are
     recognised by themselves: ours and keyframes (.json), transforms.json, COLMAP (a folder), RealEstate10K
     and CameraCtrl (.txt), TUM and TartanAir (.txt), lists of matrices (.json, .txt, .csv, .npy), positions
-    and targets (.json), NeoVerse (.json, .npz), Lyra and others (.npz). The commands that make scenes and
-    videos take all of them as they are: --trajectory FILE.
+    and targets (.json), NeoVerse (.json, .npz), MultiCamVideo (.json), Lyra and others (.npz). The commands
+    that make scenes and videos take nearly all of them as they are: --trajectory FILE.
 
     In use:
       diff4splat trajectory spiral --plot spiral.png
@@ -50,8 +50,8 @@ class Trajectory:
         name: spiral, forward, backward, upward, downward, orbit or static, or a file or folder of cameras.
         output: File to write: .json, transforms*.json, .npz, .npy, .txt (RealEstate10K) or .tum; a COLMAP
             model for a name without suffix; - prints the path as JSON, and the description as a note.
-        format: Format of the output, where its name does not tell: lyra (.npz), neoverse (.json), colmap and
-            others.
+        format: Format of the output, where its name does not tell: json, transforms, neoverse, npz, lyra,
+            npy, realestate10k, tum or colmap.
         plot: Picture to draw: .png, .svg or .pdf. Needs matplotlib (pip install 'diff4splat[plot]').
         frames: Number of cameras: 25 for a named path, those of a file, when omitted.
         speed: Constant spreads the cameras evenly along the way; kept leaves the timing as it is.
@@ -70,11 +70,16 @@ class Trajectory:
         direction: Whether the matrices of a file that does not say are camera-to-world (assumed) or
             world-to-camera.
         distortion: Refuse lenses with distortion, or drop it and keep the pinhole part.
+        camera: Name of the camera, such as cam01, in a file that holds several (MultiCamVideo).
     """
 
     name: Annotated[Positional[str], arg(metavar="NAME|FILE")]
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="FILE", help_behavior_hint="")] = None
-    format: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
+    format: Annotated[
+        Literal["json", "transforms", "realestate10k", "npz", "colmap", "tum", "npy", "lyra", "neoverse"]
+        | None,
+        arg(metavar="NAME", help_behavior_hint=""),
+    ] = None
     plot: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     frames: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     speed: Literal["kept", "constant"] = "kept"
@@ -92,6 +97,7 @@ class Trajectory:
         None
     )
     distortion: Literal["refuse", "drop"] = "refuse"
+    camera: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
 
     def run(self, console: Console) -> None:
         """Describe the path, draw it, write it."""
@@ -146,6 +152,7 @@ class Trajectory:
             "--image-size": self.image_size,
             "--axes": self.axes,
             "--direction": self.direction,
+            "--camera": self.camera,
             "--distortion": None if self.distortion == "refuse" else self.distortion,
         }
         if named:
@@ -155,6 +162,7 @@ class Trajectory:
             "direction": None if self.direction is None else self.direction.replace("-", "_"),
             "field_of_view_deg": self.field_of_view,
             "distortion": self.distortion,
+            "camera": self.camera,
         }
         path = load_path(
             self.name,
@@ -173,9 +181,8 @@ class Trajectory:
     def _write(self, path: "Cameras", output: Path) -> None:
         from diff4splat.cameras import save_cameras
 
-        format: Any = self.format
         with writing(output):
-            save_cameras(path, output, format=format)
+            save_cameras(path, output, format=self.format)
 
     def _print(self, path: "Cameras", console: Console) -> None:
         """The file of the path, as text."""

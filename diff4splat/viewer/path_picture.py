@@ -91,7 +91,7 @@ def draw_path(
         axis.set(xlabel=right_name and f"{right_name} →", ylabel=up_name and f"{up_name} →")
     grid[0].legend(loc="best", fontsize=9, framealpha=0.9)
     if title is None:
-        title = f"{len(matrices)} cameras, a way of {description.length:.3g} units"
+        title = f"{len(matrices)} cameras along {description.length:.3g} units"
     if focus is not None and beyond:
         title += f", looking at a point {np.linalg.norm(focus):.3g} units away (beyond the picture)"
     figure.suptitle(title)
@@ -154,7 +154,7 @@ def _number(axis: "Axes", positions: np.ndarray, frames: list[int], span: float)
 def _frame(axis: "Axes", points: np.ndarray, span: float) -> None:
     """Equal scales, the same in every view, and a bar of a round length."""
     low, high = points.min(axis=0), points.max(axis=0)
-    middle, half = (low + high) / 2, 0.62 * span + 0.1 * span
+    middle, half = (low + high) / 2, 0.67 * span
     axis.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half))
     axis.set_aspect("equal")
     axis.grid(visible=True, alpha=0.25)

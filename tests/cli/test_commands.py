@@ -196,7 +196,7 @@ def test_trajectory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ("spiral --distortion drop", "--distortion is for a file of cameras"),
         ("spiral --format lyra", "--format is for a path that is written, got no --output"),
         ("spiral --format lyra -o -", "--format must be json where --output is -, got lyra"),
-        ("spiral --format maya -o a.json", "format must be one of json, transforms,"),
+        ("spiral --format maya -o a.json", "--format must be one of json, transforms,"),
         ("spiral --plot a.jpg", "--plot must end in .png or .svg or .pdf, got a.jpg"),
         ("spiral --plot no/a.png", "--plot must lie in an existing folder, got no/a.png"),
         (".", "holds no COLMAP model"),
@@ -292,7 +292,8 @@ def test_trajectory_as_a_picture(
 
 
 def test_trajectory_into_a_closed_pipe() -> None:
-    command = f"{sys.executable} -m diff4splat trajectory spiral --frames 3000 -o - --quiet | head -c 5; exit ${{PIPESTATUS[0]}}"
+    words = f"{sys.executable} -m diff4splat trajectory spiral --frames 3000 -o - --quiet"
+    command = f"{words} | head -c 5; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -39,13 +39,14 @@ def load_cameras(
     direction: Direction | None = None,
     field_of_view_deg: float | None = None,
     distortion: Literal["refuse", "drop"] = "refuse",
+    camera: str | None = None,
 ) -> Cameras:
     """Read a camera path; the format is recognised from the suffix and the content.
 
     `docs/trajectories.md` lists the formats: ours, keyframes, `transforms.json`, COLMAP, RealEstate10K and
-    CameraCtrl, TUM and TartanAir, lists of matrices, lists of places and targets, NeoVerse, Lyra, npz. What
-    the file does not say and the caller does not either is assumed, and logged as information. The first
-    camera may stand anywhere; `Cameras.relative_to` makes it the identity.
+    CameraCtrl, TUM and TartanAir, lists of matrices, lists of places and targets, NeoVerse, Lyra,
+    MultiCamVideo, npz. What neither the file nor the caller says is assumed, and logged as information. The
+    first camera may stand anywhere; `Cameras.relative_to` makes it the identity.
 
     Args:
         path: File, or the folder of a COLMAP model or of a project that has one in `sparse/0`.
@@ -60,6 +61,8 @@ def load_cameras(
         distortion: What to do with a lens that is no pinhole: refuse it, or drop the distortion and keep the
             rest. Fisheye lenses are always refused.
 
+        camera: Name of one camera of a file that holds several per frame (MultiCamVideo).
+
     Returns:
         Validated cameras without batch axes, float32, on the CPU, in the order of the file; those of COLMAP
         sorted by the names of their images.
@@ -70,7 +73,7 @@ def load_cameras(
         FileNotFoundError: If there is no such file, or no model in the folder.
     """
     path = Path(path)
-    request = Request(height, width, axes, direction, field_of_view_deg, distortion)
+    request = Request(height, width, axes, direction, field_of_view_deg, distortion, camera)
     try:
         request.check()
         camera_to_world, intrinsics, stored_height, stored_width = _reader(path)(path, request)

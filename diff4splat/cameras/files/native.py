@@ -7,6 +7,7 @@ from typing import Any
 from diff4splat.cameras.files.arrays import read_matrices
 from diff4splat.cameras.files.keys import KEYFRAMES_NAME, read_keyframes, read_look_at
 from diff4splat.cameras.files.matrices import check_rigid, numbers
+from diff4splat.cameras.files.multicam import is_multicam, read_multicam
 from diff4splat.cameras.files.neoverse import is_neoverse, read_neoverse
 from diff4splat.cameras.files.nerf import read_transforms
 from diff4splat.cameras.files.request import Read, Request, stored_size
@@ -34,6 +35,8 @@ def read_json(path: Path, request: Request) -> Read:
         return read_transforms(content, request)
     if is_neoverse(content):
         return read_neoverse(content, path.parent, request)
+    if is_multicam(content):
+        return read_multicam(content, request)
     if content.get("format") != _NAME:
         raise ValueError(
             f"JSON must be {_NAME}, {KEYFRAMES_NAME}, a transforms.json with frames, a NeoVerse trajectory, "

@@ -46,6 +46,7 @@ class Request:
     direction: Direction | None = None
     field_of_view_deg: float | None = None
     distortion: Literal["refuse", "drop"] = "refuse"
+    camera: str | None = None
     notes: list[str] = field(default_factory=list)
     """What had to be assumed, one sentence each; readers append."""
 
