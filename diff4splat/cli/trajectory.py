@@ -139,7 +139,9 @@ class Trajectory:
         output = self.output
         if self.format is not None and output is None:
             raise ValueError("--format is for a path that is written, got no --output")
-        if output is not None and str(output) != "-" and output.suffix and self.format != "colmap":
+        if output is None or str(output) == "-" or self.format == "colmap":
+            return
+        if output.suffix and not output.is_dir():
             check_output_file(output, _SUFFIXES)
 
     def _load(self) -> "Cameras":

@@ -234,3 +234,26 @@ def test_errors():
         trajectory.look_at(point, point)
     with pytest.raises(ValueError, match="parallel"):
         trajectory.look_at(torch.zeros(3), torch.tensor([0.0, 2.0, 0.0]))
+
+
+def test_keyframes_at_times():
+    keys = random_keys(3)
+    even = trajectory.keyframes(keys, 13, height=HEIGHT, width=WIDTH, times=[5.0, 7.0, 9.0])
+    plain = trajectory.keyframes(keys, 13, height=HEIGHT, width=WIDTH)
+    assert torch.allclose(even.camera_to_world, plain.camera_to_world, atol=1e-6)
+    late = trajectory.keyframes(
+        keys, 13, height=HEIGHT, width=WIDTH, times=[0.0, 3.0, 4.0], interpolation="linear"
+    )
+    assert torch.allclose(late.camera_to_world[9], plain.camera_to_world[6], atol=1e-6)
+    middle = (late.positions[0] + late.positions[9]) / 2
+    assert torch.allclose(late.interpolate(torch.tensor([0.375])).positions[0], middle, atol=1e-6)
+
+
+def test_keyframes_refuse_bad_times(without_shape_checker):
+    size = {"height": HEIGHT, "width": WIDTH}
+    with pytest.raises(ValueError, match="times must be one per key, got 2 for 3"):
+        trajectory.keyframes(random_keys(3), 5, **size, times=[0.0, 1.0])
+    with pytest.raises(ValueError, match="times must ascend"):
+        trajectory.keyframes(random_keys(3), 5, **size, times=[0.0, 1.0, 1.0])
+    with pytest.raises(ValueError, match="interpolation must be smooth or linear, got 'cubic'"):
+        trajectory.keyframes(random_keys(3), 5, **size, interpolation="cubic")

@@ -7,14 +7,13 @@
 """
 
 import io
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from diff4splat.cameras.files.matrices import check_lenses, check_rigid, numbers, rigid_inverses, square
+from diff4splat.cameras.files.archives import open_npz
+from diff4splat.cameras.files.matrices import check_rigid, numbers, rigid_inverses, square
 from diff4splat.cameras.files.neoverse import read_sparse
 from diff4splat.cameras.files.request import Read, Request, intrinsics_of, stored_size
 
@@ -26,7 +25,7 @@ _WANTED = {*_ALIASES, "K", "c2w", "data", "frame_indices", "frame_matrices", "he
 
 def read_npz(path: Path, request: Request) -> Read:
     """Cameras of any of the archives above."""
-    arrays = _open_npz(path)
+    arrays = open_npz(path, _WANTED)
     if {"frame_matrices", "frame_indices"} <= arrays.keys():
         return read_sparse(arrays["frame_indices"], arrays["frame_matrices"], None, 1.0, request)
     if {"data", "inds"} <= arrays.keys():
@@ -43,9 +42,7 @@ def read_npz(path: Path, request: Request) -> Read:
     camera_to_world = request.to_opencv(
         name, matrices, direction="camera_to_world" if name == "c2w" else "world_to_camera"
     )
-    intrinsics = _lenses(arrays["K"], len(matrices))
-    check_lenses(intrinsics, height, width)
-    return Read(camera_to_world, intrinsics, height, width)
+    return Read(camera_to_world, _lenses(arrays["K"], len(matrices)), height, width)
 
 
 def _read_vipe(path: Path, matrices: np.ndarray, request: Request) -> Read:
@@ -60,10 +57,9 @@ def _read_vipe(path: Path, matrices: np.ndarray, request: Request) -> Read:
     if path.parent.name != "pose" or not lens_file.is_file():
         return Read(camera_to_world, request.lenses(len(matrices), height, width), height, width)
     request.refuse_stated("ViPE", "field_of_view_deg")
-    lenses = _open_npz(lens_file).get("data", np.zeros(0))
+    lenses = open_npz(lens_file, ("data",)).get("data", np.zeros(0))
     if lenses.shape != (len(matrices), 3, 3):
         lenses = np.stack([intrinsics_of(*row[:4]) for row in numbers(f"{lens_file} data", lenses, (4,))])
-    check_lenses(lenses, height, width)
     return Read(camera_to_world, lenses, height, width)
 
 
@@ -90,17 +86,6 @@ def read_matrices(values: Any, request: Request) -> Read:
     height, width = request.both_sides("matrix")
     camera_to_world = request.to_opencv("matrices", matrices)
     return Read(camera_to_world, request.lenses(len(matrices), height, width), height, width)
-
-
-def _open_npz(path: Path) -> dict[str, np.ndarray]:
-    content = io.BytesIO(path.read_bytes())
-    if not zipfile.is_zipfile(content):
-        raise ValueError("file must be an npz archive, got something else.")
-    try:
-        with np.load(content, allow_pickle=False) as archive:
-            return {name: np.asarray(archive[name]) for name in archive.files if name in _WANTED}
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise ValueError(f"file must be an npz archive, got a damaged one ({error}).") from error
 
 
 def _matrices(name: str, array: np.ndarray) -> np.ndarray:

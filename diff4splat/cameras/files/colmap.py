@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from diff4splat.cameras.files.matrices import quaternions_to_matrices, rigid_inverses
-from diff4splat.cameras.files.request import Read, Request, intrinsics_of
+from diff4splat.cameras.files.request import Read, Request, intrinsics_of, stored_size
 from diff4splat.geometry import matrix_to_quaternion
 
 __all__ = ["find_model", "read_colmap", "write_colmap"]
@@ -88,10 +88,11 @@ def read_colmap(path: Path, request: Request) -> Read:
     sizes = {(lens.height, lens.width) for lens in used}
     if len(sizes) > 1:
         raise ValueError(f"images must share one size, got height and width {sorted(sizes)}.")
+    height, width = (stored_size("size of an image", {"size of an image": side}) for side in sizes.pop())
     poses = np.array([image.pose for image in images], dtype=np.float64)
     matrices = quaternions_to_matrices(poses[:, :4], poses[:, 4:])
     intrinsics = np.stack([_pinhole(lens, request) for lens in used])
-    return Read(rigid_inverses(matrices), intrinsics, *next(iter(sizes)))
+    return Read(rigid_inverses(matrices), intrinsics, height, width)
 
 
 def _by_number(name: str) -> list[tuple[int, str]]:

@@ -10,6 +10,7 @@ import torch
 from diff4splat.cameras.cameras import Cameras
 from diff4splat.cameras.files.arrays import read_npy, read_npz
 from diff4splat.cameras.files.colmap import read_colmap
+from diff4splat.cameras.files.matrices import check_lenses
 from diff4splat.cameras.files.native import read_json
 from diff4splat.cameras.files.request import Axes, Direction, Read, Request
 from diff4splat.cameras.files.rows import read_rows
@@ -79,6 +80,7 @@ def load_cameras(
         camera_to_world, intrinsics, stored_height, stored_width = _reader(path)(path, request)
         if len(camera_to_world) == 0:
             raise ValueError("file must hold at least one camera, got none.")
+        check_lenses(intrinsics, stored_height, stored_width)
         cameras = Cameras(
             torch.tensor(camera_to_world, dtype=torch.float64),
             torch.tensor(intrinsics, dtype=torch.float64),

@@ -33,17 +33,20 @@ def numbers(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
         Array `[frame, *shape]` in float64; no frames where there are no values.
     """
     words = " x ".join(map(str, shape))
+    kind = (
+        f"matrices of {words} numbers" if len(shape) > 1 else f"{words} numbers each" if shape else "numbers"
+    )
     try:
         if np.iscomplexobj(values):
             raise TypeError
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{name} must hold matrices of {words} numbers, got other values.") from None
+        raise ValueError(f"{name} must hold {kind}, got other values.") from None
     if array.size == 0:
         return np.zeros((0, *shape))
-    if array.shape[1:] != shape:
-        wanted = ", ".join(map(str, shape))
-        raise ValueError(f"{name} must have shape [frame, {wanted}], got {list(array.shape)}.")
+    if array.ndim == 0 or array.shape[1:] != shape:
+        wanted = ", ".join(map(str, ("frame", *shape)))
+        raise ValueError(f"{name} must have shape [{wanted}], got {list(array.shape)}.")
     return array
 
 

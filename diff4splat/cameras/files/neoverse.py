@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from diff4splat.cameras.curves import pose_curve
+from diff4splat.cameras.files.archives import open_npz
 from diff4splat.cameras.files.matrices import check_rigid, number, numbers
 from diff4splat.cameras.files.request import Read, Request
 
@@ -91,8 +92,10 @@ def read_sparse(indices: Any, matrices: Any, count: int | None, zoom: float, req
     keys = numbers("frame_matrices", matrices, (4, 4))
     if len(times) != len(keys) or len(keys) == 0:
         raise ValueError(f"frame_matrices must be one per frame index, got {len(keys)} for {len(times)}.")
-    if times[0] < 0 or (np.diff(times) <= 0).any():
+    if not np.isfinite(times).all() or times[0] < 0 or (np.diff(times) <= 0).any():
         raise ValueError("frame_indices must ascend from 0 or more, got another order.")
+    if times[-1] >= _MAX_FRAMES:
+        raise ValueError(f"frame_indices must be below {_MAX_FRAMES}, got {times[-1]:g}.")
     check_rigid("frame_matrices", keys)
     count = int(times[-1]) + 1 if count is None else count
     if len(keys) != count:
@@ -110,11 +113,10 @@ def _sparse(trajectory: dict[str, Any], folder: Path) -> tuple[Any, Any]:
     if not isinstance(named, str):
         raise ValueError(f"trajectory file must be the name of an npz, got {named!r}.")
     path = next((path for path in (folder / named, folder / Path(named).name) if path.is_file()), Path(named))
-    with np.load(path, allow_pickle=False) as archive:
-        missing = {"frame_indices", "frame_matrices"} - set(archive.files)
-        if missing:
-            raise ValueError(f"{path} must hold frame_indices and frame_matrices, got no {missing.pop()}.")
-        return archive["frame_indices"], archive["frame_matrices"]
+    arrays = open_npz(path, ("frame_indices", "frame_matrices"))
+    if len(arrays) < 2:
+        raise ValueError(f"{path} must hold frame_indices and frame_matrices, got {sorted(arrays)}.")
+    return arrays["frame_indices"], arrays["frame_matrices"]
 
 
 def _compose(keys: Sequence[dict[str, Any]]) -> tuple[list[float], np.ndarray]:

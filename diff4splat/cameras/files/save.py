@@ -55,8 +55,8 @@ def save_cameras(cameras: Cameras, path: str | Path, *, format: CameraFormat | N
             a folder, a path without suffix, and `images.txt`.
 
     Raises:
-        ValueError: If the cameras have batch axes or are invalid, the format cannot hold them (skew), or the
-            format is unknown.
+        ValueError: If the cameras have batch axes or are invalid, the format cannot hold them (skew), the
+            format is unknown, or the folder holds a COLMAP model of another program.
     """
     path = Path(path)
     if cameras.batch_shape:
@@ -74,7 +74,7 @@ def save_cameras(cameras: Cameras, path: str | Path, *, format: CameraFormat | N
     if chosen in _WITHOUT_SKEW and np.abs(content.intrinsics[:, 0, 1]).max(initial=0) > 0:
         raise ValueError("intrinsics must have no skew in this format, got a skewed camera; use json or npz.")
     if chosen == "colmap":
-        _write_folder(path.parent if path.suffix else path, write_colmap(content))
+        _write_model(path.parent if path.suffix.lower() in (".txt", ".bin") else path, write_colmap(content))
         return
     with atomic_path(path) as temporary:
         temporary.write_bytes(_WRITERS[chosen](content))
@@ -86,8 +86,12 @@ def save_cameras(cameras: Cameras, path: str | Path, *, format: CameraFormat | N
         )
 
 
-def _write_folder(folder: Path, contents: dict[str, bytes]) -> None:
+def _write_model(folder: Path, contents: dict[str, bytes]) -> None:
+    """The files of a COLMAP model, unless there is one with points already, which nobody wants to lose."""
     folder.mkdir(exist_ok=True)
+    points = folder / "points3D.txt"
+    if list(folder.glob("*.bin")) or (points.is_file() and points.read_bytes() != contents[points.name]):
+        raise ValueError(f"folder must hold no other COLMAP model, got {folder}; name another one.")
     for name, content in contents.items():
         with atomic_path(folder / name) as temporary:
             temporary.write_bytes(content)

@@ -110,3 +110,17 @@ def test_folder_without_a_model(tmp_path):
             load_cameras(path)
     with pytest.raises(ValueError, match="axes must be left out, for COLMAP files state it"):
         load_cameras(write(tmp_path / "model"), axes="opengl")
+
+
+def test_a_model_with_points_is_not_overwritten(tmp_path):
+    cameras = trajectory.spiral(3, height=29, width=37)
+    save_cameras(cameras, tmp_path / "a.model", format="colmap")
+    save_cameras(cameras.select(slice(2)), tmp_path / "a.model")  # our own is replaced
+    assert load_cameras(tmp_path / "a.model").num_frames == 2
+    (tmp_path / "a.model" / "points3D.txt").write_text("1 0 0 0 9 9 9 0.5 1 0\n")
+    with pytest.raises(ValueError, match="folder must hold no other COLMAP model"):
+        save_cameras(cameras, tmp_path / "a.model")
+    (tmp_path / "binary").mkdir()
+    (tmp_path / "binary" / "images.bin").write_bytes(b"")
+    with pytest.raises(ValueError, match="folder must hold no other COLMAP model"):
+        save_cameras(cameras, tmp_path / "binary")

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from diff4splat.cameras import Cameras, load_cameras, save_cameras, trajectory
+from diff4splat.cameras import Cameras, field_of_view_to_intrinsics, load_cameras, save_cameras, trajectory
+from diff4splat.geometry import quaternion_to_matrix
 
 HEIGHT, WIDTH = 24, 40
 
@@ -32,6 +33,21 @@ def test_round_trip(tmp_path, name):
     assert torch.allclose(loaded.camera_to_world, cameras.camera_to_world, atol=1e-6)
     assert torch.allclose(loaded.intrinsics, cameras.intrinsics, rtol=1e-6)
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["a.json", "transforms.json", "a.txt", "a.npz", "model", "a.tum", "a.npy"])
+def test_any_rotation_survives(tmp_path, name):
+    generator = torch.Generator().manual_seed(3)
+    quaternions = torch.randn(211, 4, generator=generator, dtype=torch.float64)
+    quaternions[:4] = torch.eye(4)  # also the half turns, whose real part is zero
+    matrices = torch.eye(4, dtype=torch.float64).repeat(211, 1, 1)
+    matrices[:, :3, :3] = quaternion_to_matrix(torch.nn.functional.normalize(quaternions, dim=-1))
+    matrices[:, :3, 3] = 100 * torch.randn(211, 3, generator=generator, dtype=torch.float64)
+    intrinsics = field_of_view_to_intrinsics(60.0, height=HEIGHT, width=WIDTH).repeat(211, 1, 1).double()
+    save_cameras(Cameras(matrices, intrinsics, HEIGHT, WIDTH), tmp_path / name)
+    loaded = load_cameras(tmp_path / name, height=HEIGHT, width=WIDTH)
+    torch.testing.assert_close(loaded.camera_to_world.double(), matrices, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(loaded.intrinsics.double(), intrinsics, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("name", ["path.json", "path.npz"])

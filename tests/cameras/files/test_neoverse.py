@@ -1,6 +1,7 @@
 """Trajectories of NeoVerse, and npz archives of its neighbours."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -83,7 +84,7 @@ def test_matrices_in_a_file_beside(tmp_path):
     with pytest.raises(FileNotFoundError):
         load(tmp_path, {"trajectory": {"file": "other.npz"}})
     np.savez(tmp_path / "path.npz", frame_indices=np.arange(3))
-    with pytest.raises(ValueError, match="got no frame_matrices"):
+    with pytest.raises(ValueError, match="got ..frame_indices"):
         load(tmp_path, content)
 
 
@@ -99,6 +100,10 @@ def test_matrices_in_a_file_beside(tmp_path):
         (moves(STILL, num_frames=0), "num_frames must be a whole number"),
         (moves(STILL, ("4", []), zoom_ratio=0), "zoom_ratio must be > 0"),
         ({"trajectory": {"frame_indices": [0, 1], "frame_matrices": [np.eye(4).tolist()]}}, "one per frame"),
+        ({"trajectory": {}}, r"frame_indices must have shape \[frame\]"),
+        ({"trajectory": {"frame_indices": ["a"], "frame_matrices": []}}, "frame_indices must hold numbers"),
+        ({"trajectory": {"frame_indices": [math.nan], "frame_matrices": [np.eye(4).tolist()]}}, "ascend"),
+        ({"trajectory": {"frame_indices": [1e9], "frame_matrices": [np.eye(4).tolist()]}}, "below 100000"),
         ({"trajectory": {"file": 3}}, "must be the name of an npz"),
     ],
 )
