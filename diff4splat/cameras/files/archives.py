@@ -1,6 +1,7 @@
 """npz archives, read without running code."""
 
 import io
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Collection
@@ -9,6 +10,11 @@ from pathlib import Path
 import numpy as np
 
 __all__ = ["open_npz"]
+
+_DAMAGED = (
+    *(EOFError, NotImplementedError, RuntimeError),  # of zipfile, for methods it does not know, passwords
+    *(tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+)
 
 
 def open_npz(path: Path, wanted: Collection[str]) -> dict[str, np.ndarray]:
@@ -30,5 +36,5 @@ def open_npz(path: Path, wanted: Collection[str]) -> dict[str, np.ndarray]:
     try:
         with np.load(content, allow_pickle=False) as archive:
             return {name: np.asarray(archive[name]) for name in archive.files if name in wanted}
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except _DAMAGED as error:
         raise ValueError(f"file must be an npz archive, got a damaged one ({error}).") from error

@@ -7,6 +7,7 @@
 """
 
 import io
+import tokenize
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def read_npy(path: Path, request: Request) -> Read:
     """Cameras of one array of matrices, `[frame, 4, 4]`, `[frame, 3, 4]`, `[frame, 16]` or `[frame, 12]`."""
     try:
         array = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
-    except EOFError as error:
+    except (EOFError, tokenize.TokenError) as error:  # the second from a header that is cut off
         raise ValueError(f"file must be an npy array, got a damaged one ({error}).") from error
     return read_matrices(array, request)
 

@@ -248,6 +248,15 @@ def test_damaged_npz_is_refused(tmp_path):
         load_cameras(tmp_path / "a.npz")
 
 
+def test_damaged_npy_is_refused(tmp_path):
+    np.save(tmp_path / "a.npy", np.eye(4)[None])
+    content = (tmp_path / "a.npy").read_bytes()
+    for damaged in (content[:-9], content[:40], b"", content.replace(b"), }", b"    ")):
+        (tmp_path / "a.npy").write_bytes(damaged)
+        with pytest.raises(ValueError, match="a.npy"):
+            load_cameras(tmp_path / "a.npy", height=4, width=6)
+
+
 def test_saving_refuses_what_the_format_cannot_hold(tmp_path):
     cameras = example()
     batched = Cameras(cameras.camera_to_world[None], cameras.intrinsics[None], HEIGHT, WIDTH)
