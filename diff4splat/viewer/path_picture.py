@@ -70,11 +70,14 @@ def draw_path(
     if focus is not None and not beyond:
         reach = np.concatenate((reach, focus[None]))
         span = float(np.ptp(reach, axis=0).max())
-    span = span or 1.0
-    drawn = _drawn_frames(len(matrices))
+    at_one_place = span == 0
+    size, span = (0.5, 1.0) if at_one_place else (0.09 * span, span)
     pyramids = {
-        index: _pyramid(matrices[index], lenses[index], cameras, depth=0.09 * span) for index in drawn
+        index: _pyramid(matrices[index], lenses[index], cameras, depth=size)
+        for index in _drawn_frames(len(matrices))
     }
+    # numbers stand at the cameras, or at their images where all cameras are at one place
+    labels = {i: p[1:].mean(axis=0) if at_one_place else p[0] for i, p in pyramids.items()}
     reach = np.concatenate([reach, *pyramids.values()])
 
     figure = Figure(figsize=(10, 10), layout="constrained")
@@ -85,13 +88,16 @@ def draw_path(
         _draw_cameras(axis, matrices[:, :3, 3] @ plane, {i: p @ plane for i, p in pyramids.items()}, colors)
         if focus is not None and not beyond:
             axis.plot(*(focus @ plane), "*", color="tab:orange", ms=13, zorder=6, label="looks at")
-        _number(axis, matrices[:, :3, 3] @ plane, drawn, span)
+        _number(axis, {i: point @ plane for i, point in labels.items()}, span)
         _frame(axis, reach @ plane, span)
+        if not at_one_place:
+            _draw_scale(axis)
         axis.set_title(name)
         axis.set(xlabel=right_name and f"{right_name} →", ylabel=up_name and f"{up_name} →")
     grid[0].legend(loc="best", fontsize=9, framealpha=0.9)
     if title is None:
-        title = f"{len(matrices)} cameras along {description.length:.3g} units"
+        way = "at one place" if at_one_place else f"along {description.length:.3g} units"
+        title = f"{len(matrices)} cameras {way}"
     if focus is not None and beyond:
         title += f", looking at a point {np.linalg.norm(focus):.3g} units away (beyond the picture)"
     figure.suptitle(title)
@@ -134,15 +140,16 @@ def _draw_cameras(
     )
 
 
-def _number(axis: "Axes", positions: np.ndarray, frames: list[int], span: float) -> None:
-    """Frame numbers beside the cameras, where they would not lie on each other."""
+def _number(axis: "Axes", points: dict[int, np.ndarray], span: float) -> None:
+    """Frame numbers beside points, where they would not lie on each other."""
     placed: list[np.ndarray] = []
-    for index in [frames[0], frames[-1], *frames[1:-1]]:
-        if all(np.linalg.norm(positions[index] - other) > 0.06 * span for other in placed):
-            placed.append(positions[index])
+    frames = list(points)
+    for index in dict.fromkeys([frames[0], frames[-1], *frames]):
+        if all(np.linalg.norm(points[index] - other) > 0.06 * span for other in placed):
+            placed.append(points[index])
             axis.annotate(
                 str(index),
-                positions[index],
+                (float(points[index][0]), float(points[index][1])),
                 (-8, -14),
                 textcoords="offset points",
                 fontsize=8,
@@ -152,21 +159,21 @@ def _number(axis: "Axes", positions: np.ndarray, frames: list[int], span: float)
 
 
 def _frame(axis: "Axes", points: np.ndarray, span: float) -> None:
-    """Equal scales, the same in every view, and a bar of a round length."""
-    low, high = points.min(axis=0), points.max(axis=0)
-    middle, half = (low + high) / 2, 0.67 * span
+    """Limits around the points, of one scale in both directions and in every view."""
+    middle, half = (points.min(axis=0) + points.max(axis=0)) / 2, 0.67 * span
     axis.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half))
     axis.set_aspect("equal")
     axis.grid(visible=True, alpha=0.25)
     axis.tick_params(labelsize=8)
-    magnitude = 10.0 ** math.floor(math.log10(half))
-    length = next(step * magnitude for step in (5, 2, 1, 0.5) if step * magnitude <= 0.8 * half)
-    start = middle - 0.93 * half
-    axis.plot([start[0], start[0] + length], [start[1]] * 2, "-", color="black", lw=3, solid_capstyle="butt")
-    axis.annotate(
-        f"{length:g} {'unit' if length == 1 else 'units'}",
-        (start[0], start[1]),
-        (0, 4),
-        textcoords="offset points",
-        fontsize=9,
-    )
+
+
+def _draw_scale(axis: "Axes") -> None:
+    """A bar of a round length in the lower left corner."""
+    (left, right), (low, high) = axis.get_xlim(), axis.get_ylim()
+    side = right - left
+    magnitude = 10.0 ** math.floor(math.log10(side / 2))
+    length = next(step * magnitude for step in (5, 2, 1, 0.5) if step * magnitude <= 0.4 * side)
+    x, y = left + 0.035 * side, low + 0.035 * (high - low)
+    axis.plot([x, x + length], [y, y], "-", color="black", lw=3, solid_capstyle="butt")
+    words = f"{length:g} {'unit' if length == 1 else 'units'}"
+    axis.annotate(words, (x, y), (0, 4), textcoords="offset points", fontsize=9)
