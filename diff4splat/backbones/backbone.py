@@ -5,10 +5,8 @@ diffusion model sees it (mean near 0, standard deviation near 1). An adapter hid
 instead.
 """
 
-import importlib
-import operator
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -17,6 +15,7 @@ from torch import Tensor
 
 from diff4splat.cameras import Cameras
 from diff4splat.diffusion import Guidance, SampleStep
+from diff4splat.hub.factories import call_factory
 
 __all__ = [
     "LatentSpec",
@@ -198,6 +197,7 @@ class PretrainedReference:
         kind: Name that the part is registered under.
         repository: Hub id `owner/name`, or a folder.
         revision: Commit, tag or branch on the Hub; the commit where it is known. None for a folder.
+        options: Other arguments that the part was loaded with, JSON values; a saved pipeline repeats them.
 
     Raises:
         ValueError: If `kind` or `repository` is empty.
@@ -206,6 +206,7 @@ class PretrainedReference:
     kind: str
     repository: str
     revision: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("kind", "repository"):
@@ -262,7 +263,7 @@ class VideoBackbone(Protocol):
         """Latents of a video that starts at an image and follows a camera path.
 
         Args:
-            image: First frame, in [0, 1].
+            image: First frame, in [0, 1], float32; the backbone brings it to what it computes in.
             cameras: One camera per frame, batch axes as in `image`; their number decides the length of the
                 clip.
             prompt: One text per image; none when omitted.
@@ -279,6 +280,7 @@ class VideoBackbone(Protocol):
 
 _FACTORIES: dict[str, Callable[..., VideoBackbone] | str] = {
     "compact": "diff4splat.backbones.compact:CompactBackbone.from_pretrained",
+    "video": "diff4splat.backbones.given_video:GivenVideoBackbone.from_pretrained",
 }
 
 
@@ -317,14 +319,12 @@ def get_backbone(name: str, /, **options: Any) -> VideoBackbone:
 
     Raises:
         ValueError: If no backbone has that name.
+        TypeError: If its factory does not take an option, or needs one that is not there.
     """
     if name not in _FACTORIES:
         raise ValueError(f"unknown backbone {name!r}, expected one of {list_backbones()}.")
-    factory = _FACTORIES[name]
-    if not isinstance(factory, str):
-        return factory(**options)
-    module, _, attribute = factory.partition(":")
-    return operator.attrgetter(attribute)(importlib.import_module(module))(**options)
+    backbone: VideoBackbone = call_factory(_FACTORIES[name], options, name=f"backbone {name!r}")
+    return backbone
 
 
 def list_backbones() -> list[str]:

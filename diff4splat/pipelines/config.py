@@ -2,11 +2,13 @@
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from diff4splat.backbones import PretrainedReference
 from diff4splat.diffusion import (
     AdaptiveProjectedGuidance,
     ConstantGuidance,
@@ -16,10 +18,17 @@ from diff4splat.diffusion import (
     ZeroStarGuidance,
 )
 
-__all__ = ["CONFIG_NAME", "FORMAT_VERSION", "guidance_to_config", "read_pipeline_config"]
+__all__ = [
+    "CONFIG_NAME",
+    "FORMAT_VERSION",
+    "guidance_to_config",
+    "read_pipeline_config",
+    "reference_to_config",
+]
 
 CONFIG_NAME = "pipeline_config.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""What is written. Version 1, which has no references to other repositories, is read as well."""
 
 _GUIDANCES = {
     "adaptive_projection": AdaptiveProjectedGuidance,
@@ -29,18 +38,20 @@ _GUIDANCES = {
     "zero_star": ZeroStarGuidance,
 }
 _REQUIRED: dict[str, tuple[type, ...]] = {
-    "backbone": (str,),
+    "backbone": (str, dict),
     "num_frames": (int,),
     "height": (int,),
     "width": (int,),
 }
 _OPTIONAL: dict[str, tuple[type, ...]] = {
+    "reconstructor": (dict,),
     "num_steps": (int,),
     "guidance": (dict, type(None)),
     "num_gaussians": (int, type(None)),
     "min_opacity": (int, float),
     "detail_size": (int,),
 }
+_SET_BY_THE_LOADER = ("name_or_path", "local_files_only", "camera_adapter")
 _JSON_WORDS = {
     str: "a string",
     int: "an integer",
@@ -57,7 +68,9 @@ def read_pipeline_config(path: Path) -> dict[str, Any]:
         path: The JSON file.
 
     Returns:
-        Arguments of `Diff4SplatPipeline`, and `backbone`, the name that its backbone is registered under.
+        Arguments of `Diff4SplatPipeline`, and where its parts are: `backbone` is the name of one whose
+        weights lie in the folder, or a `PretrainedReference`; `reconstructor` is one, or is not there where
+        an LDRM lies in the folder.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -73,8 +86,8 @@ def read_pipeline_config(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise ValueError(f"{path} must hold a JSON object, got {type(config).__name__}.")
     version = config.pop("format_version", None)
-    if version != FORMAT_VERSION:
-        raise ValueError(f"{path}: format_version must be {FORMAT_VERSION}, got {version!r}.")
+    if version not in (1, FORMAT_VERSION):
+        raise ValueError(f"{path}: format_version must be 1 or {FORMAT_VERSION}, got {version!r}.")
     known = {**_REQUIRED, **_OPTIONAL}
     missing, unknown = set(_REQUIRED) - set(config), set(config) - set(known)
     if missing or unknown:
@@ -88,7 +101,33 @@ def read_pipeline_config(path: Path) -> dict[str, Any]:
             raise ValueError(f"{path}: {key} must be {kinds}, got {value!r}.")
     if config.get("guidance") is not None:
         config["guidance"] = _guidance_from_config(config["guidance"], path)
+    for key in ("backbone", "reconstructor"):
+        if isinstance(config.get(key), dict):
+            config[key] = _reference_from_config(key, config[key], path)
     return config
+
+
+def reference_to_config(reference: PretrainedReference, folder: Path) -> dict[str, Any]:
+    """Words for a reference, to be read back by `read_pipeline_config`.
+
+    Args:
+        reference: Where a part comes from.
+        folder: Folder that the words are written to; a repository that is a folder is named as seen from it.
+
+    Returns:
+        Kind, repository, revision and options as one JSON object.
+    """
+    repository = reference.repository
+    if Path(repository).expanduser().is_dir():
+        source = Path(repository).expanduser().resolve()
+        repository = Path(os.path.relpath(source, folder.resolve())).as_posix()
+        repository = repository if repository.startswith(".") else f"./{repository}"
+    return {
+        "kind": reference.kind,
+        "repository": repository,
+        "revision": reference.revision,
+        **reference.options,
+    }
 
 
 def guidance_to_config(guidance: Guidance | None) -> dict[str, Any] | None:
@@ -112,6 +151,20 @@ def guidance_to_config(guidance: Guidance | None) -> dict[str, Any] | None:
             return {"kind": kind, **{name: _to_json(value) for name, value in values.items()}}
     got = type(guidance).__name__
     raise TypeError(f"guidance must be of a kind in {sorted(_GUIDANCES)} to be saved, got {got}.")
+
+
+def _reference_from_config(key: str, config: Mapping[str, Any], path: Path) -> PretrainedReference:
+    options = dict(config)
+    kind, repository, revision = (options.pop(name, None) for name in ("kind", "repository", "revision"))
+    for name, value in (("kind", kind), ("repository", repository)):
+        if not (isinstance(value, str) and value):
+            raise ValueError(f"{path}: {key} must have a {name}, a string that is not empty, got {value!r}.")
+    if not (revision is None or isinstance(revision, str)):
+        raise ValueError(f"{path}: the revision of {key} must be a string or null, got {revision!r}.")
+    reserved = sorted(options.keys() & set(_SET_BY_THE_LOADER))
+    if reserved:
+        raise ValueError(f"{path}: {key} must not set {reserved}, which loading sets.")
+    return PretrainedReference(kind, repository, revision, options)
 
 
 def _to_json(value: Guidance | float) -> dict[str, Any] | float | None:

@@ -5,41 +5,33 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
 
 import torch
-from torch import nn
 
-from diff4splat.backbones import VideoBackbone, get_backbone, list_backbones
-from diff4splat.cameras import Cameras, trajectory
+from diff4splat.backbones import VideoBackbone
+from diff4splat.cameras import Cameras
 from diff4splat.diffusion import Guidance, SampleStep
 from diff4splat.files import atomic_path
 from diff4splat.gaussians import DeformableGaussianField
-from diff4splat.hub import Pushable, list_bundled, resolve_pretrained, weights_hash
+from diff4splat.hub import Pushable, resolve_pretrained
 from diff4splat.pipelines.arguments import as_guidance, check_count, clean_prompt
 from diff4splat.pipelines.config import CONFIG_NAME, FORMAT_VERSION, guidance_to_config, read_pipeline_config
 from diff4splat.pipelines.images import ImageSource, prepare_image
-from diff4splat.pipelines.paths import fit_cameras
+from diff4splat.pipelines.parts import check_fit, load_parts, provenance_of, save_part
 from diff4splat.pipelines.reconstructor import Reconstructor
-from diff4splat.rendering import require_backend
+from diff4splat.pipelines.video_to_4d import (
+    STAGES,
+    ProgressCallback,
+    VideoTo4D,
+    device_of,
+    ignore_progress,
+)
 
 __all__ = ["STAGES", "Diff4SplatPipeline", "ProgressCallback"]
 
-STAGES = ("prepare image", "generate video", "reconstruct scene")
-"""What a call does, in order; the first argument of the progress callback."""
 
-ProgressCallback = Callable[[str, int, int], None]
-"""Called as `callback(stage, done, total)`: with `done` 0 when a stage begins, then after each step of it."""
-
-
-@runtime_checkable
-class _Saveable(Protocol):
-    def save_pretrained(
-        self, folder: str | os.PathLike[str], *, dtype: torch.dtype | None = None
-    ) -> None: ...
-
-
-class Diff4SplatPipeline(Pushable):
+class Diff4SplatPipeline(VideoTo4D, Pushable):
     """One image, a camera path and perhaps a prompt to a deformable Gaussian field.
 
     The image is made upright and RGB and cropped to the shape of the clip; the backbone generates the latents
@@ -64,7 +56,7 @@ class Diff4SplatPipeline(Pushable):
 
     Raises:
         ValueError: If a count is not positive, `min_opacity` is not in [0, 1), or the backbone does not take
-            the number of frames or the size.
+            the number of frames or the size, or `ldrm` is an LDRM for other latents.
 
     Examples:
         >>> pipe = Diff4SplatPipeline.from_pretrained("compact")  # doctest: +SKIP
@@ -98,6 +90,7 @@ class Diff4SplatPipeline(Pushable):
         check_count("detail_size", detail_size)
         backbone.spec.check_frames(num_frames)
         backbone.spec.check_size(height, width)
+        check_fit(backbone.spec, ldrm, height=height, width=width)
         self.backbone = backbone
         self.ldrm = ldrm
         self.num_frames = num_frames
@@ -158,12 +151,11 @@ class Diff4SplatPipeline(Pushable):
         Examples:
             >>> field = pipe(image, "orbit", generator=torch.Generator().manual_seed(7))  # doctest: +SKIP
         """
-        report = callback or (lambda stage, done, total: None)
+        report = callback or ignore_progress
         prompt = clean_prompt(prompt)
         num_frames = self.num_frames if num_frames is None else num_frames
         num_steps = self.num_steps if num_steps is None else num_steps
-        budget = self.num_gaussians if num_gaussians is None else num_gaussians
-        budget = None if budget == "all" else budget
+        budget = self._budget(num_gaussians)
         detail_size = self.detail_size if detail_size is None else detail_size
         guidance = self.guidance if guidance is None else as_guidance(guidance)
         if generator is not None and not isinstance(generator, torch.Generator):
@@ -171,14 +163,9 @@ class Diff4SplatPipeline(Pushable):
         check_count("num_frames", num_frames, least=2)
         check_count("num_steps", num_steps)
         check_count("detail_size", detail_size)
-        if budget is not None:
-            check_count("num_gaussians", budget)
         self.backbone.spec.check_frames(num_frames)
-        path = self._path(cameras, num_frames)
-        if budget is not None:  # Gaussians beyond it are found by rendering, at the end
-            require_backend(self.device)
-
-        prepare, generate, reconstruct = STAGES
+        path = self._path(cameras, num_frames, self.height, self.width)
+        prepare, generate, _ = STAGES
         report(prepare, 0, 1)
         prepared = prepare_image(
             image,
@@ -187,46 +174,37 @@ class Diff4SplatPipeline(Pushable):
             detail_size=detail_size,
             background=background,
         )
-        first_frame = prepared.image[None].to(self.device, self.dtype)
-        detail = prepared.detail[None].to(self.device)
-        batched = path.batch(None)
+        place = device_of(self.backbone)
+        first_frame = prepared.image[None].to(place)
         report(prepare, 1, 1)
 
         report(generate, 0, num_steps)
         latents = self.backbone.generate(
             first_frame,
-            batched,
+            path.batch(None).to(device=place),
             None if prompt is None else [prompt],
             num_steps=num_steps,
             guidance=guidance,
             generator=generator,
             callback=_step_reporter(report, generate),
         )
-
-        report(reconstruct, 0, 1)
-        field = self.ldrm(latents, batched, image=detail, max_gaussians=budget).batch(0)
-        field = field.prune(max(self.min_opacity, torch.finfo(field.dtype).tiny))
-        if field.canonical.num_gaussians == 0:
-            raise ValueError(f"min_opacity={self.min_opacity} leaves no Gaussian of this scene.")
-        if budget is not None:
-            views = path.resize(*prepared.detail.shape[-2:])  # coarser ones would blur what the detail is
-            field = field.limit(budget, cameras=views.to(device=field.device, dtype=field.dtype))
-        report(reconstruct, 1, 1)
+        field = self.reconstruct(
+            latents,
+            path,
+            image=prepared.detail,
+            num_gaussians="all" if budget is None else budget,
+            callback=callback,
+        )
         return replace(
             field,
             metadata={
                 **field.metadata,
-                **self.provenance,
                 "prompt": prompt or "",
                 "trajectory": cameras if isinstance(cameras, str) else "custom",
                 "seed": None if generator is None else generator.initial_seed(),
-                "num_frames": num_frames,
                 "num_steps": num_steps,
                 "guidance": "default of the backbone" if guidance is None else repr(guidance),
-                "num_gaussians": field.canonical.num_gaussians,
-                "min_opacity": self.min_opacity,
                 "image_size": [prepared.source_height, prepared.source_width],
-                "detail_size": list(prepared.detail.shape[-2:]),
             },
         )
 
@@ -256,23 +234,13 @@ class Diff4SplatPipeline(Pushable):
             ValueError: If its configuration or its weights are damaged or of another format, or a revision is
                 given for what is not on the Hub.
         """
-        from diff4splat.models import LDRM
-
         folder = resolve_pretrained(name_or_path, revision=revision, local_files_only=local_files_only)
         config = read_pipeline_config(folder / CONFIG_NAME)
-        kind = config.pop("backbone")
-        if kind not in list_backbones():
-            raise ValueError(
-                f"{folder / CONFIG_NAME}: backbone must be one of {list_backbones()}, got {kind!r}."
-            )
-        backbone = get_backbone(kind, name_or_path=folder / "backbone")
-        ldrm = LDRM.from_pretrained(folder / "ldrm")
-        given = os.fspath(name_or_path)
-        # The name of a folder is enough: the path to it is the user's own business.
-        name = folder.resolve().name if Path(given).is_dir() and given not in list_bundled() else given
-        provenance = {"model": name, "weights_sha256": weights_hash(folder)}
+        backbone, ldrm = load_parts(folder, config, local_files_only=local_files_only)
+        settings = {key: value for key, value in config.items() if key not in ("backbone", "reconstructor")}
+        provenance = provenance_of(name_or_path, folder, ("backbone", backbone), ("reconstructor", ldrm))
         try:
-            pipeline = cls(backbone, ldrm, provenance=provenance, **config)
+            pipeline = cls(backbone, ldrm, provenance=provenance, **settings)
         except ValueError as error:
             raise ValueError(f"{folder / CONFIG_NAME}: {error}") from error
         return pipeline if device is None else pipeline.to(device)
@@ -281,29 +249,32 @@ class Diff4SplatPipeline(Pushable):
         self,
         folder: str | os.PathLike[str],
         *,
-        backbone: str = "compact",
+        backbone: str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         """Write the pipeline as a folder that `from_pretrained` reads.
 
+        Weights that were loaded from another repository are not copied: the configuration names the
+        repository and its commit. A camera adapter of such a backbone is written to `camera_adapter/`.
+
         Args:
             folder: Made if needed; files of the same names are replaced.
-            backbone: Name under which the backbone is registered; when the pipeline is loaded, its factory is
-                called with `name_or_path`, the folder that the backbone wrote.
+            backbone: Name under which the backbone is registered, to write its weights all the same; when the
+                pipeline is loaded, its factory is called with `name_or_path`, the folder that the backbone
+                wrote. When omitted, a reference where the backbone has one, else its weights as "compact".
             dtype: Storage type of the weights, for instance `torch.float16`; the one they have when omitted.
 
         Raises:
-            TypeError: If a part has no `save_pretrained`, or the guidance is of a kind that
-                the configuration has no words for.
+            TypeError: If a part has neither `save_pretrained` nor a reference, or the guidance is of a kind
+                that the configuration has no words for.
         """
         target = Path(folder)
-        for name, part in (("backbone", self.backbone), ("ldrm", self.ldrm)):
-            if not isinstance(part, _Saveable):
-                raise TypeError(f"{name} must have save_pretrained to be saved, got {type(part).__name__}.")
-            part.save_pretrained(target / name, dtype=dtype)
+        source = save_part(self.backbone, target, "backbone", dtype=dtype, weights=backbone is not None)
+        reconstructor = save_part(self.ldrm, target, "ldrm", dtype=dtype)
         config = {
             "format_version": FORMAT_VERSION,
-            "backbone": backbone,
+            "backbone": source or backbone or "compact",
+            **({} if reconstructor is None else {"reconstructor": reconstructor}),
             "num_frames": self.num_frames,
             "height": self.height,
             "width": self.width,
@@ -315,51 +286,6 @@ class Diff4SplatPipeline(Pushable):
         }
         with atomic_path(target / CONFIG_NAME) as path:
             path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-
-    def to(
-        self, device: str | torch.device | None = None, *, dtype: torch.dtype | None = None
-    ) -> "Diff4SplatPipeline":
-        """Move the parts that hold weights to a device, or bring their weights to another floating type.
-
-        Args:
-            device: Such as "cuda" or "cpu"; unchanged when omitted.
-            dtype: Such as `torch.bfloat16`; unchanged when omitted. Fields are float32 all the same.
-
-        Returns:
-            The pipeline itself.
-
-        Raises:
-            TypeError: If `device` is a floating type.
-        """
-        if isinstance(device, torch.dtype):
-            raise TypeError(f"device must be a device, got {device}; for a floating type call to(dtype=...).")
-        for part in self._modules:
-            part.to(device=device, dtype=dtype)
-        return self
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are; the CPU for parts without any."""
-        return next((p.device for part in self._modules for p in part.parameters()), torch.device("cpu"))
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Floating-point type of the weights; float32 for parts without any."""
-        return next((p.dtype for part in self._modules for p in part.parameters()), torch.float32)
-
-    @property
-    def _modules(self) -> list[nn.Module]:
-        return [part for part in (self.backbone, self.ldrm) if isinstance(part, nn.Module)]
-
-    def _path(self, cameras: Cameras | str, num_frames: int) -> Cameras:
-        path: Cameras = (
-            trajectory.by_name(cameras, num_frames, height=self.height, width=self.width)
-            if isinstance(cameras, str)
-            else cameras
-        )
-        fitted = fit_cameras(path, height=self.height, width=self.width, num_frames=num_frames)
-        # Half precision is for weights: it is too coarse for places.
-        return fitted.to(device=self.device, dtype=torch.promote_types(self.dtype, torch.float32))
 
 
 def _step_reporter(report: ProgressCallback, stage: str) -> Callable[[SampleStep], None]:

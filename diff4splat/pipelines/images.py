@@ -16,7 +16,14 @@ from torch.nn import functional
 if TYPE_CHECKING:
     import PIL.Image
 
-__all__ = ["ImageSource", "PreparedImage", "centre_crop_box", "image_size", "prepare_image"]
+__all__ = [
+    "ImageSource",
+    "PreparedImage",
+    "centre_crop_box",
+    "image_size",
+    "prepare_image",
+    "resize_image",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +99,7 @@ def prepare_image(
             source_height, source_width = source.shape[-2:]
             top, left, crop_height, crop_width = centre_crop_box(source_height, source_width, aspect=aspect)
             shape = _detail_shape(crop_height, crop_width, height, width, detail_size)
-            detail = _resize(source[:, top : top + crop_height, left : left + crop_width], shape)
+            detail = resize_image(source[:, top : top + crop_height, left : left + crop_width], shape)
         else:
             upright = decode_upright(
                 source, name, is_file=source is not image, longest_side=detail_size, aspect=aspect
@@ -106,7 +113,7 @@ def prepare_image(
         sizes = (source_width, source_height, crop_width, crop_height)
         logger.info("photograph of %dx%d pixels is centre-cropped to %dx%d", *sizes)
     return PreparedImage(
-        image=_resize(detail, (height, width)),
+        image=resize_image(detail, (height, width)),
         detail=detail,
         source_height=source_height,
         source_width=source_width,
@@ -157,20 +164,28 @@ def centre_crop_box(height: int, width: int, *, aspect: float) -> tuple[int, int
     return (height - crop_height) // 2, (width - crop_width) // 2, crop_height, crop_width
 
 
-def _detail_shape(
-    crop_height: int, crop_width: int, height: int, width: int, detail_size: int
-) -> tuple[int, int]:
-    scale = min(crop_height / height, crop_width / width, detail_size / max(height, width))
-    return max(height, round(height * scale)), max(width, round(width * scale))
-
-
-def _resize(
+def resize_image(
     image: Float[Tensor, "rgb=3 source_height source_width"], shape: tuple[int, int]
 ) -> Float[Tensor, "rgb=3 height width"]:
-    """Antialiased bicubic resize, clamped to [0, 1]."""
+    """One image at another size: antialiased, bicubic, clamped to [0, 1].
+
+    Args:
+        image: In [0, 1].
+        shape: New height and width, pixels.
+
+    Returns:
+        In [0, 1]; `image` itself where the size is the same.
+    """
     if tuple(image.shape[-2:]) == shape:
         return image
     resized = functional.interpolate(
         image[None], size=shape, mode="bicubic", antialias=True, align_corners=False
     )
     return resized[0].clamp(0, 1)
+
+
+def _detail_shape(
+    crop_height: int, crop_width: int, height: int, width: int, detail_size: int
+) -> tuple[int, int]:
+    scale = min(crop_height / height, crop_width / width, detail_size / max(height, width))
+    return max(height, round(height * scale)), max(width, round(width * scale))

@@ -14,7 +14,7 @@ from diff4splat.cameras import Cameras, trajectory
 from diff4splat.diffusion import ConstantGuidance, CosineGuidance
 from diff4splat.gaussians import DeformableGaussianField
 from diff4splat.hub import HubModule
-from diff4splat.pipelines import STAGES, Diff4SplatPipeline, image_to_4d
+from diff4splat.pipelines import STAGES, Diff4SplatPipeline, video_to_4d
 
 IMAGE = torch.rand(3, 71, 83, generator=torch.Generator().manual_seed(1))
 
@@ -296,7 +296,7 @@ def test_saving_and_loading_gives_the_same_scene(saved: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": 2}, "format_version must be 1, got 2"),
+        ({"format_version": 3}, "format_version must be 1 or 2, got 3"),
         ({"colour": "red"}, r"unknown \['colour'\]"),
         ({"height": ...}, r"missing \['height'\]"),
         ({"backbone": "none-such"}, r"pipeline_config.json: backbone must be one of .*, got 'none-such'"),
@@ -357,7 +357,7 @@ def test_a_backbone_that_is_registered_by_its_from_pretrained_is_loaded(tmp_path
 
 
 def test_parts_without_a_way_to_save_are_named(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="backbone must have save_pretrained to be saved, got FakeBackbone"):
+    with pytest.raises(TypeError, match="backbone must have save_pretrained, or a reference, to be saved, got Fake"):
         fake_pipeline().save_pretrained(tmp_path / "model")
 
 
@@ -367,7 +367,7 @@ def test_a_budget_that_cannot_be_kept_here_is_refused_before_anything_is_generat
     def refuse(device: torch.device) -> None:
         raise RuntimeError(f"render needs gsplat on {device}")
 
-    monkeypatch.setattr(image_to_4d, "require_backend", refuse)
+    monkeypatch.setattr(video_to_4d, "require_backend", refuse)
     pipe = fake_pipeline()
     with pytest.raises(RuntimeError, match="render needs gsplat on cpu"):
         pipe(IMAGE)

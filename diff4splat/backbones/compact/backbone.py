@@ -71,7 +71,7 @@ class CompactBackbone(Pushable, nn.Module):
         """
         self.spec.check_frames(video.shape[1])
         self.spec.check_size(*video.shape[-2:])
-        return self.vae.encode(video)
+        return self.vae.encode(video.to(next(self.parameters())))
 
     def decode(
         self, latents: Float[Tensor, "batch latent_frame channel latent_height latent_width"]
@@ -158,7 +158,7 @@ class CompactBackbone(Pushable, nn.Module):
         if prompt is not None and len(prompt) != batch:
             raise ValueError(f"prompt must have one text per image ({batch}), got {len(prompt)}.")
         prompts = [""] * batch if prompt is None else list(prompt)
-        known = self.vae.encode(image[:, None])
+        known = self.encode(image[:, None])
         shape = (batch, self.spec.num_latents(cameras.num_frames), *known.shape[2:])
         device = "cpu" if generator is None else generator.device
         noise = torch.randn(shape, generator=generator, dtype=known.dtype, device=device).to(known.device)
