@@ -96,13 +96,10 @@ def rendering_peak(path: Path, camera: Cameras, threads: int) -> float:
 
 
 def reconstruct(
-    pipe: Diff4SplatPipeline, scene: HeldOutScenes, latents: Tensor, clip: int, budget: int
+    pipe: Diff4SplatPipeline, scene: HeldOutScenes, latents: Tensor, budget: int
 ) -> DeformableGaussianField:
     """The field of a scene within a budget, as the pipeline makes it of generated latents."""
-    cameras = scene.cameras.resize(clip, clip)
-    field = pipe.ldrm(latents, cameras, image=scene.image, max_gaussians=budget).batch(0)
-    field = field.prune(max(pipe.min_opacity, torch.finfo(field.dtype).tiny))
-    return field.limit(budget, cameras=scene.cameras.batch(0))
+    return pipe.reconstruct(latents, scene.cameras.batch(0), image=scene.image[0], num_gaussians=budget)
 
 
 @torch.no_grad()
@@ -113,9 +110,9 @@ def measure(
     scene = held_out_scenes([seed], height=size, width=size)
     small = F.interpolate(scene.frames.color[0], size=(clip, clip), mode="area")[None]
     latents = pipe.backbone.encode(small)
-    made = [reconstruct(pipe, scene, latents, clip, budget) for budget in budgets]
+    made = [reconstruct(pipe, scene, latents, budget) for budget in budgets]
     reconstruct_seconds = fastest(
-        [lambda b=budget: reconstruct(pipe, scene, latents, clip, b) for budget in budgets], repeats
+        [lambda b=budget: reconstruct(pipe, scene, latents, b) for budget in budgets], repeats
     )
     camera = scene.novel_cameras.batch(0).select(slice(0, 1))
     draw = [lambda field=field: field.render(camera, moment(field)) for field in made]

@@ -30,7 +30,7 @@ GENERATED_FILES = (
     "scene.ply",
     "player.html",
 )
-"""What `diff4splat generate` writes into its output folder."""
+"""What `diff4splat generate` and `diff4splat reconstruct` write into their output folder."""
 
 USER_ERROR, BUG, INTERRUPTED = 2, 1, 130
 
@@ -44,6 +44,9 @@ class Command(NamedTuple):
 
 COMMANDS: dict[str, Command] = {
     "generate": Command("diff4splat.cli.generate:Generate", "make a moving 3D scene from one photograph"),
+    "reconstruct": Command(
+        "diff4splat.cli.reconstruct:Reconstruct", "make a scene from a video whose cameras are known"
+    ),
     "render": Command("diff4splat.cli.render:Render", "render a scene along any camera path"),
     "export": Command("diff4splat.cli.export:Export", "turn a scene into a file for another program"),
     "inspect": Command("diff4splat.cli.inspect:Inspect", "say what is in a scene or PLY file"),

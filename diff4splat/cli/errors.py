@@ -13,6 +13,7 @@ _OPTION_OF = {
     "num_gaussians": "--gaussians",
     "num_steps": "--steps",
     "prompt": "--prompt",
+    "video": "VIDEO",
 }
 """The words with which a user sets an argument of the library."""
 

@@ -2,16 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
 from diff4splat.cli import GENERATED_FILES
-from diff4splat.cli.console import Console, file_size, table
+from diff4splat.cli.console import Console
 from diff4splat.cli.errors import naming
 from diff4splat.cli.options import (
     DEFAULT_FPS,
     DEFAULT_FRAMES,
+    DEFAULT_SIZE,
     MAX_AMPLITUDE,
     MAX_FPS,
     MAX_FRAMES,
@@ -25,22 +26,9 @@ from diff4splat.cli.options import (
     refuse_unused,
 )
 from diff4splat.cli.output import staged_folder
-
-if TYPE_CHECKING:
-    from diff4splat.cameras import Cameras
-    from diff4splat.gaussians import DeformableGaussianField
-    from diff4splat.rendering import Rendering
+from diff4splat.cli.results import SceneFiles, output_size, written_files
 
 __all__ = ["Generate"]
-
-_MEANING = {
-    "scene.safetensors": "the scene: Gaussians, motion, where it comes from",
-    "video.mp4": "along the commanded path",
-    "novel_view.mp4": "along a path that was not commanded",
-    "depth.mp4": "depth along the commanded path, near is bright",
-    "scene.ply": "Gaussians for any splat viewer, without motion",
-    "player.html": "open it in a browser: orbit, time slider",
-}
 
 
 @dataclass(frozen=True)
@@ -52,7 +40,8 @@ class Generate:
     novel_view.mp4 (along another path, which the model was not told), depth.mp4, scene.ply and player.html.
 
     Files of these names in the output folder are replaced, but only when all six are ready: after an error or
-    Ctrl-C the folder is as it was. The photograph is cropped around its centre to a square.
+    Ctrl-C the folder is as it was. The photograph is cropped around its centre to the shape of the model's
+    clips: a square for the bundled model.
 
     In use:
       diff4splat generate photo.jpg --output out/
@@ -73,7 +62,8 @@ class Generate:
             likes. The bundled model knows English sentences of that kind.
         seed: Another number gives another scene; the same one the same scene on the same machine.
         frames: Frames of each video, at least 2.
-        size: Height and width of the videos, pixels.
+        size: Longer side of the videos, pixels; their shape is that of the model's clips. When omitted, 512
+            for a model with square clips such as compact, and the size of its clips for another.
         fps: Frames per second of the videos.
         model: A model that comes with the package (`diff4splat models`), a folder, or a Hugging Face Hub id.
         device: auto, cpu, cuda or cuda:N; auto takes the GPU if there is one.
@@ -93,7 +83,7 @@ class Generate:
     prompt: Annotated[str, arg(aliases=["-p"], metavar="TEXT", help_behavior_hint="")] = ""
     seed: Annotated[int, arg(metavar="N")] = 0
     frames: Annotated[int, arg(metavar="N")] = DEFAULT_FRAMES
-    size: Annotated[int, arg(metavar="PX")] = 512
+    size: Annotated[int | None, arg(metavar="PX", help_behavior_hint="")] = None
     fps: Annotated[float, arg(metavar="N")] = DEFAULT_FPS
     model: Annotated[str, arg(aliases=["-m"], metavar="NAME|FOLDER|ID")] = "compact"
     device: Annotated[str, arg(metavar="NAME")] = "auto"
@@ -110,21 +100,13 @@ class Generate:
             import torch
 
             import diff4splat.models  # noqa: F401
-            from diff4splat.assets import save_video
-            from diff4splat.pipelines import (
-                Diff4SplatPipeline,
-                fit_cameras,
-                focus_depth,
-                image_size,
-                render_path,
-                sway_cameras,
-            )
+            from diff4splat.pipelines import Diff4SplatPipeline, fit_cameras, image_size
         with naming("PHOTO cannot be read", self.photo):
             photo_size = image_size(self.photo)
         path = load_path(
             self.trajectory,
             num_frames=self.frames,
-            size=self.size,
+            size=DEFAULT_SIZE,  # of a named path: it is cropped to the model's clips
             amplitude=self.amplitude,
             image_size=self.image_size,
             photo_size=photo_size,
@@ -132,10 +114,12 @@ class Generate:
         refuse_unused(self.trajectory, {"--amplitude": self.amplitude, "--image-size": self.image_size})
         note_warnings(self.trajectory, path)
         path = fit_cameras(path, height=self.size, width=self.size, num_frames=self.frames)
+        path = fit_cameras(path, height=path.height, width=path.width)  # what is wrong with it is said now
         device = check_device(self.device)
         with staged_folder(self.output, GENERATED_FILES) as folder:
             with console.stage("load model"):
                 pipe = Diff4SplatPipeline.from_pretrained(self.model, device=device)
+            height, width = output_size(pipe, self.size)
             field = pipe(
                 self.photo,
                 path,
@@ -144,20 +128,13 @@ class Generate:
                 num_steps=self.steps,
                 guidance=self.guidance,
                 num_gaussians=self.gaussians,
-                detail_size=self.size,
+                detail_size=max(height, width),
                 background=self.background,
                 callback=console.progress,
             )
-            path = path.to(device=field.device, dtype=field.dtype)
-            other = sway_cameras(path, focus_depth=focus_depth(field))
-            with console.stage("render the path", self.frames) as progress:
-                self._write_videos(folder, render_path(field, path, callback=progress))
-            with console.stage("render new views", self.frames) as progress:
-                novel = render_path(field, other, callback=progress)
-                save_video(novel.color, folder / "novel_view.mp4", fps=self.fps)
-            with console.stage("write scene"):
-                self._write_scene(folder, field, path)
-        console.print(self._summary(console))
+            files = SceneFiles(folder, self.photo.name, "image", self.trajectory, self.fps)
+            files.write(console, field, fit_cameras(path, height=height, width=width, num_frames=self.frames))
+        console.print(written_files(console, self.output))
 
     def _check(self) -> None:
         check_between("--frames", self.frames, 2, MAX_FRAMES)
@@ -169,29 +146,3 @@ class Generate:
         check_between("--gaussians", self.gaussians, 1, 100_000_000)
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"--seed must be in [0, 2**63), got {self.seed}.")
-
-    def _write_videos(self, folder: Path, film: "Rendering") -> None:
-        from diff4splat.assets import save_video
-        from diff4splat.pipelines import depth_video
-
-        save_video(film.color, folder / "video.mp4", fps=self.fps)
-        save_video(depth_video(film), folder / "depth.mp4", fps=self.fps)
-
-    def _write_scene(self, folder: Path, field: "DeformableGaussianField", path: "Cameras") -> None:
-        from diff4splat.assets import save_field, save_ply
-        from diff4splat.viewer import save_player
-
-        photo, named = printable(self.photo.name), printable(Path(self.trajectory).name)
-        provenance = {"image": photo, "trajectory": named, "fps": self.fps}
-        save_field(field, folder / "scene.safetensors", cameras=path, provenance=provenance)
-        save_ply(field.canonical, folder / "scene.ply", provenance=provenance)
-        title, seconds = Path(photo).stem, self.frames / self.fps
-        save_player(field, folder / "player.html", cameras=path, title=title, seconds=seconds)
-
-    def _summary(self, console: Console) -> str:
-        files = [
-            (str(self.output / name), file_size(self.output / name), _MEANING[name])
-            for name in GENERATED_FILES
-        ]
-        written = table(("file", "size", "what it is"), files, right=(1,))
-        return f"\n{console.stage_table()}\n\n{written}"

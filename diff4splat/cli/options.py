@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_FPS",
     "DEFAULT_FRAMES",
+    "DEFAULT_SIZE",
     "MAX_AMPLITUDE",
     "MAX_FPS",
     "MAX_FRAMES",
@@ -32,8 +33,8 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_FRAMES, DEFAULT_FPS = 25, 12.0
-"""Length and speed of a video, where neither the user nor the scene says."""
+DEFAULT_FRAMES, DEFAULT_FPS, DEFAULT_SIZE = 25, 12.0, 512
+"""Length, speed and side of a video, where neither the user nor the model nor the scene says."""
 
 MAX_FRAMES, MAX_SIZE, MAX_FPS, MAX_AMPLITUDE, MAX_STEPS = 10_000, 4096, 240, 1000, 10_000
 """Most frames, pixels per side and frames per second of a video, scene units of a path, sampling steps."""
