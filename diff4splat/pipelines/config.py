@@ -118,7 +118,7 @@ def reference_to_config(reference: PretrainedReference, folder: Path) -> dict[st
         Kind, repository, revision and options as one JSON object.
     """
     repository = reference.repository
-    if Path(repository).expanduser().is_dir():
+    if Path(repository).expanduser().exists():
         source = Path(repository).expanduser().resolve()
         repository = Path(os.path.relpath(source, folder.resolve())).as_posix()
         repository = repository if repository.startswith(".") else f"./{repository}"

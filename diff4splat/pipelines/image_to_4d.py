@@ -18,7 +18,7 @@ from diff4splat.hub import Pushable, resolve_pretrained
 from diff4splat.pipelines.arguments import as_guidance, check_count, clean_prompt
 from diff4splat.pipelines.config import CONFIG_NAME, FORMAT_VERSION, guidance_to_config, read_pipeline_config
 from diff4splat.pipelines.images import ImageSource, prepare_image
-from diff4splat.pipelines.parts import check_fit, load_parts, provenance_of, save_part
+from diff4splat.pipelines.parts import check_fit, load_parts, provenance_of, reference_of, save_part
 from diff4splat.pipelines.reconstructor import Reconstructor
 from diff4splat.pipelines.video_to_4d import (
     STAGES,
@@ -286,6 +286,28 @@ class Diff4SplatPipeline(VideoTo4D, Pushable):
         }
         with atomic_path(target / CONFIG_NAME) as path:
             path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+    def push_to_hub(self, repository: str, **options: Any) -> str:
+        """Put what `save_pretrained` writes into a repository of the Hub, in one commit.
+
+        Args:
+            repository: Hub id `owner/name`; created if missing.
+            **options: As for [Pushable.push_to_hub][diff4splat.hub.Pushable.push_to_hub].
+
+        Returns:
+            The commit, 40 hexadecimal digits.
+
+        Raises:
+            ValueError: If a part refers to a folder of this machine, or as for `Pushable.push_to_hub`.
+        """
+        for name, part in (("backbone", self.backbone), ("reconstructor", self.ldrm)):
+            reference = reference_of(part)
+            if reference is not None and Path(reference.repository).expanduser().exists():
+                raise ValueError(
+                    f"{name} must come from the Hub for the pipeline to be pushed, got the folder "
+                    f"{reference.repository}, which others do not have."
+                )
+        return super().push_to_hub(repository, **options)
 
 
 def _step_reporter(report: ProgressCallback, stage: str) -> Callable[[SampleStep], None]:

@@ -20,7 +20,7 @@ from diff4splat.pipelines.config import CONFIG_NAME, reference_to_config
 from diff4splat.pipelines.decoded import DecodedReconstructor
 from diff4splat.pipelines.reconstructor import Reconstructor
 
-__all__ = ["check_fit", "load_parts", "provenance_of", "save_part"]
+__all__ = ["check_fit", "load_parts", "provenance_of", "reference_of", "save_part"]
 
 BACKBONE, LDRM, CAMERA_ADAPTER = "backbone", "ldrm", "camera_adapter"
 """Folders of a pipeline that hold weights."""
@@ -206,7 +206,7 @@ def provenance_of(
         reference = reference_of(part)
         if reference is not None:
             source = Path(reference.repository)
-            repository = source.resolve().name if source.is_dir() else reference.repository
+            repository = source.resolve().name if source.exists() else reference.repository
             provenance[part_name] = {
                 "kind": reference.kind,
                 "repository": repository,
@@ -222,9 +222,9 @@ def _options(
     repository = reference.repository
     if repository.startswith((".", "~")) or Path(repository).is_absolute():
         source = folder / Path(repository).expanduser()
-        if not source.is_dir():
+        if not source.exists():
             raise FileNotFoundError(
-                f"{folder / CONFIG_NAME}: {part} must be in the folder {repository}, got none at {source}."
+                f"{folder / CONFIG_NAME}: {part} must lie at {repository}, got nothing at {source}."
             )
         repository = os.fspath(source)
     return {
@@ -239,5 +239,7 @@ def _remember(part: Any, reference: PretrainedReference, options: Mapping[str, A
     """Leave at a part what loads it again: the commit where it knows that, and a folder that can be found."""
     found = reference_of(part)
     revision = reference.revision if found is None or found.revision is None else found.revision
-    repository = options["name_or_path"]
-    part.reference = PretrainedReference(reference.kind, repository, revision, reference.options)
+    own = {} if found is None else found.options
+    part.reference = PretrainedReference(
+        reference.kind, options["name_or_path"], revision, {**own, **reference.options}
+    )
