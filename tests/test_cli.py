@@ -121,7 +121,9 @@ def test_help_of_the_commands_does_not_load_torch() -> None:
 def test_python_dash_m() -> None:
     done = subprocess.run([sys.executable, "-m", "diff4splat", "nonsense"], capture_output=True, text=True)
     assert done.returncode == 2
-    assert "COMMAND must be one of generate, reconstruct, render" in done.stderr and "'nonsense'" in done.stderr
+    assert (
+        "COMMAND must be one of generate, reconstruct, render" in done.stderr and "'nonsense'" in done.stderr
+    )
 
 
 @pytest.mark.parametrize(

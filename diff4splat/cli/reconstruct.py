@@ -93,8 +93,8 @@ class Reconstruct:
             import torch
 
             import diff4splat.models  # noqa: F401
-            from diff4splat.pipelines import Diff4SplatPipeline, fit_cameras
-            from diff4splat.pipelines.clips import clip_length, read_frames, spread_indices, video_facts
+            from diff4splat.pipelines import Diff4SplatPipeline, fit_cameras, read_frames, video_facts
+            from diff4splat.pipelines.clips import clip_length, spread_indices
         with naming("VIDEO cannot be read", self.video):
             facts = video_facts(self.video)
         if facts.num_frames < 2:

@@ -43,15 +43,15 @@ def push_folder(
 
     Raises:
         ValueError: If `repository` is not of the form `owner/name`.
-        FileNotFoundError: If the folder holds no safetensors file.
+        FileNotFoundError: If the folder holds neither JSON nor safetensors files.
         PermissionError: If the Hub does not let you write there.
         OSError: If it cannot be reached or refuses the files.
     """
     if not is_hub_id(repository):
         raise ValueError(f"repository must be a Hub id of the form owner/name, got {repository!r}.")
     folder = Path(folder)
-    if not any(folder.rglob("*.safetensors")):
-        raise FileNotFoundError(f"folder must hold a saved model, got {folder} without safetensors files.")
+    if not any(folder.glob("*.json")) and not any(folder.rglob("*.safetensors")):
+        raise FileNotFoundError(f"folder must hold a saved model, got {folder} without its files.")
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 

@@ -1,5 +1,7 @@
 """Pipelines: an image and a camera path to a 4D scene, from given parts."""
 
+from diff4splat.pipelines.clips import VideoFacts, read_frames, video_facts
+from diff4splat.pipelines.decoded import DecodedReconstructor, VideoDecoder, VideoReconstructor
 from diff4splat.pipelines.image_to_4d import STAGES, Diff4SplatPipeline, ProgressCallback
 from diff4splat.pipelines.images import ImageSource, PreparedImage, centre_crop_box, image_size, prepare_image
 from diff4splat.pipelines.paths import depth_video, fit_cameras, focus_depth, render_path, sway_cameras
@@ -7,17 +9,23 @@ from diff4splat.pipelines.reconstructor import Reconstructor
 
 __all__ = [
     "STAGES",
+    "DecodedReconstructor",
     "Diff4SplatPipeline",
     "ImageSource",
     "PreparedImage",
     "ProgressCallback",
     "Reconstructor",
+    "VideoDecoder",
+    "VideoFacts",
+    "VideoReconstructor",
     "centre_crop_box",
     "depth_video",
     "fit_cameras",
     "focus_depth",
     "image_size",
     "prepare_image",
+    "read_frames",
     "render_path",
     "sway_cameras",
+    "video_facts",
 ]

@@ -19,7 +19,15 @@ from diff4splat.pipelines.images import centre_crop_box, image_size, resize_imag
 if TYPE_CHECKING:
     import PIL.Image
 
-__all__ = ["VideoFacts", "clip_length", "fit_video", "read_frames", "spread_indices", "video_facts"]
+__all__ = [
+    "VideoFacts",
+    "check_video",
+    "clip_length",
+    "fit_video",
+    "read_frames",
+    "spread_indices",
+    "video_facts",
+]
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 
@@ -39,6 +47,26 @@ class VideoFacts:
     height: int
     width: int
     fps: float | None
+
+
+def check_video(video: Tensor) -> None:
+    """Refuse what is no video.
+
+    Args:
+        video: What the user gave.
+
+    Raises:
+        TypeError: If it is no floating-point tensor.
+        ValueError: If its shape is not `[frame, 3, height, width]`, or a value lies outside [0, 1].
+    """
+    if not (isinstance(video, Tensor) and video.is_floating_point()):
+        got = video.dtype if isinstance(video, Tensor) else type(video).__name__
+        raise TypeError(f"video must be a floating-point tensor, got {got}.")
+    if video.ndim != 4 or video.shape[1] != 3 or 0 in video.shape:
+        raise ValueError(f"video must have shape [frame, 3, height, width], got {list(video.shape)}.")
+    low, high = video.aminmax()
+    if not (low >= 0 and high <= 1):
+        raise ValueError(f"video must lie in [0, 1], got {float(low):.6g} to {float(high):.6g}.")
 
 
 def clip_length(spec: LatentSpec, available: int, wanted: int) -> int:
@@ -149,7 +177,7 @@ def read_frames(
     """
     wanted, found = set(indices), []
     for pixels in _frames(Path(path), wanted):
-        frame = rearrange(torch.from_numpy(np.ascontiguousarray(pixels)), "h w c -> 1 c h w").float() / 255
+        frame = rearrange(torch.from_numpy(np.array(pixels, order="C")), "h w c -> 1 c h w").float() / 255
         found.append(fit_video(frame, height=height, width=width)[0])
         if len(found) == len(wanted):
             break

@@ -301,7 +301,7 @@ class Diff4SplatPipeline(VideoTo4D, Pushable):
             ValueError: If a part refers to a folder of this machine, or as for `Pushable.push_to_hub`.
         """
         for name, part in (("backbone", self.backbone), ("reconstructor", self.ldrm)):
-            reference = reference_of(part)
+            reference = None if options.get(name) else reference_of(part)
             if reference is not None and Path(reference.repository).expanduser().exists():
                 raise ValueError(
                     f"{name} must come from the Hub for the pipeline to be pushed, got the folder "

@@ -12,7 +12,7 @@ from diff4splat.backbones import VideoBackbone
 from diff4splat.cameras import Cameras, trajectory
 from diff4splat.gaussians import DeformableGaussianField
 from diff4splat.pipelines.arguments import check_count
-from diff4splat.pipelines.clips import clip_length, fit_video, spread_indices
+from diff4splat.pipelines.clips import check_video, clip_length, fit_video, spread_indices
 from diff4splat.pipelines.decoded import DecodedReconstructor
 from diff4splat.pipelines.images import prepare_image
 from diff4splat.pipelines.paths import fit_cameras
@@ -130,6 +130,7 @@ class VideoTo4D:
             ValueError: If the video has too few frames or pixels, or a camera is not rigid.
             RuntimeError: If the weights are on a GPU and gsplat cannot run there.
         """
+        check_video(video)
         budget = self._budget(num_gaussians)
         count = clip_length(self.backbone.spec, len(video), num_frames or self.num_frames)
         kept = spread_indices(len(video), count)

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from diff4splat.backbones import LatentSpec
 from diff4splat.cameras import Cameras
@@ -24,10 +25,14 @@ class FakeBackbone:
     calls: list[dict[str, Any]] = field(default_factory=list)
 
     def encode(self, video: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Means over 8 x 8 pixels of every fourth frame."""
+        self.calls.append({"video": video})
+        return functional.avg_pool2d(video[0, ::4], 8)[None]
 
     def decode(self, latents: Tensor) -> Tensor:
-        raise NotImplementedError
+        """One color per latent, held for four frames after the first."""
+        frames = functional.interpolate(latents[0], scale_factor=8)
+        return torch.cat([frames[:1], frames[1:].repeat_interleave(4, dim=0)])[None].clamp(0, 1)
 
     def generate(
         self,
@@ -101,6 +106,41 @@ class FakeReconstructor:
             delta_scales=still,
             metadata={"reconstructor": "fake"},
         )
+
+
+class FrameReader(nn.Module):
+    """A reconstructor of frames: `FakeReconstructor` on the first one, with one number for weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.offset = nn.Parameter(torch.zeros(()))
+        self.calls: list[dict[str, Any]] = []
+
+    def forward(
+        self,
+        video: Tensor,
+        cameras: Cameras,
+        *,
+        times: Tensor | None = None,
+        max_gaussians: int | None = None,
+    ) -> DeformableGaussianField:
+        self.calls.append(
+            {"video": video, "cameras": cameras, "times": times, "max_gaussians": max_gaussians}
+        )
+        return FakeReconstructor()(video, cameras, image=video[:, 0], max_gaussians=max_gaussians)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str,
+        *,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        num_views: int = 13,
+    ) -> "FrameReader":
+        reader = cls()
+        reader.asked = (name_or_path, revision, local_files_only, num_views)
+        return reader
 
 
 def fake_pipeline(**options: Any) -> Diff4SplatPipeline:

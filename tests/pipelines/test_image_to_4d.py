@@ -357,7 +357,9 @@ def test_a_backbone_that_is_registered_by_its_from_pretrained_is_loaded(tmp_path
 
 
 def test_parts_without_a_way_to_save_are_named(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="backbone must have save_pretrained, or a reference, to be saved, got Fake"):
+    with pytest.raises(
+        TypeError, match="backbone must have save_pretrained, or a reference, to be saved, got Fake"
+    ):
         fake_pipeline().save_pretrained(tmp_path / "model")
 
 
