@@ -269,6 +269,7 @@ class Diff4SplatPipeline(VideoTo4D, Pushable):
                 that the configuration has no words for.
         """
         target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
         source = save_part(self.backbone, target, "backbone", dtype=dtype, weights=backbone is not None)
         reconstructor = save_part(self.ldrm, target, "ldrm", dtype=dtype)
         config = {
