@@ -12,12 +12,12 @@ from diff4splat.cli.errors import naming
 from diff4splat.cli.options import (
     DEFAULT_FPS,
     DEFAULT_FRAMES,
-    DEFAULT_SIZE,
     MAX_AMPLITUDE,
     MAX_FPS,
     MAX_FRAMES,
     MAX_SIZE,
     MAX_STEPS,
+    NAMED_PATH_SIZE,
     check_between,
     check_device,
     load_path,
@@ -106,7 +106,7 @@ class Generate:
         path = load_path(
             self.trajectory,
             num_frames=self.frames,
-            size=DEFAULT_SIZE,  # of a named path: it is cropped to the model's clips
+            size=NAMED_PATH_SIZE,
             amplitude=self.amplitude,
             image_size=self.image_size,
             photo_size=photo_size,

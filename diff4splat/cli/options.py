@@ -22,6 +22,7 @@ __all__ = [
     "MAX_FRAMES",
     "MAX_SIZE",
     "MAX_STEPS",
+    "NAMED_PATH_SIZE",
     "check_between",
     "check_device",
     "load_path",
@@ -38,6 +39,9 @@ DEFAULT_FRAMES, DEFAULT_FPS, DEFAULT_SIZE = 25, 12.0, 512
 
 MAX_FRAMES, MAX_SIZE, MAX_FPS, MAX_AMPLITUDE, MAX_STEPS = 10_000, 4096, 240, 1000, 10_000
 """Most frames, pixels per side and frames per second of a video, scene units of a path, sampling steps."""
+
+NAMED_PATH_SIZE = 16_384
+"""Pixels per side of a named path that will be cropped to the shape of a model, which cuts whole pixels."""
 
 _MAX_FILE_SIDE = 65_536
 _MEANT_FOR = {

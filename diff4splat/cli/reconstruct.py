@@ -12,11 +12,11 @@ from diff4splat.cli.console import Console
 from diff4splat.cli.errors import naming
 from diff4splat.cli.options import (
     DEFAULT_FPS,
-    DEFAULT_SIZE,
     MAX_AMPLITUDE,
     MAX_FPS,
     MAX_FRAMES,
     MAX_SIZE,
+    NAMED_PATH_SIZE,
     check_between,
     check_device,
     load_path,
@@ -102,7 +102,7 @@ class Reconstruct:
         path = load_path(
             self.cameras,
             num_frames=facts.num_frames,
-            size=DEFAULT_SIZE,  # of a named path: it is cropped to the model's clips
+            size=NAMED_PATH_SIZE,
             amplitude=self.amplitude,
             image_size=self.image_size,
             photo_size=(facts.height, facts.width),
@@ -119,14 +119,15 @@ class Reconstruct:
             kept = spread_indices(facts.num_frames, count)
             if count < facts.num_frames:
                 logger.info("%d of the %d frames are used, spread evenly", count, facts.num_frames)
+            fine = output_size(pipe, max(height, width, pipe.height, pipe.width))
             with console.stage("read video"), naming("VIDEO cannot be read", self.video):
-                video = read_frames(self.video, kept, height=height, width=width)
+                video = read_frames(self.video, kept, height=fine[0], width=fine[1])
             field = pipe.reconstruct_video(
                 video,
                 path.select(torch.tensor(kept)),
                 num_frames=count,
                 num_gaussians=self.gaussians,
-                detail_size=max(height, width),
+                detail_size=max(fine),
                 callback=console.progress,
             )
             frames = self.frames or facts.num_frames
