@@ -1,5 +1,6 @@
 """Parts of a pipeline that lie elsewhere: named in the configuration, found, checked, and named again."""
 
+import inspect
 import json
 import os
 import shutil
@@ -15,7 +16,8 @@ from pipelines.test_image_to_4d import IMAGE, generator, tiny_pipeline
 from diff4splat.backbones import LatentSpec, PretrainedReference, register_backbone
 from diff4splat.backbones.compact import CompactBackbone
 from diff4splat.cameras import trajectory
-from diff4splat.hub import HubModule
+from diff4splat.hub import HubModule, list_bundled, resolve_pretrained
+from diff4splat.hub.resolve import is_hub_id
 from diff4splat.models import LDRM
 from diff4splat.pipelines import DecodedReconstructor, Diff4SplatPipeline, parts
 from diff4splat.pipelines.config import read_pipeline_config
@@ -333,3 +335,45 @@ def test_version_1_is_read(tmp_path: Path) -> None:
     path = write(tmp_path, backbone="compact", format_version=1) / "pipeline_config.json"
     assert read_pipeline_config(path)["backbone"] == "compact"
     assert "reconstructor" not in read_pipeline_config(path)
+
+
+ROUTES = {
+    "wan2.1-fun-1.3b-movies": LatentSpec(channels=16, temporal_stride=4, spatial_stride=8, patch=2),
+    "wan2.2-fun-5b-movies": LatentSpec(channels=48, temporal_stride=4, spatial_stride=16, patch=2),
+}
+
+
+@pytest.mark.parametrize("name", ROUTES)
+def test_routes_by_name_need_no_weights_in_the_package(name: str) -> None:
+    assert name in list_bundled()
+    folder = resolve_pretrained(name)
+    assert [path.name for path in folder.iterdir()] == ["pipeline_config.json"]
+    config = read_pipeline_config(folder / "pipeline_config.json")
+    for part, kind in (("backbone", "wan-fun-camera"), ("reconstructor", "movies")):
+        assert config[part].kind == kind and is_hub_id(config[part].repository)
+    ROUTES[name].latent_shape(config["num_frames"], config["height"], config["width"])  # refuses what is none
+
+
+@pytest.mark.parametrize("name", ROUTES)
+@pytest.mark.parametrize(
+    ("part", "module", "cls"),
+    [
+        ("backbone", "diff4splat.backbones.wan_fun_camera", "WanFunCameraBackbone"),
+        ("reconstructor", "diff4splat.models.movies", "MoVieSReconstructor"),
+    ],
+)
+def test_routes_by_name_give_options_that_their_parts_take(name: str, part: str, module: str, cls: str) -> None:
+    factory = getattr(pytest.importorskip(module), cls).from_pretrained
+    found = read_pipeline_config(resolve_pretrained(name) / "pipeline_config.json")[part]
+    common = {"name_or_path": found.repository, "revision": None, "local_files_only": True}
+    inspect.signature(factory).bind(**common, **found.options)
+
+
+def test_a_route_whose_weights_are_not_here_says_which(tmp_path: Path) -> None:
+    code = """
+from diff4splat import Diff4SplatPipeline
+attempt("route", Diff4SplatPipeline.from_pretrained, "wan2.2-fun-5b-movies", local_files_only=True)
+"""
+    report = run_client(code, "http://127.0.0.1:9", tmp_path)["route"]
+    assert report["error"] in ("FileNotFoundError", "ValueError", "ModuleNotFoundError")
+    assert "\n" not in report["message"]
