@@ -362,7 +362,9 @@ def test_routes_by_name_need_no_weights_in_the_package(name: str) -> None:
         ("reconstructor", "diff4splat.models.movies", "MoVieSReconstructor"),
     ],
 )
-def test_routes_by_name_give_options_that_their_parts_take(name: str, part: str, module: str, cls: str) -> None:
+def test_routes_by_name_give_options_that_their_parts_take(
+    name: str, part: str, module: str, cls: str
+) -> None:
     factory = getattr(pytest.importorskip(module), cls).from_pretrained
     found = read_pipeline_config(resolve_pretrained(name) / "pipeline_config.json")[part]
     common = {"name_or_path": found.repository, "revision": None, "local_files_only": True}
