@@ -112,22 +112,19 @@ def reference_to_config(reference: PretrainedReference, folder: Path) -> dict[st
 
     Args:
         reference: Where a part comes from.
-        folder: Folder that the words are written to; a repository that is a folder is named as seen from it.
+        folder: Folder that the words are written to; other folders are named as seen from it.
 
     Returns:
         Kind, repository, revision and options as one JSON object.
     """
-    repository = reference.repository
-    if Path(repository).expanduser().exists():
-        source = Path(repository).expanduser().resolve()
-        repository = Path(os.path.relpath(source, folder.resolve())).as_posix()
-        repository = repository if repository.startswith(".") else f"./{repository}"
-    return {
-        "kind": reference.kind,
-        "repository": repository,
-        "revision": reference.revision,
-        **reference.options,
-    }
+    names = {"kind": reference.kind, "repository": reference.repository, "revision": reference.revision}
+    words = {**names, **reference.options}
+    for name, value in words.items():
+        path = Path(value).expanduser() if isinstance(value, str) else None
+        if path is not None and path.exists() and (name == "repository" or path.is_absolute()):
+            seen = Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+            words[name] = seen if seen.startswith(".") else f"./{seen}"
+    return words
 
 
 def guidance_to_config(guidance: Guidance | None) -> dict[str, Any] | None:

@@ -218,28 +218,23 @@ def provenance_of(
 def _options(
     reference: PretrainedReference, folder: Path, part: str, local_files_only: bool
 ) -> dict[str, Any]:
-    """Keyword arguments of the factory; a folder is counted from that of the pipeline."""
-    repository = reference.repository
-    if repository.startswith((".", "~")) or Path(repository).is_absolute():
-        source = folder / Path(repository).expanduser()
-        if not source.exists():
+    """Keyword arguments of the factory; folders are counted from that of the pipeline."""
+    options = {"name_or_path": reference.repository, **reference.options}
+    for name, value in options.items():
+        if not isinstance(value, str) or not (value.startswith((".", "~")) or Path(value).is_absolute()):
+            continue
+        options[name] = os.path.normpath(folder / Path(value).expanduser())
+        if not os.path.exists(options[name]):
             raise FileNotFoundError(
-                f"{folder / CONFIG_NAME}: {part} must lie at {repository}, got nothing at {source}."
+                f"{folder / CONFIG_NAME}: {part} must lie at {value}, got nothing at {options[name]}."
             )
-        repository = os.fspath(source)
-    return {
-        **reference.options,
-        "name_or_path": repository,
-        "revision": reference.revision,
-        "local_files_only": local_files_only,
-    }
+    return {**options, "revision": reference.revision, "local_files_only": local_files_only}
 
 
 def _remember(part: Any, reference: PretrainedReference, options: Mapping[str, Any]) -> None:
-    """Leave at a part what loads it again: the commit where it knows that, and a folder that can be found."""
+    """Leave at a part what loads it again: the commit where it knows that, and folders that can be found."""
     found = reference_of(part)
     revision = reference.revision if found is None or found.revision is None else found.revision
     own = {} if found is None else found.options
-    part.reference = PretrainedReference(
-        reference.kind, options["name_or_path"], revision, {**own, **reference.options}
-    )
+    given = {name: options[name] for name in reference.options}
+    part.reference = PretrainedReference(reference.kind, options["name_or_path"], revision, {**own, **given})
