@@ -16,6 +16,10 @@ from diff4splat.backbones.tiny_vae import TINY_VAES, TinyVideoVAE, tiny_vae_layo
 
 __all__ = [
     "TINY_VAES",
+from diff4splat.backbones.given_video import GivenVideoBackbone
+
+__all__ = [
+    "GivenVideoBackbone",
     "LatentSpec",
     "TinyVideoVAE",
     "PretrainedReference",

@@ -7,8 +7,7 @@ import torch
 from pipelines.fake_parts import FakeBackbone, FakeReconstructor
 from pipelines.test_image_to_4d import tiny_pipeline
 
-from diff4splat.backbones import VideoBackbone, get_backbone
-from diff4splat.backbones.given_video import GivenVideoBackbone
+from diff4splat.backbones import GivenVideoBackbone, VideoBackbone, get_backbone
 from diff4splat.cameras import trajectory
 from diff4splat.pipelines import Diff4SplatPipeline
 

@@ -1,6 +1,6 @@
-"""The route from public weights, whole, with tiny random weights: Wan-Fun follows a path, MoVieS reads frames.
+"""The routes from public weights, whole: Wan-Fun follows a path, MoVieS reads the frames.
 
-Repositories have the key layouts of the published ones.
+Weights are tiny and random, in repositories with the key layouts of the published ones.
 """
 
 import json
@@ -22,11 +22,10 @@ movies_parts = pytest.importorskip("models.movies_parts")
 IMAGE = torch.rand(3, 71, 83, generator=torch.Generator().manual_seed(1))
 
 
-def clip_size(form: str) -> dict[str, int]:
-    return {"num_frames": 5, "height": 32, "width": 64, "num_steps": 2}
+CLIP = {"num_frames": 5, "height": 32, "width": 64, "num_steps": 2}
 
 
-def write_route(folder: Path, form: str, video: str, parts: str, frames: str) -> Path:
+def write_route(folder: Path, video: str, parts: str, frames: str) -> Path:
     sizes, _, _ = movies_parts.golden()
     config = {
         "format_version": 2,
@@ -40,7 +39,7 @@ def write_route(folder: Path, form: str, video: str, parts: str, frames: str) ->
         "reconstructor": {"kind": "movies", "repository": frames, "sizes": sizes, "num_views": 3, "size": 28},
         "guidance": {"kind": "constant", "value": 2.0},
         "min_opacity": 0.0,
-        **clip_size(form),
+        **CLIP,
     }
     folder.mkdir()
     (folder / "pipeline_config.json").write_text(json.dumps(config))
@@ -55,7 +54,7 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     wan_fun_files.write_parts_repository(folder / "parts", request.param)
     (folder / "frames").mkdir()
     movies_parts.write_published(folder / "frames", movies_parts.published_weights())
-    write_route(folder / "route", request.param, "../video", "../parts", "../frames")
+    write_route(folder / "route", "../video", "../parts", "../frames")
     return request.param, folder
 
 
@@ -64,7 +63,7 @@ def run(pipe: Diff4SplatPipeline, cameras: Cameras | str = "forward") -> Deforma
 
 
 def test_from_image_and_path_to_a_field_and_pictures(store: tuple[str, Path], tmp_path: Path) -> None:
-    form, folder = store
+    _, folder = store
     pipe = Diff4SplatPipeline.from_pretrained(folder / "route")
     assert isinstance(pipe.ldrm, DecodedReconstructor)
     seen: list[Cameras] = []
@@ -113,13 +112,13 @@ attempt("cached", load, local_files_only=True)
 
 
 def test_routes_on_the_hub_fetch_what_is_needed_once(store: tuple[str, Path], tmp_path: Path) -> None:
-    form, folder = store
+    _, folder = store
     server = HubServer()
     for name in ("video", "parts", "frames"):
         server.add(f"org/{name}", folder / name)
     server.repositories["org/parts"]["main"]["transformer/model.safetensors"] = b"ten gigabytes"
     server.repositories["org/frames"]["main"]["demo.mp4"] = b"a film"
-    route = write_route(tmp_path / "route", form, "org/video", "org/parts", "org/frames")
+    route = write_route(tmp_path / "route", "org/video", "org/parts", "org/frames")
     with server.running() as address:
         report = run_client(CODE, address, tmp_path / "home", str(route))
     assert report["missed"]["error"] == "FileNotFoundError" and "\n" not in report["missed"]["message"]
