@@ -12,17 +12,15 @@ from diff4splat.backbones.backbone import (
     register_backbone,
 )
 from diff4splat.backbones.diffusers_guidance import diffusers_guider
+from diff4splat.backbones.given_video import GivenVideoBackbone
 from diff4splat.backbones.tiny_vae import TINY_VAES, TinyVideoVAE, tiny_vae_layout
 
 __all__ = [
     "TINY_VAES",
-from diff4splat.backbones.given_video import GivenVideoBackbone
-
-__all__ = [
     "GivenVideoBackbone",
     "LatentSpec",
-    "TinyVideoVAE",
     "PretrainedReference",
+    "TinyVideoVAE",
     "VideoBackbone",
     "diffusers_guider",
     "get_backbone",
