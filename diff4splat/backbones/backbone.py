@@ -229,7 +229,7 @@ class VideoBackbone(Protocol):
         """Latents of a video.
 
         Args:
-            video: In [0, 1]; frames and size by the rules of `spec`.
+            video: In [0, 1], float32, on any device; frames and size by the rules of `spec`.
 
         Returns:
             Normalised latents, the mode of the encoder's distribution, without a random draw.
@@ -263,7 +263,8 @@ class VideoBackbone(Protocol):
         """Latents of a video that starts at an image and follows a camera path.
 
         Args:
-            image: First frame, in [0, 1], float32; the backbone brings it to what it computes in.
+            image: First frame, in [0, 1], float32. It and `cameras` may be on any device: the backbone brings
+                them to where and to what it computes in.
             cameras: One camera per frame, batch axes as in `image`; their number decides the length of the
                 clip.
             prompt: One text per image; none when omitted.

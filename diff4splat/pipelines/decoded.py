@@ -70,12 +70,12 @@ class DecodedReconstructor(nn.Module):
         reconstructor: Turns frames and their cameras into a field.
     """
 
+    decoder: VideoDecoder
+
     def __init__(self, decoder: VideoDecoder, reconstructor: VideoReconstructor) -> None:
         super().__init__()
         object.__setattr__(self, "decoder", decoder)
         self.reconstructor = reconstructor
-
-    decoder: VideoDecoder
 
     @property
     def reference(self) -> PretrainedReference | None:

@@ -24,7 +24,6 @@ from diff4splat.pipelines.video_to_4d import (
     STAGES,
     ProgressCallback,
     VideoTo4D,
-    device_of,
     ignore_progress,
 )
 
@@ -174,14 +173,13 @@ class Diff4SplatPipeline(VideoTo4D, Pushable):
             detail_size=detail_size,
             background=background,
         )
-        place = device_of(self.backbone)
-        first_frame = prepared.image[None].to(place)
+        first_frame = prepared.image[None].to(self.device)
         report(prepare, 1, 1)
 
         report(generate, 0, num_steps)
         latents = self.backbone.generate(
             first_frame,
-            path.batch(None).to(device=place),
+            path.batch(None),
             None if prompt is None else [prompt],
             num_steps=num_steps,
             guidance=guidance,

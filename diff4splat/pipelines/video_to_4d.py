@@ -19,7 +19,7 @@ from diff4splat.pipelines.paths import fit_cameras
 from diff4splat.pipelines.reconstructor import Reconstructor
 from diff4splat.rendering import require_backend
 
-__all__ = ["STAGES", "ProgressCallback", "VideoTo4D", "device_of", "ignore_progress"]
+__all__ = ["STAGES", "ProgressCallback", "VideoTo4D", "ignore_progress"]
 
 STAGES = ("prepare image", "generate video", "reconstruct scene")
 """What a call does, in order; the first argument of the progress callback."""
@@ -145,7 +145,7 @@ class VideoTo4D:
         report = callback or ignore_progress
         if not isinstance(self.ldrm, DecodedReconstructor):
             report("encode video", 0, 1)
-            latents = self.backbone.encode(clip.to(device_of(self.backbone)))
+            latents = self.backbone.encode(clip.to(self.device))
             report("encode video", 1, 1)
             return self.reconstruct(
                 latents, path, image=prepared.detail, num_gaussians=num_gaussians, callback=callback
@@ -181,9 +181,11 @@ class VideoTo4D:
     def device(self) -> torch.device:
         """Where scenes are made: the device of the reconstructor's weights; the CPU without any.
 
-        A backbone may be elsewhere: it takes its inputs from any device, and its latents are moved.
+        A backbone may be elsewhere, in parts even: it takes its inputs from any device, and its latents are
+        moved here.
         """
-        return device_of(self.ldrm)
+        weights = self.ldrm.parameters() if isinstance(self.ldrm, nn.Module) else iter(())
+        return next((weight.device for weight in weights), torch.device("cpu"))
 
     @property
     def dtype(self) -> torch.dtype:
@@ -233,9 +235,3 @@ class VideoTo4D:
 
 def ignore_progress(stage: str, done: int, total: int) -> None:
     """Take progress that nobody asked for."""
-
-
-def device_of(part: object) -> torch.device:
-    """Device of the weights of a part; the CPU for one without any."""
-    weights = part.parameters() if isinstance(part, nn.Module) else iter(())
-    return next((weight.device for weight in weights), torch.device("cpu"))

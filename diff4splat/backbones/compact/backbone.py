@@ -163,6 +163,7 @@ class CompactBackbone(Pushable, nn.Module):
         device = "cpu" if generator is None else generator.device
         noise = torch.randn(shape, generator=generator, dtype=known.dtype, device=device).to(known.device)
         start = torch.cat((known, noise[:, 1:]), dim=1)
+        cameras = cameras.to(device=known.device)
         rays = rest = self._rays(cameras, *known.shape[-2:])
         if self.camera_guidance != 1:
             rest = self._rays(cameras.at_rest(), *known.shape[-2:])
