@@ -22,7 +22,6 @@ from diff4splat.cli.options import (
     check_device,
     load_path,
     note_warnings,
-    printable,
     refuse_unused,
 )
 from diff4splat.cli.output import staged_folder
@@ -113,7 +112,6 @@ class Generate:
         )
         refuse_unused(self.trajectory, {"--amplitude": self.amplitude, "--image-size": self.image_size})
         note_warnings(self.trajectory, path)
-        path = fit_cameras(path, height=self.size, width=self.size, num_frames=self.frames)
         path = fit_cameras(path, height=path.height, width=path.width)  # what is wrong with it is said now
         device = check_device(self.device)
         with staged_folder(self.output, GENERATED_FILES) as folder:

@@ -20,6 +20,7 @@ from diff4splat.cli.options import (
     check_between,
     check_device,
     load_path,
+    note_warnings,
     refuse_unused,
 )
 from diff4splat.cli.output import staged_folder
@@ -50,10 +51,10 @@ class Reconstruct:
     Args:
         video: The video: mp4, webm, mov, gif, animated webp, or a folder of pictures in the order of their
             names.
-        cameras: Where the frames were seen from: a file of cameras (.json of `diff4splat trajectory`,
-            transforms.json, RealEstate10K .txt, .npz), or the name of a path: spiral, forward, backward,
-            upward, downward, orbit or static. One camera per frame; another number is spread over the video
-            from first to last.
+        cameras: Where the frames were seen from: a file of cameras (ours, keyframes, transforms.json, COLMAP,
+            RealEstate10K, TUM, NeoVerse, Lyra and others: `diff4splat trajectory --help`), or the name of a
+            path: spiral, forward, backward, upward, downward, orbit or static. One camera per frame; another
+            number is spread over the video from first to last.
         output: Folder for the results; made if needed.
         amplitude: How far a named path goes, in scene units; each path has its own default.
         image_size: Width and height of the images that a file of cameras is for, such as 640x480, where the
@@ -109,6 +110,7 @@ class Reconstruct:
             option="--cameras",
         )
         refuse_unused(self.cameras, {"--amplitude": self.amplitude, "--image-size": self.image_size})
+        note_warnings(self.cameras, path)
         path = fit_cameras(path, height=path.height, width=path.width, num_frames=facts.num_frames)
         device = check_device(self.device)
         with staged_folder(self.output, GENERATED_FILES) as folder:
