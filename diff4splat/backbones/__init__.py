@@ -5,6 +5,7 @@ The name "compact" is the bundled small model; its code loads when it is first a
 
 from diff4splat.backbones.backbone import (
     LatentSpec,
+    PretrainedReference,
     VideoBackbone,
     get_backbone,
     list_backbones,
@@ -17,6 +18,7 @@ __all__ = [
     "TINY_VAES",
     "LatentSpec",
     "TinyVideoVAE",
+    "PretrainedReference",
     "VideoBackbone",
     "diffusers_guider",
     "get_backbone",

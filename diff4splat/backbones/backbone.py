@@ -18,7 +18,14 @@ from torch import Tensor
 from diff4splat.cameras import Cameras
 from diff4splat.diffusion import Guidance, SampleStep
 
-__all__ = ["LatentSpec", "VideoBackbone", "get_backbone", "list_backbones", "register_backbone"]
+__all__ = [
+    "LatentSpec",
+    "PretrainedReference",
+    "VideoBackbone",
+    "get_backbone",
+    "list_backbones",
+    "register_backbone",
+]
 
 
 @dataclass(frozen=True)
@@ -181,6 +188,29 @@ class LatentSpec:
             ValueError: If the clip breaks the frame or size rule.
         """
         return (self.num_latents(num_frames), self.channels, *self.latent_size(height, width))
+
+
+@dataclass(frozen=True)
+class PretrainedReference:
+    """Where public weights were loaded from, so that a saved pipeline can name them instead of copying them.
+
+    Args:
+        kind: Name that the part is registered under.
+        repository: Hub id `owner/name`, or a folder.
+        revision: Commit, tag or branch on the Hub; the commit where it is known. None for a folder.
+
+    Raises:
+        ValueError: If `kind` or `repository` is empty.
+    """
+
+    kind: str
+    repository: str
+    revision: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("kind", "repository"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} must not be empty.")
 
 
 @runtime_checkable
