@@ -54,8 +54,8 @@ def denoise(
         num_steps: Number of steps; a scheduler of higher order may make more of it.
         guidance: Guidance schedule; conditional passes alone when omitted.
         generator: For schedulers that draw noise at each step.
-        hold: Puts known values into a sample, for instance a clean first frame; applied to the noise and after
-            each step.
+        hold: Puts known values into a sample, for instance a clean first frame; applied to the noise and
+            after each step.
         callback: Called after each step, see `diff4splat.diffusion.SampleStep`. A tensor it returns replaces
             the sample; what a multistep scheduler remembers of the steps before is then forgotten.
 
@@ -64,8 +64,8 @@ def denoise(
 
     Raises:
         TypeError: If `guidance` is none.
-        ValueError: If `num_steps` < 1, the scheduler predicts neither a flow nor v, or the network or callback
-            changes the shape.
+        ValueError: If `num_steps` < 1, the scheduler predicts neither a flow nor v, or the network or
+            callback changes the shape.
     """
     if num_steps < 1:
         raise ValueError(f"num_steps must be >= 1, got {num_steps}.")
@@ -156,7 +156,7 @@ def _noise_levels(scheduler: Any) -> list[float]:
 
 
 def _stepper(scheduler: Any, generator: torch.Generator | None) -> Callable[[Tensor, int, Tensor], Tensor]:
-    """`scheduler.step` as `step(prediction, index, sample)`; the one of CogVideoX's DPM remembers a sample."""
+    """`scheduler.step` as `step(prediction, index, sample)`; that of CogVideoX's DPM remembers."""
     accepted = inspect.signature(scheduler.step).parameters
     options = {"return_dict": False}
     if "generator" in accepted:

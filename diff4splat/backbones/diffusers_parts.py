@@ -17,11 +17,12 @@ import torch
 from torch import nn
 
 from diff4splat.files import atomic_path
-from diff4splat.hub import cached_commit, resolve_pretrained
+from diff4splat.hub import Pushable, cached_commit, resolve_pretrained
 
 __all__ = ["DiffusersPart", "DiffusersRepository", "import_library", "open_repository", "save_parts"]
 
 INDEX_NAME = "model_index.json"
+ADAPTER_NAME = "camera_adapter"
 _OPTIONS_KEY = "_diff4splat"  # diffusers passes over names that begin with an underscore
 _SUFFIXES = ("json", "safetensors", "model", "txt")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
@@ -38,7 +39,8 @@ class DiffusersPart:
 
     Args:
         name: Folder of the part, and its name in model_index.json.
-        class_name: Class that loads it, as "library.Class".
+        class_name: Class that loads it, as "library.Class"; "diffusers.Scheduler" is the one that the
+            repository names.
         optional: Whether a repository may come without it.
         keep_float32: Load its weights in float32 whatever the others are loaded in.
     """
@@ -100,7 +102,14 @@ class DiffusersRepository:
         if part.name not in self.present:
             return None
         library, _, class_name = part.class_name.partition(".")
-        cls = getattr(import_library(library), class_name)
+        if class_name == "Scheduler":  # any will do, what it predicts is checked where it is used
+            class_name = str(self.index[part.name][1])
+        cls = getattr(import_library(library), class_name, None)
+        if cls is None:
+            raise ValueError(
+                f"{library} {import_library(library).__version__} has no {class_name}, which {self.folder} "
+                f"needs: pip install --upgrade {library}."
+            )
         folder = self.folder / part.name
         if not part.has_weights:
             return _reading(cls, folder, local_files_only=True)
@@ -127,8 +136,8 @@ class DiffusersRepository:
         ]
         if problems:
             raise ValueError(
-                f"the weights in {folder} are not those of its config.json ({', '.join(problems)}); take both "
-                "from the same repository."
+                f"the weights in {folder} are not those of its config.json ({', '.join(problems)}); take "
+                "both from the same repository."
             )
         return model.eval()
 
@@ -161,17 +170,18 @@ def open_repository(
         FileNotFoundError: If it, or a part of it, cannot be found or fetched; says what to do.
         ValueError: If it holds another pipeline, a part of another model, or pickle files only.
     """
+    folders = [*(part.name for part in parts), ADAPTER_NAME]
     folder = resolve_pretrained(
         name_or_path,
         revision=revision,
         local_files_only=local_files_only,
-        files=[INDEX_NAME, *(f"{part.name}/*.{suffix}" for part in parts for suffix in _SUFFIXES)],
+        files=[INDEX_NAME, *(f"{name}/*.{suffix}" for name in folders for suffix in _SUFFIXES)],
         complete=lambda folder: (folder / INDEX_NAME).is_file() and not any(_problems(folder, parts)),
     )
     if not (folder / INDEX_NAME).is_file():
         raise FileNotFoundError(
-            f"{folder} has no {INDEX_NAME}: give the folder or Hub id of a repository for diffusers; the names "
-            "of those usually end in -Diffusers."
+            f"{folder} has no {INDEX_NAME}: give the folder or Hub id of a repository for diffusers; the "
+            "names of those usually end in -Diffusers."
         )
     index = _read_object(folder / INDEX_NAME)
     pipeline = index.get("_class_name")
@@ -198,6 +208,7 @@ def save_parts(
     pipeline: str,
     settings: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
+    adapter: Pushable | None = None,
     dtype: torch.dtype | None = None,
 ) -> None:
     """Write parts as a repository that `open_repository` and the pipeline of diffusers read.
@@ -208,6 +219,7 @@ def save_parts(
         pipeline: Name of the pipeline of diffusers.
         settings: Settings of that pipeline, JSON values.
         options: Settings that diffusers does not know, JSON values.
+        adapter: Camera adapter, written beside the parts.
         dtype: Storage type of the weights; the one they have when omitted.
     """
     target = Path(folder)
@@ -224,13 +236,15 @@ def save_parts(
         if dtype is not None and isinstance(part, nn.Module):
             part = copy.deepcopy(part).to(dtype)
         part.save_pretrained(target / name)
+    if adapter is not None:
+        adapter.save_pretrained(target / ADAPTER_NAME, dtype=dtype)
     index |= {**(settings or {}), _OPTIONS_KEY: dict(options or {})}
     with atomic_path(target / INDEX_NAME) as path:
         path.write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
 
 def import_library(name: str) -> Any:
-    """diffusers or transformers.
+    """One of the two libraries that the parts come from.
 
     Args:
         name: Name of the package.
@@ -271,8 +285,8 @@ def _problems(folder: Path, parts: Sequence[DiffusersPart]) -> Iterator[Exceptio
         missing = [name for name in part.files if not (place / name).is_file()]
         if missing:
             yield FileNotFoundError(
-                f"{place / missing[0]} is missing, so the repository is not whole: fetch it again, or take the "
-                "one that holds all parts."
+                f"{place / missing[0]} is missing, so the repository is not whole: fetch it again, or take "
+                "the one that holds all parts."
             )
         elif part.has_weights:
             yield from _weight_problems(place)
@@ -333,8 +347,8 @@ def _reading(cls: Any, folder: Path, **options: Any) -> Any:
         ) from error
     except Exception as error:  # safetensors, JSON, torch and both libraries have errors of their own
         raise ValueError(
-            f"{folder} does not load as {cls.__name__}, so a file of it is damaged or of another model: fetch "
-            f"it again ({_words(error)})."
+            f"{folder} does not load as {cls.__name__}, so a file of it is damaged or of another model: "
+            f"fetch it again ({_words(error)})."
         ) from error
 
 

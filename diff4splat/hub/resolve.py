@@ -33,8 +33,8 @@ def resolve_pretrained(
         revision: Branch, tag or commit on the Hub; a commit, 40 hexadecimal digits, pins the files.
         local_files_only: Use what the Hub cache holds, without network.
         subfolder: Folder inside the model to return.
-        files: Patterns of the files that are fetched, relative to `subfolder`. Pickle files run code when they
-            are opened: leave them out.
+        files: Patterns of the files that are fetched, relative to `subfolder`. Pickle files run code when
+            they are opened: leave them out.
         complete: Whether a folder holds all that is needed. With it a commit that is in the cache is returned
             without a request.
 
