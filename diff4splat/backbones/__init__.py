@@ -1,6 +1,7 @@
 """Video diffusion models behind one protocol, found by name.
 
-The name "compact" is the bundled small model; its code loads when it is first asked for.
+The name "compact" is the bundled small model; its code loads when it is first asked for. The models of
+diffusers are here too; diffusers itself loads when one of them is built.
 """
 
 from diff4splat.backbones.backbone import (
@@ -18,11 +19,20 @@ from diff4splat.backbones.camera_adapter import (
     added_camera,
     load_camera_adapter,
 )
+from diff4splat.backbones.cogvideox import CogVideoXBackbone
+from diff4splat.backbones.contract import BackboneContractError, check_backbone
+from diff4splat.backbones.denoising import denoise
+from diff4splat.backbones.diffusers_backbone import DiffusersBackbone, VideoCondition
 from diff4splat.backbones.diffusers_guidance import diffusers_guider
 from diff4splat.backbones.tiny_vae import TINY_VAES, TinyVideoVAE, tiny_vae_layout
 
 __all__ = [
     "TINY_VAES",
+from diff4splat.backbones.wan import WanBackbone
+    "BackboneContractError",
+    "CameraAdapter",
+    "CogVideoXBackbone",
+    "DiffusersBackbone",
     "LatentSpec",
     "TinyVideoVAE",
     "CameraAdapter",
@@ -30,7 +40,11 @@ __all__ = [
     "PluckerConcatenation",
     "PretrainedReference",
     "VideoBackbone",
+    "VideoCondition",
+    "WanBackbone",
     "added_camera",
+    "check_backbone",
+    "denoise",
     "diffusers_guider",
     "get_backbone",
     "list_backbones",

@@ -342,10 +342,7 @@ class DiffusersBackbone(Pushable, nn.Module):
                 f"{error}."
             ) from error
         backbone.reference = PretrainedReference(
-            backbone.kind,
-            os.fspath(name_or_path),
-            repository.commit or revision,
-            {} if dtype == torch.bfloat16 else {"dtype": name},
+            backbone.kind, os.fspath(name_or_path), repository.commit or revision
         )
         return backbone.eval()
 
