@@ -292,11 +292,15 @@ class CogVideoXBackbone(DiffusersBackbone):
         return self.vae.encode(frames).latent_dist
 
     def _image_latents(self, image: Tensor, generator: torch.Generator | None) -> Tensor:
-        drawn = [self._posterior(one[None, None]).sample(generator) for one in image]
+        drawn = []
+        for one in image:  # noise in float32: a seed means the same in every type
+            posterior = self._posterior(one[None, None])
+            noise = draw_normal(posterior.mean.shape, generator, posterior.mean.device)
+            drawn.append(posterior.mean.float() + posterior.std.float() * noise)
         factor = self.vae.config.scaling_factor
         # 1.5 was trained with image latents that were divided where they should have been multiplied.
         factor = 1 / factor if self.vae.config.invert_scale_latents else factor
-        return factor * rearrange(torch.cat(drawn).float(), "b c n h w -> b n c h w")
+        return factor * rearrange(torch.cat(drawn), "b c n h w -> b n c h w")
 
     def _check_positions(self, num_frames: int, height: int, width: int) -> None:
         """Refuse what learned positions were not learned for."""

@@ -24,11 +24,11 @@ def seeded(make: Any, seed: int = 0) -> nn.Module:
     return module
 
 
-def text_parts(kind: str = "T5") -> dict[str, Any]:
+def text_parts(kind: str = "T5", width: int = 16) -> dict[str, Any]:
     import transformers
 
     config = getattr(transformers, f"{kind}Config")(
-        vocab_size=64, d_model=16, d_ff=23, d_kv=8, num_layers=1, num_heads=2
+        vocab_size=64, d_model=width, d_ff=23, d_kv=8, num_layers=1, num_heads=2
     )
     return {
         "text_encoder": seeded(lambda: getattr(transformers, f"{kind}EncoderModel")(config)),
@@ -195,3 +195,14 @@ def clip(
         name: getattr(path, name).expand(batch, -1, -1, -1) for name in ("camera_to_world", "intrinsics")
     }
     return image, replace(path, **repeated)
+
+
+def pictures(image: torch.Tensor) -> list[Any]:
+    """PIL images of a batch in [0, 1]; whole 8-bit values come through unchanged."""
+    from PIL import Image
+
+    return [Image.fromarray((255 * one).round().byte().movedim(0, 2).numpy()) for one in image]
+
+
+def seed(number: int = 3) -> torch.Generator:
+    return torch.Generator().manual_seed(number)
