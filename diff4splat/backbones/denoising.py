@@ -151,8 +151,12 @@ def _noise_levels(scheduler: Any) -> list[float]:
     """Standard deviation of the noise at each timestep, and after the last."""
     if _prediction_kind(scheduler) == "flow":
         return [float(sigma) for sigma in scheduler.sigmas]
-    kept = [scheduler.alphas_cumprod[int(timestep)] for timestep in scheduler.timesteps]
-    return [max(1 - float(value), 0.0) ** 0.5 for value in (*kept, scheduler.final_alpha_cumprod)]
+    alphas = scheduler.alphas_cumprod
+    timesteps = [int(timestep) for timestep in scheduler.timesteps]
+    end = timesteps[-1] - len(alphas) // len(timesteps)  # where the last step of diffusers' schedulers ends
+    kept = [alphas[timestep] for timestep in timesteps]
+    kept.append(alphas[end] if end >= 0 else scheduler.final_alpha_cumprod)
+    return [max(1 - float(value), 0.0) ** 0.5 for value in kept]
 
 
 def _stepper(scheduler: Any, generator: torch.Generator | None) -> Callable[[Tensor, int, Tensor], Tensor]:
