@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from diff4splat.diffusion import Guidance, SampleStep
 
@@ -110,7 +110,7 @@ def denoise(
     return latents
 
 
-def cache_context(model: nn.Module, conditional: bool) -> AbstractContextManager[Any]:
+def cache_context(model: Any, conditional: bool) -> AbstractContextManager[Any]:
     """Context that one pass of a transformer of diffusers needs where feature caching is on.
 
     Args:
@@ -125,7 +125,7 @@ def cache_context(model: nn.Module, conditional: bool) -> AbstractContextManager
     return model.cache_context("cond" if conditional else "uncond")
 
 
-def reset_cache(model: nn.Module) -> None:
+def reset_cache(model: Any) -> None:
     """Forget what feature caching kept of a sampling run, as the pipelines of diffusers do after each.
 
     Args:
@@ -162,7 +162,7 @@ def _noise_levels(scheduler: Any) -> list[float]:
 def _stepper(scheduler: Any, generator: torch.Generator | None) -> Callable[[Tensor, int, Tensor], Tensor]:
     """`scheduler.step` as `step(prediction, index, sample)`; that of CogVideoX's DPM remembers."""
     accepted = inspect.signature(scheduler.step).parameters
-    options = {"return_dict": False}
+    options: dict[str, Any] = {"return_dict": False}
     if "generator" in accepted:
         options["generator"] = generator
     if "old_pred_original_sample" not in accepted:

@@ -317,8 +317,8 @@ class DiffusersBackbone(Pushable, nn.Module):
             ValueError: If a file is damaged, a part is of another model, or there are pickle files only.
         """
         name = dtype if isinstance(dtype, str) else str(dtype).removeprefix("torch.")
-        dtype = getattr(torch, name, None)
-        if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        kind = getattr(torch, name, None)
+        if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
             raise ValueError(f"dtype must be a floating-point type such as 'bfloat16', got {name!r}.")
         repository = open_repository(
             name_or_path,
@@ -331,9 +331,10 @@ class DiffusersBackbone(Pushable, nn.Module):
             camera_adapter = repository.folder / ADAPTER_NAME
         if isinstance(camera_adapter, (str, os.PathLike)):
             camera_adapter = load_camera_adapter(camera_adapter, local_files_only=local_files_only)
-        parts = {part.name: repository.load(part, dtype) for part in cls.parts}
+        parts = {part.name: repository.load(part, kind) for part in cls.parts}
+        build: Any = cls
         try:
-            backbone = cls(
+            backbone = build(
                 **parts, **cls._arguments(repository), **repository.options, camera_adapter=camera_adapter
             )
         except TypeError as error:

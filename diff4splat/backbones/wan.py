@@ -123,6 +123,11 @@ class WanVideoModel(DiffusersBackbone):
                 "image_encoder must be given where the transformer reads image tokens, and only there; got "
                 f"image_dim={transformer.config.image_dim} and {type(image_encoder).__name__}."
             )
+        if image_encoder is not None and max_prompt_tokens != 512:
+            raise ValueError(
+                "max_prompt_tokens must be 512 beside image tokens, where the transformer splits the two, "
+                f"got {max_prompt_tokens}."
+            )
         if (boundary_ratio is None) != (transformer_2 is None):
             raise ValueError("transformer_2 and boundary_ratio must be given together or not at all.")
         self.attach(camera_adapter, negative_prompt)

@@ -31,7 +31,7 @@ def published(backbone, image, prompt, **options):
         num_inference_steps=4,
         generator=seed(),
         output_type="latent",
-        max_sequence_length=11,
+        max_sequence_length=backbone.max_prompt_tokens,
         **options,
     ).frames
     return latents.transpose(1, 2)
@@ -150,6 +150,8 @@ def test_parts_that_do_not_fit_are_refused() -> None:
         WanBackbone(**parts)
     with pytest.raises(ValueError, match="image_encoder must be given where the transformer reads"):
         WanBackbone(**{**wan_parts("2.1"), "image_encoder": None})
+    with pytest.raises(ValueError, match="max_prompt_tokens must be 512 beside image tokens, .* got 11"):
+        tiny_wan("2.1", max_prompt_tokens=11)
     with pytest.raises(ValueError, match="transformer_2 and boundary_ratio must be given together"):
         WanBackbone(**wan_parts("A14B"))
     with pytest.raises(ValueError, match="camera_adapter must be made for this video model"):

@@ -178,7 +178,9 @@ def tiny_wan(version: str = "2.2", scheduler: str = "UniPC", **options: Any) -> 
         "2.1": {},
     }[version]
     return WanBackbone(
-        **wan_parts(version, scheduler), **settings, **{"max_prompt_tokens": 11, **options}
+        **wan_parts(version, scheduler),
+        **settings,
+        **{"max_prompt_tokens": 512 if version == "2.1" else 11, **options},
     ).eval()
 
 
