@@ -41,6 +41,9 @@ PARTS = {
 # Modules that are not saved by themselves, and why.
 _LAYER = "a layer that parts are built of; its folder lies below the hub"
 LEFT_OUT = {
+    "backbones.CogVideoXBackbone": "made of given parts, each saved in its own folder",
+    "backbones.DiffusersBackbone": "the base class",
+    "backbones.WanBackbone": "made of given parts, each saved in its own folder",
     "backbones.compact.CompactBackbone": "made of given parts, each saved in its own folder",
     "hub.HubModule": "the base class",
     "losses.LpipsDistance": "weights of another project, frozen",

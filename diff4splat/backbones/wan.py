@@ -172,7 +172,7 @@ class WanVideoModel(DiffusersBackbone):
         """
         self.spec.check_frames(video.shape[1])
         self.spec.check_size(*video.shape[-2:])
-        return self._encode(2 * video - 1)
+        return self._encode(2 * video.float() - 1)
 
     def decode(
         self, latents: Float[Tensor, "batch latent_frame channel latent_height latent_width"]
@@ -235,6 +235,7 @@ class WanVideoModel(DiffusersBackbone):
             ValueError: If sizes, the number of cameras or the number of prompts do not fit.
         """
         prompts = self.check_inputs(image, cameras, prompt)
+        image = image.float()
         with torch.no_grad():
             channels = self.image_channels(image, cameras.num_frames)
             first = self._encode(2 * image[:, None] - 1) if self.expand_timesteps else None

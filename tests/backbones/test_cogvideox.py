@@ -7,6 +7,7 @@ from backbones.tiny_models import clip, seed, tiny_cogvideox
 from diff4splat.backbones import PluckerAdapter, VideoBackbone, get_backbone
 from diff4splat.diffusion import ConstantGuidance, CosineGuidance
 from diff4splat.models import LDRM
+from diff4splat.pipelines import Diff4SplatPipeline
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*has no camera adapter")
 
@@ -184,12 +185,17 @@ def test_image_and_path_to_a_scene() -> None:
     backbone = tiny_cogvideox("1.0")
     image, cameras = clip(backbone)
     ldrm = LDRM.from_spec(backbone.spec, dim=24, num_layers=1, num_heads=2, num_key_value_heads=1)
-    latents = backbone.generate(image, cameras, num_steps=2, generator=seed())
-    with torch.no_grad():
-        field = ldrm(latents, cameras, image=image).batch(0)
-        rendering = field.render(cameras.batch(0), torch.linspace(0, 1, 9))
-    assert rendering.color.shape == (9, 3, 32, 48)
-    assert rendering.color.isfinite().all()
+    frames, (height, width) = cameras.num_frames, image.shape[2:]
+    pipe = Diff4SplatPipeline(
+        backbone, ldrm.eval(), num_frames=frames, height=height, width=width, num_steps=2, num_gaussians=None
+    )
+    field = pipe(image[0], cameras.batch(0), "a cab", generator=seed())
+    assert torch.equal(
+        field.delta_means, pipe(image[0], cameras.batch(0), "a cab", generator=seed()).delta_means
+    )
+    rendering = field.render(cameras.batch(0), torch.linspace(0, 1, frames))
+    assert rendering.color.shape == (frames, 3, height, width)
+    assert rendering.color.isfinite().all() and rendering.alpha.max() > 0
 
 
 def test_it_is_a_backbone_known_by_name() -> None:
