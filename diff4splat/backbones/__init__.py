@@ -25,20 +25,19 @@ from diff4splat.backbones.denoising import denoise
 from diff4splat.backbones.diffusers_backbone import DiffusersBackbone, VideoCondition
 from diff4splat.backbones.diffusers_guidance import diffusers_guider
 from diff4splat.backbones.tiny_vae import TINY_VAES, TinyVideoVAE, tiny_vae_layout
+from diff4splat.backbones.wan import WanBackbone
 
 __all__ = [
     "TINY_VAES",
-from diff4splat.backbones.wan import WanBackbone
     "BackboneContractError",
     "CameraAdapter",
     "CogVideoXBackbone",
     "DiffusersBackbone",
     "LatentSpec",
-    "TinyVideoVAE",
-    "CameraAdapter",
     "PluckerAdapter",
     "PluckerConcatenation",
     "PretrainedReference",
+    "TinyVideoVAE",
     "VideoBackbone",
     "VideoCondition",
     "WanBackbone",

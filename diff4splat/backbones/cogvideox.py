@@ -12,13 +12,9 @@ from torch import Tensor
 from diff4splat.backbones.backbone import LatentSpec
 from diff4splat.backbones.camera_adapter import CameraAdapter, added_camera
 from diff4splat.backbones.denoising import cache_context
-from diff4splat.backbones.diffusers_backbone import (
-    DiffusersBackbone,
-    VideoCondition,
-    draw_normal,
-    execution_device,
-)
+from diff4splat.backbones.diffusers_backbone import DiffusersBackbone
 from diff4splat.backbones.diffusers_parts import DiffusersPart
+from diff4splat.backbones.video_condition import VideoCondition, draw_normal, execution_device
 from diff4splat.cameras import Cameras
 from diff4splat.diffusion import ConstantGuidance, Guidance
 
