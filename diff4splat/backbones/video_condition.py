@@ -31,11 +31,25 @@ class VideoCondition:
     guided: bool
 
     def texts(self, conditional: bool) -> Tensor:
-        """Features of the text of one of the two passes."""
+        """Features of the text of one of the two passes.
+
+        Args:
+            conditional: Which pass: the one with the prompt, or the other.
+
+        Returns:
+            `prompts` or `unprompted`.
+        """
         return self.prompts if conditional else self.unprompted
 
     def added(self, conditional: bool) -> Tensor | None:
-        """Features of the cameras of one of the two passes."""
+        """Features of the cameras of one of the two passes.
+
+        Args:
+            conditional: Which pass: the one with the prompt, or the other.
+
+        Returns:
+            `camera` or `resting`.
+        """
         return self.camera if conditional else self.resting
 
 
