@@ -13,7 +13,7 @@ from diff4splat.backbones.backbone import LatentSpec
 from diff4splat.backbones.camera_adapter import CameraAdapter, added_camera
 from diff4splat.backbones.denoising import cache_context
 from diff4splat.backbones.diffusers_backbone import DiffusersBackbone
-from diff4splat.backbones.diffusers_parts import DiffusersPart
+from diff4splat.backbones.diffusers_parts import DiffusersPart, DiffusersRepository, check_channels
 from diff4splat.backbones.video_condition import VideoCondition, draw_normal, execution_device
 from diff4splat.cameras import Cameras
 from diff4splat.diffusion import ConstantGuidance, Guidance
@@ -101,12 +101,7 @@ class CogVideoXBackbone(DiffusersBackbone):
             # The decoder takes two latents at a time, three at first: an even number gives other frames.
             frame_multiple=int(stride) * vae.num_latent_frames_batch_size,
         )
-        if transformer.config.in_channels != 2 * self.spec.channels:
-            raise ValueError(
-                f"transformer must take {2 * self.spec.channels} channels to start from an image with this "
-                f"vae, got {transformer.config.in_channels}: it is no image-to-video model, or of another "
-                "repository."
-            )
+        check_channels(transformer.config.in_channels, 2 * self.spec.channels)
         self.attach(camera_adapter, negative_prompt)
 
     @property
@@ -277,6 +272,19 @@ class CogVideoXBackbone(DiffusersBackbone):
             Latents, as many as `spec` says.
         """
         return latents[:, condition.padding :]
+
+    @classmethod
+    def check_repository(cls, repository: DiffusersRepository) -> None:
+        """Refuse a repository without an image-to-video model, before weights are fetched.
+
+        Args:
+            repository: Of which the configurations are there.
+
+        Raises:
+            ValueError: If the transformer takes other channels.
+        """
+        channels = repository.config("vae").get("latent_channels", 16)
+        check_channels(repository.config("transformer").get("in_channels", 16), 2 * channels)
 
     @property
     def _device(self) -> torch.device:

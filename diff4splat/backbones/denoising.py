@@ -27,6 +27,7 @@ def denoise(
     guidance: Guidance | None = None,
     generator: torch.Generator | None = None,
     hold: Callable[[Tensor], Tensor] | None = None,
+    visible: Callable[[Tensor], Tensor] | None = None,
     callback: Callable[[SampleStep], Tensor | None] | None = None,
 ) -> Float[Tensor, " batch *event"]:
     r"""Clean sample from noise along the steps of a scheduler of diffusers.
@@ -56,6 +57,8 @@ def denoise(
         generator: For schedulers that draw noise at each step.
         hold: Puts known values into a sample, for instance a clean first frame; applied to the noise and
             after each step.
+        visible: View of the part of a sample that the callback is shown and may replace; all of it when
+            omitted.
         callback: Called after each step, see `diff4splat.diffusion.SampleStep`. A tensor it returns replaces
             the sample; what a multistep scheduler remembers of the steps before is then forgotten.
 
@@ -99,11 +102,12 @@ def denoise(
         time, next_time = levels[step], levels[step + 1]
         clean = (1.0 if kind == "flow" else (1 - time**2) ** 0.5) * before - time * prediction
         clean = clean if hold is None else hold(clean)
-        replacement = callback(
-            SampleStep(step, num_steps, time, next_time, scale, passes, latents, prediction, clean)
-        )
+        shown = [part if visible is None else visible(part) for part in (latents, prediction, clean)]
+        replacement = callback(SampleStep(step, num_steps, time, next_time, scale, passes, *shown))
         if replacement is not None:
-            latents = _same_shape(replacement, noise, "callback").to(latents)
+            latents = latents.clone()
+            view = latents if visible is None else visible(latents)
+            view.copy_(_same_shape(replacement, view, "callback"))
             step_once = _stepper(scheduler, generator)
             scheduler.last_sample = None  # the corrector of UniPC would undo the replacement
             scheduler.lower_order_nums = 0  # multistep solvers start again at first order

@@ -169,7 +169,7 @@ class DiffusersBackbone(Pushable, nn.Module):
         return latents
 
     def visible(self, latents: Tensor, condition: Any) -> Tensor:
-        """Latents of the clip among those that are sampled; all of them where the model pads none.
+        """Latents of the clip among those that are sampled, a view; all of them where the model pads none.
 
         Args:
             latents: Of the shape `condition.shape`.
@@ -205,8 +205,7 @@ class DiffusersBackbone(Pushable, nn.Module):
             guidance: Guidance schedule; the constant scale of the published pipeline when omitted. Where the
                 two passes would agree, as without a prompt, nothing is guided.
             generator: Source of randomness; the same seed gives the same latents.
-            callback: Called after each step, see `denoise`; the latents it sees may have more frames than the
-                result where the model pads them.
+            callback: Called after each step, see `denoise`.
 
         Returns:
             Normalised latents, float32.
@@ -235,6 +234,7 @@ class DiffusersBackbone(Pushable, nn.Module):
                 guidance=guidance if condition.guided else None,
                 generator=generator,
                 hold=lambda latents: self.hold(latents, condition),
+                visible=lambda latents: self.visible(latents, condition),
                 callback=callback,
             )
         finally:
@@ -297,6 +297,7 @@ class DiffusersBackbone(Pushable, nn.Module):
             pipelines=cls.pipelines,
             revision=revision,
             local_files_only=local_files_only,
+            check=cls.check_repository,
         )
         if camera_adapter is None and (repository.folder / ADAPTER_NAME).is_dir():
             camera_adapter = repository.folder / ADAPTER_NAME
@@ -317,6 +318,17 @@ class DiffusersBackbone(Pushable, nn.Module):
             backbone.kind, os.fspath(name_or_path), repository.commit or revision
         )
         return backbone.eval()
+
+    @classmethod
+    def check_repository(cls, repository: DiffusersRepository) -> None:
+        """Refuse a repository by its configurations, before weights are fetched.
+
+        Args:
+            repository: Of which the configurations are there.
+
+        Raises:
+            ValueError: If it holds no model of this kind.
+        """
 
     @classmethod
     def _arguments(cls, repository: DiffusersRepository) -> dict[str, Any]:

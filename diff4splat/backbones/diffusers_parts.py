@@ -8,7 +8,7 @@ import copy
 import importlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,19 @@ from torch import nn
 from diff4splat.files import atomic_path
 from diff4splat.hub import Pushable, cached_commit, resolve_pretrained
 
-__all__ = ["DiffusersPart", "DiffusersRepository", "import_library", "open_repository", "save_parts"]
+__all__ = [
+    "check_channels",
+    "DiffusersPart",
+    "DiffusersRepository",
+    "import_library",
+    "open_repository",
+    "save_parts",
+]
 
 INDEX_NAME = "model_index.json"
 ADAPTER_NAME = "camera_adapter"
 _OPTIONS_KEY = "_diff4splat"  # diffusers passes over names that begin with an underscore
-_SUFFIXES = ("json", "safetensors", "model", "txt")
+_SMALL = ("json", "model", "txt")  # what a repository holds beside weights
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 _READERS = {
     "CogVideoXImageToVideoPipeline": "cogvideox",
@@ -84,6 +91,20 @@ class DiffusersRepository:
     def options(self) -> Mapping[str, Any]:
         """What `save_parts` wrote for this library alone."""
         return self.index.get(_OPTIONS_KEY) or {}
+
+    def config(self, name: str) -> dict[str, Any]:
+        """The config.json of a part.
+
+        Args:
+            name: Name of a part with weights.
+
+        Returns:
+            Its content.
+
+        Raises:
+            ValueError: If it is damaged.
+        """
+        return _read_object(self.folder / name / "config.json")
 
     def load(self, part: DiffusersPart, dtype: torch.dtype) -> Any:
         """A part, in evaluation mode if it is a model.
@@ -149,6 +170,7 @@ def open_repository(
     pipelines: Sequence[str],
     revision: str | None = None,
     local_files_only: bool = False,
+    check: Callable[[DiffusersRepository], None] | None = None,
 ) -> DiffusersRepository:
     """Find a diffusers repository and check that it is of the right kind and whole; loads no weights.
 
@@ -162,6 +184,8 @@ def open_repository(
         pipelines: Names of the pipelines of diffusers whose repositories are taken.
         revision: Branch, tag or commit on the Hub.
         local_files_only: Use what the Hub cache holds, without network.
+        check: Called with the repository when its configurations are there, before weights are fetched;
+            raises if they do not fit.
 
     Returns:
         The repository.
@@ -171,34 +195,31 @@ def open_repository(
         ValueError: If it holds another pipeline, a part of another model, or pickle files only.
     """
     folders = [*(part.name for part in parts), ADAPTER_NAME]
-    folder = resolve_pretrained(
-        name_or_path,
-        revision=revision,
-        local_files_only=local_files_only,
-        files=[INDEX_NAME, *(f"{name}/*.{suffix}" for name in folders for suffix in _SUFFIXES)],
-        complete=lambda folder: (folder / INDEX_NAME).is_file() and not any(_problems(folder, parts)),
-    )
-    if not (folder / INDEX_NAME).is_file():
-        raise FileNotFoundError(
-            f"{folder} has no {INDEX_NAME}: give the folder or Hub id of a repository for diffusers; the "
-            "names of those usually end in -Diffusers."
+
+    def fetch(revision: str | None, suffixes: Sequence[str]) -> Path:
+        return resolve_pretrained(
+            name_or_path,
+            revision=revision,
+            local_files_only=local_files_only,
+            files=[INDEX_NAME, *(f"{name}/*.{suffix}" for name in folders for suffix in suffixes)],
+            complete=lambda folder: (folder / INDEX_NAME).is_file() and not any(_problems(folder, parts)),
         )
-    index = _read_object(folder / INDEX_NAME)
-    pipeline = index.get("_class_name")
-    if pipeline not in pipelines:
-        reader = _READERS.get(str(pipeline))
-        raise ValueError(
-            f"{folder} holds {pipeline}, expected {' or '.join(pipelines)}"
-            + (f": load it as backbone {reader!r}." if reader else ", and no backbone here reads it.")
-        )
-    for error in _problems(folder, parts):
+
+    # Configurations first: what does not fit is refused before its weights are fetched.
+    folder = fetch(revision, _SMALL)
+    repository = _opened(folder, parts, pipelines)
+    for error in _problems(folder, parts, weights=False):
         raise error
     for part in parts:
         library, _, class_name = part.class_name.partition(".")
-        if part.has_weights and library == "diffusers" and _is_listed(index, part):
+        if part.has_weights and library == "diffusers" and part.name in repository.present:
             _check_kind(folder / part.name, "_class_name", class_name)
-    present = frozenset(part.name for part in parts if _is_listed(index, part))
-    return DiffusersRepository(folder, index, present, cached_commit(folder))
+    if check is not None:
+        check(repository)
+    folder = fetch(repository.commit or revision, [*_SMALL, "safetensors"])
+    for error in _problems(folder, parts):
+        raise error
+    return repository
 
 
 def save_parts(
@@ -243,6 +264,23 @@ def save_parts(
         path.write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
 
+def check_channels(got: int, expected: int) -> None:
+    """Refuse a transformer that cannot be shown an image.
+
+    Args:
+        got: Channels that it takes.
+        expected: Channels of the latents and of the image.
+
+    Raises:
+        ValueError: If they differ.
+    """
+    if got != expected:
+        raise ValueError(
+            f"transformer must take {expected} channels to start from an image with this vae, got {got}: it "
+            "is no image-to-video model, or of another repository."
+        )
+
+
 def import_library(name: str) -> Any:
     """One of the two libraries that the parts come from.
 
@@ -270,7 +308,26 @@ def _is_listed(index: Mapping[str, Any], part: DiffusersPart) -> bool:
     return isinstance(entry, list) and len(entry) == 2 and entry[1] is not None
 
 
-def _problems(folder: Path, parts: Sequence[DiffusersPart]) -> Iterator[Exception]:
+def _opened(folder: Path, parts: Sequence[DiffusersPart], pipelines: Sequence[str]) -> DiffusersRepository:
+    """The repository in a folder, if it is one of those pipelines."""
+    if not (folder / INDEX_NAME).is_file():
+        raise FileNotFoundError(
+            f"{folder} has no {INDEX_NAME}: give the folder or Hub id of a repository for diffusers; the "
+            "names of those usually end in -Diffusers."
+        )
+    index = _read_object(folder / INDEX_NAME)
+    pipeline = index.get("_class_name")
+    if pipeline not in pipelines:
+        reader = _READERS.get(str(pipeline))
+        raise ValueError(
+            f"{folder} holds {pipeline}, expected {' or '.join(pipelines)}"
+            + (f": load it as backbone {reader!r}." if reader else ", and no backbone here reads it.")
+        )
+    present = frozenset(part.name for part in parts if _is_listed(index, part))
+    return DiffusersRepository(folder, index, present, cached_commit(folder))
+
+
+def _problems(folder: Path, parts: Sequence[DiffusersPart], *, weights: bool = True) -> Iterator[Exception]:
     """What keeps the parts from being loaded, one error each."""
     index = _read_object(folder / INDEX_NAME)
     for part in parts:
@@ -288,7 +345,7 @@ def _problems(folder: Path, parts: Sequence[DiffusersPart]) -> Iterator[Exceptio
                 f"{place / missing[0]} is missing, so the repository is not whole: fetch it again, or take "
                 "the one that holds all parts."
             )
-        elif part.has_weights:
+        elif part.has_weights and weights:
             yield from _weight_problems(place)
 
 

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from diff4splat.backbones.diffusers_parts import DiffusersPart
+from diff4splat.backbones.diffusers_parts import DiffusersPart, DiffusersRepository, check_channels
 from diff4splat.backbones.wan_model import WanCondition, WanVideoModel
 
 __all__ = ["WanBackbone", "WanCondition", "WanVideoModel"]
@@ -58,3 +58,18 @@ class WanBackbone(WanVideoModel):
         known = latents.new_zeros(*latents.shape[:2], self.spec.temporal_stride, *latents.shape[3:])
         known[:, 0] = 1
         return torch.cat((known, latents), dim=2)
+
+    @classmethod
+    def check_repository(cls, repository: DiffusersRepository) -> None:
+        """Refuse a repository without an image-to-video model, before weights are fetched.
+
+        Args:
+            repository: Of which the configurations are there.
+
+        Raises:
+            ValueError: If the transformer takes other channels.
+        """
+        vae = repository.config("vae")
+        latents, stride = vae.get("z_dim", 16), vae.get("scale_factor_temporal", 4)
+        expected = latents if repository.index.get("expand_timesteps") else 2 * latents + stride
+        check_channels(repository.config("transformer").get("in_channels", 16), expected)

@@ -16,7 +16,7 @@ from diff4splat.backbones.backbone import LatentSpec
 from diff4splat.backbones.camera_adapter import CameraAdapter, added_camera
 from diff4splat.backbones.denoising import cache_context
 from diff4splat.backbones.diffusers_backbone import DiffusersBackbone
-from diff4splat.backbones.diffusers_parts import DiffusersRepository
+from diff4splat.backbones.diffusers_parts import DiffusersRepository, check_channels
 from diff4splat.backbones.video_condition import VideoCondition, draw_normal, execution_device
 from diff4splat.cameras import Cameras
 from diff4splat.diffusion import ConstantGuidance, Guidance
@@ -108,12 +108,7 @@ class WanVideoModel(DiffusersBackbone):
             spatial_stride=vae.config.scale_factor_spatial,
             patch=patch[1],
         )
-        expected = self.spec.channels + self.num_image_channels
-        if transformer.config.in_channels != expected:
-            raise ValueError(
-                f"transformer must take {expected} channels to start from an image with this vae, got "
-                f"{transformer.config.in_channels}: it is no image-to-video model, or of another repository."
-            )
+        check_channels(transformer.config.in_channels, self.spec.channels + self.num_image_channels)
         if (transformer.config.image_dim is None) != (image_encoder is None):
             raise ValueError(
                 "image_encoder must be given where the transformer reads image tokens, and only there; got "

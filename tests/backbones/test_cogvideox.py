@@ -181,6 +181,22 @@ def test_feature_caching_works_and_leaves_nothing_for_the_next_clip() -> None:
     torch.testing.assert_close(run(1), first, atol=0, rtol=0)
 
 
+@pytest.mark.parametrize("version", ["1.0", "1.5"])
+def test_a_callback_sees_and_replaces_the_clip_without_its_padding(version) -> None:
+    backbone = tiny_cogvideox(version)
+    image, cameras = clip(backbone)
+    seen = []
+
+    def watch(state):
+        seen.append(state)
+        return torch.full_like(state.latents, 0.5) if state.step == 2 else None
+
+    latents = backbone.generate(image, cameras, num_steps=3, generator=seed(), callback=watch)
+    for state in seen:
+        assert state.latents.shape == state.clean.shape == state.velocity.shape == latents.shape
+    assert (latents == 0.5).all()
+
+
 def test_image_and_path_to_a_scene() -> None:
     backbone = tiny_cogvideox("1.0")
     image, cameras = clip(backbone)

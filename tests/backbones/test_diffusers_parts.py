@@ -131,6 +131,11 @@ def no_json(folder: Path) -> None:
     (folder / "vae" / "config.json").write_text("{")
 
 
+def text_to_video(folder: Path) -> None:
+    edit(folder / "model_index.json", expand_timesteps=False)
+    (folder / "transformer" / "diffusion_pytorch_model.safetensors").unlink()  # not even asked for
+
+
 def unknown_option(folder: Path) -> None:
     edit(folder / "model_index.json", _diff4splat={"colour": "red"})
 
@@ -181,6 +186,7 @@ FAULTS = {
     ),
     "wider": (wider, ValueError, "does not load as WanTransformer3DModel, .*: fetch it again"),
     "no json": (no_json, ValueError, "config.json is not valid JSON .* fetch it again"),
+    "text to video": (text_to_video, ValueError, "must take 14 channels .*, got 5: it is no image-to-video"),
     "unknown option": (unknown_option, ValueError, "model_index.json' do not build WanBackbone|do not build"),
     "unknown scheduler": (
         unknown_scheduler,
@@ -262,9 +268,10 @@ attempt("again", lambda: WanBackbone.from_pretrained(sys.argv[1]).reference.revi
     assert (report["adapter"], report["again"]) == ("PluckerAdapter", {"value": "None"})
     # the folder asked nothing, "main" came first; commit, model and the folder again asked nothing either
     assert server.requests[0] == "GET /api/models/org/wan/revision/main"
-    listings = [request for request in server.requests if "/api/" in request]
-    assert len(listings) == 2 and not any(commit in request for request in listings[:1])
-    downloads = [request for request in server.requests if "resolve" in request]
+    assert sum("revision/main" in request for request in server.requests) == 1
+    downloads = [request for request in server.requests if request.startswith("GET") and "resolve" in request]
+    weights = [number for number, request in enumerate(downloads) if "safetensors" in request]
+    assert min(weights) == len(downloads) - len(weights), "weights came last"
     assert len(downloads) == len(set(downloads)), "each file was fetched once"
     assert not any(".bin" in request or "film" in request for request in downloads)
 
