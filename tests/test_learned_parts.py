@@ -43,6 +43,9 @@ _LAYER = "a layer that parts are built of; its folder lies below the hub"
 LEFT_OUT = {
     "backbones.GivenVideoBackbone": "made of another backbone, which is saved",
     "pipelines.DecodedReconstructor": "made of a given reconstructor, which is saved or referred to",
+    "backbones.CogVideoXBackbone": "made of given parts, each saved in its own folder",
+    "backbones.DiffusersBackbone": "the base class",
+    "backbones.WanBackbone": "made of given parts, each saved in its own folder",
     "backbones.compact.CompactBackbone": "made of given parts, each saved in its own folder",
     "hub.HubModule": "the base class",
     "losses.LpipsDistance": "weights of another project, frozen",

@@ -1,6 +1,7 @@
 """Video diffusion models behind one protocol, found by name.
 
-The name "compact" is the bundled small model; its code loads when it is first asked for.
+The name "compact" is the bundled small model; its code loads when it is first asked for. The models of
+diffusers are here too; diffusers itself loads when one of them is built.
 """
 
 from diff4splat.backbones.backbone import (
@@ -11,20 +12,45 @@ from diff4splat.backbones.backbone import (
     list_backbones,
     register_backbone,
 )
+from diff4splat.backbones.camera_adapter import (
+    CameraAdapter,
+    PluckerAdapter,
+    PluckerConcatenation,
+    added_camera,
+    load_camera_adapter,
+)
+from diff4splat.backbones.cogvideox import CogVideoXBackbone
+from diff4splat.backbones.contract import BackboneContractError, check_backbone
+from diff4splat.backbones.denoising import denoise
+from diff4splat.backbones.diffusers_backbone import DiffusersBackbone, VideoCondition
 from diff4splat.backbones.diffusers_guidance import diffusers_guider
 from diff4splat.backbones.given_video import GivenVideoBackbone
 from diff4splat.backbones.tiny_vae import TINY_VAES, TinyVideoVAE, tiny_vae_layout
+from diff4splat.backbones.wan import WanBackbone
 
 __all__ = [
     "TINY_VAES",
     "GivenVideoBackbone",
     "LatentSpec",
+    "BackboneContractError",
+    "CameraAdapter",
+    "CogVideoXBackbone",
+    "DiffusersBackbone",
+    "LatentSpec",
+    "PluckerAdapter",
+    "PluckerConcatenation",
     "PretrainedReference",
     "TinyVideoVAE",
     "VideoBackbone",
+    "VideoCondition",
+    "WanBackbone",
+    "added_camera",
+    "check_backbone",
+    "denoise",
     "diffusers_guider",
     "get_backbone",
     "list_backbones",
+    "load_camera_adapter",
     "register_backbone",
     "tiny_vae_layout",
 ]

@@ -282,6 +282,9 @@ class VideoBackbone(Protocol):
 _FACTORIES: dict[str, Callable[..., VideoBackbone] | str] = {
     "compact": "diff4splat.backbones.compact:CompactBackbone.from_pretrained",
     "video": "diff4splat.backbones.given_video:GivenVideoBackbone.from_pretrained",
+    "cogvideox": "diff4splat.backbones.cogvideox:CogVideoXBackbone.from_pretrained",
+    "wan2.1": "diff4splat.backbones.wan:WanBackbone.from_pretrained",
+    "wan2.2-ti2v-5b": "diff4splat.backbones.wan:WanBackbone.from_pretrained",
 }
 
 

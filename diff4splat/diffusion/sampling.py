@@ -41,13 +41,14 @@ class SampleStep:
     Args:
         step: Index of the step that was just made, from 0.
         num_steps: Number of steps in all.
-        time: Time before the step.
+        time: Time before the step: the noise level, 1 for pure noise.
         next_time: Time after the step; 0 after the last one.
         scale: Guidance scale in use; 1 when the unconditional pass was skipped.
         num_passes: Calls of `velocity` made so far, conditional and unconditional.
         latents: Sample at `next_time`.
-        velocity: Guided velocity that made the step; `latents - next_time * velocity` is the clean sample it
-            points to.
+        velocity: Guided prediction that made the step: noise minus data for flow matching; what the network
+            predicts, for a network trained otherwise.
+        clean: Clean sample that the prediction points to, whatever its kind; good for previews.
     """
 
     step: int
@@ -58,6 +59,7 @@ class SampleStep:
     num_passes: int
     latents: Tensor
     velocity: Tensor
+    clean: Tensor
 
 
 def euler_sample(
@@ -111,9 +113,10 @@ def euler_sample(
             unconditional = check_output(velocity(inputs, batch_time, False), noise, "velocity")
             prediction = guidance.combine(prediction, unconditional.to(latents.dtype), scale)
             passes += 1
-        latents = euler_step(latents, prediction, time, next_time)
+        before, latents = latents, euler_step(latents, prediction, time, next_time)
         if callback is not None:
-            state = SampleStep(step, num_steps, time, next_time, scale, passes, latents, prediction)
+            clean = euler_step(before, prediction, time, 0.0)
+            state = SampleStep(step, num_steps, time, next_time, scale, passes, latents, prediction, clean)
             replacement = callback(state)
             if replacement is not None:
                 latents = check_output(replacement, noise, "callback").to(latents.dtype)

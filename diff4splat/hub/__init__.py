@@ -2,11 +2,12 @@
 
 from diff4splat.hub.modules import HubModule, load_state, read_config, save_module, weights_hash
 from diff4splat.hub.push import Pushable, push_folder
-from diff4splat.hub.resolve import list_bundled, resolve_file, resolve_pretrained
+from diff4splat.hub.resolve import cached_commit, list_bundled, resolve_file, resolve_pretrained
 
 __all__ = [
     "HubModule",
     "Pushable",
+    "cached_commit",
     "list_bundled",
     "load_state",
     "push_folder",

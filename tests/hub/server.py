@@ -17,7 +17,8 @@ from typing import Any
 class HubServer:
     """Repositories as `{name: {revision: {file: content}}}`; a revision is "main", a branch or a past commit.
 
-    `cut` names files whose next download breaks off in the middle; `locked` repositories refuse writers.
+    `cut` names files whose next download breaks off in the middle; `locked` repositories refuse writers,
+    `gated` ones readers, and `token` is the only one that is taken, if set.
     """
 
     def __init__(self) -> None:
@@ -25,6 +26,8 @@ class HubServer:
         self.cut: set[str] = set()
         self.locked: set[str] = set()
         self.private: set[str] = set()
+        self.gated: set[str] = set()
+        self.token: str | None = None
         self.requests: list[str] = []
 
     def add(self, name: str, folder: Path, revision: str = "main") -> None:
@@ -74,6 +77,11 @@ class HubServer:
     def answer_get(self, handler: BaseHTTPRequestHandler, *, with_body: bool) -> None:
         self.requests.append(f"{handler.command} {handler.path}")
         parts = handler.path.partition("?")[0].strip("/").split("/")
+        if self.token is not None and handler.headers.get("Authorization") != f"Bearer {self.token}":
+            refusal = {"X-Error-Message": "Invalid credentials in Authorization header"}
+            return _send(handler, b"{}", 401, headers=refusal, with_body=with_body)
+        if any("/".join(parts[start : start + 2]) in self.gated for start in (0, 2)):
+            return _send(handler, b"{}", 403, headers={"X-Error-Code": "GatedRepo"}, with_body=with_body)
         if parts[:2] == ["api", "models"] and len(parts) >= 6:
             name, kind, revision = "/".join(parts[2:4]), parts[4], parts[5]
             files = self.files(name, revision)
@@ -106,7 +114,8 @@ class HubServer:
                 return _send(handler, content[start:], status, headers=headers, with_body=with_body)
             if self.files(name, revision) is not None:
                 return _send(handler, b"{}", 404, headers={"X-Error-Code": "EntryNotFound"})
-        missing = {"X-Error-Code": "RepoNotFound"}
+        known = "/".join(parts[:2] if "resolve" in parts else parts[2:4]) in self.repositories
+        missing = {"X-Error-Code": "RevisionNotFound" if known else "RepoNotFound"}
         return _send(handler, b"{}", 404, headers=missing, with_body=with_body)
 
     def answer_post(self, handler: BaseHTTPRequestHandler) -> None:

@@ -58,7 +58,7 @@ class FakeBackbone:
         latents = torch.randn(shape, generator=generator)
         for step in range(num_steps):
             if callback is not None:
-                state = SampleStep(step, num_steps, 1.0, 0.0, 1.0, step + 1, latents, latents)
+                state = SampleStep(step, num_steps, 1.0, 0.0, 1.0, step + 1, latents, latents, latents)
                 assert callback(state) is None, "a callback that reports progress must not replace the sample"
         return latents
 
