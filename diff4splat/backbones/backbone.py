@@ -7,8 +7,8 @@ instead.
 
 import importlib
 import operator
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -198,6 +198,7 @@ class PretrainedReference:
         kind: Name that the part is registered under.
         repository: Hub id `owner/name`, or a folder.
         revision: Commit, tag or branch on the Hub; the commit where it is known. None for a folder.
+        options: Other arguments that the part was loaded with, JSON values; a saved pipeline repeats them.
 
     Raises:
         ValueError: If `kind` or `repository` is empty.
@@ -206,6 +207,7 @@ class PretrainedReference:
     kind: str
     repository: str
     revision: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("kind", "repository"):
@@ -282,6 +284,7 @@ _FACTORIES: dict[str, Callable[..., VideoBackbone] | str] = {
     "cogvideox": "diff4splat.backbones.cogvideox:CogVideoXBackbone.from_pretrained",
     "wan2.1": "diff4splat.backbones.wan:WanBackbone.from_pretrained",
     "wan2.2-ti2v-5b": "diff4splat.backbones.wan:WanBackbone.from_pretrained",
+    "wan-fun-camera": "diff4splat.backbones.wan_fun_camera:WanFunCameraBackbone.from_pretrained",
 }
 
 
