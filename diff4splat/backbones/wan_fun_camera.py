@@ -7,6 +7,7 @@ other parts as pickles, so those come from a repository for diffusers.
 """
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -194,13 +195,13 @@ class WanFunCameraBackbone(WanVideoModel):
         if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
             raise ValueError(f"dtype must be a floating-point type such as 'bfloat16', got {name!r}.")
         files, heads = _weight_files(folder), _num_heads(folder)
-        reads_image = wan_fun_config(tensor_shapes(files), num_heads=heads)["image_dim"] is not None
-        if parts_from is None:
-            parts_from = _PARTS_OF_2_1 if reads_image else _PARTS_OF_2_2
-        _refuse_pickles(parts_from)
-        parts = [part for part in cls.parts if part.name not in ("transformer", "scheduler")]
-        if not reads_image:
-            parts = [part for part in parts if part.name != "image_encoder"]
+        config = wan_fun_config(tensor_shapes(files), num_heads=heads)
+        reads_image = config["image_dim"] is not None
+        fitting = _PARTS_OF_2_1 if reads_image else _PARTS_OF_2_2
+        parts_from = fitting if parts_from is None else parts_from
+        _refuse_pickles(parts_from, fitting)
+        others = [part for part in cls.parts if part.name not in ("transformer", "scheduler")]
+        parts = [replace(part, optional=False) for part in others if reads_image or not part.optional]
         repository = open_repository(
             parts_from,
             parts,
@@ -208,6 +209,12 @@ class WanFunCameraBackbone(WanVideoModel):
             revision=parts_revision,
             local_files_only=local_files_only,
         )
+        channels = read_config(repository.folder / "vae").get("z_dim", 16)
+        if channels != config["out_channels"]:
+            raise ValueError(
+                f"parts_from must have an autoencoder of {config['out_channels']} channels, as {fitting} "
+                f"has, got one of {channels} in {parts_from}."
+            )
         transformer, adapter = load_wan_fun(
             files, dtype=kind, num_heads=heads, translation_scale=translation_scale, base=str(name_or_path)
         )
@@ -255,9 +262,7 @@ def _weight_files(folder: Path) -> list[Path]:
     files = sorted(folder.glob(f"{_WEIGHTS}*.safetensors"))
     if files:
         return files
-    pickles = sorted(
-        path.name for path in folder.iterdir() if path.suffix in (".bin", ".pt", ".pth", ".ckpt")
-    )
+    pickles = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLES)
     if pickles:
         raise ValueError(
             f"{folder} holds {pickles[0]}, a pickle, which can run code, and no {_WEIGHTS}.safetensors: take "
@@ -277,12 +282,12 @@ def _num_heads(folder: Path) -> int | None:
     return heads if isinstance(heads, int) else None
 
 
-def _refuse_pickles(parts_from: str | os.PathLike[str]) -> None:
+def _refuse_pickles(parts_from: str | os.PathLike[str], fitting: str) -> None:
     """Say where the other parts are to be had, to those who point at a Wan-Fun or original Wan folder."""
     folder = Path(parts_from)
     pickles = sorted(folder.glob("*.pth")) if not (folder / INDEX_NAME).is_file() else []
     if pickles:
         raise ValueError(
-            f"{folder} holds {pickles[0].name}, a pickle, which can run code: give parts_from="
-            f"{_PARTS_OF_2_1!r} for Wan2.1-Fun or {_PARTS_OF_2_2!r} for Wan2.2-Fun-5B, or a folder of either."
+            f"{folder} holds {pickles[0].name}, a pickle, which can run code: leave parts_from out, or give "
+            f"{fitting!r} or a folder of it."
         )

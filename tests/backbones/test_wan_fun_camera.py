@@ -299,8 +299,11 @@ def test_pickles_and_wrong_folders_are_refused_with_the_right_repository(folders
         WanFunCameraBackbone.from_pretrained(parts / "tokenizer", parts_from=parts)
     with pytest.raises(ValueError, match="num_heads must divide"):
         wan_fun_config(tiny_shapes("2.1"), num_heads=5)
-    with pytest.raises(ValueError, match="transformer must take 14 channels"):
+    # a whole repository of the other form, or of a model without CLIP: said before 20 GB are read
+    with pytest.raises(FileNotFoundError, match="lists no image_encoder, which this video model needs"):
         WanFunCameraBackbone.from_pretrained(folders["2.1"][0], parts_from=parts)
+    with pytest.raises(ValueError, match="autoencoder of 5 channels, as Wan-AI/Wan2.2.*got one of 16"):
+        WanFunCameraBackbone.from_pretrained(fun, parts_from=folders["2.1"][1])
 
 
 def test_prompt_length_beside_image_tokens_is_that_of_the_transformer(backbones) -> None:
