@@ -19,8 +19,12 @@ TINY: dict[str, dict[str, Any]] = {
     "04_your_own_backbone.py": {"size": 16, "num_frames": 3, "num_steps": 1},
     "05_live_orbit.py": {"size": 22, "frames": 2, "gaussians": 499},
     "06_refine_a_scene.py": {"size": 16, "steps": 2},
+    "07_camera_adapter.py": {"num_frames": 5, "height": 32, "width": 32, "steps": 2},
 }
-LONGEST = {"05_live_orbit.py": 125}  # a scene, a camera and a loop
+LONGEST = {
+    "05_live_orbit.py": 125,  # a scene, a camera and a loop
+    "07_camera_adapter.py": 110,  # a model, its training and its use
+}
 
 
 def test_every_example_has_tiny_sizes() -> None:

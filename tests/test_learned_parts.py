@@ -14,6 +14,9 @@ from diff4splat.hub import HubModule, read_config
 # A small size of each part, by the folder it is imported from.
 PARTS = {
     "backbones.TinyVideoVAE": {"latent_channels": 3, "width": 2, "patch_size": 2, "variant": "super"},
+    "backbones.FunControlAdapter": {"embed_dim": 7, "spatial_stride": 2},
+    "backbones.PluckerAdapter": {"embed_dim": 7, "spatial_stride": 2, "hidden_dim": 5},
+    "backbones.PluckerConcatenation": {"embed_dim": 7, "spatial_stride": 2, "camera_channels": 3},
     "backbones.compact.ByteTextEncoder": {"dim": 12, "num_layers": 1, "num_heads": 3, "max_bytes": 17},
     "backbones.compact.CausalVideoVAE": {"latent_channels": 3, "width": 8, "num_blocks": 1},
     "backbones.compact.CompactDiT": {"dim": 24, "num_layers": 1, "num_heads": 3, "num_key_value_heads": 3},
@@ -46,6 +49,8 @@ LEFT_OUT = {
     "backbones.CogVideoXBackbone": "made of given parts, each saved in its own folder",
     "backbones.DiffusersBackbone": "the base class",
     "backbones.WanBackbone": "made of given parts, each saved in its own folder",
+    "backbones.CameraAdapter": "the base class",
+    "backbones.WanFunCameraBackbone": "made of given parts, each saved in its own folder",
     "backbones.compact.CompactBackbone": "made of given parts, each saved in its own folder",
     "hub.HubModule": "the base class",
     "losses.LpipsDistance": "weights of another project, frozen",

@@ -22,11 +22,14 @@ from diff4splat.backbones.camera_adapter import (
 from diff4splat.backbones.cogvideox import CogVideoXBackbone
 from diff4splat.backbones.contract import BackboneContractError, check_backbone
 from diff4splat.backbones.denoising import denoise
+from diff4splat.backbones.denoising_loss import denoising_loss
 from diff4splat.backbones.diffusers_backbone import DiffusersBackbone, VideoCondition
 from diff4splat.backbones.diffusers_guidance import diffusers_guider
 from diff4splat.backbones.given_video import GivenVideoBackbone
 from diff4splat.backbones.tiny_vae import TINY_VAES, TinyVideoVAE, tiny_vae_layout
 from diff4splat.backbones.wan import WanBackbone
+from diff4splat.backbones.wan_fun_camera import WanFunCameraBackbone
+from diff4splat.backbones.wan_fun_checkpoint import FunControlAdapter
 
 __all__ = [
     "TINY_VAES",
@@ -36,6 +39,7 @@ __all__ = [
     "CameraAdapter",
     "CogVideoXBackbone",
     "DiffusersBackbone",
+    "FunControlAdapter",
     "LatentSpec",
     "PluckerAdapter",
     "PluckerConcatenation",
@@ -44,9 +48,11 @@ __all__ = [
     "VideoBackbone",
     "VideoCondition",
     "WanBackbone",
+    "WanFunCameraBackbone",
     "added_camera",
     "check_backbone",
     "denoise",
+    "denoising_loss",
     "diffusers_guider",
     "get_backbone",
     "list_backbones",

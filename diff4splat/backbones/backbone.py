@@ -285,6 +285,7 @@ _FACTORIES: dict[str, Callable[..., VideoBackbone] | str] = {
     "cogvideox": "diff4splat.backbones.cogvideox:CogVideoXBackbone.from_pretrained",
     "wan2.1": "diff4splat.backbones.wan:WanBackbone.from_pretrained",
     "wan2.2-ti2v-5b": "diff4splat.backbones.wan:WanBackbone.from_pretrained",
+    "wan-fun-camera": "diff4splat.backbones.wan_fun_camera:WanFunCameraBackbone.from_pretrained",
 }
 
 

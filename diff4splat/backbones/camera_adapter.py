@@ -5,6 +5,9 @@ model's patch embedding gives, for as long as a `with` block lasts, so the model
 adapters start as zero: the model then gives, to the last bit, what it gives without them.
 """
 
+import copy
+import importlib
+import math
 import os
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -69,6 +72,7 @@ class CameraAdapter(HubModule):
             multiple, the first latent frame is repeated in front, as CogVideoX does it.
         unconditional: Rays of the unconditional pass: "cameras" gives it the same as the conditional one, so
             guidance strengthens the prompt alone; "zeros" none, so guidance strengthens the cameras as well.
+        translation_scale: Factor on camera positions, from scene units to those of the adapter's training.
         base: Name of the model that the adapter was trained for; said in errors.
 
     Raises:
@@ -84,6 +88,7 @@ class CameraAdapter(HubModule):
         patch: int = 2,
         temporal_patch: int = 1,
         unconditional: Literal["cameras", "zeros"] = "cameras",
+        translation_scale: float = 1.0,
         base: str | None = None,
     ) -> None:
         super().__init__()
@@ -95,7 +100,10 @@ class CameraAdapter(HubModule):
         self.embed_dim = embed_dim
         self.spec = LatentSpec(1, temporal_stride, spatial_stride, patch)
         self.temporal_patch = temporal_patch
+        if not 0 < translation_scale < math.inf:
+            raise ValueError(f"translation_scale must be finite and > 0, got {translation_scale}.")
         self.unconditional = unconditional
+        self.translation_scale = translation_scale
         self.base = base
 
     def forward(
@@ -120,6 +128,7 @@ class CameraAdapter(HubModule):
         wide = torch.promote_types(cameras.dtype, torch.float32)
         with torch.autocast(cameras.device.type, enabled=False):  # eight bits are too few for geometry
             rays = plucker_rays(cameras.to(dtype=wide).relative_to(None))
+            rays = rays * rays.new_tensor([self.translation_scale] * 3 + [1.0] * 3)[:, None, None]
         if not conditional and self.unconditional == "zeros":
             rays = torch.zeros_like(rays)
         return self.from_rays(rays.to(next(self.parameters())))
@@ -136,7 +145,6 @@ class CameraAdapter(HubModule):
         Returns:
             Features.
         """
-        raise NotImplementedError
 
     def check_base(self, spec: LatentSpec, embed_dim: int, *, temporal_patch: int = 1) -> None:
         """Refuse a video model that the adapter was not made for.
@@ -180,6 +188,7 @@ class PluckerAdapter(CameraAdapter):
         patch: See `CameraAdapter`.
         temporal_patch: See `CameraAdapter`.
         unconditional: See `CameraAdapter`.
+        translation_scale: See `CameraAdapter`.
         base: See `CameraAdapter`.
         hidden_dim: Channels inside.
 
@@ -202,6 +211,7 @@ class PluckerAdapter(CameraAdapter):
         patch: int = 2,
         temporal_patch: int = 1,
         unconditional: Literal["cameras", "zeros"] = "cameras",
+        translation_scale: float = 1.0,
         base: str | None = None,
         hidden_dim: int = 256,
     ) -> None:
@@ -212,6 +222,7 @@ class PluckerAdapter(CameraAdapter):
             patch=patch,
             temporal_patch=temporal_patch,
             unconditional=unconditional,
+            translation_scale=translation_scale,
             base=base,
         )
         if hidden_dim < 1:
@@ -259,6 +270,7 @@ class PluckerConcatenation(CameraAdapter):
         patch: See `CameraAdapter`.
         temporal_patch: See `CameraAdapter`.
         unconditional: See `CameraAdapter`; that code uses "zeros".
+        translation_scale: See `CameraAdapter`.
         base: See `CameraAdapter`.
         camera_channels: Channels of the camera latents; that code has as many as the latents, 48.
         num_groups: Groups of channels that are normalised together.
@@ -276,6 +288,7 @@ class PluckerConcatenation(CameraAdapter):
         patch: int = 2,
         temporal_patch: int = 1,
         unconditional: Literal["cameras", "zeros"] = "zeros",
+        translation_scale: float = 1.0,
         base: str | None = None,
         camera_channels: int = 48,
         num_groups: int = 1,
@@ -287,6 +300,7 @@ class PluckerConcatenation(CameraAdapter):
             patch=patch,
             temporal_patch=temporal_patch,
             unconditional=unconditional,
+            translation_scale=translation_scale,
             base=base,
         )
         if not 1 <= num_groups <= camera_channels or camera_channels % num_groups:
@@ -345,20 +359,17 @@ class PluckerConcatenation(CameraAdapter):
                 f"embedding must have kernel {self.write.kernel_size} and {self.embed_dim} outputs, "
                 f"got kernel {embedding.kernel_size} and {embedding.out_channels}."
             )
-        channels = embedding.in_channels + self.write.in_channels
-        size = embedding.kernel_size
-        has_bias = embedding.bias is not None
-        wide = nn.Conv3d(channels, self.embed_dim, size, stride=size, bias=has_bias).to(embedding.weight)
-        with torch.no_grad():
-            wide.weight.copy_(torch.cat((embedding.weight, self.write.weight.to(embedding.weight)), dim=1))
-            if wide.bias is not None:
-                wide.bias.copy_(embedding.bias)
+        weight = torch.cat((embedding.weight, self.write.weight.to(embedding.weight)), dim=1)
+        wide = copy.deepcopy(embedding)
+        wide.in_channels = weight.shape[1]
+        wide.weight = nn.Parameter(weight.detach())
         return wide
 
 
-_ADAPTERS: dict[str, type[CameraAdapter]] = {
-    "PluckerAdapter": PluckerAdapter,
-    "PluckerConcatenation": PluckerConcatenation,
+_ADAPTERS = {
+    "PluckerAdapter": "diff4splat.backbones.camera_adapter",
+    "PluckerConcatenation": "diff4splat.backbones.camera_adapter",
+    "FunControlAdapter": "diff4splat.backbones.wan_fun_checkpoint",
 }
 
 
@@ -390,7 +401,8 @@ def load_camera_adapter(
     written = read_config(folder).get("_class")
     if written not in _ADAPTERS:
         raise ValueError(f"{folder} holds {written}, not a camera adapter, one of {sorted(_ADAPTERS)}.")
-    return _ADAPTERS[written].from_pretrained(folder)
+    adapter: type[CameraAdapter] = getattr(importlib.import_module(_ADAPTERS[written]), written)
+    return adapter.from_pretrained(folder)
 
 
 def _plus(output: Any, features: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Camera adapters: features by the loop, nothing changed at the start, nothing left behind, files."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,15 @@ def test_features_do_not_change_with_the_world_frame_but_with_the_path(kind: typ
     torch.testing.assert_close(adapter(moved), adapter(given), rtol=0, atol=1e-9)
     assert not torch.allclose(adapter(given.at_rest()), adapter(given), atol=1e-3)
     assert torch.equal(adapter(given), adapter.from_rays(plucker_rays(given.relative_to(None))))
+
+
+def test_translation_scale_is_that_of_the_camera_positions() -> None:
+    given, adapter = path(1, 5, 32, 64), small(PluckerAdapter)
+    scaled = small(PluckerAdapter, translation_scale=3.0)
+    further = given.relative_to(None).camera_to_world.clone()
+    further[..., :3, 3] *= 3
+    moved = replace(given, camera_to_world=further)
+    torch.testing.assert_close(scaled(given), adapter(moved), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("unconditional", ["cameras", "zeros"])
@@ -236,6 +246,7 @@ def test_an_adapter_for_another_model_is_refused_in_a_sentence(tmp_path: Path) -
         (lambda: PluckerAdapter(3, hidden_dim=0), "hidden_dim must be >= 1, got 0"),
         (lambda: PluckerAdapter(3, temporal_stride=0), "temporal_stride must be >= 1, got 0"),
         (lambda: PluckerAdapter(3, unconditional="none"), "unconditional"),
+        (lambda: PluckerAdapter(3, translation_scale=0.0), "translation_scale must be finite and > 0, got 0"),
         (lambda: PluckerConcatenation(3, camera_channels=5, num_groups=2), "multiple of num_groups=2, got 5"),
         (lambda: PluckerAdapter(3)(cameras(frames=6)), "num_frames must be 4k\\+1"),
         (lambda: PluckerAdapter(3)(cameras(height=24)), "height must be a multiple of 16"),

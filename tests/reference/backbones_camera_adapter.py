@@ -1,7 +1,7 @@
 """Camera features of video tokens by loops in float64, one token at a time."""
 
 import numpy as np
-from reference.layers import conv, linear, silu
+from reference.layers import conv, linear, part, silu
 
 
 def plucker_adapter(rays, weights, temporal_stride, spatial_stride, patch, temporal_patch):
@@ -67,3 +67,46 @@ def _patches(maps, weight, patch):
         window = maps[:, row * patch : (row + 1) * patch, column * patch : (column + 1) * patch]
         tokens[:, row, column] = np.sum(weight * window, axis=(1, 2, 3))
     return tokens
+
+
+def denoising_loss(clean, noise, time, predict, known, alphas_cumprod=None, steps=1000):
+    """Mean squared error over the values of one clip that are not known, flow or v-prediction."""
+    index = min(int(time * steps), steps - 1)
+    total, count = 0.0, 0
+    if alphas_cumprod is None:
+        signal, spread, timestep = 1 - time, time, time * steps
+    else:
+        signal, spread, timestep = alphas_cumprod[index] ** 0.5, (1 - alphas_cumprod[index]) ** 0.5, index
+    noisy = np.where(known, clean, signal * clean + spread * noise)
+    prediction = predict(noisy, timestep)
+    for place in np.ndindex(clean.shape):
+        if known[place]:
+            continue
+        if alphas_cumprod is None:
+            target = noise[place] - clean[place]
+        else:
+            target = signal * noise[place] - spread * clean[place]
+        total, count = total + (prediction[place] - target) ** 2, count + 1
+    return total / count
+
+
+def fun_control_adapter(rays, weights, temporal_stride, spatial_stride, patch):
+    """Channels of a pixel in the order coordinate, frame of the latent; then blocks of pixels on channels."""
+    step = spatial_stride
+    tokens = []
+    for latent in range((len(rays) - 1) // temporal_stride + 1):
+        frames = _frames_of(latent, temporal_stride)
+        cells = np.zeros((6 * temporal_stride * step**2, rays.shape[2] // step, rays.shape[3] // step))
+        for row, column in np.ndindex(cells.shape[1:]):
+            cells[:, row, column] = [
+                rays[frame, channel, row * step + i, column * step + j]
+                for channel in range(6)
+                for frame in frames
+                for i in range(step)
+                for j in range(step)
+            ]
+        hidden = _patches(cells, weights["conv.weight"], patch) + weights["conv.bias"][:, None, None]
+        first, second = (part(weights, f"residual_blocks.0.conv{index}.") for index in (1, 2))
+        inside = np.maximum(conv(hidden, first["weight"], first["bias"]), 0)
+        tokens.append(hidden + conv(inside, second["weight"], second["bias"]))
+    return np.stack(tokens, axis=1)
