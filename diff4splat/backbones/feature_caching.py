@@ -12,7 +12,7 @@ __all__ = ["BlockCount", "Cache", "FeatureCache", "calibrate_mag_cache", "count_
 Cache = Literal["first_block", "mag", "pyramid", "taylor"]
 """Names of the caches, see `SpeedOptions`."""
 
-_PASS_HOOK = "diff4splat_pass"
+_PASS_HOOK, _NEVER = "diff4splat_pass", 2**62
 
 
 @dataclass
@@ -90,8 +90,8 @@ def find_blocks(transformer: nn.Module) -> list[nn.Module]:
         if isinstance(blocks, nn.ModuleList) and len(blocks):
             return list(blocks)
     raise ValueError(
-        f"{type(transformer).__name__} has no list of blocks named blocks or transformer_blocks, so caches and "
-        "compile do nothing for it: use offload or storage."
+        f"{type(transformer).__name__} has no list of blocks named blocks or transformer_blocks, so caches "
+        "and compile do nothing for it: use offload or storage."
     )
 
 
@@ -127,22 +127,24 @@ class FeatureCache:
         self._transformer = transformer
         self._ratios = ratios
         self._pass_hook: Any = _pass_hook(transformer) if cache == "pyramid" else None
-        self._config = _config(cache, threshold, interval, ratios, self._pass_hook)
+        self._config = _config(transformer, cache, threshold, interval, ratios, self._pass_hook)
         transformer.enable_cache(self._config)
-        places = [block.attn1 for block in blocks] if cache == "pyramid" else blocks
+        places = [block.get_submodule("attn1") for block in blocks] if cache == "pyramid" else blocks
+        if cache == "taylor":  # the blocks are skipped, what leaves the network is extrapolated
+            places = [*blocks, transformer.proj_out]
         hooks = [_cache_hook(place, cache) for place in places]
         held = sum(hook is not None for hook in hooks)
         if held < len(places):
             self.remove()
             others = ", ".join(other for other in get_args(Cache) if other != cache)
             raise ValueError(
-                f"cache={cache!r} takes hold in {held} of {len(places)} blocks of {name} and would do little or "
-                f"nothing: try {others}, or fewer steps."
+                f"cache={cache!r} takes hold in {held} of {len(places)} layers of {name} and would do little "
+                f"or nothing: try {others}, or fewer steps."
             )
         if self._pass_hook is not None:
             self._pass_hook.attentions = hooks
         what = "self-attentions" if cache == "pyramid" else "blocks"
-        self.found = f"{cache} in {held} {what}"
+        self.found = f"{cache} in {len(blocks)} {what}"
 
     def begin(self, num_steps: int) -> None:
         """Forget all, and prepare for a generation.
@@ -174,8 +176,9 @@ class FeatureCache:
 def calibrate_mag_cache(transformer: Any, num_steps: int) -> Iterator[list[float]]:
     """Measure the ratios that `SpeedOptions(cache="mag")` needs, during one generation without a cache.
 
-    Per step, the mean over tokens of the norm of the change that all blocks make, over that of the step before.
-    They belong to the weights, the scheduler and about the number of steps; other numbers are interpolated.
+    Per step: the norm of the change that all blocks together make to a token, over that of the step before,
+    mean over tokens. They belong to the weights, the scheduler and about the number of steps; other numbers
+    are interpolated.
 
     Args:
         transformer: The transformer of a backbone, without a cache.
@@ -194,8 +197,8 @@ def calibrate_mag_cache(transformer: Any, num_steps: int) -> Iterator[list[float
     blocks = find_blocks(transformer)
     if transformer.is_cache_enabled:
         raise ValueError("calibrate_mag_cache needs a transformer without a cache: remove it first.")
-    # With a step to spare diffusers does not reach its end of the loop, where it prints and forgets the ratios.
-    transformer.enable_cache(MagCacheConfig(num_inference_steps=num_steps + 1, calibrate=True))
+    # At the end of the number of steps that it is told, diffusers prints the ratios and forgets them.
+    transformer.enable_cache(MagCacheConfig(num_inference_steps=_NEVER, calibrate=True))
     ratios: list[float] = []
     try:
         yield ratios
@@ -211,6 +214,7 @@ def calibrate_mag_cache(transformer: Any, num_steps: int) -> Iterator[list[float
 
 
 def _config(
+    transformer: Any,
     cache: Cache,
     threshold: float | None,
     interval: int | None,
@@ -229,7 +233,9 @@ def _config(
         )
     if cache == "taylor":
         # Without the lite mode diffusers looks for modules of other names than Wan has, and finds none.
-        return hooks.TaylorSeerCacheConfig(cache_interval=interval or 5, use_lite_mode=True)
+        return hooks.TaylorSeerCacheConfig(
+            cache_interval=interval or 5, use_lite_mode=True, taylor_factors_dtype=transformer.dtype
+        )
     return hooks.PyramidAttentionBroadcastConfig(
         spatial_attention_block_skip_range=interval or 2,
         current_timestep_callback=lambda: pass_hook.timestep,
@@ -252,8 +258,8 @@ def _cache_hook(place: nn.Module, cache: Cache) -> Any:
 def _pass_hook(transformer: Any) -> Any:
     """A hook that tells pyramid attention the timestep, and keeps the two passes of a step apart.
 
-    That cache of diffusers holds one state per layer: where the conditional and unconditional passes are separate
-    calls, the second would take the attention of the first, and guidance would fade.
+    That cache of diffusers holds one state per layer: where the conditional and unconditional passes are
+    separate calls, the second would take the attention of the first, and guidance would fade.
     """
     from diffusers.hooks import HookRegistry
     from diffusers.hooks.hooks import BaseState, ModelHook, StateManager

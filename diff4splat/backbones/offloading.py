@@ -65,7 +65,8 @@ def offload_parts(
     for name, part in parts.items():
         if find_device(part) != device:
             raise RuntimeError(f"offload did not take hold of the {name} ({type(part).__name__}).")
-    return f"{', '.join(parts)}: one {'part' if offload == 'model' else offload} at a time on {device}"
+    amount = {"model": "part", "group": "block", "leaf": "layer"}[offload]
+    return f"{', '.join(parts)}: one {amount} at a time on {device}"
 
 
 def _stream_weights(

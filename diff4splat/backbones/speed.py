@@ -22,26 +22,28 @@ class SpeedOptions:
     """What to switch on. All values are JSON values, so the options can stand in a configuration file.
 
     Exact, up to rounding: `compile`, `attention` ("native"), `offload`, `context_parallel`. Approximate:
-    `cache`, `storage`, and attention in 8 bits ("sage"). Two savings need no switch: the unconditional pass is
-    left out wherever `guidance.needs_unconditional` is false (`network_passes` counts), and the video is never
-    decoded, because the reconstructor reads latents.
+    `cache`, `storage`, and attention in 8 bits ("sage"). Two savings need no switch: the unconditional pass
+    is left out wherever `guidance.needs_unconditional` is false (`network_passes` counts them), and the video
+    is never decoded where the reconstructor reads latents.
 
     Args:
         cache: Reuse what changes little between steps. "first_block": all blocks but the first are skipped
-            where the first one's output moved less than `cache_threshold` (relative, default 0.05). "mag": the
-            same for steps whose accumulated change, foretold by `mag_ratios`, stays below `cache_threshold`
-            (default 0.06). "taylor": all blocks run every `cache_interval` steps (default 5), what lies
-            between is extrapolated. "pyramid": self-attention runs every `cache_interval` steps (default 2)
-            at timesteps from 100 to 800.
+            where the first one's output moved less than `cache_threshold` (relative, default 0.05). "mag":
+            all blocks are skipped while the accumulated change, foretold by `mag_ratios`, stays below
+            `cache_threshold` (default 0.06), three steps at most. "taylor": all blocks run every
+            `cache_interval` steps (default 5), the steps between are extrapolated. "pyramid": self-attention
+            runs every `cache_interval` steps (default 2) at timesteps from 100 to 800.
         cache_threshold: Larger skips more; for "first_block" and "mag".
         cache_interval: Steps, at least 2; for "taylor" and "pyramid".
         mag_ratios: What `calibrate_mag_cache` measured for these weights; "mag" needs them.
-        compile: Compile the blocks of the transformer (`torch.compile`); the first pass takes minutes.
+        compile: Compile the blocks of the transformer (`torch.compile`); the first pass takes minutes. Goes
+            with the caches "first_block" and "taylor" and with `offload` "model" and "group".
         attention: Attention backend of diffusers, such as "native", "_native_cudnn", "sage", "flash_hub". The
             names with "hub" fetch a kernel from the Hugging Face Hub and run it.
         offload: Keep weights in main memory. "model": one part (text encoder, autoencoder, transformer) is on
             the GPU at a time; "group": one block at a time, the next one on its way; "leaf": one layer.
-        storage: "float8" keeps the large matrices of the transformer in 8 bits and computes in the type it has.
+        storage: "float8" keeps the large matrices of the transformer in 8 bits; it computes in the type it
+            has.
         context_parallel: Share the tokens of one clip between the processes of `torchrun`, one per GPU:
             "ulysses" (their number divides tokens and heads), "ulysses_anything" (any numbers), "ring" (for
             long clips; needs an `attention` other than "native").
@@ -95,6 +97,16 @@ class SpeedOptions:
                 'context_parallel="ring" needs an attention that returns its normaliser, such as '
                 f'"_native_cudnn" or "flash_hub", got attention={self.attention!r}.'
             )
+        # Their hooks inside a block keep it from being compiled, or have it compiled until PyTorch gives up.
+        hindrance = {
+            "cache": self.cache in ("mag", "pyramid"),
+            "storage": self.storage is not None,
+            "offload": self.offload == "leaf",
+        }
+        if self.compile and any(hindrance.values()):
+            name = next(name for name, hinders in hindrance.items() if hinders)
+            value = getattr(self, name)
+            raise ValueError(f"compile does nothing beside {name}={value!r}: leave one of them out.")
         if self.context_parallel is not None and self.offload is not None:
             raise ValueError("context_parallel keeps the weights on every GPU: leave offload out.")
 
@@ -106,7 +118,7 @@ class AppliedSpeed:
         options: What was asked for.
         found: For each switch that is on, what was found to have changed, in words.
         device: Where the parts compute; their weights may rest elsewhere.
-        cache: Feature cache, if one is on.
+        caches: Feature cache of each transformer, if one is on.
         undo: Turns the switches off when closed.
     """
 
@@ -115,13 +127,13 @@ class AppliedSpeed:
         options: SpeedOptions,
         found: dict[str, str],
         device: torch.device,
-        cache: FeatureCache | None,
+        caches: Sequence[FeatureCache],
         undo: ExitStack,
     ) -> None:
         self.options = options
         self.found = found
         self.device = device
-        self._cache = cache
+        self._caches = list(caches)
         self._undo = undo
 
     @contextmanager
@@ -140,14 +152,13 @@ class AppliedSpeed:
         """
         if num_steps < 1:
             raise ValueError(f"num_steps must be >= 1, got {num_steps}.")
-        if self._cache is None:
-            yield
-            return
-        self._cache.begin(num_steps)
+        for cache in self._caches:
+            cache.begin(num_steps)
         try:
             yield
         finally:
-            self._cache.forget()
+            for cache in self._caches:
+                cache.forget()
 
     def remove(self) -> None:
         """Turn the switches off.
@@ -159,7 +170,7 @@ class AppliedSpeed:
             name = "storage" if self.options.storage else "context_parallel"
             raise ValueError(f"{name} cannot be undone: load the model again.")
         self._undo.close()
-        self.found, self._cache = {}, None
+        self.found, self._caches = {}, []
 
 
 def apply_speed(
@@ -168,8 +179,8 @@ def apply_speed(
     """Turn switches on through the mechanisms of diffusers, and check that each one has taken hold.
 
     Args:
-        backbone: Any object with a diffusers `transformer`; its `vae`, `text_encoder` and `image_encoder`, if
-            any, take part in offloading.
+        backbone: Any object with a diffusers `transformer`, and perhaps a `transformer_2`; its `vae`,
+            `text_encoder` and `image_encoder`, if any, take part in offloading.
         options: What to switch on.
         device: Where to compute, for `offload`, which takes weights that lie in main memory; the first GPU
             when omitted. Elsewhere parts compute where they are.
@@ -182,48 +193,58 @@ def apply_speed(
         RuntimeError: If this machine cannot do what a switch needs.
         ValueError: If a switch does nothing for this model; the message says what works instead.
     """
-    found: dict[str, str] = {}
-    cache = None
     parts = {
         name: part
-        for name in ("text_encoder", "image_encoder", "vae", "transformer")
+        for name in ("text_encoder", "image_encoder", "vae", "transformer", "transformer_2")
         if isinstance(part := getattr(backbone, name, None), nn.Module)
     }
     if options == SpeedOptions():
-        return AppliedSpeed(options, found, _device_of(backbone, parts), None, ExitStack())
-    transformer = _check_transformer(backbone)
+        return AppliedSpeed(options, {}, _device_of(backbone, parts), (), ExitStack())
+    transformers = _check_transformers(backbone, parts)
+    if options.cache == "mag" and len(transformers) > 1:
+        raise ValueError(
+            'cache="mag" counts the steps of one transformer, and this model has two experts: try '
+            "first_block or taylor."
+        )
+    found: dict[str, str] = {}
+    caches: list[FeatureCache] = []
     with ExitStack() as undo:
-        if options.attention is not None:
-            found["attention"] = _set_attention(transformer, options.attention, undo)
-        if options.storage is not None:
-            found["storage"] = _store_in_float8(transformer)
+        for transformer in transformers:
+            if options.attention is not None:
+                found["attention"] = _set_attention(transformer, options.attention, undo)
+            if options.storage is not None:
+                found["storage"] = _store_in_float8(transformer)
         if options.offload is not None:
             target = torch.device(device) if device is not None else _first_gpu()
             found["offload"] = offload_parts(parts, options.offload, target, undo)
-        if options.cache is not None:
-            cache = FeatureCache(
-                transformer,
-                options.cache,
-                threshold=options.cache_threshold,
-                interval=options.cache_interval,
-                ratios=None if options.mag_ratios is None else tuple(options.mag_ratios),
-            )
-            undo.callback(cache.remove)
-            found["cache"] = cache.found
-        if options.context_parallel is not None:
-            found["context_parallel"] = _split_tokens(transformer, options.context_parallel)
-        if options.compile:
-            found["compile"] = _compile_blocks(transformer, options, undo)
-        return AppliedSpeed(options, found, find_device(transformer), cache, undo.pop_all())
+        # Caches go around the hooks that fetch weights: what is skipped is not fetched.
+        for transformer in transformers:
+            if options.cache is not None:
+                ratios = None if options.mag_ratios is None else tuple(options.mag_ratios)
+                cache = FeatureCache(
+                    transformer,
+                    options.cache,
+                    threshold=options.cache_threshold,
+                    interval=options.cache_interval,
+                    ratios=ratios,
+                )
+                undo.callback(cache.remove)
+                caches.append(cache)
+                found["cache"] = cache.found
+            if options.context_parallel is not None:
+                found["context_parallel"] = _split_tokens(transformer, options.context_parallel)
+            if options.compile:
+                found["compile"] = _compile_blocks(transformer, options, undo)
+        return AppliedSpeed(options, found, find_device(transformers[0]), caches, undo.pop_all())
 
 
-def _check_transformer(backbone: object) -> Any:
-    transformer = getattr(backbone, "transformer", None)
+def _check_transformers(backbone: object, parts: dict[str, nn.Module]) -> list[Any]:
     name = type(backbone).__name__
-    if transformer is None:
+    transformers = [part for key, part in parts.items() if key.startswith("transformer")]
+    if not transformers:
         raise ValueError(
-            f"{name} has no transformer of diffusers, so none of the speed switches works with it; they are for "
-            "backbones such as cogvideox and wan2.1. Fewer sampling steps make any backbone faster."
+            f"{name} has no transformer of diffusers, so none of the speed switches works with it; they are "
+            "for backbones such as cogvideox and wan2.1. Fewer sampling steps make any backbone faster."
         )
     if importlib.util.find_spec("diffusers") is None:
         raise ModuleNotFoundError(
@@ -232,12 +253,13 @@ def _check_transformer(backbone: object) -> Any:
     from diffusers.models.cache_utils import CacheMixin
     from diffusers.models.modeling_utils import ModelMixin
 
-    if not isinstance(transformer, ModelMixin) or not isinstance(transformer, CacheMixin):
-        raise ValueError(
-            f"the transformer of {name} must be a model of diffusers with cache_context, got "
-            f"{type(transformer).__name__}; wrap its weights in such a class to use the speed switches."
-        )
-    return transformer
+    for transformer in transformers:
+        if not isinstance(transformer, ModelMixin) or not isinstance(transformer, CacheMixin):
+            raise ValueError(
+                f"the transformer of {name} must be a model of diffusers with cache_context, got "
+                f"{type(transformer).__name__}; load its weights into such a class to use the speed switches."
+            )
+    return transformers
 
 
 def _device_of(backbone: object, parts: dict[str, nn.Module]) -> torch.device:
@@ -261,8 +283,8 @@ def _set_attention(transformer: Any, name: str, undo: ExitStack) -> str:
     ]
     if not processors:
         raise ValueError(
-            f"{type(transformer).__name__} takes no attention backend of diffusers, so attention={name!r} would "
-            "do nothing: leave it out, PyTorch picks its own fast kernel."
+            f"{type(transformer).__name__} takes no attention backend of diffusers, so attention={name!r} "
+            "would do nothing: leave it out, PyTorch picks its own fast kernel."
         )
     try:
         with attention_backend("native"):  # diffusers would also change the default of the whole process
@@ -285,8 +307,8 @@ def _store_in_float8(transformer: Any) -> str:
     total, small = sum(size for size, _ in sizes), sum(size for size, stored in sizes if stored)
     if not small:
         raise ValueError(
-            f"{type(transformer).__name__} has no layer that can be stored in 8 bits, so storage does nothing: "
-            'use offload="group" to save memory.'
+            f"{type(transformer).__name__} has no layer that can be stored in 8 bits, so storage does "
+            'nothing: use offload="group" to save memory.'
         )
     return f"{100 * small / total:.0f} % of the parameters in float8, computed in {str(dtype)[6:]}"
 
@@ -297,8 +319,8 @@ def _split_tokens(transformer: Any, method: str) -> str:
     name = type(transformer).__name__
     if not transformer._cp_plan:
         raise ValueError(
-            f"{name} has no plan in diffusers for context_parallel (the Wan models have one): run one clip per "
-            "GPU instead."
+            f"{name} has no plan in diffusers for context_parallel (the Wan models have one): run one clip "
+            "per GPU instead."
         )
     processes = distributed.get_world_size() if distributed.is_initialized() else 1
     if processes < 2:
@@ -329,9 +351,9 @@ def _split_tokens(transformer: Any, method: str) -> str:
 def _compile_blocks(transformer: Any, options: SpeedOptions, undo: ExitStack) -> str:
     blocks = find_blocks(transformer)
     # Hooks of diffusers inside a block break its graph, and have to.
-    whole = options.cache is None and options.offload is None and options.storage is None
+    whole = options.cache is None and options.offload is None and options.context_parallel is None
     for block in blocks:
-        block.compile(fullgraph=whole and options.context_parallel is None)
+        block.compile(fullgraph=whole)
     compiled = sum(block._compiled_call_impl is not None for block in blocks)
     if compiled < len(blocks):
         raise RuntimeError(f"compile took hold in {compiled} of {len(blocks)} blocks.")
