@@ -253,7 +253,7 @@ def test_compiled_blocks(
     speed = apply_speed(parts, SpeedOptions(compile=True))
     assert speed.found == {"compile": f"{LAYERS} blocks"}
     result = sample(parts.transformer, speed)
-    assert len(graphs) == 1  # whole, and the same for all blocks and passes
+    assert len(graphs) <= 2  # whole, and the same for all blocks (after the first) and all passes
     torch.testing.assert_close(result, exact[kind], rtol=1e-5, atol=1e-5)
     speed.remove()
     torch.testing.assert_close(sample(parts.transformer), exact[kind], rtol=0, atol=0)
