@@ -26,12 +26,13 @@ from diff4splat.cli.options import (
 )
 from diff4splat.cli.output import staged_folder
 from diff4splat.cli.results import SceneFiles, output_size, written_files
+from diff4splat.cli.speed import SpeedFlags
 
 __all__ = ["Generate"]
 
 
 @dataclass(frozen=True)
-class Generate:
+class Generate(SpeedFlags):
     """Make a moving 3D scene from one photograph.
 
     A video model imagines how the photograph goes on along a camera path; a second model turns that into 3D
@@ -116,7 +117,8 @@ class Generate:
         device = check_device(self.device)
         with staged_folder(self.output, GENERATED_FILES) as folder:
             with console.stage("load model"):
-                pipe = Diff4SplatPipeline.from_pretrained(self.model, device=device)
+                pipe = Diff4SplatPipeline.from_pretrained(self.model)
+                self.speed_up(pipe, device)
             height, width = output_size(pipe, self.size)
             field = pipe(
                 self.photo,
