@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from diff4splat.backbones.backbone import LatentSpec, PretrainedReference
 from diff4splat.backbones.camera_adapter import CameraAdapter, load_camera_adapter
-from diff4splat.backbones.denoising import denoise, reset_cache
+from diff4splat.backbones.denoising import denoise
 from diff4splat.backbones.diffusers_parts import (
     ADAPTER_NAME,
     DiffusersPart,
@@ -20,6 +20,7 @@ from diff4splat.backbones.diffusers_parts import (
     open_repository,
     save_parts,
 )
+from diff4splat.backbones.switchable import Switchable
 from diff4splat.backbones.video_condition import VideoCondition, draw_normal, execution_device
 from diff4splat.cameras import Cameras
 from diff4splat.diffusion import Guidance, SampleStep
@@ -28,7 +29,7 @@ from diff4splat.hub import Pushable
 __all__ = ["DiffusersBackbone", "VideoCondition", "draw_normal", "execution_device"]
 
 
-class DiffusersBackbone(Pushable, nn.Module):
+class DiffusersBackbone(Pushable, Switchable):
     """Base of the video models whose parts are modules of diffusers; a subclass fills in the model.
 
     Its constructor sets the parts as attributes, under their names in a repository of diffusers, and `spec`,
@@ -223,7 +224,7 @@ class DiffusersBackbone(Pushable, nn.Module):
         condition = self.condition(image, cameras, prompt, generator)
         if guidance is None:
             guidance = self.default_guidance
-        try:
+        with self.generation(num_steps):
             latents = denoise(
                 lambda latents, timestep, conditional: self.predict(
                     latents, timestep, condition, conditional
@@ -237,9 +238,6 @@ class DiffusersBackbone(Pushable, nn.Module):
                 visible=lambda latents: self.visible(latents, condition),
                 callback=callback,
             )
-        finally:
-            for part in self.children():
-                reset_cache(part)
         return self.visible(latents, condition)
 
     def save_pretrained(self, folder: str | os.PathLike[str], *, dtype: torch.dtype | None = None) -> None:

@@ -1,0 +1,111 @@
+"""The switches on whole backbones: text encoder, autoencoder, transformer and schedulers of diffusers."""
+
+import warnings
+from types import SimpleNamespace
+
+import pytest
+import torch
+from backbones.tiny_models import clip, tiny_cogvideox, tiny_wan
+
+from diff4splat.backbones.feature_caching import count_blocks
+from diff4splat.backbones.speed import SpeedOptions
+from diff4splat.diffusion import ConstantGuidance, CosineGuidance, network_passes
+from diff4splat.pipelines import Diff4SplatPipeline
+from diff4splat.pipelines.speed import speed_up
+
+pytest.importorskip("diffusers")
+MODELS = {
+    "cogvideox": tiny_cogvideox,
+    "wan2.1": lambda: tiny_wan("2.1"),
+    "wan2.2-ti2v-5b": lambda: tiny_wan("2.2"),
+    "wan2.2-a14b": lambda: tiny_wan("A14B"),
+}
+STEPS = 5
+
+
+def run(backbone, **options) -> torch.Tensor:
+    image, cameras = clip(backbone)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # no camera adapter
+        return backbone.generate(
+            image,
+            cameras,
+            ["a"],
+            **{
+                "num_steps": STEPS,
+                "guidance": ConstantGuidance(3.0),
+                "generator": torch.Generator().manual_seed(7),
+                **options,
+            },
+        )
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("offload", ["model", "group", "leaf"])
+def test_offload_of_all_parts_is_exact(name: str, offload: str) -> None:
+    backbone = MODELS[name]()
+    exact = run(backbone)
+    video = torch.rand(1, 9, 3, *clip(backbone)[0].shape[-2:])
+    latents = backbone.encode(video)
+    decoded = backbone.decode(latents)
+    speed = backbone.use(SpeedOptions(offload=offload), device="cpu")
+    assert all(part in speed.found["offload"] for part in ("text_encoder", "vae", "transformer"))
+    torch.testing.assert_close(run(backbone), exact, rtol=0, atol=0)
+    torch.testing.assert_close(backbone.encode(video), latents, rtol=0, atol=0)
+    torch.testing.assert_close(backbone.decode(latents), decoded, rtol=0, atol=0)
+    assert backbone.to("meta") is backbone and next(backbone.parameters()).device.type == "cpu"
+    backbone.use(SpeedOptions())
+    torch.testing.assert_close(run(backbone), exact, rtol=0, atol=0)
+    assert next(backbone.to("meta").parameters()).is_meta
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "options",
+    [
+        SpeedOptions(cache="first_block", cache_threshold=0.5),
+        SpeedOptions(cache="taylor", cache_interval=2),
+        SpeedOptions(cache="mag", mag_ratios=[1.0], cache_threshold=1.0),
+    ],
+    ids=lambda options: options.cache,
+)
+def test_caches_skip_blocks_and_forget(name: str, options: SpeedOptions) -> None:
+    backbone = MODELS[name]()
+    exact = run(backbone)
+    if options.cache == "mag" and backbone.__dict__.get("boundary_ratio") is not None:
+        with pytest.raises(ValueError, match="this model has two experts"):
+            backbone.use(options)
+        return
+    backbone.use(options)
+    with count_blocks(backbone.transformer) as count:
+        first = run(backbone)
+    assert count.share < (1.0 if name != "wan2.2-a14b" else 1.01)
+    error = float((first - exact).norm() / exact.norm())
+    assert error < 0.6  # random weights, few steps: the errors that matter are in test_speed.py
+    torch.testing.assert_close(run(backbone), first, rtol=0, atol=0)
+    backbone.use(SpeedOptions())
+    torch.testing.assert_close(run(backbone), exact, rtol=0, atol=0)
+
+
+def test_idle_passes_of_the_cosine_schedule_are_not_made() -> None:
+    backbone, steps = tiny_wan("2.2"), 11
+    with count_blocks(backbone.transformer) as count:
+        run(backbone, guidance=CosineGuidance(), num_steps=steps)
+    assert count.passes == network_passes(CosineGuidance(), steps) < 2 * steps
+
+
+def test_pipeline_leaves_offloaded_weights_where_they_are() -> None:
+    moved: list[str] = []
+    backbone = tiny_wan("2.2")
+
+    class Part(torch.nn.Module):
+        def to(self, device=None, dtype=None):
+            moved.append(str(device))
+            return self
+
+    pipeline = Diff4SplatPipeline(backbone, Part(), num_frames=9, height=32, width=64)
+    found = speed_up(pipeline, SpeedOptions(offload="leaf"), device="cpu")
+    assert moved == ["cpu"] and "one layer at a time on cpu" in found["offload"]
+    pipeline.backbone = SimpleNamespace(spec=backbone.spec)
+    with pytest.raises(ValueError, match="SimpleNamespace has no speed switches"):
+        speed_up(pipeline, SpeedOptions(compile=True), device="cpu")
