@@ -113,3 +113,18 @@ def test_refinement_finds_the_least_steps(benchmark: dict[str, Any]) -> None:
     assert path.value == pytest.approx(6.0 / 0.5)  # never: the most steps count
     results = names["shares_of_steps"]([fed], [scratch], (0, 10, 30))
     assert [result.value for result in results] == pytest.approx([10 / 30, 30 / 30, 0 / 30, 30 / 30])
+
+
+@pytest.mark.slow
+def test_speed_switches(without_shape_checker: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("diffusers")
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    main = runpy.run_path(str(BENCHMARKS / "speed_switches.py"))["main"]
+    results = main(quick=True, device="cpu", rounds=1, json=tmp_path / "results.json")
+    found = {(result.part, result.name): result.value for result in results}
+    assert found["plain", "passes"] < found["plain", "passes of a constant scale"] == 12
+    for name in ("mag", "taylor"):
+        assert found[name, "blocks computed, share"] < 1 and found[name, "error"] > 0
+    for name in ("offload by block", "offload by layer"):
+        assert found[name, "error"] == 0
+    assert found["float8", "memory over plain"] < 0.6

@@ -25,38 +25,48 @@ from diff4splat.backbones.denoising import denoise
 from diff4splat.backbones.denoising_loss import denoising_loss
 from diff4splat.backbones.diffusers_backbone import DiffusersBackbone, VideoCondition
 from diff4splat.backbones.diffusers_guidance import diffusers_guider
+from diff4splat.backbones.feature_caching import calibrate_mag_cache, count_blocks
 from diff4splat.backbones.given_video import GivenVideoBackbone
+from diff4splat.backbones.lora import merge_lora
+from diff4splat.backbones.speed import AppliedSpeed, SpeedOptions, apply_speed
+from diff4splat.backbones.switchable import Switchable
 from diff4splat.backbones.tiny_vae import TINY_VAES, TinyVideoVAE, tiny_vae_layout
 from diff4splat.backbones.wan import WanBackbone
 from diff4splat.backbones.wan_fun_camera import WanFunCameraBackbone
 from diff4splat.backbones.wan_fun_checkpoint import FunControlAdapter
 
 __all__ = [
-    "TINY_VAES",
-    "GivenVideoBackbone",
-    "LatentSpec",
+    "AppliedSpeed",
     "BackboneContractError",
     "CameraAdapter",
     "CogVideoXBackbone",
     "DiffusersBackbone",
     "FunControlAdapter",
+    "GivenVideoBackbone",
     "LatentSpec",
     "PluckerAdapter",
     "PluckerConcatenation",
     "PretrainedReference",
+    "SpeedOptions",
+    "Switchable",
+    "TINY_VAES",
     "TinyVideoVAE",
     "VideoBackbone",
     "VideoCondition",
     "WanBackbone",
     "WanFunCameraBackbone",
     "added_camera",
+    "apply_speed",
+    "calibrate_mag_cache",
     "check_backbone",
+    "count_blocks",
     "denoise",
     "denoising_loss",
     "diffusers_guider",
     "get_backbone",
     "list_backbones",
     "load_camera_adapter",
+    "merge_lora",
     "register_backbone",
     "tiny_vae_layout",
 ]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Num
-from torch import Tensor, nn
+from torch import Tensor
 
 from diff4splat.backbones.backbone import LatentSpec, PretrainedReference
 from diff4splat.backbones.camera_adapter import CameraAdapter, load_camera_adapter

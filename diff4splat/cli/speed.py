@@ -50,7 +50,7 @@ class SpeedFlags:
                 asked for.
         """
         from diff4splat.backbones.speed import SpeedOptions
-        from diff4splat.pipelines.speed import speed_up
+        from diff4splat.pipelines import speed_up
 
         backbone = pipeline.backbone
         given = self._given()

@@ -6,6 +6,7 @@ from diff4splat.pipelines.image_to_4d import STAGES, Diff4SplatPipeline, Progres
 from diff4splat.pipelines.images import ImageSource, PreparedImage, centre_crop_box, image_size, prepare_image
 from diff4splat.pipelines.paths import depth_video, fit_cameras, focus_depth, render_path, sway_cameras
 from diff4splat.pipelines.reconstructor import Reconstructor
+from diff4splat.pipelines.speed import speed_up
 
 __all__ = [
     "STAGES",
@@ -26,6 +27,7 @@ __all__ = [
     "prepare_image",
     "read_frames",
     "render_path",
+    "speed_up",
     "sway_cameras",
     "video_facts",
 ]

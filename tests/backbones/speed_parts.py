@@ -70,10 +70,10 @@ def predict(model, latents: Tensor, time: float, conditional: bool) -> Tensor:
 
 
 def sample(
-    model, speed=None, *, guidance: Guidance | None = None, steps: int = STEPS, seed: int = 5
+    model, speed=None, *, guidance: Guidance | None = None, steps: int = STEPS, seed: int = 5, frames: int = 3
 ) -> Tensor:
     """Latents after a guided generation."""
-    noise = torch.randn(1, 3, 3, 10, 6, generator=torch.Generator().manual_seed(seed))
+    noise = torch.randn(1, frames, 3, 10, 6, generator=torch.Generator().manual_seed(seed))
 
     def loop() -> Tensor:
         return euler_sample(
