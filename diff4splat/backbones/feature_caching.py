@@ -126,9 +126,11 @@ class FeatureCache:
             raise ValueError(f"cache={cache!r} needs two or more blocks, this {name} has {len(blocks)}.")
         self._transformer = transformer
         self._ratios = ratios
+        self._running = False
         self._pass_hook: Any = _pass_hook(transformer) if cache == "pyramid" else None
         self._config = _config(transformer, cache, threshold, interval, ratios, self._pass_hook)
         transformer.enable_cache(self._config)
+        self._guard = transformer.register_forward_pre_hook(self._check_running)
         places = [block.get_submodule("attn1") for block in blocks] if cache == "pyramid" else blocks
         if cache == "taylor":  # the blocks are skipped, what leaves the network is extrapolated
             places = [*blocks, transformer.proj_out]
@@ -147,12 +149,13 @@ class FeatureCache:
         self.found = f"{cache} in {len(blocks)} {what}"
 
     def begin(self, num_steps: int) -> None:
-        """Forget all, and prepare for a generation.
+        """Forget all, and prepare for a generation; `end` follows it.
 
         Args:
             num_steps: Its sampling steps.
         """
-        self.forget()
+        self._transformer._reset_stateful_cache()
+        self._running = True
         if self._ratios is not None:
             from diffusers.hooks import MagCacheConfig
 
@@ -160,12 +163,22 @@ class FeatureCache:
             # The hooks of all blocks hold this one object.
             self._config.num_inference_steps, self._config.mag_ratios = num_steps, fresh.mag_ratios
 
-    def forget(self) -> None:
+    def _check_running(self, module: nn.Module, inputs: Any) -> None:
+        """Outside of a generation, as in training, a pass would be answered from another one."""
+        if not self._running:
+            raise RuntimeError(
+                "a feature cache is on: wrap the sampling loop in generation(num_steps) of the switches, or "
+                "remove them."
+            )
+
+    def end(self) -> None:
         """Free what is cached."""
         self._transformer._reset_stateful_cache()
+        self._running = False
 
     def remove(self) -> None:
         """Turn the cache off."""
+        self._guard.remove()
         self._transformer.disable_cache()
         if self._pass_hook is not None:
             self._transformer._diffusers_hook.remove_hook(_PASS_HOOK, recurse=False)

@@ -158,7 +158,7 @@ class AppliedSpeed:
             yield
         finally:
             for cache in self._caches:
-                cache.forget()
+                cache.end()
 
     def remove(self) -> None:
         """Turn the switches off.

@@ -235,6 +235,13 @@ def test_switches_together(exact) -> None:
         parts.transformer, apply_speed(parts, SpeedOptions(cache="first_block", cache_threshold=0.3))
     )
     torch.testing.assert_close(together, alone, rtol=0, atol=0)
+    parts = backbone()
+    stored = sample(parts.transformer, apply_speed(parts, SpeedOptions(storage="float8")))
+    for offload in ("group", "leaf"):
+        parts = backbone()
+        options = SpeedOptions(storage="float8", offload=offload)
+        both = sample(parts.transformer, apply_speed(parts, options, device="cpu"))
+        torch.testing.assert_close(both, stored, rtol=0, atol=0)
 
 
 @pytest.mark.slow
@@ -259,8 +266,19 @@ def test_compiled_blocks(
     torch.testing.assert_close(sample(parts.transformer), exact[kind], rtol=0, atol=0)
 
 
+def test_cache_outside_of_a_generation_is_refused() -> None:
+    """A training step would be answered from the one before."""
+    parts = backbone()
+    speed = apply_speed(parts, SpeedOptions(cache="taylor"))
+    with pytest.raises(RuntimeError, match="wrap the sampling loop in generation"):
+        sample(parts.transformer)
+    sample(parts.transformer, speed)
+    with pytest.raises(RuntimeError, match="wrap the sampling loop in generation"):
+        predict(parts.transformer, torch.ones(1, 3, 3, 10, 6), 1.0, True)
+
+
 def test_options_are_json() -> None:
-    options = SpeedOptions(cache="mag", mag_ratios=[1, 0.98], offload="group", attention="native")
+    options = SpeedOptions(cache="mag", mag_ratios=[1.0, 0.98], offload="group", attention="native")
     assert SpeedOptions(**json.loads(json.dumps(asdict(options)))) == options
     assert hash(options) == hash(SpeedOptions(**asdict(options)))
 
