@@ -1,7 +1,7 @@
 """Speed and memory switches of a diffusers video model, each verified to do something for that model."""
 
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -120,6 +120,8 @@ class AppliedSpeed:
         device: Where the parts compute; their weights may rest elsewhere.
         caches: Feature cache of each transformer, if one is on.
         undo: Turns the switches off when closed.
+        resting: Parts that go back to main memory after each generation; "model" leaves the last one on the
+            GPU.
     """
 
     def __init__(
@@ -129,12 +131,14 @@ class AppliedSpeed:
         device: torch.device,
         caches: Sequence[FeatureCache],
         undo: ExitStack,
+        resting: Iterable[nn.Module] = (),
     ) -> None:
         self.options = options
         self.found = found
         self.device = device
         self._caches = list(caches)
         self._undo = undo
+        self._resting = list(resting)
 
     @contextmanager
     def generation(self, num_steps: int) -> Iterator[None]:
@@ -159,6 +163,8 @@ class AppliedSpeed:
         finally:
             for cache in self._caches:
                 cache.end()
+            for part in self._resting:
+                part.to("cpu")
 
     def remove(self) -> None:
         """Turn the switches off.
@@ -170,7 +176,7 @@ class AppliedSpeed:
             name = "storage" if self.options.storage else "context_parallel"
             raise ValueError(f"{name} cannot be undone: load the model again.")
         self._undo.close()
-        self.found, self._caches = {}, []
+        self.found, self._caches, self._resting = {}, [], []
 
 
 def apply_speed(
@@ -235,7 +241,9 @@ def apply_speed(
                 found["context_parallel"] = _split_tokens(transformer, options.context_parallel)
             if options.compile:
                 found["compile"] = _compile_blocks(transformer, options, undo)
-        return AppliedSpeed(options, found, find_device(transformers[0]), caches, undo.pop_all())
+        resting = parts.values() if options.offload == "model" else ()
+        place = find_device(transformers[0])
+        return AppliedSpeed(options, found, place, caches, undo.pop_all(), resting)
 
 
 def _check_transformers(backbone: object, parts: dict[str, nn.Module]) -> list[Any]:

@@ -13,7 +13,7 @@ from torch import nn
 from diff4splat.backbones.compact import CompactBackbone
 from diff4splat.backbones.feature_caching import calibrate_mag_cache, count_blocks, find_blocks
 from diff4splat.backbones.offloading import find_device, offload_parts
-from diff4splat.backbones.speed import SpeedOptions, apply_speed
+from diff4splat.backbones.speed import AppliedSpeed, SpeedOptions, apply_speed
 from diff4splat.diffusion import ConstantGuidance, CosineGuidance, network_passes
 
 pytest.importorskip("diffusers")
@@ -224,6 +224,19 @@ def test_storage_in_8_bits(kind: str, exact) -> None:
         speed.remove()
 
 
+@pytest.mark.parametrize(("cache", "offload"), [("pyramid", "model"), ("taylor", "leaf"), ("mag", "group")])
+def test_cache_and_offload_do_not_disturb_each_other(cache: str, offload: str, exact) -> None:
+    ratios = [1.0] if cache == "mag" else None
+    parts = backbone()
+    alone = sample(parts.transformer, apply_speed(parts, SpeedOptions(cache=cache, mag_ratios=ratios)))
+    parts = backbone()
+    options = SpeedOptions(cache=cache, mag_ratios=ratios, offload=offload)
+    speed = apply_speed(parts, options, device="cpu")
+    torch.testing.assert_close(sample(parts.transformer, speed), alone, rtol=0, atol=0)
+    speed.remove()
+    torch.testing.assert_close(sample(parts.transformer), exact["wan"], rtol=0, atol=0)
+
+
 def test_switches_together(exact) -> None:
     parts = backbone()
     options = SpeedOptions(cache="first_block", cache_threshold=0.3, offload="group")
@@ -409,6 +422,13 @@ def test_one_part_at_a_time_in_any_order() -> None:
         for name in ("vae", "text_encoder", "transformer", "transformer", "vae", "text_encoder"):
             parts[name]()
             assert [other for other, part in parts.items() if part.place == "cuda:0"] == [name]
+        speed = AppliedSpeed(
+            SpeedOptions(offload="model"), {}, torch.device("cuda:0"), (), ExitStack(), parts.values()
+        )
+        with speed.generation(3):
+            parts["transformer"]()
+            assert parts["transformer"].place == "cuda:0"
+        assert {part.place for part in parts.values()} == {"cpu"}  # room for what reads the latents
     assert log[:4] == [("vae", "cuda:0"), ("vae", "cpu"), ("text_encoder", "cuda:0"), ("text_encoder", "cpu")]
 
 

@@ -109,3 +109,20 @@ def test_pipeline_leaves_offloaded_weights_where_they_are() -> None:
     pipeline.backbone = SimpleNamespace(spec=backbone.spec)
     with pytest.raises(ValueError, match="SimpleNamespace has no speed switches"):
         speed_up(pipeline, SpeedOptions(compile=True), device="cpu")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("offload", ["model", "group", "leaf"])
+def test_offload_to_a_gpu(name: str, offload: str) -> None:
+    generator = torch.Generator("cpu")
+    exact = run(MODELS[name]().to("cuda"), generator=generator.manual_seed(7))
+    backbone = MODELS[name]()
+    backbone.use(SpeedOptions(offload=offload))
+    result = run(backbone, generator=generator.manual_seed(7))
+    assert result.device.type == "cuda"
+    torch.testing.assert_close(result, exact, rtol=1e-4, atol=1e-4)
+    backbone.decode(result)
+    if offload != "model":  # there the autoencoder, which came last, stays until another part is called
+        assert {parameter.device.type for parameter in backbone.parameters()} == {"cpu"}
