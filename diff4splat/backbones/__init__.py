@@ -28,6 +28,7 @@ from diff4splat.backbones.diffusers_guidance import diffusers_guider
 from diff4splat.backbones.feature_caching import calibrate_mag_cache, count_blocks
 from diff4splat.backbones.given_video import GivenVideoBackbone
 from diff4splat.backbones.lora import merge_lora
+from diff4splat.backbones.monocular_depth import monocular_depth
 from diff4splat.backbones.speed import AppliedSpeed, SpeedOptions, apply_speed
 from diff4splat.backbones.switchable import Switchable
 from diff4splat.backbones.tiny_vae import TINY_VAES, TinyVideoVAE, tiny_vae_layout
@@ -67,6 +68,7 @@ __all__ = [
     "list_backbones",
     "load_camera_adapter",
     "merge_lora",
+    "monocular_depth",
     "register_backbone",
     "tiny_vae_layout",
 ]

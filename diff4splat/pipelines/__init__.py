@@ -2,6 +2,7 @@
 
 from diff4splat.pipelines.clips import VideoFacts, read_frames, video_facts
 from diff4splat.pipelines.decoded import DecodedReconstructor, VideoDecoder, VideoReconstructor
+from diff4splat.pipelines.depth_prior import DepthKind, DepthPrior, align_depth, apply_depth
 from diff4splat.pipelines.image_to_4d import STAGES, Diff4SplatPipeline, ProgressCallback
 from diff4splat.pipelines.images import ImageSource, PreparedImage, centre_crop_box, image_size, prepare_image
 from diff4splat.pipelines.paths import depth_video, fit_cameras, focus_depth, render_path, sway_cameras
@@ -11,6 +12,8 @@ from diff4splat.pipelines.speed import speed_up
 __all__ = [
     "STAGES",
     "DecodedReconstructor",
+    "DepthKind",
+    "DepthPrior",
     "Diff4SplatPipeline",
     "ImageSource",
     "PreparedImage",
@@ -19,6 +22,8 @@ __all__ = [
     "VideoDecoder",
     "VideoFacts",
     "VideoReconstructor",
+    "align_depth",
+    "apply_depth",
     "centre_crop_box",
     "depth_video",
     "fit_cameras",
