@@ -14,7 +14,7 @@ _SUFFIXES = (".npy", ".npz", ".png", ".tif", ".tiff")
 _INTEGER_UNIT = 0.001  # what depth cameras write: millimetres
 
 
-def load_depth(path: str | Path, *, unit: float | None = None) -> Float[Tensor, "height width"]:
+def load_depth(path: str | Path, *, unit: int | float | None = None) -> Float[Tensor, "height width"]:
     """Read a depth map as it stands in the file, or a disparity.
 
     Args:
