@@ -236,6 +236,24 @@ class Cameras:
         inverse = rigid_inverse(camera_to_world)[..., None, :, :]
         return replace(self, camera_to_world=inverse @ self.camera_to_world)
 
+    def scale(self, factor: float) -> "Cameras":
+        """The same path in another unit of length.
+
+        Args:
+            factor: What positions are multiplied by, > 0.
+
+        Returns:
+            Cameras with the rotations and intrinsics of these.
+
+        Raises:
+            ValueError: If `factor` is not a positive number.
+        """
+        if not 0 < factor < float("inf"):
+            raise ValueError(f"factor must be a positive number, got {factor}.")
+        camera_to_world = self.camera_to_world.clone()
+        camera_to_world[..., :3, 3] *= factor
+        return replace(self, camera_to_world=camera_to_world)
+
     def at_rest(self) -> "Cameras":
         """As many cameras, all where the first one is.
 

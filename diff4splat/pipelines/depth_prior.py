@@ -12,8 +12,9 @@ from torch import Tensor
 from diff4splat.cameras import Cameras
 from diff4splat.gaussians import DeformableGaussianField
 from diff4splat.geometry import project
+from diff4splat.pipelines.images import PreparedImage, centre_crop_box
 
-__all__ = ["DepthKind", "DepthPrior", "align_depth", "apply_depth"]
+__all__ = ["DepthKind", "DepthPrior", "align_depth", "apply_depth", "depth_in_crop", "depth_ratio"]
 
 DepthKind = Literal["metric", "relative", "disparity"]
 """What the values of a depth map mean, see `DepthPrior`."""
@@ -28,6 +29,7 @@ _ROUNDS = 50
 _SMALL_RESIDUAL = 1e-4
 _FARTHEST = 4.0  # of a disparity, in units of the farthest depth that was predicted
 _TINY = 1e-6
+_OTHER_SHAPE = 0.02  # how far apart the ratios of sides may be
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +113,53 @@ def align_depth(
     else:
         aligned = values * (target / given).median()
     return torch.where(prior.known, aligned, torch.full_like(aligned, torch.nan)).to(predicted.dtype)
+
+
+def depth_in_crop(prior: DepthPrior, photograph: PreparedImage) -> DepthPrior:
+    """The part of a depth map that a prepared photograph shows, at the size of its detail copy.
+
+    Args:
+        prior: Depth of the whole upright photograph.
+        photograph: The photograph after its crop.
+
+    Returns:
+        Depth of the crop; each pixel takes the nearest value, so that edges stay sharp.
+
+    Raises:
+        ValueError: If the depth map has another shape than the photograph, or nothing is known in the crop.
+    """
+    height, width = prior.depth.shape
+    rows, columns = photograph.source_height, photograph.source_width
+    if abs(height * columns / (width * rows) - 1) > _OTHER_SHAPE:
+        raise ValueError(
+            f"depth must have the shape of the photograph, {columns} x {rows} pixels, got {width} x {height}."
+        )
+    shape = photograph.detail.shape[-2:]
+    top, left, rows, columns = centre_crop_box(height, width, aspect=shape[1] / shape[0])
+    part = prior.depth[top : top + rows, left : left + columns]
+    return replace(prior, depth=F.interpolate(part[None, None], size=shape, mode="nearest-exact")[0, 0])
+
+
+def depth_ratio(prior: DepthPrior, field: DeformableGaussianField, camera: Cameras) -> float:
+    """How much farther a depth map is than a scene: the median over what both show.
+
+    Args:
+        prior: Depth of one view, of kind "metric" or "relative".
+        field: One scene without batch axes.
+        camera: The camera of that view, one frame, of any size.
+
+    Returns:
+        Unit of the prior per scene unit: metres for a "metric" one.
+
+    Raises:
+        ValueError: If fewer than 64 pixels are known in both, or the prior is a disparity.
+    """
+    if prior.kind == "disparity":
+        raise ValueError("prior must be a depth, whose size means something, got a disparity.")
+    seen, visible = first_view(field, camera.resize(*prior.depth.shape))
+    aligned = align_depth(prior, seen, mask=visible)
+    known = prior.known.to(aligned.device)
+    return float((prior.depth.to(aligned)[known] / aligned[known]).median())
 
 
 def apply_depth(

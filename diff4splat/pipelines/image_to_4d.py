@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from diff4splat.backbones import VideoBackbone
 from diff4splat.cameras import Cameras
@@ -17,6 +18,14 @@ from diff4splat.gaussians import DeformableGaussianField
 from diff4splat.hub import Pushable, resolve_pretrained
 from diff4splat.pipelines.arguments import as_guidance, check_count, clean_prompt
 from diff4splat.pipelines.config import CONFIG_NAME, FORMAT_VERSION, guidance_to_config, read_pipeline_config
+from diff4splat.pipelines.depth_prior import (
+    DepthPrior,
+    align_depth,
+    apply_depth,
+    depth_in_crop,
+    depth_ratio,
+    first_view,
+)
 from diff4splat.pipelines.images import ImageSource, prepare_image
 from diff4splat.pipelines.parts import check_fit, load_parts, provenance_of, reference_of, save_part
 from diff4splat.pipelines.reconstructor import Reconstructor
@@ -116,6 +125,7 @@ class Diff4SplatPipeline(VideoTo4D, Pushable):
         num_gaussians: int | Literal["all"] | None = None,
         detail_size: int | None = None,
         background: Literal["white", "black"] = "white",
+        depth: DepthPrior | None = None,
         callback: ProgressCallback | None = None,
     ) -> DeformableGaussianField:
         """Generate a scene. Everything left out is taken from the constructor.
@@ -124,7 +134,8 @@ class Diff4SplatPipeline(VideoTo4D, Pushable):
             image: Photograph: a path, a PIL image, or a float tensor `[3, height, width]` in [0, 1].
             cameras: Path to follow, or the name of a trajectory. Two or more frames at any size and in any
                 world frame: they are resampled to the clip, counted from the first camera, and
-                centre-cropped as the image is. Translation is in scene units.
+                centre-cropped as the image is. Translation is in scene units, which are metres with a
+                metric `depth`.
             prompt: What happens in the scene; empty means none.
             generator: Source of all randomness; the same one gives the same scene on the same machine.
             num_frames: Frames of the generated clip.
@@ -133,6 +144,8 @@ class Diff4SplatPipeline(VideoTo4D, Pushable):
             num_gaussians: Gaussian budget, or "all" for none.
             detail_size: Longest side of the copy that fine detail is taken from, pixels.
             background: What shows through where the image is transparent.
+            depth: Depth of the photograph, from a sensor or a model: the first view of the scene gets it, see
+                `apply_depth`. A metric one sets the size of the scene, too.
             callback: Progress, see `ProgressCallback`.
 
         Returns:
@@ -143,7 +156,7 @@ class Diff4SplatPipeline(VideoTo4D, Pushable):
             FileNotFoundError: If `image` is a path where nothing is.
             TypeError: If an argument is of the wrong type.
             ValueError: If the image is unreadable or too small, the trajectory unknown, a camera not rigid,
-                or a count not one that the model takes.
+                a count not one that the model takes, or `depth` of another shape than the image.
             RuntimeError: If the weights are on a GPU and gsplat cannot run there; the message says how to
                 cure it.
 
@@ -159,6 +172,8 @@ class Diff4SplatPipeline(VideoTo4D, Pushable):
         guidance = self.guidance if guidance is None else as_guidance(guidance)
         if generator is not None and not isinstance(generator, torch.Generator):
             raise TypeError(f"generator must be a torch.Generator or None, got {type(generator).__name__}.")
+        if depth is not None and not isinstance(depth, DepthPrior):
+            raise TypeError(f"depth must be a DepthPrior or None, got {type(depth).__name__}.")
         check_count("num_frames", num_frames, least=2)
         check_count("num_steps", num_steps)
         check_count("detail_size", detail_size)
@@ -174,6 +189,12 @@ class Diff4SplatPipeline(VideoTo4D, Pushable):
             background=background,
         )
         first_frame = prepared.image[None].to(self.device)
+        unit = 1.0  # scene units per unit of the model
+        if depth is not None:
+            depth = depth_in_crop(depth, prepared)
+            if depth.kind == "metric":
+                unit = self._metres_per_unit(first_frame, depth, path)
+                path = path.scale(1 / unit)
         report(prepare, 1, 1)
 
         report(generate, 0, num_steps)
@@ -193,6 +214,8 @@ class Diff4SplatPipeline(VideoTo4D, Pushable):
             num_gaussians="all" if budget is None else budget,
             callback=callback,
         )
+        if depth is not None:
+            field = _with_depth(field, depth, path.select(slice(0, 1)), unit)
         return replace(
             field,
             metadata={
@@ -203,8 +226,17 @@ class Diff4SplatPipeline(VideoTo4D, Pushable):
                 "num_steps": num_steps,
                 "guidance": "default of the backbone" if guidance is None else repr(guidance),
                 "image_size": [prepared.source_height, prepared.source_width],
+                **({} if depth is None else {"depth": depth.kind}),
             },
         )
+
+    def _metres_per_unit(self, first_frame: Tensor, depth: DepthPrior, path: Cameras) -> float:
+        """How many metres the unit is that the model sees the photograph in: that of a short clip at rest."""
+        camera = path.at_rest().select(slice(0, self.backbone.spec.frame_step + 1))
+        still = first_frame[:, None].expand(-1, camera.num_frames, -1, -1, -1)
+        latents = self.backbone.encode(still).to(self.device)
+        field = self.ldrm(latents, camera.batch(None)).batch(0)
+        return depth_ratio(depth, field, camera.select(slice(0, 1)))
 
     @classmethod
     def from_pretrained(
@@ -307,6 +339,18 @@ class Diff4SplatPipeline(VideoTo4D, Pushable):
                     f"{reference.repository}, which others do not have."
                 )
         return super().push_to_hub(repository, **options)
+
+
+def _with_depth(
+    field: DeformableGaussianField, depth: DepthPrior, camera: Cameras, unit: float
+) -> DeformableGaussianField:
+    """The field in scene units, with the depth of the photograph in its first view."""
+    camera = camera.resize(*depth.depth.shape).to(device=field.device, dtype=field.dtype)
+    if depth.kind == "metric":
+        scaling = torch.diag(torch.tensor([unit, unit, unit, 1.0]))
+        return apply_depth(field.transform(scaling), depth.depth.to(field.device), camera)
+    seen, visible = first_view(field, camera)
+    return apply_depth(field, align_depth(depth, seen, mask=visible), camera)
 
 
 def _step_reporter(report: ProgressCallback, stage: str) -> Callable[[SampleStep], None]:
