@@ -8,6 +8,7 @@ from tyro.conf import Positional, arg
 
 from diff4splat.cli import GENERATED_FILES
 from diff4splat.cli.console import Console
+from diff4splat.cli.depth import load_depth_prior
 from diff4splat.cli.errors import naming
 from diff4splat.cli.options import (
     DEFAULT_FPS,
@@ -47,6 +48,7 @@ class Generate(SpeedFlags):
       diff4splat generate photo.jpg --output out/
       diff4splat generate photo.jpg --trajectory forward --prompt "the cup moves left" --output out/
       diff4splat generate photo.jpg --trajectory path.json --frames 49 --size 256 --output out/
+      diff4splat generate photo.jpg --depth photo_depth.png --output out/
       diff4splat generate photo.jpg --model user/model --device cuda --seed 7 --output out/
 
     Args:
@@ -73,6 +75,11 @@ class Generate(SpeedFlags):
         gaussians: Largest number of Gaussians in the scene; fewer render faster. The model decides when
             omitted.
         background: What shows through where the photograph is transparent: white or black.
+        depth: Depth of the photograph: a file (.npy, .npz, 16-bit .png in millimetres, .tif) or a depth model
+            of the Hugging Face Hub, such as depth-anything/Depth-Anything-V2-Metric-Indoor-Small-hf. The
+            scene gets it, and with metres the camera path is in metres, too.
+        depth_kind: What the values of a depth file mean: metric (metres), relative (any unit) or disparity
+            (large is near); metric when omitted. A model says it itself.
     """
 
     photo: Annotated[Positional[Path], arg(metavar="PHOTO")]
@@ -91,6 +98,10 @@ class Generate(SpeedFlags):
     guidance: Annotated[float | None, arg(metavar="SCALE", help_behavior_hint="")] = None
     gaussians: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     background: Literal["white", "black"] = "white"
+    depth: Annotated[str | None, arg(metavar="FILE|MODEL", help_behavior_hint="")] = None
+    depth_kind: Annotated[
+        Literal["metric", "relative", "disparity"] | None, arg(metavar="KIND", help_behavior_hint="")
+    ] = None
 
     def run(self, console: Console) -> None:
         """Generate, render, write, and say what was written."""
@@ -120,6 +131,7 @@ class Generate(SpeedFlags):
                 pipe = Diff4SplatPipeline.from_pretrained(self.model)
                 self.speed_up(pipe, device)
             height, width = output_size(pipe, self.size)
+            depth = load_depth_prior(self.depth, self.depth_kind, self.photo, device)
             field = pipe(
                 self.photo,
                 path,
@@ -130,6 +142,7 @@ class Generate(SpeedFlags):
                 num_gaussians=self.gaussians,
                 detail_size=max(height, width),
                 background=self.background,
+                depth=depth,
                 callback=console.progress,
             )
             files = SceneFiles(folder, self.photo.name, "image", self.trajectory, self.fps)

@@ -2,7 +2,14 @@
 
 from diff4splat.pipelines.clips import VideoFacts, read_frames, video_facts
 from diff4splat.pipelines.decoded import DecodedReconstructor, VideoDecoder, VideoReconstructor
-from diff4splat.pipelines.depth_prior import DepthKind, DepthPrior, align_depth, apply_depth
+from diff4splat.pipelines.depth_prior import (
+    DepthKind,
+    DepthPrior,
+    align_depth,
+    apply_depth,
+    depth_ratio,
+    estimate_depth,
+)
 from diff4splat.pipelines.image_to_4d import STAGES, Diff4SplatPipeline, ProgressCallback
 from diff4splat.pipelines.images import ImageSource, PreparedImage, centre_crop_box, image_size, prepare_image
 from diff4splat.pipelines.paths import depth_video, fit_cameras, focus_depth, render_path, sway_cameras
@@ -25,7 +32,9 @@ __all__ = [
     "align_depth",
     "apply_depth",
     "centre_crop_box",
+    "depth_ratio",
     "depth_video",
+    "estimate_depth",
     "fit_cameras",
     "focus_depth",
     "image_size",

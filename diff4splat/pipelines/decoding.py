@@ -26,6 +26,7 @@ __all__ = [
     "decode_upright",
     "opened",
     "picture_to_tensor",
+    "tensor_to_picture",
     "upright_size",
 ]
 
@@ -166,6 +167,11 @@ def decode_upright(
         logger.info("photograph is turned upright as its EXIF orientation %d says", orientation)
     height, width = (full_width, full_height) if orientation in _SIDEWAYS else (full_height, full_width)
     return UprightPicture(upright, height=height, width=width)
+
+
+def tensor_to_picture(image: Float[Tensor, "rgb=3 height width"]) -> Image.Image:
+    """RGB picture of 8 bits of a tensor with values in [0, 1]."""
+    return Image.fromarray((image * 255).round().byte().permute(1, 2, 0).cpu().numpy())
 
 
 def picture_to_tensor(

@@ -1,7 +1,8 @@
 """A depth map of the photograph, measured or estimated, sets the geometry and the size of a scene."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -12,9 +13,21 @@ from torch import Tensor
 from diff4splat.cameras import Cameras
 from diff4splat.gaussians import DeformableGaussianField
 from diff4splat.geometry import project
-from diff4splat.pipelines.images import PreparedImage, centre_crop_box
+from diff4splat.pipelines.images import ImageSource, PreparedImage, centre_crop_box
 
-__all__ = ["DepthKind", "DepthPrior", "align_depth", "apply_depth", "depth_in_crop", "depth_ratio"]
+if TYPE_CHECKING:
+    import PIL.Image
+
+__all__ = [
+    "DepthKind",
+    "DepthPrior",
+    "align_depth",
+    "apply_depth",
+    "depth_in_crop",
+    "depth_ratio",
+    "estimate_depth",
+    "first_view",
+]
 
 DepthKind = Literal["metric", "relative", "disparity"]
 """What the values of a depth map mean, see `DepthPrior`."""
@@ -29,6 +42,7 @@ _ROUNDS = 50
 _SMALL_RESIDUAL = 1e-4
 _FARTHEST = 4.0  # of a disparity, in units of the farthest depth that was predicted
 _TINY = 1e-6
+_ESTIMATED_SIDE = 1024  # pixels; depth models read less
 _OTHER_SHAPE = 0.02  # how far apart the ratios of sides may be
 
 
@@ -66,6 +80,38 @@ class DepthPrior:
     def known(self) -> Bool[Tensor, "height width"]:
         """Pixels whose depth is known."""
         return torch.isfinite(self.depth) & (self.depth >= 0 if self.kind == "disparity" else self.depth > 0)
+
+
+def estimate_depth(
+    image: ImageSource, estimate: Callable[["PIL.Image.Image"], tuple[Tensor, DepthKind]]
+) -> DepthPrior:
+    """Depth of a photograph by a depth model.
+
+    Args:
+        image: As for the pipeline.
+        estimate: From an upright RGB picture to its depth and what the values mean, as
+            `diff4splat.backbones.monocular_depth` makes it.
+
+    Returns:
+        Depth of the whole photograph.
+
+    Raises:
+        FileNotFoundError: If `image` is a path where nothing is.
+        TypeError: If `image` is of another type.
+        ValueError: If `image` is not readable as an image, or too few pixels of the depth are known.
+    """
+    from diff4splat.pipelines.decoding import decode_upright, opened, tensor_to_picture
+
+    with opened(image) as (source, name):
+        if isinstance(source, Tensor):
+            picture = tensor_to_picture(source)
+        else:
+            aspect = source.width / source.height
+            picture = decode_upright(
+                source, name, is_file=source is not image, longest_side=_ESTIMATED_SIDE, aspect=aspect
+            ).picture
+        depth, kind = estimate(picture.convert("RGB"))
+    return DepthPrior(depth, kind)
 
 
 def align_depth(
