@@ -25,6 +25,7 @@ from diff4splat.cli.options import (
 )
 from diff4splat.cli.output import staged_folder
 from diff4splat.cli.results import SceneFiles, output_size, written_files
+from diff4splat.cli.speed import SpeedFlags
 
 __all__ = ["Reconstruct"]
 
@@ -32,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Reconstruct:
+class Reconstruct(SpeedFlags):
     """Make a moving 3D scene from a video whose cameras are known.
 
     Nothing is generated: the frames and the cameras are taken as they are, and turned into 3D Gaussians and
@@ -115,7 +116,8 @@ class Reconstruct:
         device = check_device(self.device)
         with staged_folder(self.output, GENERATED_FILES) as folder:
             with console.stage("load model"):
-                pipe = Diff4SplatPipeline.from_pretrained(self.model, device=device)
+                pipe = Diff4SplatPipeline.from_pretrained(self.model)
+                self.speed_up(pipe, device)
             height, width = output_size(pipe, self.size)
             count = clip_length(pipe.backbone.spec, facts.num_frames, pipe.num_frames)
             kept = spread_indices(facts.num_frames, count)

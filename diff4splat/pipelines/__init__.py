@@ -14,7 +14,7 @@ from diff4splat.pipelines.image_to_4d import STAGES, Diff4SplatPipeline, Progres
 from diff4splat.pipelines.images import ImageSource, PreparedImage, centre_crop_box, image_size, prepare_image
 from diff4splat.pipelines.paths import depth_video, fit_cameras, focus_depth, render_path, sway_cameras
 from diff4splat.pipelines.reconstructor import Reconstructor
-from diff4splat.pipelines.speed import speed_up
+from diff4splat.pipelines.speed import decode_by, speed_up
 
 __all__ = [
     "STAGES",
@@ -32,6 +32,7 @@ __all__ = [
     "align_depth",
     "apply_depth",
     "centre_crop_box",
+    "decode_by",
     "depth_ratio",
     "depth_video",
     "estimate_depth",

@@ -10,10 +10,13 @@ import pytest
 import torch
 from tyro.conf import Positional, arg
 
+from diff4splat.backbones import LatentSpec, TinyVideoVAE
 from diff4splat.backbones.speed import SpeedOptions
 from diff4splat.cli.generate import Generate
+from diff4splat.cli.reconstruct import Reconstruct
 from diff4splat.cli.speed import SpeedFlags
 from diff4splat.cli.words import build, split_words
+from diff4splat.pipelines import DecodedReconstructor
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ def test_without_flags_the_model_is_only_moved(without_shape_checker: None) -> N
         ("--cache first_block", "--cache is for a large video model"),
         ("--compile", "--compile is for a large video model"),
         ("--attention native", "--attention is for a large video model"),
+        ("--tiny-vae taew2_1.safetensors", "--tiny-vae is for a large video model"),
     ],
 )
 def test_small_model_takes_none(words: str, match: str, without_shape_checker: None) -> None:
@@ -87,5 +91,24 @@ def test_flags_that_do_not_fit(without_shape_checker: None) -> None:
         read("--offload", "disk")
 
 
-def test_generate_has_them() -> None:
-    assert issubclass(Generate, SpeedFlags)
+def test_commands_that_load_a_model_have_them() -> None:
+    assert issubclass(Generate, SpeedFlags) and issubclass(Reconstruct, SpeedFlags)
+
+
+def test_tiny_vae_decodes_for_a_reconstructor_of_frames(tmp_path: Path, without_shape_checker: None) -> None:
+    tiny = TinyVideoVAE(width=2)
+    tiny.save_pretrained(tmp_path)
+    reader = torch.nn.Identity()
+    pipeline = Pipeline()
+    pipeline.backbone.spec = tiny.spec
+    pipeline.ldrm = DecodedReconstructor(SimpleNamespace(decode=None), reader)
+    read("--tiny-vae", str(tmp_path)).speed_up(pipeline, torch.device("cpu"))
+    assert isinstance(pipeline.ldrm.decoder, TinyVideoVAE) and pipeline.ldrm.reconstructor is reader
+    pipeline.backbone.spec = LatentSpec(48, 4, 16)
+    with pytest.raises(ValueError, match="must have the latents of the backbone"):
+        read("--tiny-vae", str(tmp_path)).speed_up(pipeline, torch.device("cpu"))
+    with pytest.raises(ValueError, match="which reads latents: nothing has to be decoded"):
+        pipeline.ldrm = reader
+        read("--tiny-vae", str(tmp_path)).speed_up(pipeline, torch.device("cpu"))
+    with pytest.raises(FileNotFoundError, match="none.safetensors"):
+        read("--tiny-vae", str(tmp_path / "none.safetensors")).speed_up(pipeline, torch.device("cpu"))
