@@ -9,6 +9,7 @@ from tyro.conf import Positional, arg
 from diff4splat.cli import GENERATED_FILES
 from diff4splat.cli.console import Console
 from diff4splat.cli.errors import naming
+from diff4splat.cli.forecast import check_forecast
 from diff4splat.cli.options import (
     DEFAULT_FPS,
     DEFAULT_FRAMES,
@@ -73,6 +74,7 @@ class Generate(SpeedFlags):
         gaussians: Largest number of Gaussians in the scene; fewer render faster. The model decides when
             omitted.
         background: What shows through where the photograph is transparent: white or black.
+        force: Try a model also where it is foreseen to need more memory than there is.
     """
 
     photo: Annotated[Positional[Path], arg(metavar="PHOTO")]
@@ -91,6 +93,7 @@ class Generate(SpeedFlags):
     guidance: Annotated[float | None, arg(metavar="SCALE", help_behavior_hint="")] = None
     gaussians: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     background: Literal["white", "black"] = "white"
+    force: bool = False
 
     def run(self, console: Console) -> None:
         """Generate, render, write, and say what was written."""
@@ -115,6 +118,7 @@ class Generate(SpeedFlags):
         note_warnings(self.trajectory, path)
         path = fit_cameras(path, height=path.height, width=path.width)  # what is wrong with it is said now
         device = check_device(self.device)
+        check_forecast(self, self.model, device, num_steps=self.steps, guidance=self.guidance)
         with staged_folder(self.output, GENERATED_FILES) as folder:
             with console.stage("load model"):
                 pipe = Diff4SplatPipeline.from_pretrained(self.model)

@@ -2,28 +2,42 @@
 
 from diff4splat.pipelines.clips import VideoFacts, read_frames, video_facts
 from diff4splat.pipelines.decoded import DecodedReconstructor, VideoDecoder, VideoReconstructor
+from diff4splat.pipelines.identify import WeightsIdentity, identify
 from diff4splat.pipelines.image_to_4d import STAGES, Diff4SplatPipeline, ProgressCallback
 from diff4splat.pipelines.images import ImageSource, PreparedImage, centre_crop_box, image_size, prepare_image
 from diff4splat.pipelines.paths import depth_video, fit_cameras, focus_depth, render_path, sway_cameras
+from diff4splat.pipelines.preflight import Remedy, RunEstimate, StageEstimate, preflight
 from diff4splat.pipelines.reconstructor import Reconstructor
+from diff4splat.pipelines.registry import KNOWN_MODELS, KnownModel, find_model, list_models, missing_for
 from diff4splat.pipelines.speed import speed_up
 
 __all__ = [
+    "KNOWN_MODELS",
     "STAGES",
     "DecodedReconstructor",
     "Diff4SplatPipeline",
     "ImageSource",
+    "KnownModel",
     "PreparedImage",
     "ProgressCallback",
     "Reconstructor",
+    "Remedy",
+    "RunEstimate",
+    "StageEstimate",
     "VideoDecoder",
     "VideoFacts",
     "VideoReconstructor",
+    "WeightsIdentity",
     "centre_crop_box",
     "depth_video",
+    "find_model",
     "fit_cameras",
     "focus_depth",
+    "identify",
     "image_size",
+    "list_models",
+    "missing_for",
+    "preflight",
     "prepare_image",
     "read_frames",
     "render_path",
