@@ -45,7 +45,7 @@ def check_forecast(options: Any, model: str, device: "torch.device", **sizes: An
     if model in list_bundled() and any(resolve_pretrained(model).rglob("*.safetensors")):
         return
     try:
-        estimate = preflight(model, device=device, **sizes)
+        estimate = preflight(model, device=device, **{**_given(options), **sizes})
     except (FileNotFoundError, ValueError) as error:  # loading it will say what is wrong
         logger.info("no estimate of memory and time: %s", error)
         return
@@ -79,6 +79,19 @@ def memory_advice(options: Any) -> str:
     """
     flags = list(flags_of(options).values()) or ["a smaller input"]
     return f"try {_listed(flags)}"
+
+
+def _given(options: Any) -> dict[str, Any]:
+    """Arguments of `preflight` for the savings that a command is told to use already."""
+    found: dict[str, Any] = {}
+    offload = getattr(options, "offload", None)
+    if offload not in (None, "none"):
+        found["offload"] = "model" if offload == "model" else "group"
+    if getattr(options, "storage_8bit", False):
+        found["storage"] = "float8"
+    if getattr(options, "tiny_vae", False):
+        found["tiny_vae"] = True
+    return found
 
 
 def _sentences(estimate: "RunEstimate") -> list[str]:

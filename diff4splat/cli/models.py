@@ -93,6 +93,8 @@ def _table(facts: list[dict[str, Any]]) -> str:
     for model in facts:
         clip = "x".join(map(str, model["clip"])) if model["clip"] else "any"
         licence, more, _ = model["licence"].partition(";")
+        if " and " in licence:  # of a route, whose parts have their own
+            licence, more = "of parts", "see there"
         missing = model["missing"]
         rows.append(
             (

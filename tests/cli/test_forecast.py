@@ -50,6 +50,7 @@ def test_what_cannot_fit_is_refused_with_what_helps(little: None, caplog: pytest
     assert "49 frames of 832x480: about" in caplog.text and "100 passes in 50 steps" in caplog.text
     assert "23.00 GB to download first" in caplog.text
     check_forecast(Saving(force=True), FUN, device, **sizes)
+    check_forecast(Saving(tiny_vae=True), FUN, device, **sizes)
     with pytest.raises(ValueError) as caught:
         check_forecast(Generate(Path("photo.jpg")), FUN, device, **sizes)
     assert "--tiny-vae" not in str(caught.value), "an option that the command does not have"
