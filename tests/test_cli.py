@@ -366,7 +366,9 @@ def test_too_little_memory(
 
     monkeypatch.setattr(Diff4SplatPipeline, "from_pretrained", full)
     assert generate() == 2
-    assert "out of memory: try fewer frames" in error_of(capsys)
+    assert "out of memory, 9 bytes more were wanted: try fewer --frames or a smaller --size" in error_of(
+        capsys
+    )
     assert not (tmp_path / "out").exists()
 
 

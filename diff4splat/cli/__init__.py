@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from diff4splat import __version__
-from diff4splat.cli.errors import in_words, is_out_of_memory
+from diff4splat.cli.errors import in_words, is_out_of_memory, missing_memory
 from diff4splat.cli.stopping import unwind_on_request
 
 __all__ = ["COMMANDS", "GENERATED_FILES", "Command", "main"]
@@ -49,12 +49,14 @@ COMMANDS: dict[str, Command] = {
     ),
     "render": Command("diff4splat.cli.render:Render", "render a scene along any camera path"),
     "export": Command("diff4splat.cli.export:Export", "turn a scene into a file for another program"),
-    "inspect": Command("diff4splat.cli.inspect:Inspect", "say what is in a scene or PLY file"),
+    "inspect": Command(
+        "diff4splat.cli.inspect:Inspect", "say what is in a scene, or which model weights are"
+    ),
     "trajectory": Command(
         "diff4splat.cli.trajectory:Trajectory", "look at a camera path, draw it, convert it"
     ),
     "evaluate": Command("diff4splat.cli.evaluate:Evaluate", "measure a model on scenes it has never seen"),
-    "models": Command("diff4splat.cli.models:Models", "list the models that come with the package"),
+    "models": Command("diff4splat.cli.models:Models", "list what can be run, and what is missing for it"),
     "train": Command("diff4splat.cli.train:Train", "train a model by a recipe, stage by stage"),
 }
 
@@ -107,10 +109,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _status(words: list[str]) -> int:
     """Run a command line; whatever it raises becomes words and a status."""
-    debug = False
+    debug, options = False, None
     try:
         call = _read(words)
-        debug = call.debug
+        debug, options = call.debug, call.options
         return _run(call)
     except SystemExit as exit:  # a page of help, or a request to end
         return exit.code if isinstance(exit.code, int) else int(exit.code is not None)
@@ -120,16 +122,16 @@ def _status(words: list[str]) -> int:
     except BrokenPipeError:  # the reader of our output has gone, as in `diff4splat trajectory ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, TypeError, OSError) as error:
-        if debug:
-            raise
-        _complain(in_words(error))
-        return USER_ERROR
     except Exception as error:
         if debug:
             raise
         if is_out_of_memory(error):
-            _complain("out of memory: try fewer frames, or a smaller size")
+            from diff4splat.cli.forecast import memory_advice
+
+            _complain(f"{missing_memory(error)}: {memory_advice(options)}")
+            return USER_ERROR
+        if isinstance(error, (ValueError, TypeError, OSError)):
+            _complain(in_words(error))
             return USER_ERROR
         _complain(f"{type(error).__name__}: {in_words(error)}", kind="unexpected error")
         _complain("run it again with --debug to see where", kind=None)

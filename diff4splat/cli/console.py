@@ -15,7 +15,7 @@ from typing import Any
 
 from diff4splat.cli.stopping import hold_requests
 
-__all__ = ["Console", "StageRecord", "file_size", "table"]
+__all__ = ["Console", "StageRecord", "file_size", "size_in_words", "table"]
 
 _NAME_WIDTH = 18
 _SAMPLE_SECONDS = 0.02
@@ -139,8 +139,8 @@ class Console:
             (
                 record.name,
                 f"{record.seconds:.1f}",
-                _size(record.memory),
-                *((_size(record.gpu_memory),) if with_gpu else ()),
+                size_in_words(record.memory),
+                *((size_in_words(record.gpu_memory),) if with_gpu else ()),
             )
             for record in (*self.records, total)
         ]
@@ -225,10 +225,18 @@ def file_size(path: Path) -> str:
         Such as "12.3 MB".
     """
     files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
-    return _size(sum(file.stat().st_size for file in files))
+    return size_in_words(sum(file.stat().st_size for file in files))
 
 
-def _size(count: int | None) -> str:
+def size_in_words(count: int | None) -> str:
+    """A number of bytes, for people.
+
+    Args:
+        count: Bytes; None for what is not known.
+
+    Returns:
+        Such as "12.3 MB", and "-" for None.
+    """
     if count is None:
         return "-"
     amount = float(count)

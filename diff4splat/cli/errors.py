@@ -1,11 +1,12 @@
 """What an exception of the library is called on the command line: options instead of arguments."""
 
+import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["in_words", "is_out_of_memory", "naming"]
+__all__ = ["in_words", "is_out_of_memory", "missing_memory", "naming"]
 
 _OPTION_OF = {
     "height": "--size",
@@ -64,9 +65,28 @@ def is_out_of_memory(error: BaseException) -> bool:
         error: Any exception.
 
     Returns:
-        True for MemoryError and for the errors of torch's allocators.
+        True for MemoryError, for the errors of torch's allocators and for those of the system.
     """
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
-    words = ("out of memory", "can't allocate memory", "not enough memory")
+    words = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
     return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+
+
+def missing_memory(error: BaseException) -> str:
+    """How much memory could not be had, and where, as far as the error tells.
+
+    Args:
+        error: One of those that `is_out_of_memory` knows.
+
+    Returns:
+        Such as "out of memory on the GPU, 2.00 GiB more were wanted".
+
+    Examples:
+        >>> missing_memory(RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has ..."))
+        'out of memory on the GPU, 2.00 GiB more were wanted'
+    """
+    text = str(error)
+    place = " on the GPU" if re.search("CUDA|CUBLAS|CUDNN|HIP|MPS", text) else ""
+    wanted = re.search(r"[Tt]ried to allocate ([\d.]+ ?(?:[KMGT]i?B|bytes))", text)
+    return f"out of memory{place}" + (f", {wanted[1]} more were wanted" if wanted else "")

@@ -10,6 +10,7 @@ from diff4splat.cli import GENERATED_FILES
 from diff4splat.cli.console import Console
 from diff4splat.cli.depth import load_depth_prior
 from diff4splat.cli.errors import naming
+from diff4splat.cli.forecast import check_forecast
 from diff4splat.cli.options import (
     DEFAULT_FPS,
     DEFAULT_FRAMES,
@@ -80,6 +81,7 @@ class Generate(SpeedFlags):
             scene gets it, and with metres the camera path is in metres, too.
         depth_kind: What the values of a depth file mean: metric (metres), relative (any unit) or disparity
             (large is near); metric when omitted. A model says it itself.
+        force: Try a model also where it is foreseen to need more memory than there is.
     """
 
     photo: Annotated[Positional[Path], arg(metavar="PHOTO")]
@@ -102,6 +104,7 @@ class Generate(SpeedFlags):
     depth_kind: Annotated[
         Literal["metric", "relative", "disparity"] | None, arg(metavar="KIND", help_behavior_hint="")
     ] = None
+    force: bool = False
 
     def run(self, console: Console) -> None:
         """Generate, render, write, and say what was written."""
@@ -126,6 +129,7 @@ class Generate(SpeedFlags):
         note_warnings(self.trajectory, path)
         path = fit_cameras(path, height=path.height, width=path.width)  # what is wrong with it is said now
         device = check_device(self.device)
+        check_forecast(self, self.model, device, num_steps=self.steps, guidance=self.guidance)
         with staged_folder(self.output, GENERATED_FILES) as folder:
             with console.stage("load model"):
                 pipe = Diff4SplatPipeline.from_pretrained(self.model)

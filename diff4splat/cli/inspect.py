@@ -1,4 +1,4 @@
-"""`diff4splat inspect`: what is in a scene or PLY file."""
+"""`diff4splat inspect`: what is in a scene or PLY file, and what weights are."""
 
 import json
 from dataclasses import dataclass
@@ -21,17 +21,22 @@ _Facts = dict[str, list[tuple[str, str]]]
 
 @dataclass(frozen=True)
 class Inspect:
-    """Say what is in a scene or PLY file.
+    """Say what is in a scene or PLY file, or which model weights belong to.
 
-    Prints how many Gaussians there are, where they lie, how far they move, and what the file says about its
-    conventions and where it comes from.
+    Of a scene it prints how many Gaussians there are, where they lie, how far they move, and what the file
+    says about its conventions and where it comes from. Of weights it reads the header alone, however large
+    they are, and says which model they are, what is wrong with them, which class loads them, and the lines
+    of Python that do so. Pickles are not opened, as that can run code.
 
     In use:
       diff4splat inspect out/scene.safetensors
       diff4splat inspect out/scene.ply
+      diff4splat inspect movies_ckpt.safetensors
+      diff4splat inspect Wan2.2-TI2V-5B-Diffusers/transformer
 
     Args:
-        file: A scene.safetensors, or a .ply of 3D Gaussians.
+        file: A scene.safetensors, a .ply of 3D Gaussians, a safetensors file or the index.json of one in
+            shards, or a folder of a model.
     """
 
     file: Annotated[Positional[Path], arg(metavar="FILE")]
@@ -39,13 +44,25 @@ class Inspect:
     def run(self, console: Console) -> None:
         """Print one line per fact, in groups."""
         with naming("FILE cannot be read", self.file):
-            groups = self._ply() if self.file.suffix.lower() == ".ply" else self._scene()
-        width = max(len(name) for group in groups.values() for name, _ in group)
+            if self.file.suffix.lower() == ".ply":
+                text = _report(self._ply())
+            elif self._is_scene():
+                text = _report(self._scene())
+            else:
+                with hold_requests():
+                    from diff4splat.cli.weights_report import weights_report
+                text = weights_report(self.file)
         console.print(f"{self.file}, {file_size(self.file)}")
-        for title, facts in groups.items():
-            console.print(f"\n{title}")
-            for name, value in facts:
-                console.print(f"  {name:<{width}}  {value}")
+        console.print(text)
+
+    def _is_scene(self) -> bool:
+        """Whether this is a scene of this package, as far as its header tells."""
+        with hold_requests():
+            from diff4splat.hub import read_safetensors_header
+
+        if self.file.is_dir() or self.file.name.endswith(".json"):
+            return False
+        return '"diff4splat-scene"' in read_safetensors_header(self.file).metadata.values()
 
     def _ply(self) -> _Facts:
         with hold_requests():
@@ -78,6 +95,14 @@ class Inspect:
                 (key, _text(header[key])) for key in sorted(header) if key not in ("cameras", "provenance")
             ],
         }
+
+
+def _report(groups: _Facts) -> str:
+    width = max(len(name) for group in groups.values() for name, _ in group)
+    lines = []
+    for title, facts in groups.items():
+        lines += ["", title, *(f"  {name:<{width}}  {value}" for name, value in facts)]
+    return "\n".join(lines)
 
 
 def _gaussian_facts(gaussians: "Gaussians") -> list[tuple[str, str]]:
