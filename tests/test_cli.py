@@ -38,10 +38,10 @@ def photo(tmp_path: Path) -> Path:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """Pipelines of fake parts in place of loaded ones; the list says what was asked for."""
-    asked: list[tuple[str, str]] = []
+    asked: list[str] = []
 
-    def load(name: str, *, device: torch.device) -> Diff4SplatPipeline:
-        asked.append((name, str(device)))
+    def load(name: str) -> Diff4SplatPipeline:
+        asked.append(name)
         return fake_pipeline()
 
     monkeypatch.setattr(Diff4SplatPipeline, "from_pretrained", load)
@@ -127,7 +127,7 @@ def test_python_dash_m() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["generate"], ["generate", "a.jpg", "--framess", "3"], ["models", "extra"]]
+    "words", [["generate"], ["generate", "a.jpg", "--framess", "3"], ["inspect", "a", "extra"]]
 )
 def test_wrong_options_end_with_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 2
@@ -155,7 +155,7 @@ def test_generate_writes_all_six_files(
     assert generate(*words) == 0
     out = tmp_path / "out"
     assert sorted(path.name for path in out.iterdir()) == sorted(GENERATED_FILES)
-    assert fake == [("user/model", "cpu")]
+    assert fake == ["user/model"]
 
     field, cameras = load_field(out / "scene.safetensors"), load_field_cameras(out / "scene.safetensors")
     assert cameras is not None and (cameras.num_frames, cameras.height, cameras.width) == (3, 22, 22)

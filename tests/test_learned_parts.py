@@ -51,6 +51,7 @@ LEFT_OUT = {
     "backbones.WanBackbone": "made of given parts, each saved in its own folder",
     "backbones.CameraAdapter": "the base class",
     "backbones.WanFunCameraBackbone": "made of given parts, each saved in its own folder",
+    "backbones.Switchable": "a base class without weights",
     "backbones.compact.CompactBackbone": "made of given parts, each saved in its own folder",
     "hub.HubModule": "the base class",
     "losses.LpipsDistance": "weights of another project, frozen",

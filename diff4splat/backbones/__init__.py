@@ -23,12 +23,12 @@ from diff4splat.backbones.cogvideox import CogVideoXBackbone
 from diff4splat.backbones.contract import BackboneContractError, check_backbone
 from diff4splat.backbones.denoising import denoise
 from diff4splat.backbones.denoising_loss import denoising_loss
+from diff4splat.backbones.depth_estimation import monocular_depth
 from diff4splat.backbones.diffusers_backbone import DiffusersBackbone, VideoCondition
 from diff4splat.backbones.diffusers_guidance import diffusers_guider
 from diff4splat.backbones.feature_caching import calibrate_mag_cache, count_blocks
 from diff4splat.backbones.given_video import GivenVideoBackbone
 from diff4splat.backbones.lora import merge_lora
-from diff4splat.backbones.monocular_depth import monocular_depth
 from diff4splat.backbones.speed import AppliedSpeed, SpeedOptions, apply_speed
 from diff4splat.backbones.switchable import Switchable
 from diff4splat.backbones.tiny_vae import TINY_VAES, TinyVideoVAE, tiny_vae_layout

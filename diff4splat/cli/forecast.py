@@ -26,6 +26,8 @@ SAVING_OPTIONS = {
 }
 """Options that save memory, by the field of a command that holds them, and what to say about them."""
 
+_FOR_LARGE_MODELS = ("offload", "storage_8bit", "tiny_vae")
+
 
 def check_forecast(options: Any, model: str, device: "torch.device", **sizes: Any) -> None:
     """Say what a model that does not come with the package needs; refuse what cannot fit.
@@ -39,10 +41,9 @@ def check_forecast(options: Any, model: str, device: "torch.device", **sizes: An
     Raises:
         ValueError: If it needs more memory than there is, and `options.force` is not set.
     """
-    from diff4splat.hub import list_bundled, resolve_pretrained
     from diff4splat.pipelines.preflight import preflight
 
-    if model in list_bundled() and any(resolve_pretrained(model).rglob("*.safetensors")):
+    if _comes_with_the_package(model):
         return
     try:
         estimate = preflight(model, device=device, **{**_given(options), **sizes})
@@ -77,8 +78,18 @@ def memory_advice(options: Any) -> str:
     Returns:
         Such as "try --offload, fewer --frames or a smaller --size".
     """
-    flags = list(flags_of(options).values()) or ["a smaller input"]
-    return f"try {_listed(flags)}"
+    flags = flags_of(options)
+    if _comes_with_the_package(getattr(options, "model", "")):
+        flags = {name: flag for name, flag in flags.items() if name not in _FOR_LARGE_MODELS}
+    advice = list(flags.values()) or ["a smaller input"]
+    return f"try {_listed(advice)}"
+
+
+def _comes_with_the_package(model: str) -> bool:
+    """Whether the weights of a model are bundled: it is small, and takes no flags of large ones."""
+    from diff4splat.hub import list_bundled, resolve_pretrained
+
+    return model in list_bundled() and any(resolve_pretrained(model).rglob("*.safetensors"))
 
 
 def _given(options: Any) -> dict[str, Any]:

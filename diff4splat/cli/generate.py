@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from diff4splat.cli import GENERATED_FILES
 from diff4splat.cli.console import Console
@@ -104,7 +104,7 @@ class Generate(SpeedFlags):
     depth_kind: Annotated[
         Literal["metric", "relative", "disparity"] | None, arg(metavar="KIND", help_behavior_hint="")
     ] = None
-    force: bool = False
+    force: Annotated[bool, FlagCreatePairsOff] = False
 
     def run(self, console: Console) -> None:
         """Generate, render, write, and say what was written."""

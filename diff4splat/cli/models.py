@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from tyro.conf import Positional, arg
+from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from diff4splat.cli.console import Console, size_in_words, table
 from diff4splat.cli.stopping import hold_requests
@@ -39,7 +39,7 @@ class Models:
     """
 
     name: Annotated[Positional[str | None], arg(metavar="NAME", help_behavior_hint="")] = None
-    json: bool = False
+    json: Annotated[bool, FlagCreatePairsOff] = False
 
     def run(self, console: Console) -> None:
         """Print one row per model, or the details of one."""

@@ -195,7 +195,7 @@ def depth_ratio(prior: DepthPrior, field: DeformableGaussianField, camera: Camer
         camera: The camera of that view, one frame, of any size.
 
     Returns:
-        Unit of the prior per scene unit: metres for a "metric" one.
+        The ratio, in units of the prior per scene unit, which are metres for a "metric" one.
 
     Raises:
         ValueError: If fewer than 64 pixels are known in both, or the prior is a disparity.

@@ -19,7 +19,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Diff4SplatPipeline]:
     """Pipelines of fake parts in place of loaded ones; the wide one is called "wide"."""
     made: list[Diff4SplatPipeline] = []
 
-    def load(name: str, *, device: torch.device) -> Diff4SplatPipeline:
+    def load(name: str) -> Diff4SplatPipeline:
         wide = Diff4SplatPipeline(FakeBackbone(), FakeReconstructor(), num_frames=5, height=16, width=40)
         made.append(wide if name == "wide" else fake_pipeline())
         return made[-1]

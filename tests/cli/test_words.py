@@ -82,7 +82,7 @@ def test_what_is_wrong_is_one_sentence(words: list[str], sentence: str) -> None:
             "generate a.jpg --framess 3",
             "there is no option --framess (did you mean --frames?); see diff4splat generate --help",
         ),
-        ("models extra", "'extra' is one word too many; see diff4splat models --help"),
+        ("inspect a extra", "'extra' is one word too many; see diff4splat inspect --help"),
         ("export a --to obj", "--to must be one of ply, player, got 'obj'; see diff4splat export --help"),
         ("train --scale-steps x", "--scale-steps must be a number, got 'x'; see diff4splat train --help"),
     ],

@@ -35,8 +35,8 @@ def monocular_depth(
         device: Where it runs; the CPU when omitted.
 
     Returns:
-        Function from an upright RGB picture to float32 values of its size and what they are: "metric" is
-        z-depth in metres, "disparity" inverse z-depth up to scale and shift, see
+        A function. Of an upright RGB picture it gives float32 values of its size and what they are, "metric"
+        for z-depth in metres, "disparity" for inverse z-depth up to scale and shift, see
         `diff4splat.pipelines.DepthPrior`.
 
     Raises:
