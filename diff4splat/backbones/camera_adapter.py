@@ -21,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from diff4splat.backbones.backbone import LatentSpec
+from diff4splat.backbones.offloading import find_device
 from diff4splat.cameras import Cameras, pack_frames, plucker_rays, unshuffle_pixels
 from diff4splat.hub import HubModule, read_config, resolve_pretrained
 
@@ -127,11 +128,19 @@ class CameraAdapter(HubModule):
         self.spec.check_size(cameras.height, cameras.width)
         wide = torch.promote_types(cameras.dtype, torch.float32)
         with torch.autocast(cameras.device.type, enabled=False):  # eight bits are too few for geometry
-            rays = plucker_rays(cameras.to(dtype=wide).relative_to(None))
-            rays = rays * rays.new_tensor([self.translation_scale] * 3 + [1.0] * 3)[:, None, None]
+            path = cameras.to(dtype=wide).relative_to(None)
+            # frame by frame: at 121 frames of 704 x 1280 the wide rays of all would take several gigabytes
+            frames = [self._rays(path.select(slice(index, index + 1))) for index in range(path.num_frames)]
+        rays = torch.cat(frames, dim=1)
         if not conditional and self.unconditional == "zeros":
             rays = torch.zeros_like(rays)
-        return self.from_rays(rays.to(next(self.parameters())))
+        return self.from_rays(rays)
+
+    def _rays(self, cameras: Cameras) -> Tensor:
+        """Rays in the units of the training, in the type of the weights, where these compute."""
+        rays = plucker_rays(cameras)
+        rays = rays * rays.new_tensor([self.translation_scale] * 3 + [1.0] * 3)[:, None, None]
+        return rays.to(device=find_device(self), dtype=next(self.parameters()).dtype)
 
     @abstractmethod
     def from_rays(

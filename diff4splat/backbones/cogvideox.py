@@ -14,7 +14,8 @@ from diff4splat.backbones.camera_adapter import CameraAdapter, added_camera
 from diff4splat.backbones.denoising import cache_context
 from diff4splat.backbones.diffusers_backbone import DiffusersBackbone
 from diff4splat.backbones.diffusers_parts import DiffusersPart, DiffusersRepository, check_channels
-from diff4splat.backbones.video_condition import VideoCondition, draw_normal, execution_device
+from diff4splat.backbones.offloading import find_device
+from diff4splat.backbones.video_condition import VideoCondition, draw_normal
 from diff4splat.cameras import Cameras
 from diff4splat.diffusion import ConstantGuidance, Guidance
 
@@ -153,7 +154,7 @@ class CogVideoXBackbone(DiffusersBackbone):
         """
         self.spec.num_frames(latents.shape[1])
         latents = rearrange(latents, "b n c h w -> b c n h w") / self.vae.config.scaling_factor
-        latents = latents.to(device=execution_device(self.vae), dtype=self.vae.dtype)
+        latents = latents.to(device=find_device(self.vae), dtype=self.vae.dtype)
         video = self.vae.decode(latents, return_dict=False)[0]
         return (rearrange(video.float(), "b c f h w -> b f c h w") / 2 + 0.5).clamp(0, 1)
 
@@ -173,7 +174,7 @@ class CogVideoXBackbone(DiffusersBackbone):
             truncation=True,
             return_tensors="pt",
         )
-        features = self.text_encoder(tokens.input_ids.to(execution_device(self.text_encoder)))[0]
+        features = self.text_encoder(tokens.input_ids.to(find_device(self.text_encoder)))[0]
         return features.to(device=self._device, dtype=self.transformer.dtype)
 
     def condition(
@@ -288,11 +289,11 @@ class CogVideoXBackbone(DiffusersBackbone):
 
     @property
     def _device(self) -> torch.device:
-        return execution_device(self.transformer)
+        return find_device(self.transformer)
 
     def _posterior(self, video: Tensor) -> Any:
         frames = rearrange(2 * video.float() - 1, "b f c h w -> b c f h w")
-        frames = frames.to(device=execution_device(self.vae), dtype=self.vae.dtype)
+        frames = frames.to(device=find_device(self.vae), dtype=self.vae.dtype)
         return self.vae.encode(frames).latent_dist
 
     def _image_latents(self, image: Tensor, generator: torch.Generator | None) -> Tensor:

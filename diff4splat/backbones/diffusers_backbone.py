@@ -20,13 +20,14 @@ from diff4splat.backbones.diffusers_parts import (
     open_repository,
     save_parts,
 )
+from diff4splat.backbones.offloading import find_device
 from diff4splat.backbones.switchable import Switchable
-from diff4splat.backbones.video_condition import VideoCondition, draw_normal, execution_device
+from diff4splat.backbones.video_condition import VideoCondition
 from diff4splat.cameras import Cameras
 from diff4splat.diffusion import Guidance, SampleStep
 from diff4splat.hub import Pushable
 
-__all__ = ["DiffusersBackbone", "VideoCondition", "draw_normal", "execution_device"]
+__all__ = ["DiffusersBackbone"]
 
 
 class DiffusersBackbone(Pushable, Switchable):
@@ -396,8 +397,7 @@ class DiffusersBackbone(Pushable, Switchable):
             unprompted = self.embed_prompts(negative) if guided else texts
         camera = resting = None
         if self.camera_adapter is not None:
-            own = next(self.camera_adapter.parameters())
-            cameras = cameras.to(device=own.device, dtype=torch.float32)
+            cameras = cameras.to(device=find_device(self.camera_adapter), dtype=torch.float32)
             camera = resting = self.camera_adapter(cameras)
             if self.camera_adapter.unconditional != "cameras":
                 resting = self.camera_adapter(cameras, conditional=False)

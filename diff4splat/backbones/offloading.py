@@ -22,10 +22,10 @@ def find_device(module: nn.Module) -> torch.device:
     Returns:
         The device that inputs are wanted on; the CPU for a module without weights.
     """
-    placed = getattr(getattr(module, "_hf_hook", None), "execution_device", None)
-    if placed is not None:
-        return torch.device(placed)
     for inner in module.modules():
+        placed = getattr(getattr(inner, "_hf_hook", None), "execution_device", None)
+        if placed is not None:
+            return torch.device(placed)
         registry = getattr(inner, "_diffusers_hook", None)
         hook = None if registry is None else registry.get_hook("group_offloading")
         if hook is not None:
@@ -75,7 +75,7 @@ def _stream_weights(
     from diffusers.hooks import apply_group_offloading
 
     # Blocks are a list of the transformer; the other parts have none that diffusers finds.
-    by_block = offload == "group" and name == "transformer"
+    by_block = offload == "group" and name.startswith("transformer")
     apply_group_offloading(
         part,
         onload_device=device,

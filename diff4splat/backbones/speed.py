@@ -15,6 +15,7 @@ from diff4splat.backbones.offloading import Offload, find_device, offload_parts
 __all__ = ["AppliedSpeed", "SpeedOptions", "apply_speed"]
 
 _THRESHOLD, _INTERVAL = ("first_block", "mag"), ("pyramid", "taylor")
+_PARTS = ("text_encoder", "image_encoder", "vae", "camera_adapter", "transformer", "transformer_2")
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,9 @@ class SpeedOptions:
             with the caches "first_block" and "taylor" and with `offload` "model" and "group".
         attention: Attention backend of diffusers, such as "native", "_native_cudnn", "sage", "flash_hub". The
             names with "hub" fetch a kernel from the Hugging Face Hub and run it.
-        offload: Keep weights in main memory. "model": one part (text encoder, autoencoder, transformer) is on
-            the GPU at a time; "group": one block at a time, the next one on its way; "leaf": one layer.
+        offload: Keep weights in main memory. "model": one part (text encoder, autoencoder, camera adapter,
+            transformer) is on the GPU at a time; "group": one block at a time, the next one on its way;
+            "leaf": one layer.
         storage: "float8" keeps the large matrices of the transformer in 8 bits; it computes in the type it
             has.
         context_parallel: Share the tokens of one clip between the processes of `torchrun`, one per GPU:
@@ -186,7 +188,7 @@ def apply_speed(
 
     Args:
         backbone: Any object with a diffusers `transformer`, and perhaps a `transformer_2`; its `vae`,
-            `text_encoder` and `image_encoder`, if any, take part in offloading.
+            `text_encoder`, `image_encoder` and `camera_adapter`, if any, take part in offloading.
         options: What to switch on.
         device: Where to compute, for `offload`, which takes weights that lie in main memory; the first GPU
             when omitted. Elsewhere parts compute where they are.
@@ -199,11 +201,7 @@ def apply_speed(
         RuntimeError: If this machine cannot do what a switch needs.
         ValueError: If a switch does nothing for this model; the message says what works instead.
     """
-    parts = {
-        name: part
-        for name in ("text_encoder", "image_encoder", "vae", "transformer", "transformer_2")
-        if isinstance(part := getattr(backbone, name, None), nn.Module)
-    }
+    parts = {name: part for name in _PARTS if isinstance(part := getattr(backbone, name, None), nn.Module)}
     if options == SpeedOptions():
         return AppliedSpeed(options, {}, _device_of(backbone, parts), (), ExitStack())
     transformers = _check_transformers(backbone, parts)

@@ -1,13 +1,13 @@
-"""What a video model is told about a clip, the noise it starts from, and where its parts compute."""
+"""What a video model is told about a clip, and the noise that it starts from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-__all__ = ["VideoCondition", "draw_normal", "execution_device"]
+__all__ = ["VideoCondition", "draw_normal"]
 
 
 @dataclass(frozen=True)
@@ -68,19 +68,3 @@ def draw_normal(
     """
     where = "cpu" if generator is None else generator.device
     return torch.randn(tuple(shape), generator=generator, device=where).to(device)
-
-
-def execution_device(module: nn.Module) -> torch.device:
-    """Device that the inputs of a part have to be on; with offloading not where its weights rest.
-
-    Args:
-        module: Part of a diffusers pipeline.
-
-    Returns:
-        The device.
-    """
-    try:
-        from diffusers.utils.torch_utils import get_module_execution_device
-    except ImportError:  # before diffusers 0.40
-        return next(module.parameters()).device
-    return get_module_execution_device(module)

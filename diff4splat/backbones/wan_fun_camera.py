@@ -25,7 +25,7 @@ from diff4splat.backbones.diffusers_parts import (
     import_library,
     open_repository,
 )
-from diff4splat.backbones.video_condition import execution_device
+from diff4splat.backbones.offloading import find_device
 from diff4splat.backbones.wan_fun_checkpoint import load_wan_fun, tensor_shapes, wan_fun_config
 from diff4splat.backbones.wan_model import WanVideoModel
 from diff4splat.diffusion import ConstantGuidance, Guidance
@@ -251,7 +251,7 @@ class WanFunCameraBackbone(WanVideoModel):
         pixels = F.interpolate(image.float(), (size, size), mode="bicubic", align_corners=False)
         mean, deviation = (pixels.new_tensor(values)[:, None, None] for values in (_CLIP_MEAN, _CLIP_STD))
         pixels = ((pixels - mean) / deviation).to(
-            device=execution_device(self.image_encoder), dtype=self.image_encoder.dtype
+            device=find_device(self.image_encoder), dtype=self.image_encoder.dtype
         )
         states = self.image_encoder(pixel_values=pixels, output_hidden_states=True).hidden_states
         return states[-2].to(device=self._device, dtype=self.transformer.dtype)

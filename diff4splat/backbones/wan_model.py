@@ -17,7 +17,8 @@ from diff4splat.backbones.camera_adapter import CameraAdapter, added_camera
 from diff4splat.backbones.denoising import cache_context
 from diff4splat.backbones.diffusers_backbone import DiffusersBackbone
 from diff4splat.backbones.diffusers_parts import DiffusersRepository, check_channels
-from diff4splat.backbones.video_condition import VideoCondition, draw_normal, execution_device
+from diff4splat.backbones.offloading import find_device
+from diff4splat.backbones.video_condition import VideoCondition, draw_normal
 from diff4splat.cameras import Cameras
 from diff4splat.diffusion import ConstantGuidance, Guidance
 
@@ -198,7 +199,7 @@ class WanVideoModel(DiffusersBackbone):
             return_attention_mask=True,
             return_tensors="pt",
         )
-        device = execution_device(self.text_encoder)
+        device = find_device(self.text_encoder)
         mask = tokens.attention_mask.to(device)
         features = self.text_encoder(tokens.input_ids.to(device), mask).last_hidden_state
         features = torch.where(mask[..., None] > 0, features, 0)
@@ -325,11 +326,11 @@ class WanVideoModel(DiffusersBackbone):
 
     @property
     def _device(self) -> torch.device:
-        return execution_device(self.transformer)
+        return find_device(self.transformer)
 
     def _statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of channels, ready for `batch channel frame height width`."""
-        config, device = self.vae.config, execution_device(self.vae)
+        config, device = self.vae.config, find_device(self.vae)
         mean, deviation = (
             torch.tensor(values, device=device)[None, :, None, None, None]
             for values in (config.latents_mean, config.latents_std)
@@ -345,7 +346,7 @@ class WanVideoModel(DiffusersBackbone):
 
     def _image_tokens(self, image: Tensor) -> Tensor:
         """CLIP features of the image, which its processor resizes as an image of 8 bits."""
-        device = execution_device(self.image_encoder)
+        device = find_device(self.image_encoder)
         pictures = list((255 * image).round().clamp(0, 255).byte().cpu())
         pixels = self.image_processor(images=pictures, return_tensors="pt").pixel_values
         pixels = pixels.to(device=device, dtype=self.image_encoder.dtype)

@@ -106,6 +106,19 @@ def test_translation_scale_is_that_of_the_camera_positions() -> None:
     torch.testing.assert_close(scaled(given), adapter(moved), rtol=0, atol=1e-12)
 
 
+def test_rays_in_float32_are_held_for_one_frame_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of 121 frames of 704 x 1280 would take several gigabytes."""
+    made: list[int] = []
+
+    def counted(cameras: Cameras) -> Tensor:
+        made.append(cameras.num_frames)
+        return plucker_rays(cameras)
+
+    monkeypatch.setattr("diff4splat.backbones.camera_adapter.plucker_rays", counted)
+    small(PluckerAdapter)(cameras(frames=5))
+    assert made == [1] * 5
+
+
 @pytest.mark.parametrize("unconditional", ["cameras", "zeros"])
 def test_the_unconditional_pass_may_be_without_cameras(unconditional: str) -> None:
     adapter, given = small(PluckerAdapter, unconditional=unconditional), cameras()

@@ -1,14 +1,18 @@
 """The switches on whole backbones: text encoder, autoencoder, transformer and schedulers of diffusers."""
 
 import warnings
+from contextlib import ExitStack
 from types import SimpleNamespace
 
 import pytest
 import torch
-from backbones.tiny_models import clip, tiny_cogvideox, tiny_wan
+from backbones.tiny_models import clip, seeded, tiny_cogvideox, tiny_wan
 
+from diff4splat.backbones import PluckerAdapter
 from diff4splat.backbones.feature_caching import count_blocks
+from diff4splat.backbones.offloading import offload_parts
 from diff4splat.backbones.speed import SpeedOptions
+from diff4splat.cameras import trajectory
 from diff4splat.diffusion import ConstantGuidance, CosineGuidance, network_passes
 from diff4splat.pipelines import Diff4SplatPipeline
 from diff4splat.pipelines.speed import speed_up
@@ -57,6 +61,33 @@ def test_offload_of_all_parts_is_exact(name: str, offload: str) -> None:
     backbone.use(SpeedOptions())
     torch.testing.assert_close(run(backbone), exact, rtol=0, atol=0)
     assert next(backbone.to("meta").parameters()).is_meta
+
+
+@pytest.mark.parametrize("offload", ["model", "group", "leaf"])
+def test_the_camera_adapter_is_offloaded_too(offload: str) -> None:
+    """Else it would stay on the CPU, where that of a 5B model takes minutes."""
+    adapter = seeded(lambda: PluckerAdapter(24, spatial_stride=16, hidden_dim=3))
+    backbone = tiny_wan("2.2", camera_adapter=adapter)
+    exact = run(backbone)
+    assert "camera_adapter" in backbone.use(SpeedOptions(offload=offload), device="cpu").found["offload"]
+    torch.testing.assert_close(run(backbone), exact, rtol=0, atol=0)
+
+
+def test_the_camera_adapter_computes_where_offload_says() -> None:
+    adapter = PluckerAdapter(5, hidden_dim=3).eval()
+    path = trajectory.by_name("orbit", 5, height=16, width=32).batch(None)
+    with ExitStack() as undo:
+        offload_parts({"camera_adapter": adapter}, "model", torch.device("meta"), undo)
+        assert next(adapter.parameters()).device.type == "cpu"
+        assert adapter._rays(path).is_meta
+
+
+def test_blocks_of_both_experts_are_streamed() -> None:
+    backbone = tiny_wan("A14B")
+    backbone.use(SpeedOptions(offload="group"), device="cpu")
+    for expert in (backbone.transformer, backbone.transformer_2):
+        hook = expert._diffusers_hook.get_hook("group_offloading")
+        assert hook.config.offload_type == "block_level"
 
 
 @pytest.mark.parametrize("name", MODELS)
