@@ -405,7 +405,11 @@ def load_camera_adapter(
         ValueError: If the folder holds something else, or a file is damaged.
     """
     folder = resolve_pretrained(
-        name_or_path, revision=revision, local_files_only=local_files_only, subfolder=subfolder
+        name_or_path,
+        revision=revision,
+        local_files_only=local_files_only,
+        subfolder=subfolder,
+        files=("config.json", "model.safetensors"),
     )
     written = read_config(folder).get("_class")
     if written not in _ADAPTERS:

@@ -15,7 +15,7 @@ from diff4splat.backbones.denoising import cache_context
 from diff4splat.backbones.diffusers_backbone import DiffusersBackbone
 from diff4splat.backbones.diffusers_parts import DiffusersPart, DiffusersRepository, check_channels
 from diff4splat.backbones.offloading import find_device
-from diff4splat.backbones.video_condition import VideoCondition, draw_normal
+from diff4splat.backbones.video_condition import VideoCondition, draw_normal, input_gradients
 from diff4splat.cameras import Cameras
 from diff4splat.diffusion import ConstantGuidance, Guidance
 
@@ -125,6 +125,8 @@ class CogVideoXBackbone(DiffusersBackbone):
     ) -> Float[Tensor, "batch latent_frame channel latent_height latent_width"]:
         """Normalised latents of a clip: the mode of the encoder's distribution.
 
+        Gradients reach the video where it asks for them; none are kept for the weights alone.
+
         Args:
             video: In [0, 1]; any device.
 
@@ -136,12 +138,15 @@ class CogVideoXBackbone(DiffusersBackbone):
         """
         self.spec.check_frames(video.shape[1])
         self.spec.check_size(*video.shape[-2:])
-        return self._posterior(video).mode().float().movedim(1, 2) * self.vae.config.scaling_factor
+        with input_gradients(video):
+            return self._posterior(video).mode().float().movedim(1, 2) * self.vae.config.scaling_factor
 
     def decode(
         self, latents: Float[Tensor, "batch latent_frame channel latent_height latent_width"]
     ) -> Float[Tensor, "batch frame rgb=3 height width"]:
         """The clip of normalised latents.
+
+        Gradients reach the latents where they ask for them; none are kept for the weights alone.
 
         Args:
             latents: As `encode` and `generate` give them.
@@ -153,10 +158,11 @@ class CogVideoXBackbone(DiffusersBackbone):
             ValueError: If no clip has that many latents.
         """
         self.spec.num_frames(latents.shape[1])
-        latents = rearrange(latents, "b n c h w -> b c n h w") / self.vae.config.scaling_factor
-        latents = latents.to(device=find_device(self.vae), dtype=self.vae.dtype)
-        video = self.vae.decode(latents, return_dict=False)[0]
-        return (rearrange(video.float(), "b c f h w -> b f c h w") / 2 + 0.5).clamp(0, 1)
+        with input_gradients(latents):
+            latents = rearrange(latents, "b n c h w -> b c n h w") / self.vae.config.scaling_factor
+            latents = latents.to(device=find_device(self.vae), dtype=self.vae.dtype)
+            video = self.vae.decode(latents, return_dict=False)[0]
+            return (rearrange(video.float(), "b c f h w -> b f c h w") / 2 + 0.5).clamp(0, 1)
 
     def embed_prompts(self, texts: Sequence[str]) -> Float[Tensor, "batch token text"]:
         """Features of prompts, padding and all.

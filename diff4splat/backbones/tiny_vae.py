@@ -119,7 +119,7 @@ class TinyVideoVAE(HubModule):
         """Latents of a clip.
 
         Args:
-            video: Values in [0, 1]; frames and size by the rules of `spec`.
+            video: Values in [0, 1]; frames and size by the rules of `spec`; any device.
             chunk_size: Latent frames computed at a time, which bounds the memory; None for all at once. The
                 result is the same to within rounding.
 
@@ -133,7 +133,7 @@ class TinyVideoVAE(HubModule):
         self.spec.check_frames(video.shape[1])
         self.spec.check_size(*video.shape[-2:])
         stride = self.spec.temporal_stride
-        frames = F.pixel_unshuffle(video.to(self._dtype), self.patch_size)
+        frames = F.pixel_unshuffle(video.to(self._weight), self.patch_size)
         frames = torch.cat((frames, frames[:, -1:].expand(-1, stride - 1, -1, -1, -1)), dim=1)
         memory: Memory = {}
         latents = [run_layers(self.encoder, piece, memory) for piece in _pieces(frames, chunk_size, stride)]
@@ -148,7 +148,7 @@ class TinyVideoVAE(HubModule):
         """The clip of normalised latents.
 
         Args:
-            latents: As `encode` and `VideoBackbone.generate` give them.
+            latents: As `encode` and `VideoBackbone.generate` give them; any device.
             chunk_size: Latent frames computed at a time, which bounds the memory; None for all at once. The
                 result is the same to within rounding.
 
@@ -181,7 +181,7 @@ class TinyVideoVAE(HubModule):
         _check("latents", latents, channels=self.spec.channels)
         num_frames = self.spec.num_frames(latents.shape[1])
         memory: Memory = {}
-        pieces = _pieces(latents.to(self._dtype), chunk_size, 1)
+        pieces = _pieces(latents.to(self._weight), chunk_size, 1)
         frames = [
             F.pixel_shuffle(run_layers(self.decoder, piece, memory), self.patch_size) for piece in pieces
         ]
@@ -290,11 +290,12 @@ class TinyVideoVAE(HubModule):
         return tiny.eval()
 
     @property
-    def _dtype(self) -> torch.dtype:
-        return next(self.parameters()).dtype
+    def _weight(self) -> Tensor:
+        """Any of the weights, which tells their type and device."""
+        return next(self.parameters())
 
     def _widened(self, values: Tensor) -> Tensor:
-        return values.to(torch.promote_types(self._dtype, torch.float32))
+        return values.to(torch.promote_types(self._weight.dtype, torch.float32))
 
 
 def tiny_vae_layout(shapes: Mapping[str, Sequence[int]]) -> str | None:

@@ -1,13 +1,14 @@
 """What a video model is told about a clip, and the noise that it starts from."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["VideoCondition", "draw_normal"]
+__all__ = ["VideoCondition", "draw_normal", "input_gradients"]
 
 
 @dataclass(frozen=True)
@@ -68,3 +69,15 @@ def draw_normal(
     """
     where = "cpu" if generator is None else generator.device
     return torch.randn(tuple(shape), generator=generator, device=where).to(device)
+
+
+def input_gradients(values: Tensor) -> AbstractContextManager[object]:
+    """Context for an autoencoder that is not trained: it keeps what gradients need only if its input asks.
+
+    Args:
+        values: The input.
+
+    Returns:
+        Context in which gradients are on where they were on and `values` carries one.
+    """
+    return torch.set_grad_enabled(torch.is_grad_enabled() and values.requires_grad)

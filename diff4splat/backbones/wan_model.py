@@ -18,7 +18,7 @@ from diff4splat.backbones.denoising import cache_context
 from diff4splat.backbones.diffusers_backbone import DiffusersBackbone
 from diff4splat.backbones.diffusers_parts import DiffusersRepository, check_channels
 from diff4splat.backbones.offloading import find_device
-from diff4splat.backbones.video_condition import VideoCondition, draw_normal
+from diff4splat.backbones.video_condition import VideoCondition, draw_normal, input_gradients
 from diff4splat.cameras import Cameras
 from diff4splat.diffusion import ConstantGuidance, Guidance
 
@@ -153,6 +153,8 @@ class WanVideoModel(DiffusersBackbone):
     ) -> Float[Tensor, "batch latent_frame channel latent_height latent_width"]:
         """Normalised latents of a clip: the mode of the encoder's distribution.
 
+        Gradients reach the video where it asks for them; none are kept for the weights alone.
+
         Args:
             video: In [0, 1]; any device.
 
@@ -164,12 +166,15 @@ class WanVideoModel(DiffusersBackbone):
         """
         self.spec.check_frames(video.shape[1])
         self.spec.check_size(*video.shape[-2:])
-        return self._encode(2 * video.float() - 1)
+        with input_gradients(video):
+            return self._encode(2 * video.float() - 1)
 
     def decode(
         self, latents: Float[Tensor, "batch latent_frame channel latent_height latent_width"]
     ) -> Float[Tensor, "batch frame rgb=3 height width"]:
         """The clip of normalised latents.
+
+        Gradients reach the latents where they ask for them; none are kept for the weights alone.
 
         Args:
             latents: As `encode` and `generate` give them.
@@ -177,10 +182,11 @@ class WanVideoModel(DiffusersBackbone):
         Returns:
             Video in [0, 1], float32.
         """
-        mean, deviation = self._statistics()
-        latents = rearrange(latents.to(mean), "b n c h w -> b c n h w") * deviation + mean
-        video = self.vae.decode(latents.to(self.vae.dtype), return_dict=False)[0]
-        return (rearrange(video.float(), "b c f h w -> b f c h w") / 2 + 0.5).clamp(0, 1)
+        with input_gradients(latents):
+            mean, deviation = self._statistics()
+            latents = rearrange(latents.to(mean), "b n c h w -> b c n h w") * deviation + mean
+            video = self.vae.decode(latents.to(self.vae.dtype), return_dict=False)[0]
+            return (rearrange(video.float(), "b c f h w -> b f c h w") / 2 + 0.5).clamp(0, 1)
 
     def embed_prompts(self, texts: Sequence[str]) -> Float[Tensor, "batch token text"]:
         """Features of prompts, zero beyond the end of each.

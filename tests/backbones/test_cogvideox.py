@@ -164,6 +164,15 @@ def test_gradients_reach_the_adapter_and_the_transformer_through_one_pass() -> N
     assert all(parameter.grad is None for parameter in backbone.text_encoder.parameters())
 
 
+def test_the_autoencoder_keeps_nothing_for_gradients_that_nobody_asks_for() -> None:
+    backbone = tiny_cogvideox()
+    video = torch.rand(1, 9, 3, 32, 48, generator=seed())
+    latents = backbone.encode(video)
+    assert not latents.requires_grad and not backbone.decode(latents).requires_grad
+    backbone.decode(latents.requires_grad_()).sum().backward()
+    assert float(latents.grad.abs().max()) > 0
+
+
 def test_feature_caching_works_and_leaves_nothing_for_the_next_clip() -> None:
     from diffusers import FirstBlockCacheConfig
 

@@ -243,3 +243,15 @@ def test_it_is_a_backbone_known_by_two_names() -> None:
     for name in ("wan2.1", "wan2.2-ti2v-5b"):
         with pytest.raises(FileNotFoundError, match="no model './nowhere'"):
             get_backbone(name, name_or_path="./nowhere")
+
+
+def test_the_autoencoder_keeps_nothing_for_gradients_that_nobody_asks_for() -> None:
+    """At full size its activations for a clip would fill a GPU."""
+    backbone = tiny_wan("2.2")
+    video = torch.rand(1, 5, 3, 32, 64, generator=seed())
+    latents = backbone.encode(video)
+    assert not latents.requires_grad and not backbone.decode(latents).requires_grad
+    backbone.encode(video.requires_grad_()).sum().backward()
+    assert float(video.grad.abs().max()) > 0
+    backbone.decode(latents.requires_grad_()).sum().backward()
+    assert float(latents.grad.abs().max()) > 0

@@ -16,6 +16,7 @@ __all__ = ["CHECKPOINT_NAME", "load_movies_checkpoint", "load_movies_network"]
 CHECKPOINT_NAME = "movies_ckpt.safetensors"
 """File of the published weights in their repository."""
 
+_FILES = (CHECKPOINT_NAME, "config.json", "model.safetensors")  # not the other weights of a repository
 _PREFIX = "backbone."  # of every name: the network is a part of the module that was trained
 
 
@@ -76,7 +77,9 @@ def load_movies_network(
                 f"revision must be None for what is not on the Hub, got {revision!r} for {path}."
             )
     else:
-        folder = resolve_pretrained(name_or_path, revision=revision, local_files_only=local_files_only)
+        folder = resolve_pretrained(
+            name_or_path, revision=revision, local_files_only=local_files_only, files=_FILES
+        )
         path = folder / CHECKPOINT_NAME
         if not path.is_file() and (folder / "config.json").is_file():
             return _in_type(MoVieS.from_pretrained(folder), dtype)

@@ -51,7 +51,8 @@ class MoVieSReconstructor(nn.Module):
 
     Examples:
         >>> reconstructor = MoVieSReconstructor.from_pretrained("chenguolin/MoVieS")  # doctest: +SKIP
-        >>> field = reconstructor(video, cameras).batch(0)  # doctest: +SKIP
+        >>> with torch.no_grad():  # doctest: +SKIP
+        ...     field = reconstructor(video, cameras).batch(0)
     """
 
     def __init__(
