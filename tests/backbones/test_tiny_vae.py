@@ -195,6 +195,12 @@ def test_half_precision_computes_in_it_and_gives_float32(dtype) -> None:
     assert not torch.equal(latents, expected)
 
 
+def test_clips_from_another_device_are_brought_to_that_of_the_weights() -> None:
+    tiny = small().float().to("meta")
+    latents = tiny.encode(clip_for(small()).float())
+    assert latents.is_meta and tiny.decode(torch.zeros(latents.shape)).is_meta
+
+
 def test_colours_beyond_the_range_are_limited_and_keep_their_gradient_where_asked() -> None:
     tiny = small()
     with torch.no_grad():

@@ -120,6 +120,21 @@ def test_checkpoint_of_another_size_is_refused(tmp_path: Path) -> None:
         MoVieSReconstructor.from_pretrained(file, sizes={**SMALL, "encoder_layers": 2})
 
 
+def test_other_weights_of_the_repository_are_not_fetched(tmp_path: Path, monkeypatch) -> None:
+    from diff4splat.models.movies import checkpoint
+
+    write_published(tmp_path, published_weights())
+    asked: list[str] = []
+
+    def resolve(name: str, *, files, **options) -> Path:
+        asked.extend(files)
+        return tmp_path
+
+    monkeypatch.setattr(checkpoint, "resolve_pretrained", resolve)
+    MoVieSReconstructor.from_pretrained("chenguolin/MoVieS", sizes=golden()[0])
+    assert set(asked) == {"movies_ckpt.safetensors", "config.json", "model.safetensors"}
+
+
 def test_pickles_are_not_read(tmp_path: Path) -> None:
     torch.save(published_weights(), tmp_path / "movies_ckpt.safetensors")
     with pytest.raises(ValueError, match="is a pickle or torch archive; only safetensors files are read"):
