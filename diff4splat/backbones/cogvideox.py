@@ -15,7 +15,12 @@ from diff4splat.backbones.denoising import cache_context
 from diff4splat.backbones.diffusers_backbone import DiffusersBackbone
 from diff4splat.backbones.diffusers_parts import DiffusersPart, DiffusersRepository, check_channels
 from diff4splat.backbones.offloading import find_device
-from diff4splat.backbones.video_condition import VideoCondition, draw_normal, input_gradients
+from diff4splat.backbones.video_condition import (
+    VideoCondition,
+    check_inputs,
+    draw_normal,
+    input_gradients,
+)
 from diff4splat.cameras import Cameras
 from diff4splat.diffusion import ConstantGuidance, Guidance
 
@@ -202,9 +207,11 @@ class CogVideoXBackbone(DiffusersBackbone):
             The condition, for `predict`.
 
         Raises:
+            TypeError: If `image` holds no floating-point numbers, or `prompt` is one text.
             ValueError: If sizes, the number of cameras or the number of prompts do not fit.
         """
-        prompts = self.check_inputs(image, cameras, prompt)
+        follows = self.camera_adapter is not None
+        prompts = check_inputs(self.spec, image, cameras, prompt, follows_cameras=follows)
         self._check_positions(cameras.num_frames, *image.shape[-2:])
         frames, channels, height, width = self.spec.latent_shape(cameras.num_frames, *image.shape[-2:])
         padding = -frames % self.temporal_patch

@@ -21,6 +21,7 @@ from diff4splat.backbones.diffusers_parts import (
     save_parts,
 )
 from diff4splat.backbones.offloading import find_device
+from diff4splat.backbones.speed import SpeedOptions
 from diff4splat.backbones.switchable import Switchable
 from diff4splat.backbones.video_condition import VideoCondition
 from diff4splat.cameras import Cameras
@@ -247,7 +248,20 @@ class DiffusersBackbone(Pushable, Switchable):
         Args:
             folder: Made if needed.
             dtype: Storage type of the weights; the one they have when omitted.
+
+        Raises:
+            ValueError: If the weights were rounded to 8 bits, or their type is to change while they are
+                offloaded.
         """
+        used = SpeedOptions() if self._speed is None else self._speed.options
+        if used.storage is not None:
+            raise ValueError(
+                f"storage={used.storage!r} has rounded the weights: load the model again to save it."
+            )
+        if dtype is not None and used.offload is not None:
+            raise ValueError(
+                f"dtype needs offload={used.offload!r} turned off: call use(SpeedOptions()) first."
+            )
         save_parts(
             folder,
             {part.name: getattr(self, part.name) for part in self.parts},
@@ -341,44 +355,6 @@ class DiffusersBackbone(Pushable, Switchable):
     def _options(self) -> dict[str, Any]:
         """Constructor arguments that diffusers does not know."""
         return {"negative_prompt": self.negative_prompt}
-
-    def check_inputs(
-        self,
-        image: Float[Tensor, "batch rgb=3 height width"],
-        cameras: Cameras,
-        prompt: Sequence[str] | None,
-    ) -> list[str]:
-        """Hold image, cameras and prompts against `spec` and each other.
-
-        Args:
-            image: First frame.
-            cameras: One per pixel frame.
-            prompt: One text per image, or None.
-
-        Returns:
-            Prompts, one per image; "" for none.
-
-        Raises:
-            TypeError: If `prompt` is one text.
-            ValueError: If sizes, the number of cameras or the number of prompts do not fit.
-        """
-        batch, _, height, width = image.shape
-        self.spec.check_frames(cameras.num_frames)
-        self.spec.check_size(height, width)
-        if cameras.batch_shape != (batch,):
-            raise ValueError(
-                f"cameras must have the batch axis of image ({batch},), got {cameras.batch_shape}."
-            )
-        if self.camera_adapter is not None and (cameras.height, cameras.width) != (height, width):
-            raise ValueError(
-                f"cameras must have the size of image {(height, width)}, "
-                f"got {(cameras.height, cameras.width)}."
-            )
-        if isinstance(prompt, str):
-            raise TypeError(f"prompt must be a sequence of texts, one per image, got {prompt!r}.")
-        if prompt is not None and len(prompt) != batch:
-            raise ValueError(f"prompt must have one text per image ({batch}), got {len(prompt)}.")
-        return [""] * batch if prompt is None else list(prompt)
 
     def told(self, prompts: list[str], cameras: Cameras) -> dict[str, Any]:
         """The fields of `VideoCondition` that text and cameras decide.

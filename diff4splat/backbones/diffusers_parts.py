@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from diff4splat.backbones.diffusers_files import check_kind, read_object, weight_problems
 from diff4splat.files import atomic_path
 from diff4splat.hub import Pushable, cached_commit, resolve_pretrained
 
@@ -32,7 +33,6 @@ INDEX_NAME = "model_index.json"
 ADAPTER_NAME = "camera_adapter"
 _OPTIONS_KEY = "_diff4splat"  # diffusers passes over names that begin with an underscore
 _SMALL = ("json", "model", "txt")  # what a repository holds beside weights
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 _READERS = {
     "CogVideoXImageToVideoPipeline": "cogvideox",
     "WanImageToVideoPipeline": "wan2.1",
@@ -104,7 +104,7 @@ class DiffusersRepository:
         Raises:
             ValueError: If it is damaged.
         """
-        return _read_object(self.folder / name / "config.json")
+        return read_object(self.folder / name / "config.json")
 
     def load(self, part: DiffusersPart, dtype: torch.dtype) -> Any:
         """A part, in evaluation mode if it is a model.
@@ -136,7 +136,7 @@ class DiffusersRepository:
             return _reading(cls, folder, local_files_only=True)
         if library == "transformers":
             expected = cls.config_class.model_type
-            _check_kind(folder, "model_type", expected)
+            check_kind(folder, "model_type", expected)
         model, report = _reading(
             cls,
             folder,
@@ -213,7 +213,7 @@ def open_repository(
     for part in parts:
         library, _, class_name = part.class_name.partition(".")
         if part.has_weights and library == "diffusers" and part.name in repository.present:
-            _check_kind(folder / part.name, "_class_name", class_name)
+            check_kind(folder / part.name, "_class_name", class_name)
     if check is not None:
         check(repository)
     folder = fetch(repository.commit or revision, [*_SMALL, "safetensors"])
@@ -315,7 +315,7 @@ def _opened(folder: Path, parts: Sequence[DiffusersPart], pipelines: Sequence[st
             f"{folder} has no {INDEX_NAME}: give the folder or Hub id of a repository for diffusers; the "
             "names of those usually end in -Diffusers."
         )
-    index = _read_object(folder / INDEX_NAME)
+    index = read_object(folder / INDEX_NAME)
     pipeline = index.get("_class_name")
     if pipeline not in pipelines:
         reader = _READERS.get(str(pipeline))
@@ -329,7 +329,7 @@ def _opened(folder: Path, parts: Sequence[DiffusersPart], pipelines: Sequence[st
 
 def _problems(folder: Path, parts: Sequence[DiffusersPart], *, weights: bool = True) -> Iterator[Exception]:
     """What keeps the parts from being loaded, one error each."""
-    index = _read_object(folder / INDEX_NAME)
+    index = read_object(folder / INDEX_NAME)
     for part in parts:
         place = folder / part.name
         if not _is_listed(index, part):
@@ -346,52 +346,7 @@ def _problems(folder: Path, parts: Sequence[DiffusersPart], *, weights: bool = T
                 "the one that holds all parts."
             )
         elif part.has_weights and weights:
-            yield from _weight_problems(place)
-
-
-def _weight_problems(folder: Path) -> Iterator[Exception]:
-    """Errors for weights that are missing, in part missing, or pickled."""
-    indices = [name for name in folder.glob("*.safetensors.index.json") if not name.name.startswith(".")]
-    if indices:
-        shards = sorted(set(_read_object(indices[0]).get("weight_map", {}).values()))
-        missing = [name for name in shards if not (folder / name).is_file()]
-        if missing:
-            yield FileNotFoundError(
-                f"{folder} lacks {len(missing)} of {len(shards)} files of weights, such as {missing[0]}: the "
-                "download was cut off; fetch it again, what is there is kept."
-            )
-        return
-    if any(folder.glob("*.safetensors")):
-        return
-    pickles = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLES)
-    if pickles:
-        yield ValueError(
-            f"{folder} holds weights as pickle only ({pickles[0]}), which can run code: take a revision with "
-            "safetensors, or convert it where you trust it."
-        )
-    else:
-        yield FileNotFoundError(
-            f"{folder} holds no safetensors file: fetch it again, or take a repository with safetensors."
-        )
-
-
-def _check_kind(folder: Path, key: str, expected: str) -> None:
-    found = _read_object(folder / "config.json").get(key)
-    if found != expected:
-        raise ValueError(
-            f"{folder / 'config.json'} describes {found}, expected {expected}: the repository is mixed from "
-            "several models; take each part from the same one."
-        )
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not valid JSON ({error}): fetch it again.") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold a JSON object, got {type(content).__name__}: fetch it again.")
-    return content
+            yield from weight_problems(place)
 
 
 def _reading(cls: Any, folder: Path, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What a video model is told about a clip, and the noise that it starts from."""
+"""What a video model is told about a clip, what it is given for that, and the noise that it starts from."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -8,7 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["VideoCondition", "draw_normal", "input_gradients"]
+from diff4splat.backbones.backbone import LatentSpec
+from diff4splat.cameras import Cameras
+
+__all__ = ["VideoCondition", "check_inputs", "draw_normal", "input_gradients"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,50 @@ class VideoCondition:
             `camera` or `resting`.
         """
         return self.camera if conditional else self.resting
+
+
+def check_inputs(
+    spec: LatentSpec,
+    image: Float[Tensor, "batch rgb=3 height width"],
+    cameras: Cameras,
+    prompt: Sequence[str] | None,
+    *,
+    follows_cameras: bool,
+) -> list[str]:
+    """Hold image, cameras and prompts against the geometry of the latents and each other.
+
+    Args:
+        spec: Geometry of the latents.
+        image: First frame.
+        cameras: One per pixel frame.
+        prompt: One text per image, or None.
+        follows_cameras: Whether the cameras have to be of the size of the image.
+
+    Returns:
+        Prompts, one per image; "" for none.
+
+    Raises:
+        TypeError: If `image` holds no floating-point numbers, or `prompt` is one text.
+        ValueError: If sizes, the number of cameras or the number of prompts do not fit.
+    """
+    if not image.is_floating_point():
+        raise TypeError(f"image must be floating point in [0, 1], got {image.dtype}.")
+    if image.ndim != 4 or image.shape[1] != 3:
+        raise ValueError(f"image must have shape [batch, 3, height, width], got {list(image.shape)}.")
+    batch, _, height, width = image.shape
+    spec.check_frames(cameras.num_frames)
+    spec.check_size(height, width)
+    if cameras.batch_shape != (batch,):
+        raise ValueError(f"cameras must have the batch axis of image ({batch},), got {cameras.batch_shape}.")
+    if follows_cameras and (cameras.height, cameras.width) != (height, width):
+        raise ValueError(
+            f"cameras must have the size of image {(height, width)}, got {(cameras.height, cameras.width)}."
+        )
+    if isinstance(prompt, str):
+        raise TypeError(f"prompt must be a sequence of texts, one per image, got {prompt!r}.")
+    if prompt is not None and len(prompt) != batch:
+        raise ValueError(f"prompt must have one text per image ({batch}), got {len(prompt)}.")
+    return [""] * batch if prompt is None else list(prompt)
 
 
 def draw_normal(

@@ -157,3 +157,17 @@ def test_offload_to_a_gpu(name: str, offload: str) -> None:
     backbone.decode(result)
     if offload != "model":  # there the autoencoder, which came last, stays until another part is called
         assert {parameter.device.type for parameter in backbone.parameters()} == {"cpu"}
+
+
+def test_weights_that_were_changed_for_speed_are_not_saved_as_if_they_were_not(tmp_path) -> None:
+    backbone = tiny_wan("2.2")
+    backbone.use(SpeedOptions(offload="group"), device="cpu")
+    with pytest.raises(ValueError, match="dtype needs offload='group' turned off"):
+        backbone.save_pretrained(tmp_path, dtype=torch.bfloat16)
+    backbone.save_pretrained(tmp_path / "whole")
+    loaded = type(backbone).from_pretrained(tmp_path / "whole", dtype="float32")
+    torch.testing.assert_close(run(loaded), run(backbone), rtol=0, atol=0)
+    loaded.use(SpeedOptions(storage="float8"))
+    with pytest.raises(ValueError, match="storage='float8' has rounded the weights"):
+        loaded.save_pretrained(tmp_path / "rounded")
+    assert not (tmp_path / "rounded").exists()

@@ -255,3 +255,12 @@ def test_the_autoencoder_keeps_nothing_for_gradients_that_nobody_asks_for() -> N
     assert float(video.grad.abs().max()) > 0
     backbone.decode(latents.requires_grad_()).sum().backward()
     assert float(latents.grad.abs().max()) > 0
+
+
+def test_images_that_are_none_are_refused(without_shape_checker: None) -> None:
+    backbone = tiny_wan("2.2")
+    image, cameras = clip(backbone)
+    with pytest.raises(TypeError, match=r"image must be floating point in \[0, 1\], got torch.uint8"):
+        backbone.condition((255 * image).byte(), cameras)
+    with pytest.raises(ValueError, match=r"shape \[batch, 3, height, width\], got \[3, 32, 64\]"):
+        backbone.condition(image[0], cameras)
