@@ -17,6 +17,7 @@ from diff4splat.backbones.diffusers_parts import (
     ADAPTER_NAME,
     DiffusersPart,
     DiffusersRepository,
+    floating_type,
     open_repository,
     save_parts,
 )
@@ -300,10 +301,7 @@ class DiffusersBackbone(Pushable, Switchable):
             ModuleNotFoundError: If a package is missing; says how to install it.
             ValueError: If a file is damaged, a part is of another model, or there are pickle files only.
         """
-        name = dtype if isinstance(dtype, str) else str(dtype).removeprefix("torch.")
-        kind = getattr(torch, name, None)
-        if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
-            raise ValueError(f"dtype must be a floating-point type such as 'bfloat16', got {name!r}.")
+        kind = floating_type(dtype)
         repository = open_repository(
             name_or_path,
             cls.parts,

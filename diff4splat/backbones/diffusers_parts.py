@@ -24,6 +24,7 @@ __all__ = [
     "check_channels",
     "DiffusersPart",
     "DiffusersRepository",
+    "floating_type",
     "import_library",
     "open_repository",
     "save_parts",
@@ -279,6 +280,25 @@ def check_channels(got: int, expected: int) -> None:
             f"transformer must take {expected} channels to start from an image with this vae, got {got}: it "
             "is no image-to-video model, or of another repository."
         )
+
+
+def floating_type(dtype: torch.dtype | str) -> torch.dtype:
+    """A floating-point type by name, as a configuration file gives it, or itself.
+
+    Args:
+        dtype: The type, or its name such as "bfloat16".
+
+    Returns:
+        The type.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    name = dtype if isinstance(dtype, str) else str(dtype).removeprefix("torch.")
+    kind = getattr(torch, name, None)
+    if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
+        raise ValueError(f"dtype must be a floating-point type such as 'bfloat16', got {name!r}.")
+    return kind
 
 
 def import_library(name: str) -> Any:

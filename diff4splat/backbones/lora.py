@@ -58,7 +58,8 @@ def merge_lora(transformer: nn.Module, path: str | os.PathLike[str], *, scale: f
     Source: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", Sec. 4.1.
 
     A few-step model wants its own number of steps and no guidance: `generate(..., num_steps=4,
-    guidance=ConstantGuidance(1.0))`. To undo, load the model again.
+    guidance=ConstantGuidance(1.0))`. To undo, load the model again. A pipeline that is saved with a reference
+    to the public weights does not hold the update: merge again after loading, or save the backbone itself.
 
     Args:
         transformer: A transformer of diffusers; `merge_lora` comes before `apply_speed`.

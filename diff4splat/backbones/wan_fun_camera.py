@@ -22,6 +22,7 @@ from diff4splat.backbones.diffusers_parts import (
     INDEX_NAME,
     DiffusersPart,
     DiffusersRepository,
+    floating_type,
     import_library,
     open_repository,
 )
@@ -190,10 +191,7 @@ class WanFunCameraBackbone(WanVideoModel):
                 dtype=dtype,
                 camera_adapter=camera_adapter,
             )
-        name = dtype if isinstance(dtype, str) else str(dtype).removeprefix("torch.")
-        kind = getattr(torch, name, None)
-        if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
-            raise ValueError(f"dtype must be a floating-point type such as 'bfloat16', got {name!r}.")
+        kind = floating_type(dtype)
         files, heads = _weight_files(folder), _num_heads(folder)
         config = wan_fun_config(tensor_shapes(files), num_heads=heads)
         reads_image = config["image_dim"] is not None
