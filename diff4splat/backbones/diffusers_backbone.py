@@ -56,12 +56,12 @@ class DiffusersBackbone(Pushable, Switchable):
         self.negative_prompt = ""
         self.reference: PretrainedReference | None = None
 
-    def attach(self, camera_adapter: CameraAdapter | None, negative_prompt: str = "") -> None:
+    def attach(self, camera_adapter: CameraAdapter | None, negative_prompt: str | None = None) -> None:
         """Set what models of any kind have, after their parts.
 
         Args:
             camera_adapter: Makes the model follow the cameras; None for none.
-            negative_prompt: Text of the pass without the condition.
+            negative_prompt: Text of the pass without the condition; unchanged when omitted.
 
         Raises:
             ValueError: If the adapter was made for another model.
@@ -69,7 +69,8 @@ class DiffusersBackbone(Pushable, Switchable):
         if camera_adapter is not None:
             camera_adapter.check_base(self.spec, self.embed_dim, temporal_patch=self.temporal_patch)
         self.camera_adapter = camera_adapter
-        self.negative_prompt = negative_prompt
+        if negative_prompt is not None:
+            self.negative_prompt = negative_prompt
 
     @property
     @abstractmethod
@@ -282,6 +283,7 @@ class DiffusersBackbone(Pushable, Switchable):
         local_files_only: bool = False,
         dtype: torch.dtype | str = torch.bfloat16,
         camera_adapter: CameraAdapter | str | os.PathLike[str] | None = None,
+        negative_prompt: str | None = None,
     ) -> Any:
         """Load the parts of a repository of diffusers: published ones, or what `save_pretrained` wrote.
 
@@ -292,6 +294,7 @@ class DiffusersBackbone(Pushable, Switchable):
             dtype: Floating-point type of the weights, or its name.
             camera_adapter: Adapter, or the folder or Hub id of one; the one that was saved with the model
                 when omitted.
+            negative_prompt: Text of the pass without the condition; what was saved, else none, when omitted.
 
         Returns:
             The backbone on the CPU, in evaluation mode.
@@ -315,18 +318,18 @@ class DiffusersBackbone(Pushable, Switchable):
         if isinstance(camera_adapter, (str, os.PathLike)):
             camera_adapter = load_camera_adapter(camera_adapter, local_files_only=local_files_only)
         parts = {part.name: repository.load(part, kind) for part in cls.parts}
+        options = {} if negative_prompt is None else {"negative_prompt": negative_prompt}
+        settings = {**cls._arguments(repository), **repository.options, **options}
         build: Any = cls
         try:
-            backbone = build(
-                **parts, **cls._arguments(repository), **repository.options, camera_adapter=camera_adapter
-            )
+            backbone = build(**parts, **settings, camera_adapter=camera_adapter)
         except TypeError as error:
             raise ValueError(
                 f"the settings in {repository.folder / 'model_index.json'} do not build {cls.__name__}: "
                 f"{error}."
             ) from error
         backbone.reference = PretrainedReference(
-            backbone.kind, os.fspath(name_or_path), repository.commit or revision
+            backbone.kind, os.fspath(name_or_path), repository.commit or revision, options
         )
         return backbone.eval()
 

@@ -147,6 +147,7 @@ class WanFunCameraBackbone(WanVideoModel):
         local_files_only: bool = False,
         dtype: torch.dtype | str = torch.bfloat16,
         camera_adapter: CameraAdapter | str | os.PathLike[str] | None = None,
+        negative_prompt: str | None = None,
         parts_from: str | os.PathLike[str] | None = None,
         parts_revision: str | None = None,
         translation_scale: float = 1.0,
@@ -159,6 +160,7 @@ class WanFunCameraBackbone(WanVideoModel):
             local_files_only: Use what the Hub cache holds, without network.
             dtype: Floating-point type of the weights, or its name.
             camera_adapter: Adapter, or its folder, in place of the checkpoint's own.
+            negative_prompt: Text of the pass without the condition; what was saved, else none, when omitted.
             parts_from: Folder or Hub id of the repository for diffusers that the autoencoder and the encoders
                 of text and image come from; the one of Wan that fits when omitted.
             parts_revision: Its branch, tag or commit.
@@ -190,6 +192,7 @@ class WanFunCameraBackbone(WanVideoModel):
                 local_files_only=local_files_only,
                 dtype=dtype,
                 camera_adapter=camera_adapter,
+                negative_prompt=negative_prompt,
             )
         kind = floating_type(dtype)
         files, heads = _weight_files(folder), _num_heads(folder)
@@ -222,6 +225,7 @@ class WanFunCameraBackbone(WanVideoModel):
             transformer,
             scheduler=import_library("diffusers").FlowMatchEulerDiscreteScheduler(shift=5.0),
             camera_adapter=adapter if camera_adapter is None else camera_adapter,
+            negative_prompt=negative_prompt or "",
             **{part.name: repository.load(part, kind) for part in parts},
         )
         backbone.reference = PretrainedReference(
@@ -231,6 +235,7 @@ class WanFunCameraBackbone(WanVideoModel):
             {
                 "parts_from": os.fspath(parts_from),
                 **({} if repository.commit is None else {"parts_revision": repository.commit}),
+                **({} if negative_prompt is None else {"negative_prompt": negative_prompt}),
                 **({} if translation_scale == 1 else {"translation_scale": translation_scale}),
             },
         )

@@ -120,9 +120,10 @@ def reference_to_config(reference: PretrainedReference, folder: Path) -> dict[st
     names = {"kind": reference.kind, "repository": reference.repository, "revision": reference.revision}
     words = {**names, **reference.options}
     for name, value in words.items():
-        path = Path(value).expanduser() if isinstance(value, str) else None
-        if path is not None and path.exists() and (name == "repository" or path.is_absolute()):
-            seen = Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+        place = os.path.expanduser(value) if isinstance(value, str) else ""
+        # os.path, unlike Path, takes words that are too long for a name, such as a negative prompt
+        if os.path.exists(place) and (name == "repository" or os.path.isabs(place)):
+            seen = Path(os.path.relpath(Path(place).resolve(), folder.resolve())).as_posix()
             words[name] = seen if seen.startswith(".") else f"./{seen}"
     return words
 

@@ -221,7 +221,9 @@ def _options(
     """Keyword arguments of the factory; folders are counted from that of the pipeline."""
     options = {"name_or_path": reference.repository, **reference.options}
     for name, value in options.items():
-        if not isinstance(value, str) or not (value.startswith((".", "~")) or Path(value).is_absolute()):
+        if name == "negative_prompt" or not isinstance(value, str):
+            continue
+        if not (value.startswith((".", "~")) or Path(value).is_absolute()):
             continue
         options[name] = os.path.normpath(folder / Path(value).expanduser())
         if not os.path.exists(options[name]):

@@ -216,6 +216,15 @@ def test_a_repository_of_another_model_names_its_backbone(saved: Path, wan: Path
         WanBackbone.from_pretrained(wan)
 
 
+def test_the_negative_prompt_is_given_saved_or_kept(saved: Path) -> None:
+    as_saved = WanBackbone.from_pretrained(saved / "wan")
+    assert (as_saved.negative_prompt, as_saved.reference.options) == ("a dog", {})
+    given = WanBackbone.from_pretrained(saved / "wan", negative_prompt="a cat")
+    assert (given.negative_prompt, given.reference.options) == ("a cat", {"negative_prompt": "a cat"})
+    given.attach(None)
+    assert given.negative_prompt == "a cat"
+
+
 def test_an_adapter_for_another_model_is_refused(saved: Path, tmp_path: Path) -> None:
     PluckerAdapter(32, hidden_dim=5, base="CogVideoX").save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"made for this video model .*, got one for .*\(CogVideoX\)"):

@@ -250,6 +250,9 @@ def test_reference_and_translation_scale(folders) -> None:
     reference = backbone.reference
     assert (reference.kind, reference.repository, reference.revision) == ("wan-fun-camera", str(fun), None)
     assert reference.options == {"parts_from": str(parts), "translation_scale": 2.5}
+    backbone = WanFunCameraBackbone.from_pretrained(fun, negative_prompt="grey", **options)
+    assert backbone.negative_prompt == "grey"
+    assert backbone.reference.options == {"parts_from": str(parts), "negative_prompt": "grey"}
 
 
 @pytest.mark.parametrize(

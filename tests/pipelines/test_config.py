@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from diff4splat.backbones import PretrainedReference
 from diff4splat.diffusion import (
     AdaptiveProjectedGuidance,
     ConstantGuidance,
@@ -14,7 +15,8 @@ from diff4splat.diffusion import (
     IntervalGuidance,
     ZeroStarGuidance,
 )
-from diff4splat.pipelines.config import guidance_to_config, read_pipeline_config
+from diff4splat.pipelines.config import guidance_to_config, read_pipeline_config, reference_to_config
+from diff4splat.pipelines.parts import _options
 
 SIZES = {"format_version": 1, "backbone": "compact", "num_frames": 9, "height": 128, "width": 128}
 
@@ -77,3 +79,11 @@ def test_a_user_s_guidance_is_not_saved_as_something_else() -> None:
 def test_damaged_words_are_refused(words, message, tmp_path) -> None:
     with pytest.raises(ValueError, match=message):
         read(words, tmp_path)
+
+
+def test_long_words_beside_a_reference_are_no_path(tmp_path) -> None:
+    options = {"negative_prompt": "~.,grey " * 99}
+    reference = PretrainedReference("wan2.1", "user/model", None, options)
+    words = reference_to_config(reference, tmp_path)
+    assert words["negative_prompt"] == options["negative_prompt"]
+    assert _options(reference, tmp_path, "backbone", False)["negative_prompt"] == options["negative_prompt"]
