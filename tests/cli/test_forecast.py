@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from diff4splat.cli import main
 from diff4splat.cli.errors import is_out_of_memory, missing_memory
 from diff4splat.cli.forecast import check_forecast, memory_advice
+from diff4splat.hub import resolve_pretrained
 from diff4splat.pipelines.preflight import preflight
 
 FUN = "wan2.2-fun-camera-5b"
@@ -115,10 +116,9 @@ def test_models_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_inspect_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert (
-        main(["inspect", "diff4splat/weights/compact"]) == 0 if Path("diff4splat/weights").is_dir() else True
-    )
-    capsys.readouterr()
+    assert main(["inspect", str(resolve_pretrained("compact"))]) == 0
+    shown = capsys.readouterr().out
+    assert "pipeline of diff4splat, backbone compact" in shown and "LDRM of diff4splat" in shown
     path = tmp_path / "other.safetensors"
     save_file({"a": torch.zeros(2, 3)}, path)
     assert main(["inspect", str(path)]) == 0
