@@ -24,8 +24,8 @@ def load_depth(path: str | Path, *, unit: int | float | None = None) -> Float[Te
             numbers, which is millimetres to metres.
 
     Returns:
-        float32 values times `unit`; NaN where the file has NaN, infinity or, in whole numbers, 0, which mean that
-        nothing was measured.
+        float32 values times `unit`; NaN where the file has NaN, infinity or, in whole numbers, 0, which mean
+        that nothing was measured.
 
     Raises:
         FileNotFoundError: If there is no such file.

@@ -61,8 +61,8 @@ class Generate(SpeedFlags):
         photo: The photograph: JPEG, PNG, WebP, TIFF, GIF and others, at least 16 pixels on each side.
         output: Folder for the results; made if needed.
         trajectory: Camera path: spiral, forward, backward, upward, downward, orbit or static, or a file of
-            cameras (ours, keyframes, transforms.json, COLMAP, RealEstate10K, TUM, NeoVerse, Lyra and others, see
-            the help of `diff4splat trajectory`).
+            cameras (ours, keyframes, transforms.json, COLMAP, RealEstate10K, TUM, NeoVerse, Lyra and others,
+            see the help of `diff4splat trajectory`).
         amplitude: How far a named path goes, in scene units; each path has its own default.
         image_size: Width and height of the images that a file of cameras is for, such as 640x480, where the
             file does not say; those of the photograph when omitted.
@@ -84,8 +84,8 @@ class Generate(SpeedFlags):
         depth: Depth of the photograph: a file (.npy, .npz, 16-bit .png in millimetres, .tif) or a depth model
             of the Hugging Face Hub, such as depth-anything/Depth-Anything-V2-Metric-Indoor-Small-hf. The
             scene gets it, and with metres the camera path is in metres, too.
-        depth_kind: What the values of a depth file mean: metric (metres), relative (any unit) or disparity (of
-            which more is nearer); metric when omitted. A model says it itself.
+        depth_kind: What the values of a depth file mean: metric (metres), relative (any unit) or disparity, which
+            is large where it is near; metric when omitted. A model says it itself.
         force: Try a model also where it is foreseen to need more memory than there is.
     """
 
@@ -173,8 +173,6 @@ class Generate(SpeedFlags):
         check_between("--guidance", self.guidance, 0, 100)
         check_between("--gaussians", self.gaussians, 1, 100_000_000)
         if self.depth is None and self.depth_kind is not None:
-            raise ValueError(
-                f"--depth-kind says what the values of --depth mean, got {self.depth_kind} alone."
-            )
+            raise ValueError(f"--depth-kind says what --depth means, got {self.depth_kind} alone.")
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"--seed must be in [0, 2**63), got {self.seed}.")

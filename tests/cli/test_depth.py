@@ -23,7 +23,7 @@ from diff4splat.pipelines import Diff4SplatPipeline
         (["--depth", "some/model", "--depth-kind", "metric"], "--depth-kind is for files, got the model"),
         (
             ["--depth-kind", "relative"],
-            "--depth-kind says what the values of --depth mean, got relative alone",
+            "--depth-kind says what --depth means, got relative alone",
         ),
     ],
 )

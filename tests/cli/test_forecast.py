@@ -1,5 +1,6 @@
 """What is said about memory: before a run, and after one that ended for want of it."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,15 @@ def test_what_comes_with_the_package_needs_no_words(caplog: pytest.LogCaptureFix
     assert "no estimate of memory and time: what some/model needs is not known" in caplog.text
 
 
+def test_a_route_of_unknown_parts_is_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    config = {"format_version": 2, "backbone": {"kind": "video", "repository": "./encoder"}}
+    config |= {"num_frames": 5, "height": 16, "width": 16}
+    (tmp_path / "pipeline_config.json").write_text(json.dumps(config))
+    check_forecast(Saving(), str(tmp_path), torch.device("cpu"), rate=1e12)
+    assert "no estimate of memory and time: nothing is known about what" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [
@@ -107,8 +117,6 @@ def test_models(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_models_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    import json
-
     assert main(["models", "movies", "--json"]) == 0
     facts: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
     assert facts[0]["name"] == "movies" and facts[0]["num_parameters"] == 1_041_147_254
