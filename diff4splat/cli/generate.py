@@ -84,8 +84,8 @@ class Generate(SpeedFlags):
         depth: Depth of the photograph: a file (.npy, .npz, 16-bit .png in millimetres, .tif) or a depth model
             of the Hugging Face Hub, such as depth-anything/Depth-Anything-V2-Metric-Indoor-Small-hf. The
             scene gets it, and with metres the camera path is in metres, too.
-        depth_kind: What the values of a depth file mean: metric (metres), relative (any unit) or disparity, which
-            is large where it is near; metric when omitted. A model says it itself.
+        depth_kind: What the values of a depth file mean: metric (metres), relative (any unit) or
+            disparity, which is large where it is near; metric when omitted. A model says it itself.
         force: Try a model also where it is foreseen to need more memory than there is.
     """
 
