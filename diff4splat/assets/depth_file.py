@@ -20,12 +20,12 @@ def load_depth(path: str | Path, *, unit: int | float | None = None) -> Float[Te
     Args:
         path: `.npy` or `.npz` with one map (the array "depth" where there are several), a 16-bit `.png`, or a
             `.tif` of 16 bits or floating point.
-        unit: What one step of the file is worth, > 0; when omitted 1 for floating point and 0.001 for 16
-            bits, which is millimetres to metres.
+        unit: What one step of the file is worth, > 0; when omitted 1 for floating point and 0.001 for whole
+            numbers, which is millimetres to metres.
 
     Returns:
-        float32 values times `unit`; NaN where the file has NaN, infinity or, in 16 bits, 0, which mean that
-        nothing was measured.
+        float32 values times `unit`; NaN where the file has NaN, infinity or, in whole numbers, 0, which mean
+        that nothing was measured.
 
     Raises:
         FileNotFoundError: If there is no such file.

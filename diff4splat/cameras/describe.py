@@ -220,7 +220,7 @@ def _lenses(lenses: np.ndarray, cameras: Cameras) -> list[str]:
     focal, centre = lenses[:, [0, 1], [0, 1]], lenses[:, :2, 2]
     aspect = focal[0, 0] / focal[0, 1]
     if abs(aspect - 1) > 0.02:
-        width = round(cameras.height * (cameras.width / cameras.height) / aspect)
+        width = round(cameras.width / aspect)
         found.append(
             f"pixels are {1 / aspect:.3g} times as wide as high: the images are probably of another shape, "
             f"such as {width}x{cameras.height}"

@@ -189,8 +189,15 @@ def _help_page(name: str, command: Any) -> str:
 
     page = io.StringIO()
     with contextlib.redirect_stdout(page), contextlib.suppress(SystemExit):
-        tyro.cli(command, prog=f"diff4splat {name}", args=["--help"])
+        tyro.cli(_own_options_first(command), prog=f"diff4splat {name}", args=["--help"])
     return _wrapped(page.getvalue())
+
+
+def _own_options_first(command: Any) -> Any:
+    """The command with its own options before those of its base, which dataclasses put first."""
+    options, own = command.__dataclass_fields__, command.__annotations__
+    ordered = {option: options[option] for option in sorted(options, key=lambda option: option not in own)}
+    return type(command.__name__, (command,), {"__doc__": command.__doc__, "__dataclass_fields__": ordered})
 
 
 def _overview() -> str:

@@ -16,27 +16,23 @@ _FILES = (".npy", ".npz", ".png", ".tif", ".tiff", ".exr", ".pfm")
 
 
 def load_depth_prior(
-    given: str | None, kind: "DepthKind | None", photo: Path, device: "torch.device"
-) -> "DepthPrior | None":
+    given: str, kind: "DepthKind | None", photo: Path, device: "torch.device"
+) -> "DepthPrior":
     """Depth of a photograph by what `--depth` and `--depth-kind` say.
 
     Args:
-        given: A file, the name of a depth model, or None.
+        given: A file, or the name of a depth model.
         kind: What the values of a file mean; metric when omitted.
         photo: The photograph, which a model looks at.
         device: Where a model runs.
 
     Returns:
-        The depth, or None where none is given.
+        The depth.
 
     Raises:
-        ValueError: If a kind is given for a model or for nothing, or a file or a model is of no use.
+        ValueError: If a kind is given for a model, or a file or a model is of no use.
         FileNotFoundError: If there is no such file or model.
     """
-    if given is None:
-        if kind is not None:
-            raise ValueError(f"--depth-kind {kind} says what the values of --depth mean, got no --depth.")
-        return None
     path = Path(given)
     if path.is_file() or path.suffix.lower() in _FILES:
         from diff4splat.assets import load_depth

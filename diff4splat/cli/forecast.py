@@ -50,6 +50,9 @@ def check_forecast(options: Any, model: str, device: "torch.device", **sizes: An
     except (FileNotFoundError, ValueError) as error:  # loading it will say what is wrong
         logger.info("no estimate of memory and time: %s", error)
         return
+    if not estimate.stages:
+        logger.info("no estimate of memory and time: nothing is known about what %s is made of", model)
+        return
     for line in _sentences(estimate):
         logger.info(line)
     if estimate.fits is False and not options.force:

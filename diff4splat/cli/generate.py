@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
@@ -30,6 +30,11 @@ from diff4splat.cli.output import staged_folder
 from diff4splat.cli.results import SceneFiles, output_size, written_files
 from diff4splat.cli.speed import SpeedFlags
 
+if TYPE_CHECKING:
+    import torch
+
+    from diff4splat.pipelines import DepthPrior
+
 __all__ = ["Generate"]
 
 
@@ -56,8 +61,8 @@ class Generate(SpeedFlags):
         photo: The photograph: JPEG, PNG, WebP, TIFF, GIF and others, at least 16 pixels on each side.
         output: Folder for the results; made if needed.
         trajectory: Camera path: spiral, forward, backward, upward, downward, orbit or static, or a file of
-            cameras (ours, keyframes, transforms.json, COLMAP, RealEstate10K, TUM, NeoVerse, Lyra and others:
-            `diff4splat trajectory --help`).
+            cameras (ours, keyframes, transforms.json, COLMAP, RealEstate10K, TUM, NeoVerse, Lyra and others,
+            see the help of `diff4splat trajectory`).
         amplitude: How far a named path goes, in scene units; each path has its own default.
         image_size: Width and height of the images that a file of cameras is for, such as 640x480, where the
             file does not say; those of the photograph when omitted.
@@ -79,8 +84,8 @@ class Generate(SpeedFlags):
         depth: Depth of the photograph: a file (.npy, .npz, 16-bit .png in millimetres, .tif) or a depth model
             of the Hugging Face Hub, such as depth-anything/Depth-Anything-V2-Metric-Indoor-Small-hf. The
             scene gets it, and with metres the camera path is in metres, too.
-        depth_kind: What the values of a depth file mean: metric (metres), relative (any unit) or disparity
-            (large is near); metric when omitted. A model says it itself.
+        depth_kind: What the values of a depth file mean: metric (metres), relative (any unit) or
+            disparity, which is large where it is near; metric when omitted. A model says it itself.
         force: Try a model also where it is foreseen to need more memory than there is.
     """
 
@@ -131,11 +136,11 @@ class Generate(SpeedFlags):
         device = check_device(self.device)
         check_forecast(self, self.model, device, num_steps=self.steps, guidance=self.guidance)
         with staged_folder(self.output, GENERATED_FILES) as folder:
+            depth = self._depth(console, device)  # first: what is wrong with it is said before the long waits
             with console.stage("load model"):
                 pipe = Diff4SplatPipeline.from_pretrained(self.model)
                 self.speed_up(pipe, device)
             height, width = output_size(pipe, self.size)
-            depth = load_depth_prior(self.depth, self.depth_kind, self.photo, device)
             field = pipe(
                 self.photo,
                 path,
@@ -153,6 +158,12 @@ class Generate(SpeedFlags):
             files.write(console, field, fit_cameras(path, height=height, width=width, num_frames=self.frames))
         console.print(written_files(console, self.output))
 
+    def _depth(self, console: Console, device: "torch.device") -> "DepthPrior | None":
+        if self.depth is None:
+            return None
+        with console.stage("read depth"):
+            return load_depth_prior(self.depth, self.depth_kind, self.photo, device)
+
     def _check(self) -> None:
         check_between("--frames", self.frames, 2, MAX_FRAMES)
         check_between("--size", self.size, 16, MAX_SIZE)
@@ -161,5 +172,7 @@ class Generate(SpeedFlags):
         check_between("--steps", self.steps, 1, MAX_STEPS)
         check_between("--guidance", self.guidance, 0, 100)
         check_between("--gaussians", self.gaussians, 1, 100_000_000)
+        if self.depth is None and self.depth_kind is not None:
+            raise ValueError(f"--depth-kind says what --depth means, got {self.depth_kind} alone.")
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"--seed must be in [0, 2**63), got {self.seed}.")

@@ -35,8 +35,8 @@ class Inspect:
       diff4splat inspect Wan2.2-TI2V-5B-Diffusers/transformer
 
     Args:
-        file: A scene.safetensors, a .ply of 3D Gaussians, a safetensors file or the index.json of one in
-            shards, or a folder of a model.
+        file: A scene.safetensors, or the folder that it was written to, a .ply of 3D Gaussians, a safetensors
+            file or the index.json of one in shards, or a folder of a model.
     """
 
     file: Annotated[Positional[Path], arg(metavar="FILE")]
@@ -44,39 +44,41 @@ class Inspect:
     def run(self, console: Console) -> None:
         """Print one line per fact, in groups."""
         with naming("FILE cannot be read", self.file):
-            if self.file.suffix.lower() == ".ply":
-                text = _report(self._ply())
-            elif self._is_scene():
-                text = _report(self._scene())
+            scene = self.file / "scene.safetensors"  # of a folder with results
+            file = scene if scene.is_file() else self.file
+            if file.suffix.lower() == ".ply":
+                text = _report(self._ply(file))
+            elif self._is_scene(file):
+                text = _report(self._scene(file))
             else:
                 with hold_requests():
                     from diff4splat.cli.weights_report import weights_report
-                text = weights_report(self.file)
-        console.print(f"{self.file}, {file_size(self.file)}")
+                text = weights_report(file)
+        console.print(f"{file}, {file_size(file)}")
         console.print(text)
 
-    def _is_scene(self) -> bool:
+    def _is_scene(self, file: Path) -> bool:
         """Whether this is a scene of this package, as far as its header tells."""
         with hold_requests():
             from diff4splat.hub import read_safetensors_header
 
-        if self.file.is_dir() or self.file.name.endswith(".json"):
+        if file.is_dir() or file.name.endswith(".json"):
             return False
-        return '"diff4splat-scene"' in read_safetensors_header(self.file).metadata.values()
+        return '"diff4splat-scene"' in read_safetensors_header(file).metadata.values()
 
-    def _ply(self) -> _Facts:
+    def _ply(self, file: Path) -> _Facts:
         with hold_requests():
             from diff4splat.assets import load_ply
 
-        return {"Gaussians": _gaussian_facts(load_ply(self.file))}
+        return {"Gaussians": _gaussian_facts(load_ply(file))}
 
-    def _scene(self) -> _Facts:
+    def _scene(self, file: Path) -> _Facts:
         with hold_requests():
             from diff4splat.assets import load_field, load_field_cameras, read_field_header
 
-        header = read_field_header(self.file)
-        field = load_field(self.file)
-        cameras = load_field_cameras(self.file)
+        header = read_field_header(file)
+        field = load_field(file)
+        cameras = load_field_cameras(file)
         times = [f"{time:.3f}" for time in field.times.tolist()]
         shown = times if len(times) <= 5 else [*times[:2], "...", times[-1]]
         moved = field.delta_means.norm(dim=-1).amax(dim=-2)

@@ -34,7 +34,7 @@ class Models:
       diff4splat models --json
 
     Args:
-        name: Say everything about one model.
+        name: Say everything about one model; all are listed when omitted.
         json: Print all that is known as JSON.
     """
 

@@ -63,7 +63,7 @@ class SpeedFlags:
         if given and not hasattr(backbone, "use"):
             raise ValueError(
                 f"{given[0]} is for a large video model such as wan2.1, and this one "
-                f"({type(backbone).__name__}) needs none: leave it out, or take fewer --steps."
+                f"({type(backbone).__name__}) needs none: leave it out."
             )
         if self.offload != "none" and device.type == "cpu":
             raise ValueError(f"--offload {self.offload} brings weights to a GPU, got --device {device}.")

@@ -93,9 +93,10 @@ class Trajectory:
         Literal["opencv", "opengl", "ned"] | None,
         arg(metavar="opencv|opengl|ned", help_behavior_hint=""),
     ] = None
-    direction: Annotated[Literal["camera-to-world", "world-to-camera"] | None, arg(help_behavior_hint="")] = (
-        None
-    )
+    direction: Annotated[
+        Literal["camera-to-world", "world-to-camera"] | None,
+        arg(metavar="camera-to-world|world-to-camera", help_behavior_hint=""),
+    ] = None
     distortion: Literal["refuse", "drop"] = "refuse"
     camera: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
 

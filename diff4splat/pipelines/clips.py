@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -148,7 +149,8 @@ def video_facts(path: str | os.PathLike[str]) -> VideoFacts:
     path = Path(path)
     if path.is_dir():
         files = _picture_files(path)
-        return VideoFacts(len(files), *image_size(files[0]), None)
+        with _in_folder():
+            return VideoFacts(len(files), *image_size(files[0]), None)
     count, height, width = 0, 0, 0
     for frame in _frames(path, None):
         if count == 0:
@@ -202,11 +204,20 @@ def _pictures(folder: Path, wanted: set[int] | None) -> Iterator[np.ndarray]:
 
     for index, file in enumerate(_picture_files(folder)):
         if wanted is None or index in wanted:
-            with opened(file) as (source, name):
+            with _in_folder(), opened(file) as (source, name):
                 picture = cast("PIL.Image.Image", source)
                 aspect = picture.width / picture.height
                 upright = decode_upright(picture, name, is_file=True, longest_side=1 << 16, aspect=aspect)
                 yield np.asarray(upright.picture.convert("RGB"))
+
+
+@contextmanager
+def _in_folder() -> Iterator[None]:
+    """Say of what is wrong with a picture that it is one of the video's."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"video must be pictures that can all be read: {error}") from error
 
 
 def _picture_files(folder: Path) -> list[Path]:
@@ -242,7 +253,8 @@ def _decoded(path: Path, wanted: set[int] | None) -> Iterator[np.ndarray]:
                     turns = round(getattr(frame, "rotation", 0) / 90)  # phones; PyAV tells from 14 on
                     yield np.rot90(frame.to_ndarray(format="rgb24"), turns)
     except (av.FFmpegError, IndexError) as error:
-        raise ValueError(f"{path} is not a readable video: {error}") from error
+        reason = getattr(error, "strerror", None) or error  # of FFmpeg, without its number
+        raise ValueError(f"{path} is not a readable video: {reason}") from error
     if empty:
         raise ValueError(f"{path} has no video frames.")
 

@@ -78,7 +78,9 @@ def read_pipeline_config(path: Path) -> dict[str, Any]:
             value is of the wrong kind.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"the folder of a model must hold {CONFIG_NAME}, got none in {path.parent}")
+        raise FileNotFoundError(
+            f"a pipeline must hold {CONFIG_NAME}, got none in {path.parent}; see `diff4splat models`"
+        )
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -126,7 +126,7 @@ def _own(header: WeightsHeader) -> WeightsIdentity | None:
     if header.metadata.get("format", "").strip('"') == "diff4splat-scene":
         code: tuple[str, ...] = (
             "from diff4splat import DeformableGaussianField",
-            f'field = DeformableGaussianField.load("{header.path}")',
+            f'field = DeformableGaussianField.load("{header.files[0]}")',
             "field.render(cameras, times)  # or: diff4splat render, export, inspect",
         )
         home = "diff4splat.gaussians:DeformableGaussianField"

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -264,7 +265,13 @@ class Diff4SplatPipeline(VideoTo4D, Pushable):
             ValueError: If its configuration or its weights are damaged or of another format, or a revision is
                 given for what is not on the Hub.
         """
-        folder = resolve_pretrained(name_or_path, revision=revision, local_files_only=local_files_only)
+        found = partial(
+            resolve_pretrained, name_or_path, revision=revision, local_files_only=local_files_only
+        )
+        read_pipeline_config(
+            found(files=[CONFIG_NAME]) / CONFIG_NAME
+        )  # before gigabytes that are no pipeline
+        folder = found()
         config = read_pipeline_config(folder / CONFIG_NAME)
         backbone, ldrm = load_parts(folder, config, local_files_only=local_files_only)
         settings = {key: value for key, value in config.items() if key not in ("backbone", "reconstructor")}

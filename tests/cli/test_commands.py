@@ -130,6 +130,11 @@ def test_inspect(scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert f"count             {field.num_gaussians}\n" in shown
     for word in ("3: 0.000 0.500 1.000", "5 of 32x32 pixels", "FakeBackbone", "wxyz", "z 3.00 to 3.00"):
         assert word in shown
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "scene.safetensors").write_bytes(scene.read_bytes())
+    assert main(["inspect", str(folder)]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == shown.splitlines()[1:], "of its scene"
     assert main(["export", str(scene), "--to", "ply", "-o", str(tmp_path / "a.ply")]) == 0
     capsys.readouterr()
     assert main(["inspect", str(tmp_path / "a.ply")]) == 0
@@ -292,7 +297,7 @@ def test_trajectory_as_a_picture(
 
 
 def test_trajectory_into_a_closed_pipe() -> None:
-    words = f"{sys.executable} -m diff4splat trajectory spiral --frames 3000 -o - --quiet"
+    words = f"{sys.executable} -m diff4splat trajectory spiral --frames 400 -o - --quiet"
     command = f"{words} | head -c 5; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

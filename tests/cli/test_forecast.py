@@ -1,5 +1,6 @@
 """What is said about memory: before a run, and after one that ended for want of it."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from safetensors.torch import save_file
 from diff4splat.cli import main
 from diff4splat.cli.errors import is_out_of_memory, missing_memory
 from diff4splat.cli.forecast import check_forecast, memory_advice
+from diff4splat.hub import resolve_pretrained
 from diff4splat.pipelines.preflight import preflight
 
 FUN = "wan2.2-fun-camera-5b"
@@ -70,6 +72,15 @@ def test_what_comes_with_the_package_needs_no_words(caplog: pytest.LogCaptureFix
     assert "no estimate of memory and time: what some/model needs is not known" in caplog.text
 
 
+def test_a_route_of_unknown_parts_is_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    config = {"format_version": 2, "backbone": {"kind": "video", "repository": "./encoder"}}
+    config |= {"num_frames": 5, "height": 16, "width": 16}
+    (tmp_path / "pipeline_config.json").write_text(json.dumps(config))
+    check_forecast(Saving(), str(tmp_path), torch.device("cpu"), rate=1e12)
+    assert "no estimate of memory and time: nothing is known about what" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [
@@ -106,8 +117,6 @@ def test_models(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_models_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    import json
-
     assert main(["models", "movies", "--json"]) == 0
     facts: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
     assert facts[0]["name"] == "movies" and facts[0]["num_parameters"] == 1_041_147_254
@@ -115,10 +124,9 @@ def test_models_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_inspect_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert (
-        main(["inspect", "diff4splat/weights/compact"]) == 0 if Path("diff4splat/weights").is_dir() else True
-    )
-    capsys.readouterr()
+    assert main(["inspect", str(resolve_pretrained("compact"))]) == 0
+    shown = capsys.readouterr().out
+    assert "pipeline of diff4splat, backbone compact" in shown and "LDRM of diff4splat" in shown
     path = tmp_path / "other.safetensors"
     save_file({"a": torch.zeros(2, 3)}, path)
     assert main(["inspect", str(path)]) == 0

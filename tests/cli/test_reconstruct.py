@@ -107,6 +107,8 @@ def test_generate_takes_the_shape_of_the_model(loaded: list[Diff4SplatPipeline],
         (["one", "-c", "forward"], "VIDEO must have at least 2 frames, got 1: one"),
         (["few", "-c", "forward"], "VIDEO must have at least 5 frames for this model, got 3"),
         (["few"], "--cameras must be given"),
+        (["text.mp4", "-c", "forward"], "video: Invalid data found when processing input"),
+        (["torn", "-c", "forward"], "VIDEO must be pictures that can all be read: image must be"),
         (["few", "-c", "sideways"], "--cameras must be one of spiral, forward"),
         (["few", "-c", "text.json"], "text.json"),
         (["few", "-c", "orbit", "--amplitude", "2"], "--amplitude is for the paths spiral, forward"),
@@ -125,10 +127,11 @@ def test_refused(
     monkeypatch.chdir(tmp_path)
     for name in ("text.mp4", "text.json"):
         Path(name).write_text("hello")
-    for folder, count in (("one", 1), ("few", 3)):
+    for folder, count in (("one", 1), ("few", 3), ("torn", 5)):
         Path(folder).mkdir()
         for index in range(count):
             Image.new("RGB", (32, 32)).save(Path(folder) / f"{index}.png")
+    Path("torn", "2.png").write_bytes(b"hello")
     assert main(["reconstruct", *words, "-o", "out"]) == 2
     assert message in error_of(capsys)
     assert not Path("out").exists()

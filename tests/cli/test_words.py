@@ -119,6 +119,13 @@ def test_every_option_on_the_page_of_help_is_known(name: str, capsys: pytest.Cap
         assert f"there is no option {option}" not in capsys.readouterr().err, option
 
 
+def test_help_has_the_options_of_a_command_before_those_it_shares(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("generate", "reconstruct"):
+        assert main([name, "--help"]) == 0
+        page = capsys.readouterr().out.split("options\n")[-1]
+        assert 0 < page.index("--output") < page.index("--gaussians") < page.index("--offload"), name
+
+
 def test_errors_of_the_library_speak_of_options() -> None:
     assert in_words(ValueError("image must be a file, got b.")) == "PHOTO must be a file, got b."
     assert in_words(ValueError("height must be even, got 3.")) == "--size must be even, got 3."

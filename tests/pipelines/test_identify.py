@@ -181,6 +181,8 @@ def test_scenes(tmp_path: Path) -> None:
     save_file({"means": torch.zeros(2, 3)}, path, {"format": '"diff4splat-scene"'})
     identity = identify(read_safetensors_header(path))
     assert identity.title == "scene of diff4splat" and "DeformableGaussianField.load" in identity.code[1]
+    folder = identify(read_safetensors_header(tmp_path))
+    assert folder.code == identity.code, "the file in it: a folder is no scene"
 
 
 def test_a_large_header_takes_little_time() -> None:

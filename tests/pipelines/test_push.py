@@ -71,14 +71,18 @@ def test_damaged_pipelines_on_the_hub_are_refused(tmp_path: Path) -> None:
     torn[weights] = torn[weights][:-1]
     swapped[weights] = swapped[weights][:-1] + bytes([swapped[weights][-1] ^ 1])
     del lacking[weights]
+    server.add("me/video", tmp_path / "model")
+    del server.repositories["me/video"]["main"]["pipeline_config.json"]
     server.cut.add(weights)
     code = """
 from diff4splat import Diff4SplatPipeline
-for name in ("cut", "cut", "torn", "swapped", "lacking"):
+for name in ("video", "cut", "cut", "torn", "swapped", "lacking"):
     attempt(name + " again" * (name in report), Diff4SplatPipeline.from_pretrained, f"me/{name}")
 """
     with server.running() as address:
         report = run_client(code, address, tmp_path / "home")
+    assert "a pipeline must hold pipeline_config.json" in report["video"]["message"]
+    assert not any("me/video/resolve" in request for request in server.requests), "nothing is downloaded"
     assert report["cut"].get("error", "FileNotFoundError") == "FileNotFoundError"
     assert "value" in report["cut again"], "a download that broke off is made good"
     for name in ("torn", "swapped"):

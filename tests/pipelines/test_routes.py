@@ -111,6 +111,7 @@ attempt("cached", load, local_files_only=True)
 """
 
 
+@pytest.mark.parametrize("store", ["2.2"], indirect=True)  # nothing in it depends on the model
 def test_routes_on_the_hub_fetch_what_is_needed_once(store: tuple[str, Path], tmp_path: Path) -> None:
     _, folder = store
     server = HubServer()

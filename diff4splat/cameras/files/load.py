@@ -61,7 +61,6 @@ def load_cameras(
         field_of_view_deg: Horizontal field of view for a file without a lens, degrees; 60 when omitted.
         distortion: What to do with a lens that is no pinhole: refuse it, or drop the distortion and keep the
             rest. Fisheye lenses are always refused.
-
         camera: Name of one camera of a file that holds several per frame (MultiCamVideo).
 
     Returns:

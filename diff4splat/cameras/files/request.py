@@ -124,7 +124,7 @@ class Request:
             raise ValueError(
                 f"{name} must be zero, got {value}: the cameras here are pinholes; undistort the images "
                 "(colmap image_undistorter), or keep the pinhole part with distortion='drop' "
-                "(--distortion drop)."
+                "(diff4splat trajectory FILE --distortion drop --output path.json)."
             )
         note = "the distortion of the lens is dropped; the pinhole part is kept"
         if note not in self.notes:

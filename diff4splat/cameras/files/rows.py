@@ -111,7 +111,7 @@ def _read_quaternions(values: np.ndarray, request: Request) -> Read:
     matrices = quaternions_to_matrices(values[:, [6, 3, 4, 5]], values[:, :3])
     camera_to_world = request.to_opencv("rows", matrices)
     if request.axes is None:
-        request.notes.append("TartanAir files need axes='ned' (--axes ned)")
+        request.notes.append("TartanAir files need axes='ned' (diff4splat trajectory --axes ned)")
     return Read(camera_to_world, request.lenses(len(matrices), height, width), height, width)
 
 
