@@ -19,7 +19,6 @@ from diff4splat.backbones.video_condition import (
     VideoCondition,
     check_inputs,
     draw_normal,
-    input_gradients,
 )
 from diff4splat.cameras import Cameras
 from diff4splat.diffusion import ConstantGuidance, Guidance
@@ -124,50 +123,6 @@ class CogVideoXBackbone(DiffusersBackbone):
     def default_guidance(self) -> Guidance:
         """Guidance of the published pipeline: a constant scale of 6."""
         return ConstantGuidance(6.0)
-
-    def encode(
-        self, video: Float[Tensor, "batch frame rgb=3 height width"]
-    ) -> Float[Tensor, "batch latent_frame channel latent_height latent_width"]:
-        """Normalised latents of a clip: the mode of the encoder's distribution.
-
-        Gradients reach the video where it asks for them; none are kept for the weights alone.
-
-        Args:
-            video: In [0, 1]; any device.
-
-        Returns:
-            Latents, float32.
-
-        Raises:
-            ValueError: If the number of frames or the size does not fit `spec`.
-        """
-        self.spec.check_frames(video.shape[1])
-        self.spec.check_size(*video.shape[-2:])
-        with input_gradients(video):
-            return self._posterior(video).mode().float().movedim(1, 2) * self.vae.config.scaling_factor
-
-    def decode(
-        self, latents: Float[Tensor, "batch latent_frame channel latent_height latent_width"]
-    ) -> Float[Tensor, "batch frame rgb=3 height width"]:
-        """The clip of normalised latents.
-
-        Gradients reach the latents where they ask for them; none are kept for the weights alone.
-
-        Args:
-            latents: As `encode` and `generate` give them.
-
-        Returns:
-            Video in [0, 1], float32.
-
-        Raises:
-            ValueError: If no clip has that many latents.
-        """
-        self.spec.num_frames(latents.shape[1])
-        with input_gradients(latents):
-            latents = rearrange(latents, "b n c h w -> b c n h w") / self.vae.config.scaling_factor
-            latents = latents.to(device=find_device(self.vae), dtype=self.vae.dtype)
-            video = self.vae.decode(latents, return_dict=False)[0]
-            return (rearrange(video.float(), "b c f h w -> b f c h w") / 2 + 0.5).clamp(0, 1)
 
     def embed_prompts(self, texts: Sequence[str]) -> Float[Tensor, "batch token text"]:
         """Features of prompts, padding and all.
@@ -304,15 +259,23 @@ class CogVideoXBackbone(DiffusersBackbone):
     def _device(self) -> torch.device:
         return find_device(self.transformer)
 
+    def _encode(self, video: Tensor) -> Tensor:
+        return self._posterior(video).mode().float().movedim(1, 2) * self.vae.config.scaling_factor
+
+    def _decode(self, latents: Tensor) -> Tensor:
+        latents = latents / self.vae.config.scaling_factor
+        latents = latents.to(device=find_device(self.vae), dtype=self.vae.dtype)
+        return self.vae.decode(latents, return_dict=False)[0]
+
     def _posterior(self, video: Tensor) -> Any:
-        frames = rearrange(2 * video.float() - 1, "b f c h w -> b c f h w")
+        frames = rearrange(video, "b f c h w -> b c f h w")
         frames = frames.to(device=find_device(self.vae), dtype=self.vae.dtype)
         return self.vae.encode(frames).latent_dist
 
     def _image_latents(self, image: Tensor, generator: torch.Generator | None) -> Tensor:
         drawn = []
         for one in image:  # noise in float32: a seed means the same in every type
-            posterior = self._posterior(one[None, None])
+            posterior = self._posterior(2 * one[None, None].float() - 1)
             noise = draw_normal(posterior.mean.shape, generator, posterior.mean.device)
             drawn.append(posterior.mean.float() + posterior.std.float() * noise)
         factor = self.vae.config.scaling_factor

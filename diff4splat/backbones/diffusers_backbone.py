@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
+from einops import rearrange
 from jaxtyping import Float, Num
 from torch import Tensor
 
@@ -24,7 +25,7 @@ from diff4splat.backbones.diffusers_parts import (
 from diff4splat.backbones.offloading import find_device
 from diff4splat.backbones.speed import SpeedOptions
 from diff4splat.backbones.switchable import Switchable
-from diff4splat.backbones.video_condition import VideoCondition
+from diff4splat.backbones.video_condition import VideoCondition, input_gradients
 from diff4splat.cameras import Cameras
 from diff4splat.diffusion import Guidance, SampleStep
 from diff4splat.hub import Pushable
@@ -92,6 +93,56 @@ class DiffusersBackbone(Pushable, Switchable):
     @abstractmethod
     def default_guidance(self) -> Guidance:
         """Guidance of the published pipeline."""
+
+    def encode(
+        self, video: Float[Tensor, "batch frame rgb=3 height width"]
+    ) -> Float[Tensor, "batch latent_frame channel latent_height latent_width"]:
+        """Normalised latents of a clip: the mode of the encoder's distribution.
+
+        Gradients reach the video where it asks for them; none are kept for the weights alone.
+
+        Args:
+            video: In [0, 1]; any device.
+
+        Returns:
+            Latents, float32.
+
+        Raises:
+            ValueError: If the number of frames or the size does not fit `spec`.
+        """
+        self.spec.check_frames(video.shape[1])
+        self.spec.check_size(*video.shape[-2:])
+        with input_gradients(video):
+            return self._encode(2 * video.float() - 1)
+
+    def decode(
+        self, latents: Float[Tensor, "batch latent_frame channel latent_height latent_width"]
+    ) -> Float[Tensor, "batch frame rgb=3 height width"]:
+        """The clip of normalised latents.
+
+        Gradients reach the latents where they ask for them; none are kept for the weights alone.
+
+        Args:
+            latents: As `encode` and `generate` give them.
+
+        Returns:
+            Video in [0, 1], float32.
+
+        Raises:
+            ValueError: If no clip has that many latents.
+        """
+        self.spec.num_frames(latents.shape[1])
+        with input_gradients(latents):
+            video = self._decode(rearrange(latents, "b n c h w -> b c n h w"))
+            return (rearrange(video.float(), "b c f h w -> b f c h w") / 2 + 0.5).clamp(0, 1)
+
+    @abstractmethod
+    def _encode(self, video: Tensor) -> Tensor:
+        """Normalised latents of a video in [-1, 1], both frame by frame, float32."""
+
+    @abstractmethod
+    def _decode(self, latents: Tensor) -> Tensor:
+        """Video in [-1, 1] of normalised latents, both channel by channel as the autoencoder has them."""
 
     @abstractmethod
     def embed_prompts(self, texts: Sequence[str]) -> Float[Tensor, "batch token text"]:

@@ -22,7 +22,6 @@ from diff4splat.backbones.video_condition import (
     VideoCondition,
     check_inputs,
     draw_normal,
-    input_gradients,
 )
 from diff4splat.cameras import Cameras
 from diff4splat.diffusion import ConstantGuidance, Guidance
@@ -152,46 +151,6 @@ class WanVideoModel(DiffusersBackbone):
     def default_guidance(self) -> Guidance:
         """Guidance of the published pipeline: a constant scale of 5."""
         return ConstantGuidance(5.0)
-
-    def encode(
-        self, video: Float[Tensor, "batch frame rgb=3 height width"]
-    ) -> Float[Tensor, "batch latent_frame channel latent_height latent_width"]:
-        """Normalised latents of a clip: the mode of the encoder's distribution.
-
-        Gradients reach the video where it asks for them; none are kept for the weights alone.
-
-        Args:
-            video: In [0, 1]; any device.
-
-        Returns:
-            Latents, float32.
-
-        Raises:
-            ValueError: If the number of frames or the size does not fit `spec`.
-        """
-        self.spec.check_frames(video.shape[1])
-        self.spec.check_size(*video.shape[-2:])
-        with input_gradients(video):
-            return self._encode(2 * video.float() - 1)
-
-    def decode(
-        self, latents: Float[Tensor, "batch latent_frame channel latent_height latent_width"]
-    ) -> Float[Tensor, "batch frame rgb=3 height width"]:
-        """The clip of normalised latents.
-
-        Gradients reach the latents where they ask for them; none are kept for the weights alone.
-
-        Args:
-            latents: As `encode` and `generate` give them.
-
-        Returns:
-            Video in [0, 1], float32.
-        """
-        with input_gradients(latents):
-            mean, deviation = self._statistics()
-            latents = rearrange(latents.to(mean), "b n c h w -> b c n h w") * deviation + mean
-            video = self.vae.decode(latents.to(self.vae.dtype), return_dict=False)[0]
-            return (rearrange(video.float(), "b c f h w -> b f c h w") / 2 + 0.5).clamp(0, 1)
 
     def embed_prompts(self, texts: Sequence[str]) -> Float[Tensor, "batch token text"]:
         """Features of prompts, zero beyond the end of each.
@@ -349,6 +308,11 @@ class WanVideoModel(DiffusersBackbone):
             for values in (config.latents_mean, config.latents_std)
         )
         return mean, deviation
+
+    def _decode(self, latents: Tensor) -> Tensor:
+        mean, deviation = self._statistics()
+        latents = (latents.to(mean) * deviation + mean).to(self.vae.dtype)
+        return self.vae.decode(latents, return_dict=False)[0]
 
     def _encode(self, video: Tensor) -> Tensor:
         """Normalised latents of `batch frame rgb height width` in [-1, 1], by multiplication as published."""
