@@ -235,9 +235,12 @@ def _load_file(
     from diff4splat.cameras import load_cameras
 
     given = None if image_size is None else _parse_size(image_size)
+    scene = file.endswith(".safetensors")
     try:
-        path = load_cameras(file, **conventions)
+        path = _cameras_of_scene(file) if scene else load_cameras(file, **conventions)
     except ValueError:
+        if scene:
+            raise
         # A sound file may not say how large its images are; a damaged one fails here again.
         height, width = given or assumed
         path = load_cameras(file, height=height, width=width, **conventions)
@@ -251,6 +254,15 @@ def _load_file(
         raise ValueError(
             f"--image-size must be that of {file}, {path.width}x{path.height}, got {image_size}."
         )
+    return path
+
+
+def _cameras_of_scene(file: str) -> "Cameras":
+    from diff4splat.assets import load_field_cameras
+
+    path = load_field_cameras(file)
+    if path is None:
+        raise ValueError(f"{file} was saved without cameras.")
     return path
 
 

@@ -46,6 +46,7 @@ class Reconstruct(SpeedFlags):
 
     In use:
       diff4splat reconstruct video.mp4 --cameras path.json --output out/
+      diff4splat reconstruct out/video.mp4 --cameras out/scene.safetensors --output again/
       diff4splat reconstruct frames/ --cameras transforms.json --size 256 --output out/
       diff4splat reconstruct video.mp4 --cameras forward --amplitude 0.5 --model user/model --output out/
 
@@ -53,8 +54,8 @@ class Reconstruct(SpeedFlags):
         video: The video: mp4, webm, mov, gif, animated webp, or a folder of pictures in the order of their
             names.
         cameras: Where the frames were seen from: a file of cameras (ours, keyframes, transforms.json, COLMAP,
-            RealEstate10K, TUM, NeoVerse, Lyra and others: `diff4splat trajectory --help`), or the name of a
-            path: spiral, forward, backward, upward, downward, orbit or static. One camera per frame; another
+            RealEstate10K, TUM, NeoVerse, Lyra and others: `diff4splat trajectory --help`), a
+            scene.safetensors, which holds those it was made along, or the name of a path: spiral, forward, backward, upward, downward, orbit or static. One camera per frame; another
             number is spread over the video from first to last.
         output: Folder for the results; made if needed.
         amplitude: How far a named path goes, in scene units; each path has its own default.

@@ -8,7 +8,14 @@ from cli.shown import error_of
 from PIL import Image
 from pipelines.fake_parts import FakeBackbone, FakeReconstructor, fake_pipeline
 
-from diff4splat.assets import load_field, load_field_cameras, load_video, read_field_header, save_video
+from diff4splat.assets import (
+    load_field,
+    load_field_cameras,
+    load_video,
+    read_field_header,
+    save_field,
+    save_video,
+)
 from diff4splat.cameras import save_cameras, trajectory
 from diff4splat.cli import GENERATED_FILES, main
 from diff4splat.pipelines import Diff4SplatPipeline
@@ -64,6 +71,24 @@ def test_six_files_from_a_video_and_its_cameras(
     )
     assert load_video(tmp_path / "out" / "video.mp4").shape == (11, 3, 22, 22)
     assert load_field(scene).metadata["num_frames"] == 5
+
+
+def test_a_scene_lends_its_cameras(
+    video: Path, loaded: list[Diff4SplatPipeline], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["-c", "orbit", "-o", str(tmp_path / "out"), "--size", "22"]
+    assert main(["reconstruct", str(video), *words]) == 0
+    scene = tmp_path / "out" / "scene.safetensors"
+    assert (
+        main(["reconstruct", str(video), "-c", str(scene), "-o", str(tmp_path / "again"), "--size", "22"])
+        == 0
+    )
+    first, second = (pipe.ldrm.calls[0]["cameras"].camera_to_world for pipe in loaded)
+    torch.testing.assert_close(second, first, rtol=0, atol=2e-6)
+    bare = tmp_path / "bare.safetensors"
+    save_field(load_field(scene), bare)
+    assert main([*words, "-c", str(bare), "-o", str(tmp_path / "again")]) == 2
+    assert "was saved without cameras" in capsys.readouterr().err
 
 
 def test_a_named_path_a_folder_and_a_model_of_another_shape(
