@@ -55,8 +55,9 @@ class Reconstruct(SpeedFlags):
             names.
         cameras: Where the frames were seen from: a file of cameras (ours, keyframes, transforms.json, COLMAP,
             RealEstate10K, TUM, NeoVerse, Lyra and others: `diff4splat trajectory --help`), a
-            scene.safetensors, which holds those it was made along, or the name of a path: spiral, forward, backward, upward, downward, orbit or static. One camera per frame; another
-            number is spread over the video from first to last.
+            scene.safetensors, which holds those it was made along, or the name of a path: spiral, forward,
+            backward, upward, downward, orbit or static. One camera per frame; another number is spread over
+            the video from first to last.
         output: Folder for the results; made if needed.
         amplitude: How far a named path goes, in scene units; each path has its own default.
         image_size: Width and height of the images that a file of cameras is for, such as 640x480, where the

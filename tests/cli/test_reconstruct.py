@@ -76,13 +76,10 @@ def test_six_files_from_a_video_and_its_cameras(
 def test_a_scene_lends_its_cameras(
     video: Path, loaded: list[Diff4SplatPipeline], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["-c", "orbit", "-o", str(tmp_path / "out"), "--size", "22"]
-    assert main(["reconstruct", str(video), *words]) == 0
+    words = ["reconstruct", str(video), "--size", "22"]
+    assert main([*words, "-c", "orbit", "-o", str(tmp_path / "out")]) == 0
     scene = tmp_path / "out" / "scene.safetensors"
-    assert (
-        main(["reconstruct", str(video), "-c", str(scene), "-o", str(tmp_path / "again"), "--size", "22"])
-        == 0
-    )
+    assert main([*words, "-c", str(scene), "-o", str(tmp_path / "again")]) == 0
     first, second = (pipe.ldrm.calls[0]["cameras"].camera_to_world for pipe in loaded)
     torch.testing.assert_close(second, first, rtol=0, atol=2e-6)
     bare = tmp_path / "bare.safetensors"
