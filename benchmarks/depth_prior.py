@@ -22,8 +22,7 @@ from diff4splat.evaluation.metrics import absolute_relative_error, psnr
 from diff4splat.evaluation.scenes import HELD_OUT_SEEDS, HeldOutScenes, held_out_scenes
 from diff4splat.evaluation.statistics import Estimate, mean_estimate
 from diff4splat.gaussians import DeformableGaussianField
-from diff4splat.pipelines import DepthPrior, align_depth, apply_depth, depth_ratio
-from diff4splat.pipelines.depth_prior import first_view
+from diff4splat.pipelines import DepthPrior, apply_depth, depth_ratio
 
 Change = Callable[[DeformableGaussianField, torch.Tensor, Cameras], DeformableGaussianField]
 MEASURES = ("novel views (dB)", "first frame (dB)", "depth AbsRel")
@@ -37,7 +36,7 @@ def scaled(field: DeformableGaussianField, depth: torch.Tensor, camera: Cameras)
 
 def metric(field: DeformableGaussianField, depth: torch.Tensor, camera: Cameras) -> DeformableGaussianField:
     """As the pipeline places a metric depth."""
-    return apply_depth(scaled(field, depth, camera), depth, camera)
+    return apply_depth(scaled(field, depth, camera), DepthPrior(depth), camera)
 
 
 def noisy(field: DeformableGaussianField, depth: torch.Tensor, camera: Cameras) -> DeformableGaussianField:
@@ -51,10 +50,7 @@ def disparity(
     field: DeformableGaussianField, depth: torch.Tensor, camera: Cameras
 ) -> DeformableGaussianField:
     """As the pipeline places a disparity of unknown scale and shift."""
-    seen, visible = first_view(field, camera)
-    return apply_depth(
-        field, align_depth(DepthPrior(3 / depth + 0.2, "disparity"), seen, mask=visible), camera
-    )
+    return apply_depth(field, DepthPrior(3 / depth + 0.2, "disparity"), camera)
 
 
 CHANGES: dict[str, Change] = {

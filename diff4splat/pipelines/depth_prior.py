@@ -139,26 +139,16 @@ def align_depth(
         ValueError: If the sizes differ, fewer than 64 pixels are known in both, or a disparity does not fall
             with the predicted depth.
     """
-    if prior.depth.shape != predicted.shape:
-        raise ValueError(
-            f"prior must have the size of predicted, {list(predicted.shape)}, got {list(prior.depth.shape)}."
-        )
-    both = prior.known & torch.isfinite(predicted) & (predicted > 0)
-    if mask is not None:
-        both = both & mask
-    count = int(both.sum())
-    if count < _FEWEST_PIXELS:
-        raise ValueError(
-            f"prior and predicted must both be known at {_FEWEST_PIXELS} pixels or more, got {count}."
-        )
+    given, target = _known_in_both(prior, predicted, mask)
     values = prior.depth.to(device=predicted.device, dtype=torch.float64)
-    given, target = values[both], predicted[both].double()
     if prior.kind == "disparity":
         scale, shift = _fit_disparity(given, target)
         aligned = 1 / (scale * values + shift).clamp_min(1 / (_FARTHEST * target.amax()))
     else:
         aligned = values * (target / given).median()
-    return torch.where(prior.known, aligned, torch.full_like(aligned, torch.nan)).to(predicted.dtype)
+    return torch.where(prior.known.to(aligned.device), aligned, torch.full_like(aligned, torch.nan)).to(
+        predicted.dtype
+    )
 
 
 def depth_in_crop(prior: DepthPrior, photograph: PreparedImage) -> DepthPrior:
@@ -203,15 +193,17 @@ def depth_ratio(prior: DepthPrior, field: DeformableGaussianField, camera: Camer
     if prior.kind == "disparity":
         raise ValueError("prior must be a depth, whose size means something, got a disparity.")
     seen, visible = first_view(field, camera.resize(*prior.depth.shape))
-    aligned = align_depth(prior, seen, mask=visible)
-    known = prior.known.to(aligned.device)
-    return float((prior.depth.to(aligned)[known] / aligned[known]).median())
+    given, target = _known_in_both(prior, seen, visible)
+    return 1 / float((target / given).median())
 
 
 def apply_depth(
-    field: DeformableGaussianField, depth: Float[Tensor, "height width"], camera: Cameras
+    field: DeformableGaussianField, prior: DepthPrior, camera: Cameras
 ) -> DeformableGaussianField:
     r"""A scene whose first view has a given depth map.
+
+    A "metric" one is taken as it is, so the field must be in metres; others are aligned with what the field
+    shows, see `align_depth`.
 
     Every Gaussian moves along its ray of the first camera, from z-depth $z$ to $z\,e^{c}$, and its size and
     motion grow as much:
@@ -219,28 +211,30 @@ def apply_depth(
     $$c = w \log\frac{d(p)}{z} + (1 - w)\, G(p, \log z), \qquad
       w = \exp\Big(-\frac{(\log z - \log s(p))^2}{2 \cdot 0.1^2}\Big)$$
 
-    with $p$ its pixel, $d$ = `depth` and $s$ the rendered depth at time 0: what is seen gets the depth of its
-    pixel; what is hidden or outside the picture follows what is seen at like places and depths, by $G$, a
+    with $p$ its pixel, $d$ the depth map and $s$ the rendered depth at time 0: what is seen gets the depth of
+    its pixel; what is hidden or outside the picture follows what is seen at like places and depths, by $G$, a
     coarse grid over rows, columns and log depth of the corrections $\log d/s$ (the bilateral grid of Chen et
     al. 2007).
 
     Args:
         field: One scene without batch axes.
-        depth: z-depth of the first view, scene units; NaN where unknown.
-        camera: The camera of that view, one frame, of the size of `depth`, in the world of the field.
+        prior: Depth of the first view.
+        camera: The camera of that view, one frame, of the size of `prior`, in the world of the field.
 
     Returns:
         The scene; opacities, colours and rotations are unchanged.
 
     Raises:
-        ValueError: If the sizes differ, or nothing that is seen has a known depth.
+        ValueError: If the sizes differ, nothing that is seen has a known depth, or as for `align_depth`.
     """
-    if (camera.height, camera.width) != tuple(depth.shape) or camera.num_frames != 1:
+    shape = tuple(prior.depth.shape)
+    if (camera.height, camera.width) != shape or camera.num_frames != 1:
         raise ValueError(
-            f"camera must be one frame of {list(depth.shape)} pixels like depth, got {camera.num_frames} of "
+            f"camera must be one frame of {list(shape)} pixels like depth, got {camera.num_frames} of "
             f"{[camera.height, camera.width]}."
         )
     seen, visible = first_view(field, camera)
+    depth = prior.depth.to(seen) if prior.kind == "metric" else align_depth(prior, seen, mask=visible)
     known = torch.isfinite(depth) & (depth > 0) & visible
     if not bool(known.any()):
         raise ValueError("depth must be known where the scene is seen, got no such pixel.")
@@ -248,7 +242,7 @@ def apply_depth(
     log_depth = torch.where(known, depth, torch.ones_like(depth)).log()
     near, far = log_seen[known].aminmax()
     span = (far - near).clamp_min(1e-3)
-    height, width = depth.shape
+    height, width = shape
 
     pose = camera.camera_to_world[0]
     pixels, z = project(field.canonical.means, pose, camera.intrinsics[0])
@@ -279,6 +273,23 @@ def first_view(
     with torch.no_grad():
         view = field.render(camera, field.times.new_zeros(1))
     return view.depth[0, 0], (view.alpha[0, 0] > _LEAST_ALPHA) & (view.depth[0, 0] > _TINY)
+
+
+def _known_in_both(prior: DepthPrior, predicted: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Values of a prior and of a predicted depth map where both are known, float64."""
+    if prior.depth.shape != predicted.shape:
+        raise ValueError(
+            f"prior must have the size of predicted, {list(predicted.shape)}, got {list(prior.depth.shape)}."
+        )
+    both = prior.known.to(predicted.device) & torch.isfinite(predicted) & (predicted > 0)
+    if mask is not None:
+        both = both & mask
+    count = int(both.sum())
+    if count < _FEWEST_PIXELS:
+        raise ValueError(
+            f"prior and predicted must both be known at {_FEWEST_PIXELS} pixels or more, got {count}."
+        )
+    return prior.depth.to(device=predicted.device, dtype=torch.float64)[both], predicted[both].double()
 
 
 def _fit_disparity(given: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

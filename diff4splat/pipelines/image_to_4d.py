@@ -19,14 +19,7 @@ from diff4splat.gaussians import DeformableGaussianField
 from diff4splat.hub import Pushable, resolve_pretrained
 from diff4splat.pipelines.arguments import as_guidance, check_count, clean_prompt
 from diff4splat.pipelines.config import CONFIG_NAME, FORMAT_VERSION, guidance_to_config, read_pipeline_config
-from diff4splat.pipelines.depth_prior import (
-    DepthPrior,
-    align_depth,
-    apply_depth,
-    depth_in_crop,
-    depth_ratio,
-    first_view,
-)
+from diff4splat.pipelines.depth_prior import DepthPrior, apply_depth, depth_in_crop, depth_ratio
 from diff4splat.pipelines.images import ImageSource, prepare_image
 from diff4splat.pipelines.parts import check_fit, load_parts, provenance_of, reference_of, save_part
 from diff4splat.pipelines.reconstructor import Reconstructor
@@ -216,7 +209,10 @@ class Diff4SplatPipeline(VideoTo4D, Pushable):
             callback=callback,
         )
         if depth is not None:
-            field = _with_depth(field, depth, path.select(slice(0, 1)), unit)
+            if depth.kind == "metric":
+                field = field.transform(torch.diag(torch.tensor([unit, unit, unit, 1.0])))
+            camera = path.select(slice(0, 1)).resize(*depth.depth.shape)
+            field = apply_depth(field, depth, camera.to(device=field.device, dtype=field.dtype))
         return replace(
             field,
             metadata={
@@ -346,18 +342,6 @@ class Diff4SplatPipeline(VideoTo4D, Pushable):
                     f"{reference.repository}, which others do not have."
                 )
         return super().push_to_hub(repository, **options)
-
-
-def _with_depth(
-    field: DeformableGaussianField, depth: DepthPrior, camera: Cameras, unit: float
-) -> DeformableGaussianField:
-    """The field in scene units, with the depth of the photograph in its first view."""
-    camera = camera.resize(*depth.depth.shape).to(device=field.device, dtype=field.dtype)
-    if depth.kind == "metric":
-        scaling = torch.diag(torch.tensor([unit, unit, unit, 1.0]))
-        return apply_depth(field.transform(scaling), depth.depth.to(field.device), camera)
-    seen, visible = first_view(field, camera)
-    return apply_depth(field, align_depth(depth, seen, mask=visible), camera)
 
 
 def _step_reporter(report: ProgressCallback, stage: str) -> Callable[[SampleStep], None]:

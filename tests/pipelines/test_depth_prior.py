@@ -68,7 +68,7 @@ def test_first_view_gets_the_depth(pose: torch.Tensor | None) -> None:
     camera = one_camera(pose)
     field = screen(hills(0, 3.0, 3.4), camera)
     wanted = hills(1, 5.0, 5.6)
-    seen, visible = first_view(apply_depth(field, wanted, camera), camera)
+    seen, visible = first_view(apply_depth(field, DepthPrior(wanted), camera), camera)
     error = ((seen - wanted).abs() / wanted)[visible]
     before = (first_view(field, camera)[0] - wanted).abs() / wanted
     assert visible.all()
@@ -84,7 +84,7 @@ def test_matches_reference() -> None:
     field = replace(field, canonical=replace(field.canonical, means=means))
     depth = hills(1, 3.0, 9.0)
     depth[4:9, 6:17] = torch.nan
-    changed = apply_depth(field, depth, camera)
+    changed = apply_depth(field, DepthPrior(depth), camera)
     seen, visible = first_view(field, camera)
     known = (torch.isfinite(depth) & visible).numpy()
     expected = reference.ratios(
@@ -103,7 +103,7 @@ def test_matches_reference() -> None:
 def test_size_and_motion_grow_with_the_distance(scale_space: str) -> None:
     camera = one_camera(tilted())
     field = screen(hills(0, 3.0, 3.4), camera, scale_space=scale_space)
-    changed = apply_depth(field, 2.5 * first_view(field, camera)[0], camera)
+    changed = apply_depth(field, DepthPrior(2.5 * first_view(field, camera)[0]), camera)
     origin = camera.camera_to_world[0, :3, 3]
     before, after = field.canonical.means - origin, changed.canonical.means - origin
     ratio = after.norm(dim=-1, keepdim=True) / before.norm(dim=-1, keepdim=True)
@@ -117,7 +117,7 @@ def test_size_and_motion_grow_with_the_distance(scale_space: str) -> None:
 def test_hidden_gaussians_stay_behind() -> None:
     camera = one_camera()
     field = screen(hills(0, 3.0, 3.4), camera, hidden=True)
-    changed = apply_depth(field, hills(1, 5.0, 5.6), camera)
+    changed = apply_depth(field, DepthPrior(hills(1, 5.0, 5.6)), camera)
     front, behind = changed.canonical.means[:, 2].chunk(2)
     assert bool((behind > 1.5 * front).all())
 
@@ -125,7 +125,7 @@ def test_hidden_gaussians_stay_behind() -> None:
 def test_own_depth_changes_little() -> None:
     camera = one_camera()
     field = screen(hills(0, 3.0, 3.4), camera)
-    same = apply_depth(field, first_view(field, camera)[0], camera)
+    same = apply_depth(field, DepthPrior(first_view(field, camera)[0]), camera)
     moved = (same.canonical.means - field.canonical.means).norm(dim=-1) / field.canonical.means.norm(dim=-1)
     assert moved.median() < 0.02
 
@@ -193,6 +193,7 @@ def test_refuses_depth_as_disparity_and_sizes() -> None:
     camera = one_camera()
     field = screen(predicted, camera)
     with pytest.raises(ValueError, match=r"one frame of \[9, 9\] pixels"):
-        apply_depth(field, torch.ones(9, 9), camera)
+        apply_depth(field, DepthPrior(torch.ones(9, 9)), camera)
+    away = torch.diag(torch.tensor([-1.0, 1.0, -1.0, 1.0]))  # looks the other way
     with pytest.raises(ValueError, match="known where the scene is seen"):
-        apply_depth(field, torch.full((HEIGHT, WIDTH), torch.nan), camera)
+        apply_depth(field, DepthPrior(predicted), one_camera(away))
