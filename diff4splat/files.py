@@ -12,7 +12,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-__all__ = ["atomic_path", "flush", "read_safetensors", "write_safetensors"]
+__all__ = [
+    "PICKLE_SUFFIXES",
+    "atomic_path",
+    "flush",
+    "pickles_in",
+    "read_safetensors",
+    "write_safetensors",
+]
+
+PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt")
+"""How files of weights end that are pickles, which can run code when they are read, and so are not."""
 
 
 @contextmanager
@@ -120,6 +130,18 @@ def _sort_header(path: Path) -> None:
         if len(text) <= length:
             file.seek(8)
             file.write(text.ljust(length))
+
+
+def pickles_in(folder: str | os.PathLike[str]) -> list[str]:
+    """Names of the files in a folder that are pickles, by their suffix.
+
+    Args:
+        folder: The folder; those inside it are not looked into.
+
+    Returns:
+        Sorted names.
+    """
+    return sorted(path.name for path in Path(folder).iterdir() if path.suffix in PICKLE_SUFFIXES)
 
 
 def read_safetensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:

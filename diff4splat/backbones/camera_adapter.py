@@ -126,7 +126,7 @@ class CameraAdapter(HubModule):
         self.spec.check_size(cameras.height, cameras.width)
         wide = torch.promote_types(cameras.dtype, torch.float32)
         with torch.autocast(cameras.device.type, enabled=False):  # eight bits are too few for geometry
-            path = cameras.to(dtype=wide).relative_to(None)
+            path = cameras.to(dtype=wide).relative_to(None).scale(self.translation_scale)
             # frame by frame: at 121 frames of 704 x 1280 the wide rays of all would take several gigabytes
             frames = [self._rays(path.select(slice(index, index + 1))) for index in range(path.num_frames)]
         rays = torch.cat(frames, dim=1)
@@ -135,10 +135,8 @@ class CameraAdapter(HubModule):
         return self.from_rays(rays)
 
     def _rays(self, cameras: Cameras) -> Tensor:
-        """Rays in the units of the training, in the type of the weights, where these compute."""
-        rays = plucker_rays(cameras)
-        rays = rays * rays.new_tensor([self.translation_scale] * 3 + [1.0] * 3)[:, None, None]
-        return rays.to(device=find_device(self), dtype=next(self.parameters()).dtype)
+        """Rays in the type of the weights, where these compute."""
+        return plucker_rays(cameras).to(device=find_device(self), dtype=next(self.parameters()).dtype)
 
     @abstractmethod
     def from_rays(

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["check_kind", "read_object", "weight_problems"]
+from diff4splat.files import pickles_in
 
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+__all__ = ["check_kind", "read_object", "weight_problems"]
 
 
 def weight_problems(folder: Path) -> Iterator[Exception]:
@@ -31,7 +31,7 @@ def weight_problems(folder: Path) -> Iterator[Exception]:
         return
     if any(folder.glob("*.safetensors")):
         return
-    pickles = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLES)
+    pickles = pickles_in(folder)
     if pickles:
         yield ValueError(
             f"{folder} holds weights as pickle only ({pickles[0]}), which can run code: take a revision with "

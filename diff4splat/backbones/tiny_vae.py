@@ -18,7 +18,7 @@ from torch import Tensor
 
 from diff4splat.backbones.backbone import LatentSpec
 from diff4splat.backbones.tiny_vae_layers import Memory, make_decoder, make_encoder, run_layers
-from diff4splat.files import read_safetensors
+from diff4splat.files import PICKLE_SUFFIXES, read_safetensors
 from diff4splat.hub import HubModule, load_state, resolve_file
 
 __all__ = ["TINY_VAES", "TinyVideoVAE", "tiny_vae_layout"]
@@ -48,7 +48,7 @@ for CogVideoX, "taehv" for HunyuanVideo, "taehv1_5" for its version 1.5, "taeltx
 and 2.3, "taeos1_3" for Open-Sora 1.3; "super" has a larger decoder.
 """
 
-_PICKLES = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth")
+_PICKLES = (*PICKLE_SUFFIXES, ".pickle", ".pkl")
 
 
 class TinyVideoVAE(HubModule):

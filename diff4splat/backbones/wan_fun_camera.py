@@ -30,12 +30,12 @@ from diff4splat.backbones.offloading import find_device
 from diff4splat.backbones.wan_fun_checkpoint import load_wan_fun, tensor_shapes, wan_fun_config
 from diff4splat.backbones.wan_model import WanVideoModel
 from diff4splat.diffusion import ConstantGuidance, Guidance
+from diff4splat.files import pickles_in
 from diff4splat.hub import cached_commit, read_config, resolve_pretrained
 
 __all__ = ["WanFunCameraBackbone"]
 
 _WEIGHTS = "diffusion_pytorch_model"
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 _PARTS_OF_2_1 = "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers"
 _PARTS_OF_2_2 = "Wan-AI/Wan2.2-TI2V-5B-Diffusers"
 _CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -265,7 +265,7 @@ def _weight_files(folder: Path) -> list[Path]:
     files = sorted(folder.glob(f"{_WEIGHTS}*.safetensors"))
     if files:
         return files
-    pickles = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLES)
+    pickles = pickles_in(folder)
     if pickles:
         raise ValueError(
             f"{folder} holds {pickles[0]}, a pickle, which can run code, and no {_WEIGHTS}.safetensors: take "

@@ -41,9 +41,10 @@ def check_forecast(options: Any, model: str, device: "torch.device", **sizes: An
     Raises:
         ValueError: If it needs more memory than there is, and `options.force` is not set.
     """
+    from diff4splat.hub.resolve import comes_with_weights
     from diff4splat.pipelines.preflight import preflight
 
-    if _comes_with_the_package(model):
+    if comes_with_weights(model):
         return
     try:
         estimate = preflight(model, device=device, **{**_given(options), **sizes})
@@ -81,18 +82,13 @@ def memory_advice(options: Any) -> str:
     Returns:
         Such as "try --offload, fewer --frames or a smaller --size".
     """
+    from diff4splat.hub.resolve import comes_with_weights
+
     flags = flags_of(options)
-    if _comes_with_the_package(getattr(options, "model", "")):
+    if comes_with_weights(getattr(options, "model", "")):
         flags = {name: flag for name, flag in flags.items() if name not in _FOR_LARGE_MODELS}
     advice = list(flags.values()) or ["a smaller input"]
     return f"try {_listed(advice)}"
-
-
-def _comes_with_the_package(model: str) -> bool:
-    """Whether the weights of a model are bundled: it is small, and takes no flags of large ones."""
-    from diff4splat.hub import list_bundled, resolve_pretrained
-
-    return model in list_bundled() and any(resolve_pretrained(model).rglob("*.safetensors"))
 
 
 def _given(options: Any) -> dict[str, Any]:

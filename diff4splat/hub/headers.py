@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from diff4splat.files import pickles_in
+
 __all__ = ["TensorInfo", "WeightsHeader", "read_safetensors_header"]
 
 _BITS = {
@@ -21,7 +23,6 @@ _BITS = {
     "U32": 32, "I32": 32, "F32": 32, "U64": 64, "I64": 64, "F64": 64, "C64": 64,
 }  # fmt: skip
 _LARGEST_HEADER = 100_000_000  # bytes, of the format
-_PICKLES = (".pth", ".pt", ".ckpt", ".bin")
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def _files_of_folder(folder: Path) -> list[Path]:
         raise ValueError(f"{folder} holds several models, {names}: give one of these files.")
     files = indices or sorted(folder.glob("[!.]*.safetensors"))
     if not files:
-        pickles = sorted(file.name for file in folder.iterdir() if file.suffix in _PICKLES)
+        pickles = pickles_in(folder)
         hint = f", only the pickle {pickles[0]}, which is not read as it can run code" if pickles else ""
         raise FileNotFoundError(f"{folder} holds no safetensors file{hint}.")
     return files

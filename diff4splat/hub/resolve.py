@@ -8,7 +8,14 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-__all__ = ["cached_commit", "is_hub_id", "list_bundled", "resolve_file", "resolve_pretrained"]
+__all__ = [
+    "cached_commit",
+    "comes_with_weights",
+    "is_hub_id",
+    "list_bundled",
+    "resolve_file",
+    "resolve_pretrained",
+]
 
 _BUNDLED = Path(__file__).parents[1] / "weights"
 _FILES = ("*.json", "*.safetensors")
@@ -102,6 +109,11 @@ def list_bundled() -> list[str]:
         Sorted names.
     """
     return sorted(path.name for path in _BUNDLED.glob("[!_.]*") if path.is_dir())
+
+
+def comes_with_weights(name: str) -> bool:
+    """Whether a bundled model has its weights in the package; a route has those of others."""
+    return name in list_bundled() and any((_BUNDLED / name).rglob("*.safetensors"))
 
 
 def is_hub_id(name: str) -> bool:

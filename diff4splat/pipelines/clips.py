@@ -152,8 +152,8 @@ def video_facts(path: str | os.PathLike[str]) -> VideoFacts:
         with _in_folder():
             return VideoFacts(len(files), *image_size(files[0]), None)
     count, height, width = 0, 0, 0
-    for frame in _frames(path, None):
-        if count == 0:
+    for frame in _frames(path, {0}):
+        if frame is not None:
             height, width = frame.shape[:2]
         count += 1
     return VideoFacts(count, height, width, _fps(path))
@@ -179,6 +179,8 @@ def read_frames(
     """
     wanted, found = set(indices), []
     for pixels in _frames(Path(path), wanted):
+        if pixels is None:
+            continue
         frame = rearrange(torch.from_numpy(np.array(pixels, order="C")), "h w c -> 1 c h w").float() / 255
         found.append(fit_video(frame, height=height, width=width)[0])
         if len(found) == len(wanted):
@@ -188,8 +190,8 @@ def read_frames(
     return torch.stack(found)
 
 
-def _frames(path: Path, wanted: set[int] | None) -> Iterator[np.ndarray]:
-    """RGB frames of those numbers, or of all."""
+def _frames(path: Path, wanted: set[int]) -> Iterator[np.ndarray | None]:
+    """Frames one by one: RGB pixels of those wanted, None for the others, which are only decoded."""
     if path.is_dir():
         return _pictures(path, wanted)
     if not path.is_file():
@@ -199,11 +201,13 @@ def _frames(path: Path, wanted: set[int] | None) -> Iterator[np.ndarray]:
     return _decoded(path, wanted)
 
 
-def _pictures(folder: Path, wanted: set[int] | None) -> Iterator[np.ndarray]:
+def _pictures(folder: Path, wanted: set[int]) -> Iterator[np.ndarray | None]:
     from diff4splat.pipelines.decoding import decode_upright, opened
 
     for index, file in enumerate(_picture_files(folder)):
-        if wanted is None or index in wanted:
+        if index not in wanted:
+            yield None
+        else:
             with _in_folder(), opened(file) as (source, name):
                 picture = cast("PIL.Image.Image", source)
                 aspect = picture.width / picture.height
@@ -229,19 +233,19 @@ def _picture_files(folder: Path) -> list[Path]:
     return sorted(files, key=lambda f: [int(p) if i % 2 else p for i, p in enumerate(parts[f])])
 
 
-def _animation(path: Path, wanted: set[int] | None) -> Iterator[np.ndarray]:
+def _animation(path: Path, wanted: set[int]) -> Iterator[np.ndarray | None]:
     from PIL import Image, ImageSequence, UnidentifiedImageError
 
     try:
         with Image.open(path) as picture:
             for index, frame in enumerate(ImageSequence.Iterator(picture)):
-                if wanted is None or index in wanted:
-                    yield np.asarray(frame.convert("RGB"))
+                frame.load()
+                yield np.asarray(frame.convert("RGB")) if index in wanted else None
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise ValueError(f"{path} is not a readable animation: {error}") from error
 
 
-def _decoded(path: Path, wanted: set[int] | None) -> Iterator[np.ndarray]:
+def _decoded(path: Path, wanted: set[int]) -> Iterator[np.ndarray | None]:
     import av
 
     empty = True
@@ -249,7 +253,9 @@ def _decoded(path: Path, wanted: set[int] | None) -> Iterator[np.ndarray]:
         with av.open(str(path)) as container:
             for index, frame in enumerate(container.decode(video=0)):
                 empty = False
-                if wanted is None or index in wanted:
+                if index not in wanted:
+                    yield None
+                else:
                     turns = round(getattr(frame, "rotation", 0) / 90)  # phones; PyAV tells from 14 on
                     yield np.rot90(frame.to_ndarray(format="rgb24"), turns)
     except (av.FFmpegError, IndexError) as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from diff4splat.hub import cached_weights_bytes, list_bundled, resolve_pretrained
+from diff4splat.hub.resolve import comes_with_weights
 
 __all__ = [
     "KNOWN_MODELS",
@@ -306,9 +307,7 @@ def missing_for(model: KnownModel) -> list[str]:
     if not _exists(model.loader.partition(":")[0]):
         missing.append("a newer diff4splat")
     own = model.repository is None and not model.parts
-    if own and not (
-        model.name in list_bundled() and any(resolve_pretrained(model.name).rglob("*.safetensors"))
-    ):
+    if own and not comes_with_weights(model.name):
         missing.append("weights, which this copy of the package lacks")
     left = sum(bytes_to_download(part) for part in (model, *(KNOWN_MODELS[name] for name in model.parts)))
     if left:

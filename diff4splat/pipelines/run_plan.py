@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from diff4splat.backbones import PretrainedReference
 from diff4splat.diffusion import ConstantGuidance, Guidance, network_passes
 from diff4splat.hub import (
     cached_folder,
@@ -143,27 +144,25 @@ def _plan_pipeline(folder: Path) -> RunPlan:
     from diff4splat.pipelines.config import read_pipeline_config
 
     config = read_pipeline_config(folder / CONFIG_NAME)
-    raw = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
-    backbone, reconstructor = raw["backbone"], raw.get("reconstructor")
+    backbone, reconstructor = config["backbone"], config.get("reconstructor")
     parts: dict[str, Any] = {}
     download, unknown = 0, []
-    if isinstance(backbone, dict):
-        repository = str(backbone.get("repository", ""))
-        entry, place = find_model(repository), folder / repository
+    if isinstance(backbone, PretrainedReference):
+        entry, place = find_model(backbone.repository), folder / backbone.repository
         if entry is not None:
             parts, download = _of_known(entry), bytes_to_download(entry)
         elif (place / "transformer").is_dir():
             parts = _of_folder(place)
-        elif backbone.get("kind") != "video":
-            unknown.append(f"the video model {repository or backbone.get('kind')}")
+        elif backbone.kind != "video":
+            unknown.append(f"the video model {backbone.repository}")
     elif backbone in KNOWN_MODELS:
         parts = _of_known(KNOWN_MODELS[backbone])
     else:
         unknown.append(f"the video model {backbone!r}")
     parameters = {key: count for key, count in parts.get("parameters", {}).items() if key != "ldrm"}
     kind, ldrm = "", None
-    if isinstance(reconstructor, dict):
-        kind = str(reconstructor.get("kind", ""))
+    if reconstructor is not None:
+        kind = reconstructor.kind
         if kind == "movies":
             entry = KNOWN_MODELS["movies"]
             parameters |= entry.parameters

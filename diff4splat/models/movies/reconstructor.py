@@ -184,12 +184,8 @@ class MoVieSReconstructor(nn.Module):
     def _reconstruct(self, clip: WorkingClip, times: Tensor) -> DeformableGaussianField:
         """Field of all Gaussians; the maps of one target time are held at a time."""
         batch, views = clip.video.shape[:2]
-        relative = clip.cameras.relative_to(None)
-        matrices = relative.camera_to_world.clone()
-        matrices[..., :3, 3] /= self.scene_scale
-        features = self.network.encode(
-            clip.video, replace(relative, camera_to_world=matrices), times=clip.times.expand(batch, views)
-        )
+        relative = clip.cameras.relative_to(None).scale(1 / self.scene_scale)
+        features = self.network.encode(clip.video, relative, times=clip.times.expand(batch, views))
         static = self.network.static(features, frames_per_chunk=self.frames_per_chunk)
         moving = (
             self.network.moving(features, static, time.expand(batch), frames_per_chunk=self.frames_per_chunk)
