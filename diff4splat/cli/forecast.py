@@ -10,7 +10,7 @@ from diff4splat.cli.console import size_in_words
 if TYPE_CHECKING:
     import torch
 
-    from diff4splat.pipelines.preflight import Remedy, RunEstimate
+    from diff4splat.catalog.preflight import Remedy, RunEstimate
 
 __all__ = ["SAVING_OPTIONS", "check_forecast", "flags_of", "memory_advice"]
 
@@ -41,8 +41,8 @@ def check_forecast(options: Any, model: str, device: "torch.device", **sizes: An
     Raises:
         ValueError: If it needs more memory than there is, and `options.force` is not set.
     """
+    from diff4splat.catalog.preflight import preflight
     from diff4splat.hub.resolve import comes_with_weights
-    from diff4splat.pipelines.preflight import preflight
 
     if comes_with_weights(model):
         return

@@ -10,7 +10,7 @@ from diff4splat.cli.console import Console, size_in_words, table
 from diff4splat.cli.stopping import hold_requests
 
 if TYPE_CHECKING:
-    from diff4splat.pipelines.registry import KnownModel
+    from diff4splat.catalog.registry import KnownModel
 
 __all__ = ["Models"]
 
@@ -44,7 +44,7 @@ class Models:
     def run(self, console: Console) -> None:
         """Print one row per model, or the details of one."""
         with hold_requests():
-            from diff4splat.pipelines.registry import find_model, list_models
+            from diff4splat.catalog.registry import find_model, list_models
 
         models = list_models()
         if self.name is not None:
@@ -64,7 +64,7 @@ class Models:
 
 def _facts(model: "KnownModel") -> dict[str, Any]:
     """All that is known about a model, as JSON values."""
-    from diff4splat.pipelines.registry import missing_for
+    from diff4splat.catalog.registry import missing_for
 
     facts = asdict(model)
     facts["num_parameters"] = model.num_parameters
@@ -76,7 +76,7 @@ def _facts(model: "KnownModel") -> dict[str, Any]:
 
 def _estimates(model: "KnownModel") -> dict[str, Any]:
     """Memory and time on a GPU with all weights on it, and memory with offload."""
-    from diff4splat.pipelines.preflight import preflight
+    from diff4splat.catalog.preflight import preflight
 
     if model.memory is not None or not (model.role == "video model" or model.parts):
         return {"memory": model.memory, "memory_with_offload": None, "seconds": None}

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
+from diff4splat.catalog.identify import identify
 from diff4splat.cli.console import size_in_words
 from diff4splat.hub import WeightsHeader, read_safetensors_header
-from diff4splat.pipelines.identify import identify
 
 __all__ = ["weights_report"]
 

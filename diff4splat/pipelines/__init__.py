@@ -10,49 +10,35 @@ from diff4splat.pipelines.depth_prior import (
     depth_ratio,
     estimate_depth,
 )
-from diff4splat.pipelines.identify import WeightsIdentity, identify
 from diff4splat.pipelines.image_to_4d import STAGES, Diff4SplatPipeline, ProgressCallback
 from diff4splat.pipelines.images import ImageSource, PreparedImage, centre_crop_box, image_size, prepare_image
 from diff4splat.pipelines.paths import depth_video, fit_cameras, focus_depth, render_path, sway_cameras
-from diff4splat.pipelines.preflight import Remedy, RunEstimate, StageEstimate, preflight
 from diff4splat.pipelines.reconstructor import Reconstructor
-from diff4splat.pipelines.registry import KNOWN_MODELS, KnownModel, find_model, list_models, missing_for
 from diff4splat.pipelines.speed import decode_by, speed_up
 
 __all__ = [
-    "KNOWN_MODELS",
     "STAGES",
     "DecodedReconstructor",
     "DepthKind",
     "DepthPrior",
     "Diff4SplatPipeline",
     "ImageSource",
-    "KnownModel",
     "PreparedImage",
     "ProgressCallback",
     "Reconstructor",
-    "Remedy",
-    "RunEstimate",
-    "StageEstimate",
     "VideoDecoder",
     "VideoFacts",
     "VideoReconstructor",
     "align_depth",
     "apply_depth",
-    "WeightsIdentity",
     "centre_crop_box",
     "decode_by",
     "depth_ratio",
     "depth_video",
     "estimate_depth",
-    "find_model",
     "fit_cameras",
     "focus_depth",
-    "identify",
     "image_size",
-    "list_models",
-    "missing_for",
-    "preflight",
     "prepare_image",
     "read_frames",
     "render_path",

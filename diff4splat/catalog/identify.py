@@ -8,9 +8,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
+from diff4splat.catalog.layouts import LAYOUTS, Layout
+from diff4splat.catalog.variants import VARIANTS, Variant
 from diff4splat.hub import WeightsHeader, read_config
-from diff4splat.pipelines.layouts import LAYOUTS, Layout
-from diff4splat.pipelines.variants import VARIANTS, Variant
 
 __all__ = ["WeightsIdentity", "identify"]
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from pipelines.published import PUBLISHED, without_values
+from catalog.published import PUBLISHED, without_values
 from safetensors.torch import save_file
 
+from diff4splat.catalog.identify import identify
+from diff4splat.catalog.layouts import LAYOUTS
+from diff4splat.catalog.registry import KNOWN_MODELS
+from diff4splat.catalog.variants import VARIANTS
 from diff4splat.hub import TensorInfo, WeightsHeader, read_safetensors_header
 from diff4splat.models import LDRM
-from diff4splat.pipelines.identify import identify
-from diff4splat.pipelines.layouts import LAYOUTS
-from diff4splat.pipelines.registry import KNOWN_MODELS
-from diff4splat.pipelines.variants import VARIANTS
 
 Shapes = dict[str, tuple[int, ...]]
 FUN_5B = {"dim": 3072, "ffn": 14336, "text": 4096, "in": 100, "out": 48, "adapter": 6144}

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
+from diff4splat.catalog import machine
+from diff4splat.catalog.machine import available_memory, matrix_rate
+from diff4splat.catalog.preflight import RunEstimate, preflight
+from diff4splat.catalog.registry import KNOWN_MODELS
+from diff4splat.catalog.run_plan import plan_run
 from diff4splat.diffusion import CosineGuidance
 from diff4splat.models import LDRM
-from diff4splat.pipelines import machine
-from diff4splat.pipelines.machine import available_memory, matrix_rate
-from diff4splat.pipelines.preflight import RunEstimate, preflight
-from diff4splat.pipelines.registry import KNOWN_MODELS
-from diff4splat.pipelines.run_plan import plan_run
 
 FUN = "wan2.2-fun-camera-5b"
 CLIP = {"num_frames": 49, "height": 480, "width": 832}
@@ -112,7 +112,6 @@ def test_a_pipeline_with_its_own_reconstruction_model(tmp_path: Path) -> None:
 
 
 def test_a_route_of_references(tmp_path: Path) -> None:
-    pytest.importorskip("diff4splat.hub.factories", reason="pipelines of references are not read yet")
     folder = write_pipeline(
         tmp_path / "route",
         format_version=2,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from diff4splat.pipelines import registry
-from diff4splat.pipelines.registry import (
+from diff4splat.catalog import registry
+from diff4splat.catalog.registry import (
     KNOWN_MODELS,
     bytes_to_download,
     find_model,

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 
 from diff4splat.backbones import PretrainedReference
+from diff4splat.catalog.costs import AUTOENCODERS, AutoencoderCost, Sizes
+from diff4splat.catalog.registry import KNOWN_MODELS, KnownModel, bytes_to_download, find_model
 from diff4splat.diffusion import ConstantGuidance, Guidance, network_passes
 from diff4splat.hub import (
     cached_folder,
@@ -20,8 +22,6 @@ from diff4splat.hub import (
     resolve_pretrained,
 )
 from diff4splat.pipelines.config import CONFIG_NAME
-from diff4splat.pipelines.costs import AUTOENCODERS, AutoencoderCost, Sizes
-from diff4splat.pipelines.registry import KNOWN_MODELS, KnownModel, bytes_to_download, find_model
 
 __all__ = ["RunPlan", "plan_run"]
 

@@ -4,12 +4,11 @@ from typing import Any
 
 import pytest
 import torch
-from pipelines.published import COGVIDEOX_VAE, WAN_VAE, WAN_VAE_2_2, autoencoder, wan
+from catalog.published import COGVIDEOX_VAE, WAN_VAE, WAN_VAE_2_2, autoencoder, wan
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from diff4splat.models.cost import LiveBytes
-from diff4splat.pipelines.costs import (
+from diff4splat.catalog.costs import (
     AUTOENCODERS,
     denoiser_activations,
     denoiser_flops,
@@ -17,6 +16,7 @@ from diff4splat.pipelines.costs import (
     num_tokens,
     tiny_decoder_values,
 )
+from diff4splat.models.cost import LiveBytes
 
 pytest.importorskip("diffusers")
 
