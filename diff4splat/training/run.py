@@ -84,10 +84,11 @@ def train(
     folder = Path(folder)
     _check_recipe(recipe, folder / _RECIPE)
     accelerator = make_accelerator(recipe.precision, cpu=cpu)
+    pipeline = _first_pipeline(recipe)
     if perceptual is None and any("perceptual" in stage.losses for stage in stages):
         perceptual = LpipsDistance().to(accelerator.device)
     run = _Run(
-        pipeline=_first_pipeline(recipe),
+        pipeline=pipeline,
         accelerator=accelerator,
         seed=recipe.seed,
         cache=Path(cache),

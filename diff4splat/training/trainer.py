@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchSource", "make_accelerator", "train_stage"]
 
+_MOST_OVERFLOWS = 40  # in a row, under "fp16": the scale is then 2^-40 of what it was
+
 
 @runtime_checkable
 class BatchSource(Protocol):
@@ -51,13 +53,14 @@ def make_accelerator(precision: str, *, cpu: bool = False) -> "Accelerator":
     """The accelerator of this process, as `accelerate launch` and its configuration say.
 
     Args:
-        precision: "bf16", "fp16" or "no".
+        precision: "bf16", "fp16" (GPU) or "no".
         cpu: Leave GPUs alone.
 
     Returns:
         The accelerator.
 
     Raises:
+        ValueError: If `precision` is "fp16" and there is no GPU to use.
         ModuleNotFoundError: If accelerate is not installed.
     """
     try:
@@ -71,7 +74,10 @@ def make_accelerator(precision: str, *, cpu: bool = False) -> "Accelerator":
         AcceleratorState._reset_state()  # it is one for the process, and would refuse another precision
     # losses may leave a part of what is trained without gradients
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-    return Accelerator(cpu=cpu, mixed_precision=precision, kwargs_handlers=[unused])
+    accelerator = Accelerator(cpu=cpu, mixed_precision=precision, kwargs_handlers=[unused])
+    if precision == "fp16" and accelerator.device.type == "cpu":
+        raise ValueError('precision must be "bf16" or "no" without a GPU, got "fp16".')
+    return accelerator
 
 
 def train_stage(
@@ -106,7 +112,8 @@ def train_stage(
 
     Raises:
         ValueError: If the loss or its gradient is not finite; the batch is then kept in `folder` for
-            inspection, beside the last checkpoint. If the batch cannot be spread over the processes, or
+            inspection, beside the last checkpoint; under "fp16", whose scale may overflow now and then, after
+            many steps in a row. If the batch cannot be spread over the processes, or
             `batches` gives other rows than the stage says; if another process trains in `folder`, or the
             first version of FSDP is asked for.
         OSError: If a checkpoint cannot be written; the one before stays.
@@ -150,7 +157,7 @@ class _Run:
         self.checkpoints = Checkpoints(folder / "checkpoints", keep=watch.keep)
         main = accelerator.is_main_process
         self.log = StageLog(folder, stage.name, tensorboard=watch.tensorboard and main)
-        self.step, self.seconds = 0, 0.0
+        self.step, self.seconds, self.overflows = 0, 0.0, 0
         self._go_on()
 
     def until_done(self, batches: BatchSource) -> dict[str, Tensor]:
@@ -235,7 +242,9 @@ class _Run:
         self._check_finite("loss", total["loss"], clips, captions)
         total["norm"] = _whole(accelerator.clip_grad_norm_(list(self.trained.values()), stage.clip_norm))
         scaler = accelerator.scaler
-        if scaler is None:  # which leaves out steps that overflow, and goes on with a smaller scale
+        # A scaler leaves out a step that overflows and goes on with half the scale.
+        self.overflows = 0 if torch.isfinite(total["norm"]) else self.overflows + 1
+        if scaler is None or self.overflows > _MOST_OVERFLOWS:
             self._check_finite("gradient", total["norm"], clips, captions)
         rate = learning_rate(self.step, stage)
         for optimizer in self.optimizers:

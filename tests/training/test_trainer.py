@@ -1,10 +1,12 @@
 """The trainer: what it learns, resumes, refuses and writes, in one process and in two."""
 
 import errno
+import itertools
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +17,7 @@ from safetensors.torch import load_file
 from training.line import WIDTH, Line, LineBatches, LineObjective, run, stage
 
 import diff4splat
-from diff4splat.training import Watch, make_accelerator, train_stage
+from diff4splat.training import Watch, make_accelerator, train_stage, trainer
 from diff4splat.training import checkpoints as checkpoints_module
 from diff4splat.training.optimizers import learning_rate, make_optimizers
 from diff4splat.training.records import read_records
@@ -153,7 +155,8 @@ def test_the_first_version_of_fsdp_is_refused(tmp_path, monkeypatch) -> None:
         train_stage(LineObjective(), LineBatches(6), stage(), tmp_path, accelerator)
 
 
-def test_the_scale_of_half_precision_changes_nothing_and_goes_on(tmp_path, monkeypatch) -> None:
+@pytest.fixture
+def run_scaled(monkeypatch) -> Callable[[Path, LineObjective], tuple[dict[str, torch.Tensor], dict]]:
     def run_scaled(folder: Path, objective: LineObjective) -> tuple[dict[str, torch.Tensor], dict]:
         accelerator = make_accelerator("no", cpu=True)  # accelerate scales on GPUs only
         scaler = torch.amp.GradScaler("cpu", init_scale=64.0, growth_interval=4)
@@ -165,12 +168,37 @@ def test_the_scale_of_half_precision_changes_nothing_and_goes_on(tmp_path, monke
         weights = train_stage(objective, LineBatches(6), stage(), folder, accelerator, seed=5, watch=watch)
         return weights, scaler.state_dict()
 
+    return run_scaled
+
+
+def test_the_scale_of_half_precision_changes_nothing_and_goes_on(tmp_path, run_scaled) -> None:
     weights, scale = run_scaled(tmp_path / "whole", LineObjective())
     assert (scale["scale"], scale["_growth_tracker"]) == (256.0, 3), "after eleven steps"
     assert_equal(weights, run(tmp_path / "plain", LineObjective(), stage()))  # powers of two round nothing
     with pytest.raises(KeyboardInterrupt):
         run_scaled(tmp_path / "parts", LineObjective(stop=7))
     assert run_scaled(tmp_path / "parts", LineObjective())[1] == scale
+
+
+@pytest.mark.parametrize(("bad", "ends"), [(4, False), (5, True)])
+def test_gradients_that_overflow_for_ever_end_a_run_in_half_precision(
+    tmp_path, monkeypatch, run_scaled, bad: int, ends: bool
+) -> None:
+    monkeypatch.setattr(trainer, "_MOST_OVERFLOWS", 4)
+    objective, backwards = LineObjective(), itertools.count(1)
+    overflow = lambda grad: grad * (float("inf") if next(backwards) <= bad else 1)  # noqa: E731
+    objective.ldrm.narrow.bias.register_hook(overflow)
+    if ends:
+        with pytest.raises(ValueError, match="gradient must be finite, got .* at step 4 of stage 'line'"):
+            run_scaled(tmp_path, objective)
+        assert len(list((tmp_path / "bad_batch").iterdir())) == 1
+    else:
+        assert run_scaled(tmp_path, objective)[1]["scale"] == 64 / 2**4 * 2  # it grew once since
+
+
+def test_half_precision_without_a_gpu_is_refused() -> None:
+    with pytest.raises(ValueError, match='precision must be "bf16" or "no" without a GPU, got "fp16"'):
+        make_accelerator("fp16", cpu=True)
 
 
 def test_a_batch_in_parts_gives_the_gradient_of_the_whole(tmp_path) -> None:
