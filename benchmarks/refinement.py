@@ -165,7 +165,7 @@ def main(
     *,
     scenes: int = 8,
     size: int = 128,
-    steps: int = 200,
+    steps: int = 400,
     model: str = "compact",
     quick: bool = False,
     threads: int = 0,
