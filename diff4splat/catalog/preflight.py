@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 
 from diff4splat.catalog.costs import (
+    AutoencoderCost,
     denoiser_activations,
     denoiser_flops,
     movies_activations,
@@ -121,6 +122,7 @@ def preflight(
     width: int | None = None,
     num_steps: int | None = None,
     guidance: Guidance | float | int | None = None,
+    given_frames: int | None = None,
     output: tuple[int, int, int] | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.bfloat16,
@@ -140,6 +142,8 @@ def preflight(
         num_steps: Sampling steps; those of the pipeline when omitted.
         guidance: Guidance, or its constant scale; decides how many passes a step has. That of the pipeline
             when omitted, and two passes each where it has none of its own.
+        given_frames: Frames of a video to reconstruct; nothing is generated then, and the clip has no more
+            frames than it. A video is to be generated when omitted.
         output: Frames, height and width of the videos that are rendered from the scene; those of the clip
             when omitted.
         device: Where it will run.
@@ -162,22 +166,21 @@ def preflight(
         own if given is None else given
         for own, given in zip(plan.clip, (num_frames, height, width), strict=True)
     )
-    for name, size in zip(
-        ("num_frames", "height", "width", "num_steps"),
-        (*clip, 1 if num_steps is None else num_steps),
-        strict=True,
-    ):
-        if size < 1:
+    counts = {"num_frames": clip[0], "height": clip[1], "width": clip[2], "num_steps": num_steps}
+    for name, size in {**counts, "given_frames": given_frames}.items():
+        if size is not None and size < 1:
             raise ValueError(f"{name} must be at least 1, got {size}.")
     device = torch.device(device)
     steps = plan.num_steps if num_steps is None else num_steps
+    if given_frames is not None:
+        clip, steps = (min(clip[0], given_frames), *clip[1:]), 0
     rate = matrix_rate(device, dtype) if rate is None else float(rate)
     run = _Run(
         plan,
         clip,
         output or clip,
         steps,
-        plan.count_passes(guidance, steps),
+        plan.count_passes(guidance, steps) if steps else 0,
         device,
         dtype,
         rate,
@@ -204,6 +207,11 @@ class _Run:
     offload: str | None = None
     storage: str | None = None
     tiny_vae: bool = False
+
+    @property
+    def generates(self) -> bool:
+        """Whether there is a video to generate; otherwise one is given."""
+        return self.steps > 0
 
     def estimate(self, name: str) -> RunEstimate:
         """The estimate, without remedies."""
@@ -241,7 +249,7 @@ class _Run:
         )
         gpu = self.device.type == "cuda"
         offloads: list[dict[str, Any]] = [{"offload": "model"}, {"offload": "group"}] if gpu else []
-        tiny: list[dict[str, Any]] = [{"tiny_vae": True}] if self.plan.decodes else []
+        tiny: list[dict[str, Any]] = [{"tiny_vae": True}] if self.plan.decodes and self.generates else []
         stored: list[dict[str, Any]] = [{"storage": "float8"}]
         pairs = [{**a, **b} for a in (*offloads, *stored) for b in (*tiny, *stored) if a.keys() != b.keys()]
         tried = [*tiny, *offloads, *stored, *pairs, *smaller, *fewer]
@@ -278,58 +286,54 @@ class _Run:
         return sum(2 * size / layers if part == "transformer" else 0.2 * size for part, size in used.items())
 
     def _stages(self) -> list[StageEstimate]:
+        stages = self._generation() if self.generates else []
+        if not self.generates and not self.plan.decodes:
+            stages += self._encoding("encode the video", self.clip[0], ("vae",))
+        scene = self._reconstruction()
+        return [*stages, *scene, self._rendering()] if scene else stages
+
+    def _generation(self) -> list[StageEstimate]:
         frames, height, width = self.clip
         plan, parameters = self.plan, self.plan.parameters
-        on_cpu = self.device.type == "cpu"
         stages = []
         if "text_encoder" in parameters:
             tokens = plan.sizes.get("text_tokens", 512)
-            element = plan.element("text_encoder", self.dtype)
-            stages.append(
-                StageEstimate(
-                    "read the prompt",
-                    ("text_encoder",),
-                    text_encoder_activations(tokens, element),
-                    2 * 2 * tokens * parameters["text_encoder"],
-                )
-            )
-        if plan.autoencoder is not None:
-            element = plan.element("vae", self.dtype)
-            seen = frames if plan.sizes.get("encodes_clip") else 1
-            stages.append(
-                StageEstimate(
-                    "encode the image",
-                    ("vae", "image_encoder") if "image_encoder" in parameters else ("vae",),
-                    element
-                    * plan.autoencoder.held(
-                        "encode", seen, height, width, scale=plan.scales[0], on_cpu=on_cpu
-                    ),
-                    plan.autoencoder.flops("encode", seen, height, width, scale=plan.scales[0]),
-                )
-            )
-            tokens = num_tokens(plan.sizes, plan.autoencoder, frames, height, width)
-            element = plan.element("transformer", self.dtype)
-            stages.append(
-                StageEstimate(
-                    "denoise",
-                    ("transformer",),
-                    denoiser_activations(plan.sizes, tokens, element),
-                    self.passes * denoiser_flops(plan.sizes, tokens),
-                )
-            )
-        if plan.decodes and plan.autoencoder is not None:
-            element = plan.element("vae", self.dtype)
-            if self.tiny_vae:
-                held = tiny_decoder_values(plan.sizes["latent_channels"], frames, height, width)
-                flops = 0.4e6 * frames * height * width
-            else:
-                held = plan.autoencoder.held(
-                    "decode", frames, height, width, scale=plan.scales[1], on_cpu=on_cpu
-                )
-                flops = plan.autoencoder.flops("decode", frames, height, width, scale=plan.scales[1])
-            stages.append(StageEstimate("decode the video", ("vae",), element * held, flops))
-        scene = self._reconstruction()
-        return [*stages, *scene, self._rendering()] if scene else stages
+            held = text_encoder_activations(tokens, plan.element("text_encoder", self.dtype))
+            flops = 2 * 2 * tokens * parameters["text_encoder"]
+            stages.append(StageEstimate("read the prompt", ("text_encoder",), held, flops))
+        if plan.autoencoder is None:
+            return stages
+        readers = ("vae", "image_encoder") if "image_encoder" in parameters else ("vae",)
+        stages += self._encoding("encode the image", frames if plan.sizes.get("encodes_clip") else 1, readers)
+        tokens = num_tokens(plan.sizes, plan.autoencoder, frames, height, width)
+        held = denoiser_activations(plan.sizes, tokens, plan.element("transformer", self.dtype))
+        flops = self.passes * denoiser_flops(plan.sizes, tokens)
+        stages.append(StageEstimate("denoise", ("transformer",), held, flops))
+        if plan.decodes:
+            stages.append(self._decoding(plan.autoencoder))
+        return stages
+
+    def _encoding(self, name: str, frames: int, parts: tuple[str, ...]) -> list[StageEstimate]:
+        autoencoder, scale = self.plan.autoencoder, self.plan.scales[0]
+        if autoencoder is None:
+            return []
+        _, height, width = self.clip
+        on_cpu = self.device.type == "cpu"
+        held = autoencoder.held("encode", frames, height, width, scale=scale, on_cpu=on_cpu)
+        flops = autoencoder.flops("encode", frames, height, width, scale=scale)
+        return [StageEstimate(name, parts, self.plan.element("vae", self.dtype) * held, flops)]
+
+    def _decoding(self, autoencoder: AutoencoderCost) -> StageEstimate:
+        frames, height, width = self.clip
+        scale, on_cpu = self.plan.scales[1], self.device.type == "cpu"
+        if self.tiny_vae:
+            held = tiny_decoder_values(self.plan.sizes["latent_channels"], frames, height, width)
+            flops = 0.4e6 * frames * height * width
+        else:
+            held = autoencoder.held("decode", frames, height, width, scale=scale, on_cpu=on_cpu)
+            flops = autoencoder.flops("decode", frames, height, width, scale=scale)
+        element = self.plan.element("vae", self.dtype)
+        return StageEstimate("decode the video", ("vae",), element * held, flops)
 
     def _reconstruction(self) -> list[StageEstimate]:
         frames, height, width = self.clip

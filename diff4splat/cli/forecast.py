@@ -6,6 +6,7 @@ from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from diff4splat.cli.console import size_in_words
+from diff4splat.cli.results import output_size
 
 if TYPE_CHECKING:
     import torch
@@ -29,25 +30,38 @@ SAVING_OPTIONS = {
 _FOR_LARGE_MODELS = ("offload", "storage_8bit", "tiny_vae")
 
 
-def check_forecast(options: Any, model: str, device: "torch.device", **sizes: Any) -> None:
+def check_forecast(
+    options: Any,
+    model: str,
+    device: "torch.device",
+    *,
+    frames: int | None = None,
+    size: int | None = None,
+    **sizes: Any,
+) -> None:
     """Say what a model that does not come with the package needs; refuse what cannot fit.
 
     Args:
         options: The command, whose fields tell which options there are to offer.
         model: Name, folder or Hub id.
         device: Where it will run.
+        frames: Frames of the videos that are written; as many as the clip has when omitted.
+        size: Longer side of these videos, see `output_size`.
         **sizes: See `preflight`.
 
     Raises:
         ValueError: If it needs more memory than there is, and `options.force` is not set.
     """
     from diff4splat.catalog.preflight import preflight
+    from diff4splat.catalog.run_plan import plan_run
     from diff4splat.hub.resolve import comes_with_weights
 
     if comes_with_weights(model):
         return
     try:
-        estimate = preflight(model, device=device, **{**_given(options), **sizes})
+        count, height, width = plan_run(model).clip
+        output = (frames or count, *output_size(height, width, size))
+        estimate = preflight(model, device=device, **{"output": output, **_given(options), **sizes})
     except (FileNotFoundError, ValueError) as error:  # loading it will say what is wrong
         logger.info("no estimate of memory and time: %s", error)
         return
@@ -115,9 +129,14 @@ def _sentences(estimate: "RunEstimate") -> list[str]:
         f"{estimate.device}{free}; weights {weights}, {activations}"
     ]
     time = "" if estimate.seconds is None else f"about {_duration(estimate.seconds)}"
-    passes = f"{estimate.num_passes} passes in {estimate.num_steps} steps"
-    load = f"; {size_in_words(estimate.download)} to download first" if estimate.download else ""
-    lines.append(f"{passes}, {time} here{load}" if time else f"{passes}{load}")
+    words = [
+        f"{estimate.num_passes} passes in {estimate.num_steps} steps" if estimate.num_passes else "",
+        f"{time} here" if time else "",
+    ]
+    load = f"{size_in_words(estimate.download)} to download first" if estimate.download else ""
+    spoken = "; ".join(part for part in (", ".join(word for word in words if word), load) if part)
+    if spoken:
+        lines.append(spoken)
     if estimate.unknown:
         lines.append(f"not counted, as nothing is known about it: {', '.join(estimate.unknown)}")
     return lines

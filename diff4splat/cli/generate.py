@@ -134,13 +134,21 @@ class Generate(SpeedFlags):
         note_warnings(self.trajectory, path)
         path = fit_cameras(path, height=path.height, width=path.width)  # what is wrong with it is said now
         device = check_device(self.device)
-        check_forecast(self, self.model, device, num_steps=self.steps, guidance=self.guidance)
+        check_forecast(
+            self,
+            self.model,
+            device,
+            frames=self.frames,
+            size=self.size,
+            num_steps=self.steps,
+            guidance=self.guidance,
+        )
         with staged_folder(self.output, GENERATED_FILES) as folder:
             depth = self._depth(console, device)  # first: what is wrong with it is said before the long waits
             with console.stage("load model"):
                 pipe = Diff4SplatPipeline.from_pretrained(self.model)
                 self.speed_up(pipe, device)
-            height, width = output_size(pipe, self.size)
+            height, width = output_size(pipe.height, pipe.width, self.size)
             field = pipe(
                 self.photo,
                 path,

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from diff4splat.cli import GENERATED_FILES
 from diff4splat.cli.console import Console
 from diff4splat.cli.errors import naming
+from diff4splat.cli.forecast import check_forecast
 from diff4splat.cli.options import (
     DEFAULT_FPS,
     MAX_AMPLITUDE,
@@ -71,6 +72,7 @@ class Reconstruct(SpeedFlags):
         device: auto, cpu, cuda or cuda:N; auto takes the GPU if there is one.
         gaussians: Largest number of Gaussians in the scene; fewer render faster. The model decides when
             omitted.
+        force: Try a model also where it is foreseen to need more memory than there is.
     """
 
     video: Annotated[Positional[Path], arg(metavar="VIDEO")]
@@ -84,6 +86,7 @@ class Reconstruct(SpeedFlags):
     model: Annotated[str, arg(aliases=["-m"], metavar="NAME|FOLDER|ID")] = "compact"
     device: Annotated[str, arg(metavar="NAME")] = "auto"
     gaussians: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
+    force: Annotated[bool, FlagCreatePairsOff] = False
 
     def run(self, console: Console) -> None:
         """Read, reconstruct, render, write, and say what was written."""
@@ -116,16 +119,19 @@ class Reconstruct(SpeedFlags):
         note_warnings(self.cameras, path)
         path = fit_cameras(path, height=path.height, width=path.width, num_frames=facts.num_frames)
         device = check_device(self.device)
+        frames = self.frames or facts.num_frames
+        check_forecast(self, self.model, device, frames=frames, size=self.size, given_frames=facts.num_frames)
         with staged_folder(self.output, GENERATED_FILES) as folder:
             with console.stage("load model"):
                 pipe = Diff4SplatPipeline.from_pretrained(self.model)
                 self.speed_up(pipe, device)
-            height, width = output_size(pipe, self.size)
+            height, width = output_size(pipe.height, pipe.width, self.size)
             count = clip_length(pipe.backbone.spec, facts.num_frames, pipe.num_frames)
             kept = spread_indices(facts.num_frames, count)
             if count < facts.num_frames:
                 logger.info("%d of the %d frames are used, spread evenly", count, facts.num_frames)
-            fine = output_size(pipe, max(height, width, pipe.height, pipe.width))
+            largest = max(height, width, pipe.height, pipe.width)
+            fine = output_size(pipe.height, pipe.width, largest)
             with console.stage("read video"), naming("VIDEO cannot be read", self.video):
                 video = read_frames(self.video, kept, height=fine[0], width=fine[1])
             field = pipe.reconstruct_video(
@@ -136,7 +142,6 @@ class Reconstruct(SpeedFlags):
                 detail_size=max(fine),
                 callback=console.progress,
             )
-            frames = self.frames or facts.num_frames
             shown = fit_cameras(path, height=height, width=width, num_frames=frames)
             fps = self.fps or _fps(facts.fps, facts.num_frames, frames)
             SceneFiles(folder, self.video.name, "video", self.cameras, fps).write(console, field, shown)

@@ -11,7 +11,6 @@ from diff4splat.cli.options import DEFAULT_SIZE, printable
 if TYPE_CHECKING:
     from diff4splat.cameras import Cameras
     from diff4splat.gaussians import DeformableGaussianField
-    from diff4splat.pipelines import Diff4SplatPipeline
 
 __all__ = ["SceneFiles", "output_size", "written_files"]
 
@@ -25,20 +24,22 @@ _MEANING = {
 }
 
 
-def output_size(pipe: "Diff4SplatPipeline", size: int | None) -> tuple[int, int]:
+def output_size(height: int, width: int, size: int | None) -> tuple[int, int]:
     """Height and width of the videos: of the shape of the model's clips.
 
     Args:
-        pipe: The model.
-        size: Longer side, pixels; when omitted 512 for square clips, and the size of the clips for others.
+        height: Height of the clips, pixels.
+        width: Their width.
+        size: Longer side of the videos, pixels; when omitted 512 for square clips, and the size of the clips
+            for others.
 
     Returns:
         Height and width, pixels.
     """
-    longest = max(pipe.height, pipe.width)
+    longest = max(height, width)
     if size is None:
-        size = DEFAULT_SIZE if pipe.height == pipe.width else longest
-    return max(1, round(pipe.height * size / longest)), max(1, round(pipe.width * size / longest))
+        size = DEFAULT_SIZE if height == width else longest
+    return max(1, round(height * size / longest)), max(1, round(width * size / longest))
 
 
 @dataclass(frozen=True)

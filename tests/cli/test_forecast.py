@@ -64,6 +64,33 @@ def test_what_cannot_fit_is_refused_with_what_helps(little: None, caplog: pytest
     assert "--tiny-vae" not in str(caught.value), "an option that the command does not have"
 
 
+def test_a_given_video_is_not_generated(little: None, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    route = "wan2.2-fun-5b-movies"
+    estimate = preflight(route, given_frames=17, rate=1e12)
+    assert [stage.name for stage in estimate.stages] == ["reconstruct", "render"]
+    assert (estimate.clip[0], estimate.num_passes, estimate.num_steps) == (17, 0, 0)
+    assert estimate.weights == preflight(route, rate=1e12).weights, "everything is loaded all the same"
+    sizes = {"given_frames": 17, "size": 4096, "frames": 400, "rate": 1e12}
+    with pytest.raises(ValueError, match="--force tries it all the same"):
+        check_forecast(Saving(), route, torch.device("cpu"), **sizes)
+    assert "passes" not in caplog.text and "GB to download first" in caplog.text
+    check_forecast(Saving(force=True), route, torch.device("cpu"), **sizes)
+    with pytest.raises(ValueError, match="given_frames must be at least 1, got 0"):
+        preflight(route, given_frames=0, rate=1e12)
+    small = preflight("compact", given_frames=5, rate=1e12)
+    assert [stage.name for stage in small.stages] == ["encode the video", "reconstruct", "render"]
+
+
+def test_the_videos_that_are_written_count(little: None, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    check_forecast(Saving(force=True), "wan2.2-fun-5b-movies", torch.device("cpu"), rate=1e12)
+    assert "'render'" not in caplog.text
+    large = {"frames": 400, "size": 4096}
+    check_forecast(Saving(force=True), "wan2.2-fun-5b-movies", torch.device("cpu"), **large, rate=1e12)
+    assert "'render' 15" in caplog.text, "400 x 2363 x 4096 pixels, ten values of four bytes"
+
+
 def test_what_comes_with_the_package_needs_no_words(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     check_forecast(Saving(), "compact", torch.device("cpu"))
