@@ -20,7 +20,10 @@ _OWN_CLASSES = {
     "ByteTextEncoder": "diff4splat.backbones.compact.text",
     "CausalVideoVAE": "diff4splat.backbones.compact",
     "CompactDiT": "diff4splat.backbones.compact",
+    "FunControlAdapter": "diff4splat.backbones",
     "LDRM": "diff4splat.models",
+    "PluckerAdapter": "diff4splat.backbones",
+    "PluckerConcatenation": "diff4splat.backbones",
     "PluckerEmbedding": "diff4splat.cameras",
     "TinyVideoVAE": "diff4splat.backbones.tiny_vae",
 }
@@ -30,6 +33,8 @@ _OWN_NAMES = {
     "LDRM": ("gaussian_head.output.weight", "deformation_head.output.weight", "tokens.latent.embed.weight"),
     "CompactDiT": ("latent_tokens.weight", "pose_tokens.weight", "text.embedding.weight"),
     "CausalVideoVAE": ("latent_mean", "latent_std", "decoder.input.layer.weight"),
+    "PluckerAdapter": ("read.weight", "mix.weight", "write.weight"),
+    "PluckerConcatenation": ("embed.weight", "norm.weight", "write.weight"),
 }
 _PREFIXES = ("model.diffusion_model.", "diffusion_model.", "transformer.", "module.", "model.")
 _LORA = re.compile(r"\.(lora_(A|B|up|down)|lora\.(up|down))\.")

@@ -9,6 +9,7 @@ import torch
 from catalog.published import PUBLISHED, without_values
 from safetensors.torch import save_file
 
+from diff4splat.backbones import PluckerAdapter, PluckerConcatenation
 from diff4splat.catalog.identify import identify
 from diff4splat.catalog.layouts import LAYOUTS
 from diff4splat.catalog.registry import KNOWN_MODELS
@@ -174,6 +175,20 @@ def test_own_modules_by_their_config(tmp_path: Path) -> None:
     (tmp_path / "config.json").unlink()
     identity = identify(read_safetensors_header(tmp_path))
     assert identity.title == "LDRM of diff4splat" and "no config.json" in identity.problems[0]
+
+
+@pytest.mark.parametrize("adapter", [PluckerAdapter(24, hidden_dim=7), PluckerConcatenation(24)])
+def test_camera_adapters(tmp_path: Path, adapter: PluckerAdapter | PluckerConcatenation) -> None:
+    name = type(adapter).__name__
+    adapter.save_pretrained(tmp_path)
+    identity = identify(read_safetensors_header(tmp_path))
+    assert (identity.loader, identity.problems) == (f"diff4splat.backbones:{name}", ())
+    found: dict[str, object] = {}
+    exec("\n".join(identity.code), found)
+    assert type(found["module"]) is type(adapter)
+    (tmp_path / "config.json").unlink()
+    identity = identify(read_safetensors_header(tmp_path))
+    assert identity.title == f"{name} of diff4splat" and "no config.json" in identity.problems[0]
 
 
 def test_scenes(tmp_path: Path) -> None:
