@@ -1,4 +1,4 @@
-"""Data: the clip that training reads, shards of them on disk, and procedural scenes with exact truth."""
+"""Data: readers of datasets, the clip of training, shards, procedural scenes with exact truth."""
 
 from diff4splat.data.clips import ClipDataset, check_clip
 from diff4splat.data.procedural import (
@@ -13,18 +13,26 @@ from diff4splat.data.procedural import (
     sample_scenes,
     track_visibility,
 )
+from diff4splat.data.readers import DATASETS, DatasetReader, find_datasets, open_dataset
+from diff4splat.data.recordings import Recording, RecordingInfo
 from diff4splat.data.shards import ShardClips, read_shard, shard_is_there, write_shard
 
 __all__ = [
+    "DATASETS",
     "HELD_OUT_SEEDS",
     "PATH_NAMES",
     "ClipDataset",
+    "DatasetReader",
     "ProceduralFrames",
     "ProceduralScenes",
+    "Recording",
+    "RecordingInfo",
     "ShardClips",
     "check_clip",
+    "find_datasets",
     "make_clips",
     "object_motion",
+    "open_dataset",
     "procedural_sample",
     "read_shard",
     "sample_cameras",

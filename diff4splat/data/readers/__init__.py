@@ -1,0 +1,7 @@
+"""Readers of the datasets of the field, in their authors' own layouts, one file per dataset."""
+
+from diff4splat.data.readers.open import DATASETS, find_datasets, open_dataset
+from diff4splat.data.readers.reader import DatasetReader
+from diff4splat.data.readers.tartanair import TartanAir
+
+__all__ = ["DATASETS", "DatasetReader", "TartanAir", "find_datasets", "open_dataset"]

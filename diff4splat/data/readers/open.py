@@ -1,0 +1,62 @@
+"""Which dataset a folder is, and its reader."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from diff4splat.data.readers.reader import DatasetReader
+from diff4splat.data.readers.tartanair import TartanAir
+
+__all__ = ["DATASETS", "find_datasets", "open_dataset"]
+
+DATASETS: Mapping[str, type[DatasetReader]] = MappingProxyType(
+    {reader.key: reader for reader in (TartanAir,)}
+)
+"""Readers by name."""
+
+
+def find_datasets(folder: str | Path) -> dict[str, int]:
+    """What a folder holds.
+
+    Args:
+        folder: Any folder.
+
+    Returns:
+        Number of recordings by name of the dataset; empty if it holds none that is known.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no such folder: {folder}")
+    counts = {key: len(reader.find(folder)) for key, reader in DATASETS.items()}
+    return {key: count for key, count in counts.items() if count}
+
+
+def open_dataset(folder: str | Path, dataset: str | None = None) -> DatasetReader:
+    """The reader of a folder.
+
+    Args:
+        folder: Any folder.
+        dataset: Which of `DATASETS` it is; found out when omitted.
+
+    Returns:
+        The reader.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If the folder holds no known dataset, or several, or not the one that was named.
+    """
+    if dataset is not None and dataset not in DATASETS:
+        raise ValueError(f"dataset must be one of {', '.join(DATASETS)}, got {dataset!r}.")
+    if dataset is None:
+        found = find_datasets(folder)
+        if len(found) != 1:
+            what = ", ".join(f"{count} recordings of {key}" for key, count in found.items()) or "none"
+            raise ValueError(
+                f"folder must hold one dataset of {', '.join(DATASETS)}, got {what} in {folder}: "
+                "name the dataset, or a folder further in."
+            )
+        dataset = next(iter(found))
+    return DATASETS[dataset](folder)

@@ -1,0 +1,169 @@
+"""What a reader of a dataset is: where recordings are in a folder, and how one is read."""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from diff4splat.data.recordings import Recording, RecordingInfo
+
+__all__ = ["DatasetReader", "numbered", "read_pictures"]
+
+
+class DatasetReader(ABC):
+    """Recordings of one dataset, in a folder as its authors lay it out.
+
+    A subclass reads one dataset, in a file of its own: that is where its conventions are converted. The
+    folder may be the dataset's own root or any folder above or below, down to that of one recording. Names of
+    recordings are paths relative to the folder, with "/" on every system.
+
+    Args:
+        folder: Where the dataset is.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If it holds no recording of this dataset.
+    """
+
+    key: ClassVar[str]
+    """Name on the command line and in `DATASETS`."""
+    title: ClassVar[str]
+    """Name for people."""
+    licence: ClassVar[str]
+    """Tag of the licence of the data."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise FileNotFoundError(f"no such folder: {self.folder}")
+        self.names = tuple(self.find(self.folder))
+        if not self.names:
+            raise ValueError(f"folder must hold {self.title}, got {self.folder} without any of it.")
+
+    @classmethod
+    @abstractmethod
+    def find(cls, folder: Path) -> list[str]:
+        """Names of the recordings in a folder, sorted; empty if it is not of this dataset.
+
+        Names of files decide, and at most the first lines of a small one: no image is opened.
+
+        Args:
+            folder: An existing folder.
+
+        Returns:
+            The names.
+        """
+
+    @abstractmethod
+    def info(self, name: str) -> RecordingInfo:
+        """What a recording holds, without decoding its frames.
+
+        Args:
+            name: One of `names`.
+
+        Returns:
+            Numbers and kinds.
+
+        Raises:
+            ValueError: If a file is damaged, or files do not belong together; names them.
+            FileNotFoundError: If a file is missing.
+        """
+
+    @abstractmethod
+    def read(self, name: str, frames: Sequence[int] | None = None) -> Recording:
+        """Frames of a recording with all that is known about them.
+
+        Args:
+            name: One of `names`.
+            frames: Which, counted from 0 to `info(name).num_frames` - 1, ascending; all when omitted.
+
+        Returns:
+            The recording, in the conventions of this library.
+
+        Raises:
+            ValueError: If a file is damaged, files do not belong together, or there is no such frame.
+            FileNotFoundError: If a file is missing.
+        """
+
+    def pick(self, name: str, frames: Sequence[int] | None) -> list[int]:
+        """Checked numbers of frames, for `read`.
+
+        Args:
+            name: One of `names`.
+            frames: As for `read`.
+
+        Returns:
+            The numbers.
+
+        Raises:
+            ValueError: If there is no such recording, no frame, or none of that number.
+        """
+        if name not in self.names:
+            raise ValueError(f"name must be a recording of {self.folder}, got {name!r}.")
+        count = self.info(name).num_frames
+        wanted = list(range(count)) if frames is None else list(frames)
+        if not wanted or min(wanted) < 0 or max(wanted) >= count:
+            raise ValueError(f"frames must be from 0 to {count - 1} and at least one, got {wanted[:9]}.")
+        return wanted
+
+
+def numbered(files: Iterable[Path], pattern: str) -> dict[int, Path]:
+    """Files by the number in their names.
+
+    Args:
+        files: Any files.
+        pattern: Regular expression of whole names, whose first group is the number; others are left out.
+
+    Returns:
+        Files by number, ascending.
+
+    Raises:
+        ValueError: If two have one number.
+    """
+    found: dict[int, Path] = {}
+    for file in files:
+        match = re.fullmatch(pattern, file.name)
+        if match is None:
+            continue
+        if int(match[1]) in found:
+            raise ValueError(f"{file.parent} must number each frame once, got {match[1]} twice.")
+        found[int(match[1])] = file
+    return dict(sorted(found.items()))
+
+
+def read_pictures(files: Sequence[Path]) -> UInt8[Tensor, "frame rgb=3 height width"]:
+    """Pictures of one size, stacked.
+
+    Args:
+        files: Pictures that Pillow reads.
+
+    Returns:
+        sRGB frames.
+
+    Raises:
+        ValueError: If one cannot be read, or has another size than the first; names it.
+        FileNotFoundError: If one is missing.
+    """
+    import numpy as np
+    from PIL import Image, UnidentifiedImageError
+
+    frames: list[Tensor] = []
+    for file in files:
+        try:
+            with Image.open(file) as picture:
+                pixels = np.array(picture.convert("RGB"))
+        except FileNotFoundError:
+            raise
+        except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+            raise ValueError(f"{file} is not a readable picture: {error}") from error
+        frame = torch.from_numpy(pixels).permute(2, 0, 1)
+        if frames and frame.shape != frames[0].shape:
+            size, first = (f"{shape[2]} x {shape[1]}" for shape in (frame.shape, frames[0].shape))
+            raise ValueError(f"{file} must have the size of the first frame, {first}, got {size}.")
+        frames.append(frame)
+    return torch.stack(frames)
