@@ -146,7 +146,7 @@ def write_safetensors(
         file.write(len(text).to_bytes(8, "little") + text)
         for name in names:
             values = tensors[name].detach().cpu().contiguous()
-            file.write(values.reshape(-1).view(torch.uint8).numpy())
+            file.write(values.reshape(-1).view(torch.uint8).numpy().data)
 
 
 def pickles_in(folder: str | os.PathLike[str]) -> list[str]:

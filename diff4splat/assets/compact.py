@@ -214,19 +214,22 @@ def _decode(name: str, stored: Tensor, encodings: Mapping[str, Any]) -> Tensor:
         return stored
     encoding = encodings.get(name)
     channels = stored.shape[-1] if stored.ndim > 1 else 1
-    parts = [encoding.get(key) if isinstance(encoding, Mapping) else None for key in ("offset", "step")]
-    for part in parts:
-        if not (
-            isinstance(part, list)
-            and len(part) in (1, channels)
-            and all(type(x) in (int, float) for x in part)
-            and all(abs(x) < 1e300 for x in part)  # neither NaN nor infinite
-        ):
-            raise ValueError(
-                f"encodings must give offset and step of {name}, one number or {channels}, got {encoding!r}."
-            )
-    offset, step = (torch.tensor([float(x) for x in part], dtype=torch.float64) for part in parts)
+    entries = encoding if isinstance(encoding, Mapping) else {}
+    offset, step = (_numbers(entries.get(key), channels) for key in ("offset", "step"))
+    if offset is None or step is None:
+        raise ValueError(
+            f"encodings must give offset and step of {name}, one number or {channels} each, got {encoding!r}."
+        )
     return offset + step * stored.double()
+
+
+def _numbers(value: Any, channels: int) -> Tensor | None:
+    """A number for all channels or for each of a JSON value; None if it is something else."""
+    if not isinstance(value, list) or len(value) not in (1, channels):
+        return None
+    if not all(type(number) in (int, float) and abs(number) < 1e300 for number in value):  # nor NaN
+        return None
+    return torch.tensor([float(number) for number in value], dtype=torch.float64)
 
 
 def _continuous(quaternions: Tensor) -> Tensor:
