@@ -15,16 +15,15 @@ from diff4splat.assets.keyframes import choose_keyframes, fill_keyframes
 from diff4splat.gaussians import DeformableGaussianField, Gaussians, deform_gaussians
 from diff4splat.geometry import quaternion_conjugate, quaternion_multiply, quaternion_normalize
 
-__all__ = ["PackedField", "compact_shapes", "pack_field", "unpack_field"]
+__all__ = ["CompactField", "compact_shapes", "pack_compact", "unpack_compact"]
 
 MOTIONS = ("means", "rotation_vectors", "scales")
 HALF_LARGEST = torch.finfo(torch.float16).max
-# Shares of `tolerance`: a position is off by that of its canonical place and that of its displacement.
-CANONICAL_SHARE, MOTION_SHARE = 1 / 3, 2 / 3
+PLACE_SHARE = 1 / 2  # of `tolerance`: half for the canonical place, half for the displacement from there
 ANGLE_SHARE = 1 / 20  # radians, and changes of log-scale, per unit of `tolerance`
 
 
-class PackedField(NamedTuple):
+class CompactField(NamedTuple):
     """A field in compact form.
 
     Args:
@@ -38,7 +37,7 @@ class PackedField(NamedTuple):
     error_bound: dict[str, Any]
 
 
-def pack_field(field: DeformableGaussianField, tolerance: float) -> PackedField:
+def pack_compact(field: DeformableGaussianField, tolerance: float) -> CompactField:
     """Compact form of a valid field, with the errors it makes.
 
     Args:
@@ -57,8 +56,8 @@ def pack_field(field: DeformableGaussianField, tolerance: float) -> PackedField:
     floor = float(own.kthvalue(max(1, len(own) // 10)).values)
     own = own.clamp(min=floor)[:, None]
 
-    packed = PackedField({"times": times.clone()}, {}, {})
-    _put_means(packed, canonical.means, CANONICAL_SHARE * tolerance * floor)
+    packed = CompactField({"times": times.clone()}, {}, {})
+    _put_means(packed, canonical.means, PLACE_SHARE * tolerance * floor)
     turns = _continuous(quaternion_normalize(_at_least_float(canonical.quaternions))[None])[0]
     _put_whole(packed, "canonical.rotation_vectors", _rotation_vectors(turns))
     _put_whole(packed, "canonical.log_scales", canonical.scales.double().log())
@@ -74,7 +73,7 @@ def pack_field(field: DeformableGaussianField, tolerance: float) -> PackedField:
     turns = _continuous(quaternion_normalize(_at_least_float(field.delta_quaternions)))
     everyone = torch.ones_like(own).expand(-1, 3)
     motions = {
-        "means": (field.delta_means, MOTION_SHARE * tolerance * own.expand(-1, 3)),
+        "means": (field.delta_means, PLACE_SHARE * tolerance * own.expand(-1, 3)),
         # The length of an error in three channels, each within the tolerance of one.
         "rotation_vectors": (_rotation_vectors(turns), angle / math.sqrt(3) * everyone),
         "scales": (field.delta_scales, angle * scale_unit * everyone),
@@ -85,12 +84,12 @@ def pack_field(field: DeformableGaussianField, tolerance: float) -> PackedField:
         packed.tensors[f"motion.{name}.values"] = keys.values
         if keys.step is not None:
             packed.encodings[f"motion.{name}.values"] = {"offset": [0.0], "step": [keys.step]}
-    decoded = unpack_field(packed.tensors, packed.encodings, field.scale_space)
+    decoded = unpack_compact(packed.tensors, packed.encodings, field.scale_space)
     packed.error_bound.update(own_size_floor=floor, **_largest_errors(field, decoded, own))
     return packed
 
 
-def unpack_field(
+def unpack_compact(
     tensors: Mapping[str, Tensor], encodings: Mapping[str, Any], scale_space: Any
 ) -> DeformableGaussianField:
     """Field of a compact form whose shapes have been checked against `compact_shapes`.
@@ -185,7 +184,7 @@ def unpack_bits(name: str, bytes_: Tensor, count: int) -> Tensor:
     return flags[:count]
 
 
-def _put_means(packed: PackedField, means: Tensor, allowed: float) -> None:
+def _put_means(packed: CompactField, means: Tensor, allowed: float) -> None:
     """Canonical centres in 16 bits over their bounding box, or 32-bit floats where these are too coarse."""
     low, high = means.double().aminmax(dim=0)
     if float((high - low).max()) / (2**16 - 1) / 2 <= allowed:
@@ -195,7 +194,7 @@ def _put_means(packed: PackedField, means: Tensor, allowed: float) -> None:
 
 
 def _put_whole(
-    packed: PackedField, name: str, values: Tensor, *, dtype: torch.dtype = torch.int16, flat: bool = False
+    packed: CompactField, name: str, values: Tensor, *, dtype: torch.dtype = torch.int16, flat: bool = False
 ) -> None:
     """Values as whole numbers over the range of each channel."""
     values = values.double()

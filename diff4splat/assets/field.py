@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from diff4splat.assets.compact import compact_shapes, pack_field, unpack_field
+from diff4splat.assets.compact import compact_shapes, pack_compact, unpack_compact
 from diff4splat.assets.field_file import check_tensor, length_of, opened, read_tensors
 from diff4splat.assets.field_header import (
     COMPACT,
@@ -36,7 +36,7 @@ def save_field(
     cameras: Cameras | None = None,
     provenance: Mapping[str, Any] | None = None,
     compact: bool = False,
-    tolerance: float = 0.2,
+    tolerance: float = 0.12,
 ) -> None:
     """Write a deformable field with its conventions and where it comes from, bit for bit or compact.
 
@@ -71,7 +71,7 @@ def save_field(
     field.validate()
     header = field_header(field, provenance)
     if compact:
-        packed = pack_field(field, tolerance)
+        packed = pack_compact(field, tolerance)
         tensors = packed.tensors
         header |= {"version": COMPACT_VERSION, "requires": [COMPACT]}
         header |= {"encodings": packed.encodings, "error_bound": packed.error_bound}
@@ -197,7 +197,7 @@ def _read_compact(path: str | os.PathLike[str], header: dict[str, Any]) -> Defor
             check_tensor(path, file, name, shape, types)
         tensors = read_tensors(file, list(shapes))
     try:
-        return unpack_field(tensors, encodings, header["scale_space"])
+        return unpack_compact(tensors, encodings, header["scale_space"])
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
 
