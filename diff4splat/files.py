@@ -3,7 +3,8 @@
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -104,7 +105,11 @@ def flush(path: str | os.PathLike[str]) -> None:
 
 
 def write_safetensors(
-    path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, str] | None = None,
+    *,
+    check: Callable[[], None] | None = None,
 ) -> None:
     """Write tensors to a safetensors file, whole or not at all; equal content gives equal bytes.
 
@@ -116,6 +121,8 @@ def write_safetensors(
         path: File to write; its folder must exist.
         tensors: Tensors by name; they may share memory.
         metadata: Words about them.
+        check: Called while the disk is busy, in a thread of its own; what it raises is raised, and then
+            nothing is written.
 
     Raises:
         FileNotFoundError: If the folder does not exist.
@@ -142,11 +149,15 @@ def write_safetensors(
         place = end
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text = text.ljust(-(-len(text) // 8) * 8)  # so that the values are aligned
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for name in names:
-            values = tensors[name].detach().cpu().contiguous()
-            file.write(values.reshape(-1).view(torch.uint8).numpy().data)
+    with ThreadPoolExecutor(1) as pool, atomic_path(path) as temporary:
+        checked = pool.submit(check or (lambda: None))
+        with open(temporary, "wb") as file:
+            file.write(len(text).to_bytes(8, "little") + text)
+            for name in names:
+                values = tensors[name].detach().cpu().contiguous()
+                file.write(values.reshape(-1).view(torch.uint8).numpy().data)
+        flush(temporary)
+        checked.result()
 
 
 def pickles_in(folder: str | os.PathLike[str]) -> list[str]:

@@ -117,6 +117,20 @@ def test_types_and_names_that_the_format_has_not(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_check_that_fails_leaves_the_old_file(tmp_path):
+    (tmp_path / "a").write_bytes(b"old")
+
+    def check() -> None:
+        raise ValueError("no such values")
+
+    with pytest.raises(ValueError, match="no such values"):
+        write_safetensors(tmp_path / "a", {"a": torch.ones(3)}, check=check)
+    assert (tmp_path / "a").read_bytes() == b"old" and [*tmp_path.iterdir()] == [tmp_path / "a"]
+    calls = []
+    write_safetensors(tmp_path / "a", {"a": torch.ones(3)}, check=lambda: calls.append(1))
+    assert calls == [1] and torch.equal(read_safetensors(tmp_path / "a")["a"], torch.ones(3))
+
+
 def test_a_disk_that_fills_up_leaves_the_old_file(tmp_path):
     resource = pytest.importorskip("resource", reason="limits of a process are those of POSIX")
     (tmp_path / "a.safetensors").write_bytes(b"old")

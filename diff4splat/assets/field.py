@@ -6,7 +6,7 @@ intrinsics}`. A compact file holds 16-bit numbers and keyframes. docs/scene_form
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -68,9 +68,11 @@ def save_field(
         raise ValueError("field must have at least one Gaussian, got none.")
     if not 0 < tolerance <= 10:
         raise ValueError(f"tolerance must be in (0, 10], got {tolerance}.")
-    field.validate()
     header = field_header(field, provenance)
+    check: Callable[[], None] | None = field.validate
     if compact:
+        field.validate()
+        check = None
         packed = pack_compact(field, tolerance)
         tensors = packed.tensors
         header |= {"version": COMPACT_VERSION, "requires": [COMPACT]}
@@ -90,7 +92,7 @@ def save_field(
         tensors["cameras.camera_to_world"] = cameras.camera_to_world
         tensors["cameras.intrinsics"] = cameras.intrinsics
         header["cameras"] = {"height": cameras.height, "width": cameras.width}
-    write_safetensors(path, tensors, header_texts(header))
+    write_safetensors(path, tensors, header_texts(header), check=check)
 
 
 def load_field(path: str | os.PathLike[str]) -> DeformableGaussianField:

@@ -37,7 +37,7 @@ def test_every_value_comes_back_within_the_tolerance_of_its_gaussian():
     values = 0.1 * torch.randn(7, 1009, 3, generator=generator).cumsum(0)
     tolerance = 0.3 * torch.rand(1009, 3, generator=generator) + 0.05
     keys = choose_keyframes(TIMES, values, tolerance)
-    assert keys.values.dtype == torch.int16 and len(keys.values) == keys.is_key.sum() < 0.95 * 7 * 1009
+    assert len(keys.values) == keys.is_key.sum() < 0.8 * 7 * 1009
     filled = fill_keyframes(TIMES, keys.is_key, keys.values.double() * keys.step)
     assert ((filled - values).abs() <= tolerance * (1 + 1e-9)).all()
 
