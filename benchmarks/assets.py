@@ -2,8 +2,8 @@
 
 Run `python benchmarks/assets.py`, or with `--quick` to see whether it runs. Raw bytes are written to a new
 file (flushed to the disk, as a save is) and read by turns with the scene in them; medians count. Reading
-comes from the cache of the system. Compact scenes are rendered at their stored times and halfway between, and held against the
-exact ones: the worst picture counts.
+comes from the cache of the system. Compact scenes are rendered at their stored times and
+halfway between, and held against the exact ones: the worst picture counts.
 """
 
 import os
