@@ -2,14 +2,15 @@
 
 import json
 import os
-import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 __all__ = [
@@ -23,6 +24,15 @@ __all__ = [
 
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt")
 """How files of weights end that are pickles, which can run code when they are read, and so are not."""
+
+# Names that safetensors has for types, in the order in which it writes tensors, last first.
+_DTYPES = {
+    **{torch.bool: "BOOL", torch.uint8: "U8", torch.int8: "I8"},
+    **{torch.float8_e5m2: "F8_E5M2", torch.float8_e4m3fn: "F8_E4M3"},
+    **{torch.int16: "I16", torch.uint16: "U16", torch.float16: "F16", torch.bfloat16: "BF16"},
+    **{torch.int32: "I32", torch.uint32: "U32", torch.float32: "F32", torch.complex64: "C64"},
+    **{torch.float64: "F64", torch.int64: "I64", torch.uint64: "U64"},
+}
 
 
 @contextmanager
@@ -95,41 +105,59 @@ def flush(path: str | os.PathLike[str]) -> None:
 
 
 def write_safetensors(
-    path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, str] | None = None,
+    *,
+    check: Callable[[], None] | None = None,
 ) -> None:
     """Write tensors to a safetensors file, whole or not at all; equal content gives equal bytes.
 
+    The values go from where they lie to the file, without a copy in between. The bytes are those that
+    `safetensors.torch.save_file` writes, but for the words about the tensors, which it writes in random
+    order.
+
     Args:
         path: File to write; its folder must exist.
-        tensors: Contiguous tensors on the CPU that share no memory, by name.
+        tensors: Tensors by name; they may share memory.
         metadata: Words about them.
+        check: Called while the disk is busy, in a thread of its own; what it raises is raised, and then
+            nothing is written.
 
     Raises:
         FileNotFoundError: If the folder does not exist.
+        ValueError: If a tensor is of a type that the format does not have, or one is called `__metadata__`.
         OSError: If the file cannot be written, for instance on a full disk.
     """
-    with atomic_path(path) as temporary:
-        try:
-            save_file(dict(tensors), temporary, dict(metadata or {}))
-        except SafetensorError as error:
-            number = re.search(r"os error (\d+)", str(error))
-            if number:
-                raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
-            raise OSError(f"cannot write {path}: {error}") from error
-        _sort_header(temporary)
-
-
-def _sort_header(path: Path) -> None:
-    """Put the metadata of a safetensors file in order: the library writes it in a random one."""
-    with path.open("r+b") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
-        if "__metadata__" in header:
-            header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-        if len(text) <= length:
-            file.seek(8)
-            file.write(text.ljust(length))
+    unknown = {name: tensor.dtype for name, tensor in tensors.items() if tensor.dtype not in _DTYPES}
+    if unknown or "__metadata__" in tensors:
+        raise ValueError(
+            f"tensors must have types that safetensors has and names of their own, got {unknown}."
+        )
+    ranks = {dtype: rank for rank, dtype in enumerate(_DTYPES)}
+    names = sorted(tensors, key=lambda name: (-ranks[tensors[name].dtype], name))  # widest types first
+    header: dict[str, object] = {"__metadata__": dict(sorted((metadata or {}).items()))}
+    place = 0
+    for name in names:
+        tensor = tensors[name]
+        end = place + tensor.numel() * tensor.element_size()
+        header[name] = {
+            "dtype": _DTYPES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [place, end],
+        }
+        place = end
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text = text.ljust(-(-len(text) // 8) * 8)  # so that the values are aligned
+    with ThreadPoolExecutor(1) as pool, atomic_path(path) as temporary:
+        checked = pool.submit(check or (lambda: None))
+        with open(temporary, "wb") as file:
+            file.write(len(text).to_bytes(8, "little") + text)
+            for name in names:
+                values = tensors[name].detach().cpu().contiguous()
+                file.write(values.reshape(-1).view(torch.uint8).numpy().data)
+        flush(temporary)
+        checked.result()
 
 
 def pickles_in(folder: str | os.PathLike[str]) -> list[str]:

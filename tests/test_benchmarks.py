@@ -115,6 +115,23 @@ def test_refinement_finds_the_least_steps(benchmark: dict[str, Any]) -> None:
     assert [result.value for result in results] == pytest.approx([10 / 30, 30 / 30, 0 / 30, 30 / 30])
 
 
+def test_assets_are_measured(
+    without_shape_checker: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    main = runpy.run_path(str(BENCHMARKS / "assets.py"))["main"]
+    results = main(quick=True, folder=tmp_path, json=tmp_path / "results.json")
+    found = {(result.part, result.name): result for result in results}
+    assert {part for part, _ in found} == {
+        *("speed", "photograph, 5 times", "photograph, 9 times", "procedural, 9 times")
+    }
+    assert len(found) == 8 + 3 * 5 and all(result.value > 0 for result in results)
+    for (part, name), result in found.items():
+        if part != "speed" and name != "exact" and name != "compact":
+            assert result.met, (part, name)
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+
+
 @pytest.mark.slow
 def test_speed_switches(without_shape_checker: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pytest.importorskip("diffusers")

@@ -20,7 +20,7 @@ BLOCKS = [
     *("guidance", "hub", "ldrm", "losses"),
 ]
 GUIDES = ["README.md", "docs/own_model.md", "docs/quickstart.md", "docs/refinement.md", "docs/rendering.md"]
-GUIDES += ["docs/training.md", "docs/trajectories.md", "docs/video_models.md"]
+GUIDES += ["docs/scene_format.md", "docs/training.md", "docs/trajectories.md", "docs/video_models.md"]
 
 
 def python_blocks(page: str) -> list[tuple[int, str]]:

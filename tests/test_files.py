@@ -1,6 +1,9 @@
+import signal
+
 import pytest
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from diff4splat.files import atomic_path, read_safetensors, write_safetensors
 
@@ -79,11 +82,65 @@ def test_equal_tensors_give_equal_bytes(tmp_path):
         assert torch.equal(value, tensors[name])
 
 
-def test_a_write_that_fails_is_an_error_of_the_system(tmp_path, monkeypatch):
-    def full(*arguments):
-        raise SafetensorError("I/O error: No space left on device (os error 28)")
+def test_bytes_are_those_of_the_library(tmp_path):
+    types = (
+        torch.float64,
+        torch.float32,
+        torch.float16,
+        torch.bfloat16,
+        torch.int16,
+        torch.uint8,
+        torch.bool,
+    )
+    tensors = {
+        f"{number}{shape}": torch.ones(shape).to(dtype)
+        for number, dtype in zip((3, 1, 4, 0, 5, 2, 6), types, strict=True)
+        for shape in ((), (3,), (2, 0), (5, 7))
+    }
+    write_safetensors(tmp_path / "ours", tensors, {"one word": "\u00fc"})
+    save_file(tensors, tmp_path / "theirs", {"one word": "\u00fc"})
+    assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
 
-    monkeypatch.setattr("diff4splat.files.save_file", full)
-    with pytest.raises(OSError, match="No space left on device: .*a.safetensors"):
-        write_safetensors(tmp_path / "a.safetensors", {"a": torch.ones(1)})
+
+def test_views_and_shared_memory_are_written_by_value(tmp_path):
+    line = torch.arange(7.0)
+    tensors = {"twice": line.expand(2, 7), "back": line.reshape(7, 1).mT, "part": line[2:5], "all": line}
+    write_safetensors(tmp_path / "a", tensors)
+    for name, value in read_safetensors(tmp_path / "a").items():
+        assert torch.equal(value, tensors[name])
+
+
+def test_types_and_names_that_the_format_has_not(tmp_path):
+    for tensors in ({"a": torch.ones(2, dtype=torch.complex128)}, {"__metadata__": torch.ones(2)}):
+        with pytest.raises(ValueError, match="types that safetensors has"):
+            write_safetensors(tmp_path / "a", tensors)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_check_that_fails_leaves_the_old_file(tmp_path):
+    (tmp_path / "a").write_bytes(b"old")
+
+    def check() -> None:
+        raise ValueError("no such values")
+
+    with pytest.raises(ValueError, match="no such values"):
+        write_safetensors(tmp_path / "a", {"a": torch.ones(3)}, check=check)
+    assert (tmp_path / "a").read_bytes() == b"old" and [*tmp_path.iterdir()] == [tmp_path / "a"]
+    calls = []
+    write_safetensors(tmp_path / "a", {"a": torch.ones(3)}, check=lambda: calls.append(1))
+    assert calls == [1] and torch.equal(read_safetensors(tmp_path / "a")["a"], torch.ones(3))
+
+
+def test_a_disk_that_fills_up_leaves_the_old_file(tmp_path):
+    resource = pytest.importorskip("resource", reason="limits of a process are those of POSIX")
+    (tmp_path / "a.safetensors").write_bytes(b"old")
+    before, ignored = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(OSError, match="a.safetensors"):
+            write_safetensors(tmp_path / "a.safetensors", {"a": torch.ones(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert (tmp_path / "a.safetensors").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 __all__ = ["Inspect"]
 
 _Facts = dict[str, list[tuple[str, str]]]
+
+_SHOWN_APART = ("cameras", "provenance", "encodings", "error_bound")
+_BOUND_UNITS = {
+    "position": "of a Gaussian's own size",
+    "own_size_floor": "scene units, the smallest own size that counts",
+    "rotation": "radians",
+    "log_scale": "in the natural logarithm of scales",
+    "opacities": "of opacity",
+    "harmonics": "of a coefficient of colour",
+}
 
 
 @dataclass(frozen=True)
@@ -93,10 +103,18 @@ class Inspect:
                 ("cameras", size),
             ],
             "provenance": [(key, _text(value)) for key, value in field.metadata.items()] or [("", "none")],
-            "file": [
-                (key, _text(header[key])) for key in sorted(header) if key not in ("cameras", "provenance")
-            ],
+            **_compact_facts(header),
+            "file": [(key, _text(header[key])) for key in sorted(header) if key not in _SHOWN_APART],
         }
+
+
+def _compact_facts(header: dict[str, Any]) -> _Facts:
+    """How far a compact scene is off, by its own words; nothing of an exact one."""
+    bound = header.get("error_bound")
+    if not isinstance(bound, dict):
+        return {}
+    known = [(key, f"{_text(bound[key])} {unit}") for key, unit in _BOUND_UNITS.items() if key in bound]
+    return {"compact, errors at most": known or [("", "not stated")]}
 
 
 def _report(groups: _Facts) -> str:

@@ -1,6 +1,7 @@
 """The six files of a scene, written alike by `generate` and `reconstruct`, and the table that says so."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,7 +85,8 @@ class SceneFiles:
             save_video(novel.color, self.folder / "novel_view.mp4", fps=self.fps)
         with console.stage("write scene"):
             source, named = printable(self.source), printable(Path(self.trajectory).name)
-            provenance = {self.kind: source, "trajectory": named, "fps": self.fps}
+            made = datetime.now(UTC).isoformat(timespec="seconds")
+            provenance = {self.kind: source, "trajectory": named, "fps": self.fps, "created": made}
             save_field(field, self.folder / "scene.safetensors", cameras=path, provenance=provenance)
             save_ply(field.canonical, self.folder / "scene.ply", provenance=provenance)
             player, seconds = self.folder / "player.html", path.num_frames / self.fps

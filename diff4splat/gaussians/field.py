@@ -355,11 +355,13 @@ class DeformableGaussianField:
             check_finite(name, getattr(self, name))
         check_nonzero_quaternions("delta_quaternions", self.delta_quaternions)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, *, compact: bool = False) -> None:
         """Write the field to an asset file.
 
         Args:
             path: File to write, usually `*.safetensors`.
+            compact: Whether to write 16-bit numbers and keyframes, a sixth of the size or so, instead of the
+                exact values; see `diff4splat.assets.save_field`.
 
         Raises:
             ValueError: If the field has batch axes or no Gaussian, or holds values that are none.
@@ -367,7 +369,7 @@ class DeformableGaussianField:
         """
         from diff4splat.assets import save_field
 
-        save_field(self, path)
+        save_field(self, path, compact=compact)
 
     @classmethod
     def load(cls, path: str | Path) -> "DeformableGaussianField":

@@ -276,14 +276,15 @@ def check_unbatched(method: str, batch_shape: tuple[int, ...]) -> None:
 
 def check_finite(name: str, values: Tensor) -> None:
     """ValueError where a tensor holds NaN or infinity."""
-    if not torch.isfinite(values).all():
+    # The extremes tell in one pass without a copy: they are NaN if any value is.
+    if values.numel() and not torch.stack(values.detach().aminmax()).isfinite().all():
         raise ValueError(f"{name} must be finite, got NaN or infinity.")
 
 
 def check_nonzero_quaternions(name: str, quaternions: Tensor) -> None:
     """ValueError where a quaternion has no direction."""
-    squared = quaternions.detach().double().square().sum(dim=-1)
-    if (squared < 1e-16).any():
+    wide = torch.promote_types(quaternions.dtype, torch.float32)
+    if (torch.linalg.vector_norm(quaternions.detach(), dim=-1, dtype=wide) < 1e-8).any():
         raise ValueError(f"{name} must have non-zero length, got a zero quaternion.")
 
 

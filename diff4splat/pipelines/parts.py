@@ -19,6 +19,7 @@ from diff4splat.hub.factories import call_factory
 from diff4splat.pipelines.config import CONFIG_NAME, reference_to_config
 from diff4splat.pipelines.decoded import DecodedReconstructor
 from diff4splat.pipelines.reconstructor import Reconstructor
+from diff4splat.pipelines.registry import find_model
 
 __all__ = ["check_fit", "load_parts", "provenance_of", "reference_of", "save_part"]
 
@@ -193,15 +194,17 @@ def provenance_of(
         *parts: Names and parts; those with a reference are listed with repository and revision.
 
     Returns:
-        JSON values: `model`; `weights_sha256` of the weights in the folder, where there are any; and the
-        references.
+        JSON values: `model`; `weights_sha256` of the weights in the folder, where there are any; the
+        references; and `model_licence`, where those of all its weights are known.
     """
     given = os.fspath(name_or_path)
     # The name of a folder is enough: the path to it is the user's own business.
     name = folder.resolve().name if Path(given).is_dir() and given not in list_bundled() else given
     provenance: dict[str, Any] = {"model": name}
+    sources = []
     if any(folder.rglob("[!.]*.safetensors")):
         provenance["weights_sha256"] = weights_hash(folder)
+        sources.append(given if given in list_bundled() else "")
     for part_name, part in parts:
         reference = reference_of(part)
         if reference is not None:
@@ -212,6 +215,11 @@ def provenance_of(
                 "repository": repository,
                 "revision": reference.revision,
             }
+            sources.append(reference.repository)
+    entries = [find_model(source) for source in sources]
+    licences = dict.fromkeys(entry.licence for entry in entries if entry is not None)
+    if licences and None not in entries:
+        provenance["model_licence"] = " and ".join(licences)
     return provenance
 
 

@@ -157,7 +157,12 @@ def rewrite(path, *, tensors=None, drop=(), **header):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"version": "2.0"}, "version 2.0"),
+        ({"version": "3.0"}, "version 3.0"),
+        ({"version": "9" * 5000}, "version must be"),
+        ({"requires": ["wavelets"]}, "requires 'wavelets'"),
+        ({"requires": "wavelets"}, "requires must be a list"),
+        ({"requires": ["compact"]}, "encodings must be an object"),
+        ({"requires": ["compact"], "encodings": {}}, "lacks the tensor canonical.rotation_vectors"),
         ({"version": 1}, "version must be"),
         ({"quaternion": "xyzw"}, "quaternion 'xyzw'"),
         ({"scale_space": "cubic"}, "scale_space"),

@@ -11,7 +11,7 @@ import torch
 from cli.shown import error_of
 from pipelines.fake_parts import fake_pipeline
 
-from diff4splat.assets import load_field, load_ply, load_video
+from diff4splat.assets import load_field, load_ply, load_video, read_field_header, save_field
 from diff4splat.cameras import load_cameras, save_cameras, trajectory
 from diff4splat.cli import COMMANDS, Command, main
 from diff4splat.cli.options import recorded_fps
@@ -19,8 +19,6 @@ from diff4splat.cli.options import recorded_fps
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from diff4splat.assets import save_field
-
     path = tmp_path_factory.mktemp("scene") / "scene.safetensors"
     image = torch.rand(3, 31, 31, generator=torch.Generator().manual_seed(0))
     field = fake_pipeline()(image, generator=torch.Generator().manual_seed(0))
@@ -139,6 +137,20 @@ def test_inspect(scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     capsys.readouterr()
     assert main(["inspect", str(tmp_path / "a.ply")]) == 0
     assert str(field.num_gaussians) in capsys.readouterr().out
+
+
+def test_inspect_says_how_far_a_compact_scene_is_off(
+    scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inspect", str(scene)]) == 0
+    assert "compact" not in capsys.readouterr().out
+    small = tmp_path / "small.safetensors"
+    save_field(load_field(scene), small, compact=True)
+    bound = read_field_header(small)["error_bound"]
+    assert main(["inspect", str(small)]) == 0
+    shown = capsys.readouterr().out
+    assert "compact, errors at most" in shown and "encodings" not in shown
+    assert f"rotation          {bound['rotation']} radians" in shown
 
 
 @pytest.mark.parametrize("name", ["scene.safetensors", "scene.ply"])

@@ -1,5 +1,6 @@
 """`diff4splat reconstruct`: from a video and its cameras to the six files; and videos that are not square."""
 
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,7 @@ def test_six_files_from_a_video_and_its_cameras(
     assert recorded is not None
     torch.testing.assert_close(recorded.camera_to_world, given.camera_to_world, rtol=0, atol=2e-6)
     provenance = read_field_header(scene)["provenance"]
+    assert datetime.fromisoformat(provenance["created"]).utcoffset() == timedelta(0)
     assert (provenance["video"], provenance["trajectory"], provenance["fps"]) == (
         "my clip.mp4",
         "path.json",

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -379,3 +380,20 @@ attempt("route", Diff4SplatPipeline.from_pretrained, "wan2.2-fun-5b-movies", loc
     report = run_client(code, "http://127.0.0.1:9", tmp_path)["route"]
     assert report["error"] in ("FileNotFoundError", "ValueError", "ModuleNotFoundError")
     assert "\n" not in report["message"]
+
+
+def test_licence_is_told_where_those_of_all_weights_are_known(tmp_path: Path) -> None:
+    def licence(name: str, folder: Path, *repositories: str) -> str | None:
+        loaded = [SimpleNamespace(reference=PretrainedReference("kind", name)) for name in repositories]
+        named = [(f"part {index}", part) for index, part in enumerate(loaded)]
+        return parts.provenance_of(name, folder, *named).get("model_licence")
+
+    wan, movies = "Wan-AI/Wan2.2-TI2V-5B-Diffusers", "chenguolin/MoVieS"
+    assert licence("compact", resolve_pretrained("compact")) == "MIT"
+    assert licence(str(tmp_path), tmp_path, wan) == "Apache-2.0"
+    both = licence(str(tmp_path), tmp_path, wan, movies)
+    assert both is not None and both.startswith("Apache-2.0 and MIT;")
+    assert licence(str(tmp_path), tmp_path, wan, "someone/else") is None
+    assert licence(str(tmp_path), tmp_path) is None
+    (tmp_path / "model.safetensors").write_bytes(b"weights of someone")
+    assert licence(str(tmp_path), tmp_path, wan) is None
