@@ -1,7 +1,8 @@
 """The kinds of file that `diff4splat export` writes, one row each; importing this loads no library.
 
 To add a kind, write a function that takes an `ExportJob` in a file of its family here, and add a row to
-`KINDS`. An option that no kind has yet is a field of `Export` whose default is None, and its name in `options`.
+`KINDS`. An option that no kind has yet is a field of `Export` whose default is None; its name goes into
+`options` of the row.
 """
 
 from collections.abc import Callable
