@@ -9,9 +9,8 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from diff4splat.cli.console import Console, file_size, table
-from diff4splat.cli.errors import naming
 from diff4splat.cli.exports.kinds import FOLDER, KINDS, ExportJob, find_kind, table_of_kinds
-from diff4splat.cli.options import check_between, printable, recorded_fps
+from diff4splat.cli.options import MAX_FRAMES, check_between, printable, recorded_fps
 from diff4splat.cli.output import check_output_file, check_output_folder, writing
 
 __all__ = ["Export"]
@@ -28,20 +27,25 @@ class Export:
 
     In use:
       diff4splat export out/scene.safetensors --time 0.5 --output half.ply
-      diff4splat export out/scene.safetensors --to player --output scene.html
+      diff4splat export out/scene.safetensors --to ply-sequence --frames 25 --output frames/
+      diff4splat export out/scene.safetensors --output scene.usdc
+      diff4splat export garden.ply --output garden.glb
 
     Args:
-        scene: A scene.safetensors that `diff4splat generate` wrote.
+        scene: A scene.safetensors that `diff4splat generate` wrote, or the folder with it; or a .ply, a
+            .splat or a folder with one .ply per moment, of any program.
         output: File or folder to write; an existing file is replaced once the new one is ready.
         to: Kind of file.
         time: Moment to export, from 0 to 1; the canonical Gaussians when omitted.
+        frames: Number of moments, evenly spaced from 0 to 1; those that the scene stores when omitted.
         seconds: How long the clip lasts; as long as the video of the scene when omitted.
     """
 
     scene: Annotated[Positional[Path], arg(metavar="SCENE")]
-    output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FILE|FOLDER")]
     to: Annotated[str | None, arg(metavar="KIND", help_behavior_hint="")] = None
     time: Annotated[float | None, arg(metavar="T", help_behavior_hint="")] = None
+    frames: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     seconds: Annotated[float | None, arg(metavar="S", help_behavior_hint="")] = None
 
     def __post_init__(self) -> None:
@@ -52,13 +56,12 @@ class Export:
         name = find_kind(self.to, self.output)
         self._check(name)
         with console.libraries():
-            from diff4splat.assets import load_field, load_field_cameras
+            from diff4splat.cli.scenes import read_scene
 
             module, _, function = KINDS[name].home.partition(":")
             write = getattr(import_module(f"diff4splat.cli.exports.{module}"), function)
-        with console.stage("load scene"), naming("SCENE cannot be read", self.scene):
-            field = load_field(self.scene)
-            cameras = load_field_cameras(self.scene)
+        with console.stage("load scene"):
+            field, cameras = read_scene(self.scene)
         title = Path(str(field.metadata.get("image") or printable(self.scene.name))).stem
         fps = recorded_fps(field.metadata)
         with console.stage("write file") as progress, writing(self.output):
@@ -68,6 +71,7 @@ class Export:
     def _check(self, name: str) -> None:
         """Refuse what cannot be done before anything is."""
         check_between("--time", self.time, 0, 1)
+        check_between("--frames", self.frames, 1, MAX_FRAMES)
         check_between("--seconds", self.seconds, 0.1, 3600)
         kind = KINDS[name]
         for option in (field.name for field in fields(self) if field.name not in _FOR_ALL):

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from diff4splat.cli.options import DEFAULT_FRAMES
+
 if TYPE_CHECKING:
     from diff4splat.cameras import Cameras
     from diff4splat.cli.export import Export
     from diff4splat.gaussians import DeformableGaussianField
 
-__all__ = ["FOLDER", "KINDS", "ExportJob", "ExportKind", "find_kind", "table_of_kinds"]
+__all__ = ["FOLDER", "KINDS", "ExportJob", "ExportKind", "clip_seconds", "find_kind", "table_of_kinds"]
 
 FOLDER = ""
 """Among the suffixes of a kind: its output is, or may be, a folder."""
@@ -29,7 +31,8 @@ class ExportKind(NamedTuple):
         suffixes: What the name of the output may end in; `FOLDER` for a folder of any name.
         meaning: What the file holds and what opens it, in one line.
         options: Fields of `Export` that the function makes use of; the others are refused where given.
-        implied_by: Suffixes that mean this kind where `--to` is left out; all of `suffixes` when omitted.
+        implied_by: Suffixes that mean this kind where `--to` is left out; all of `suffixes` when omitted. A
+            folder never says what is meant.
         requires: A module that is not always installed, and the extra that brings it.
     """
 
@@ -68,11 +71,27 @@ KINDS: dict[str, ExportKind] = {
     "ply": ExportKind(
         "splats:write_ply", (".ply",), "3D Gaussians at one moment, for any splat program", ("time",)
     ),
+    "ply-sequence": ExportKind(
+        "splats:write_ply_sequence",
+        (FOLDER,),
+        "one .ply per moment, the most common way to pass motion on",
+        ("frames",),
+    ),
+    "splat": ExportKind(
+        "splats:write_splat", (".splat",), "one moment in 32 bytes per Gaussian, for small viewers", ("time",)
+    ),
+    "glb": ExportKind(
+        "splats:write_glb", (".glb",), "one moment as glTF with KHR_gaussian_splatting", ("time",)
+    ),
+    "usd": ExportKind(
+        "splats:write_usd",
+        (".usdc", ".usda", ".usdz", ".usd"),
+        "the moving scene as OpenUSD, for Blender, Omniverse",
+        ("frames", "seconds"),
+        requires=("pxr", "usd"),
+    ),
     "player": ExportKind(
-        "pages:write_player",
-        (".html",),
-        "the moving scene in one page, for any browser, without a network",
-        ("seconds",),
+        "pages:write_player", (".html",), "the moving scene as one page for a browser", ("seconds",)
     ),
 }
 """Every kind, by what `--to` calls it, in the order of the help."""
@@ -105,6 +124,19 @@ def find_kind(name: str | None, output: Path) -> str:
         return meant[0]
     possible = meant or [key for key, kind in KINDS.items() if suffix in kind.suffixes] or list(KINDS)
     raise ValueError(f"--to must be given for the output {output}, one of {', '.join(possible)}")
+
+
+def clip_seconds(job: ExportJob) -> float:
+    """How long the clip lasts: as `--seconds` says, or as long as the video of the scene.
+
+    Args:
+        job: The scene and what the user asked for.
+
+    Returns:
+        Seconds.
+    """
+    frames = DEFAULT_FRAMES if job.cameras is None else job.cameras.num_frames
+    return job.options.seconds or frames / job.fps
 
 
 def table_of_kinds(*, indent: int = 0) -> str:

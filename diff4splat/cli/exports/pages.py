@@ -1,7 +1,6 @@
 """Writers of `diff4splat export` for pages that a browser opens."""
 
-from diff4splat.cli.exports.kinds import ExportJob
-from diff4splat.cli.options import DEFAULT_FRAMES
+from diff4splat.cli.exports.kinds import ExportJob, clip_seconds
 from diff4splat.viewer import save_player
 
 __all__ = ["write_player"]
@@ -13,6 +12,4 @@ def write_player(job: ExportJob) -> None:
     Args:
         job: The scene and where it goes; of the options, `seconds`.
     """
-    frames = DEFAULT_FRAMES if job.cameras is None else job.cameras.num_frames
-    seconds = job.options.seconds or frames / job.fps
-    save_player(job.field, job.output, cameras=job.cameras, title=job.title, seconds=seconds)
+    save_player(job.field, job.output, cameras=job.cameras, title=job.title, seconds=clip_seconds(job))
