@@ -103,9 +103,12 @@ def load_ply_sequence(
 
     Raises:
         ValueError: If there are no files, their order is not clear, one is damaged, they are not all of one
-            sequence, or they differ in the number or the appearance of the Gaussians; names the file.
+            sequence, they differ in the number or the appearance of the Gaussians, or `appearance` is
+            unknown; names the file.
         FileNotFoundError: If there is no such folder.
     """
+    if appearance not in ("refuse", "mean"):
+        raise ValueError(f"appearance must be 'refuse' or 'mean', got {appearance!r}.")
     files = _frames_in_order(Path(folder))
     metadata = read_provenance(files[0])
     moments = _times_of(files, folder, times)

@@ -90,16 +90,17 @@ def save_usd(
     except (TypeError, ValueError) as error:
         raise ValueError(f"provenance must consist of JSON values, but {error}.") from error
     _require_usd()
+    duration = float(seconds * fps)
     with tempfile.TemporaryDirectory() as folder:  # USD gives a meaning to some characters of a path
         stage = _empty_stage(Path(folder) / f"scene{'.usda' if suffix == '.usda' else '.usdc'}")
         stage.GetRootLayer().customLayerData = {"diff4splat": {"version": _version(), "provenance": words}}
         stage.SetTimeCodesPerSecond(fps)
         stage.SetFramesPerSecond(fps)
         stage.SetStartTimeCode(0)
-        stage.SetEndTimeCode(seconds * fps)
-        _add_gaussians(stage, field, moments, seconds * fps)
+        stage.SetEndTimeCode(duration)
+        _add_gaussians(stage, field, moments, duration)
         if cameras is not None:
-            _add_cameras(stage, cameras, seconds * fps)
+            _add_cameras(stage, cameras, duration)
         stage.GetRootLayer().Save()
         written = Path(stage.GetRootLayer().realPath)
         if suffix == ".usdz":

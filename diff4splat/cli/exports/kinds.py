@@ -122,7 +122,8 @@ def find_kind(name: str | None, output: Path) -> str:
     ]
     if len(meant) == 1:
         return meant[0]
-    possible = meant or [key for key, kind in KINDS.items() if suffix in kind.suffixes] or list(KINDS)
+    shared = [key for key, kind in KINDS.items() if suffix and suffix in kind.suffixes]
+    possible = meant or shared or list(KINDS)
     raise ValueError(f"--to must be given for the output {output}, one of {', '.join(possible)}")
 
 
