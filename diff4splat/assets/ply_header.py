@@ -60,7 +60,7 @@ def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for comment in comments:
         try:
-            entry = json.loads(comment)
+            entry = json.loads(comment, parse_constant=_refuse)
         except (ValueError, RecursionError):
             continue
         if isinstance(entry, dict):
@@ -155,6 +155,11 @@ def _read_header(path: str | os.PathLike[str], file: IO[bytes]) -> tuple[str, El
     if not byte_order:
         raise ValueError(f"{path} is not a PLY file: its header names no format.")
     return byte_order, elements, comments
+
+
+def _refuse(constant: str) -> None:
+    """NaN and infinity are no JSON, though Python reads them."""
+    raise ValueError(f"{constant} is no JSON value")
 
 
 def _layout(

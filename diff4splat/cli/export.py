@@ -65,7 +65,10 @@ class Export:
         title = Path(str(field.metadata.get("image") or printable(self.scene.name))).stem
         fps = recorded_fps(field.metadata)
         with console.stage("write file") as progress, writing(self.output):
-            write(ExportJob(field, cameras, self.output, self, title, fps, progress))
+            try:
+                write(ExportJob(field, cameras, self.output, self, title, fps, progress))
+            except ImportError as error:  # a package that is there, but too old
+                raise ValueError(str(error)) from error
         console.print(table(("file", "size"), [(str(self.output), file_size(self.output))], right=(1,)))
 
     def _check(self, name: str) -> None:
