@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from diff4splat.assets.moments import check_times, moments
 from diff4splat.assets.ply import check_single, load_ply, save_ply
 from diff4splat.assets.ply_header import read_provenance
 from diff4splat.gaussians import DeformableGaussianField, Gaussians, deltas_between
@@ -56,23 +57,23 @@ def save_ply_sequence(
     """
     check_single(field.canonical)
     field.validate()
-    moments = _moments(field, times)
+    moments_at = check_times(field, times)
     target = Path(os.path.realpath(folder))
     if target.exists() and not target.is_dir():
         raise NotADirectoryError(f"folder must name a folder, got the file {folder}.")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"cannot write {folder}: the folder {target.parent} does not exist.")
     former = _former_frames(target, folder)
-    names = [f"frame_{index:05d}.ply" for index in range(len(moments))]
+    names = [f"frame_{index:05d}.ply" for index in range(len(moments_at))]
     made = not target.exists()
     target.mkdir(exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=target))
     try:
-        for index, (name, time) in enumerate(zip(names, moments, strict=True)):
-            place = {"time": time, "frame": index, "frames": len(moments)}
-            save_ply(field.at(time), staging / name, provenance={**field.metadata, KEY: place})
+        for index, gaussians in enumerate(moments(field, moments_at)):
+            place = {"time": moments_at[index], "frame": index, "frames": len(names)}
+            save_ply(gaussians, staging / names[index], provenance={**field.metadata, KEY: place})
             if callback is not None:
-                callback(index + 1, len(moments))
+                callback(index + 1, len(names))
         _exchange(former, [target / name for name in names], staging)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -164,17 +165,6 @@ def _exchange(former: list[Path], frames: list[Path], staging: Path) -> None:
         for target, source in reversed(moved):
             os.replace(target, source)
         raise
-
-
-def _moments(field: DeformableGaussianField, times: Tensor | Sequence[float] | None) -> list[float]:
-    """Times to write, as numbers."""
-    values = field.times if times is None else torch.as_tensor(times, dtype=torch.float64)
-    moments = [float(value) for value in values.detach().reshape(-1).tolist()]
-    if not moments:
-        raise ValueError("times must name at least one time, got none.")
-    if not all(0 <= value <= 1 for value in moments) or sorted(set(moments)) != moments:
-        raise ValueError(f"times must ascend strictly in [0, 1], got {moments}.")
-    return moments
 
 
 def _former_frames(target: Path, shown: str | os.PathLike[str]) -> list[Path]:

@@ -20,6 +20,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from diff4splat.assets.moments import check_times, moments
 from diff4splat.assets.ply import check_single
 from diff4splat.cameras import Cameras
 from diff4splat.files import atomic_path
@@ -81,10 +82,7 @@ def save_usd(
         if tuple(cameras.batch_shape):
             raise ValueError(f"cameras must have no batch axes, got {tuple(cameras.batch_shape)}.")
         cameras.validate()
-    values = field.times if times is None else torch.as_tensor(times, dtype=torch.float64)
-    moments = [float(value) for value in values.reshape(-1).tolist()]
-    if not moments or not all(0 <= value <= 1 for value in moments) or sorted(set(moments)) != moments:
-        raise ValueError(f"times must ascend strictly in [0, 1], got {moments}.")
+    sampled = check_times(field, times)
     try:
         words = json.dumps({**field.metadata, **(provenance or {})}, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -98,7 +96,7 @@ def save_usd(
         stage.SetFramesPerSecond(fps)
         stage.SetStartTimeCode(0)
         stage.SetEndTimeCode(duration)
-        _add_gaussians(stage, field, moments, duration)
+        _add_gaussians(stage, field, sampled, duration)
         if cameras is not None:
             _add_cameras(stage, cameras, duration)
         stage.GetRootLayer().Save()
@@ -134,9 +132,9 @@ def _empty_stage(path: Path) -> "Usd.Stage":
 
 
 def _add_gaussians(
-    stage: "Usd.Stage", field: DeformableGaussianField, moments: list[float], duration: float
+    stage: "Usd.Stage", field: DeformableGaussianField, times: list[float], duration: float
 ) -> None:
-    """The particle field, with one sample per moment of what changes."""
+    """The particle field, with one sample per time of what changes."""
     from pxr import UsdVol, Vt
 
     particles = UsdVol.ParticleField3DGaussianSplat.Define(stage, "/Scene/Gaussians")
@@ -147,13 +145,12 @@ def _add_gaussians(
     particles.CreateProjectionModeHintAttr("perspective")
     particles.CreateSortingModeHintAttr("zDepth")
     samples: dict[str, list[np.ndarray]] = {"positions": [], "orientations": [], "scales": [], "extent": []}
-    for moment in moments:
-        gaussians = field.at(moment)
+    for gaussians in moments(field, times):
         unit = torch.nn.functional.normalize(gaussians.quaternions.double(), dim=-1, eps=1e-300)
         reach = STANDARD_DEVIATIONS * gaussians.scales.amax(dim=-1, keepdim=True)
         extent = ((gaussians.means - reach).amin(dim=0), (gaussians.means + reach).amax(dim=0))
         samples["positions"].append(_array(gaussians.means))
-        samples["orientations"].append(_aligned(_array(unit[:, [1, 2, 3, 0]]), samples["orientations"]))
+        samples["orientations"].append(_array(unit[:, [1, 2, 3, 0]]))
         samples["scales"].append(_array(gaussians.scales.clamp(min=torch.finfo(torch.float32).tiny)))
         samples["extent"].append(_array(torch.stack(extent)))
     for name, (attribute, kind) in {
@@ -166,8 +163,8 @@ def _add_gaussians(
         if all(np.array_equal(first, other) for other in others):
             attribute.Set(kind.FromNumpy(first))
             continue
-        for moment, values in zip(moments, samples[name], strict=True):
-            attribute.Set(kind.FromNumpy(values), moment * duration)
+        for time, values in zip(times, samples[name], strict=True):
+            attribute.Set(kind.FromNumpy(values), time * duration)
 
 
 def _add_cameras(stage: "Usd.Stage", cameras: Cameras, duration: float) -> None:
@@ -204,13 +201,6 @@ def _add_cameras(stage: "Usd.Stage", cameras: Cameras, duration: float) -> None:
         pose.Set(Gf.Matrix4d(turned[frame].T.tolist()), code)  # USD writes matrices for row vectors
         for attribute, value in zip(lens, values, strict=True):
             attribute.Set(value, code)
-
-
-def _aligned(quaternions: np.ndarray, before: list[np.ndarray]) -> np.ndarray:
-    """Quaternions of the same rotations, on the side of those of the sample before."""
-    if not before:
-        return quaternions
-    return np.where((quaternions * before[-1]).sum(-1, keepdims=True) < 0, -quaternions, quaternions)
 
 
 def _packaged(layer: Path) -> Path:

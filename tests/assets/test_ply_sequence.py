@@ -61,6 +61,14 @@ def test_it_comes_back_as_the_field_it_was(folder):
         assert decibels(actual, expected) > 80
 
 
+def test_quaternions_are_on_the_side_of_those_before_however_far_apart(tmp_path):
+    field = moving_scene()
+    assert (field.at(0.0).quaternions * field.at(1.0).quaternions).sum(-1).max() < 0
+    save_ply_sequence(field, tmp_path / "frames", times=[0.0, 1.0])
+    first, last = (read_ply(path)["quaternions"] for path in sorted((tmp_path / "frames").iterdir()))
+    assert (first * last).sum(-1).min() > 0
+
+
 def test_delta_quaternions_are_on_the_side_of_those_before(tmp_path):
     save_ply_sequence(moving_scene(), tmp_path / "frames", times=torch.linspace(0, 1, 11))
     found = [read_ply(path)["quaternions"] for path in sorted((tmp_path / "frames").iterdir())]
@@ -162,6 +170,13 @@ def test_files_of_others_are_never_touched(folder, name):
     with pytest.raises(ValueError, match=f"or hold an earlier sequence; it holds {name}"):
         save_ply_sequence(moving_scene(), folder, times=[0.5])
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_frame_that_was_given_a_name_is_not_lost(folder):
+    (folder / "frame_00001.ply").rename(folder / "the good one.ply")
+    with pytest.raises(ValueError, match="it holds the good one.ply"):
+        save_ply_sequence(moving_scene(), folder)
+    assert len(names(folder)) == 3
 
 
 def test_a_plain_ply_of_our_own_is_not_taken_for_a_frame(tmp_path):
