@@ -19,8 +19,8 @@ BLOCKS = [
     *("attention", "camera_conditioning", "deformation_module", "deformation_operations"),
     *("guidance", "hub", "ldrm", "losses"),
 ]
-GUIDES = ["README.md", "docs/own_model.md", "docs/quickstart.md", "docs/refinement.md", "docs/rendering.md"]
-GUIDES += ["docs/scene_format.md", "docs/training.md", "docs/trajectories.md", "docs/video_models.md"]
+GUIDES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+GUIDES.remove("docs/evaluation.md")  # its code is for a model of the reader's own
 
 
 def python_blocks(page: str) -> list[tuple[int, str]]:

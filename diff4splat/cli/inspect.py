@@ -12,7 +12,7 @@ from diff4splat.cli.errors import naming
 from diff4splat.cli.stopping import hold_requests
 
 if TYPE_CHECKING:
-    from diff4splat.gaussians import Gaussians
+    from diff4splat.gaussians import DeformableGaussianField, Gaussians
 
 __all__ = ["Inspect"]
 
@@ -31,7 +31,7 @@ _BOUND_UNITS = {
 
 @dataclass(frozen=True)
 class Inspect:
-    """Say what is in a scene or PLY file, or which model weights belong to.
+    """Say what is in a scene of this or another program, or which model weights belong to.
 
     Of a scene it prints how many Gaussians there are, where they lie, how far they move, and what the file
     says about its conventions and where it comes from. Of weights it reads the header alone, however large
@@ -41,12 +41,14 @@ class Inspect:
     In use:
       diff4splat inspect out/scene.safetensors
       diff4splat inspect out/scene.ply
+      diff4splat inspect frames/
       diff4splat inspect movies_ckpt.safetensors
       diff4splat inspect Wan2.2-TI2V-5B-Diffusers/transformer
 
     Args:
-        file: A scene.safetensors, or the folder that it was written to, a .ply of 3D Gaussians, a safetensors
-            file or the index.json of one in shards, or a folder of a model.
+        file: A scene.safetensors, or the folder that it was written to, a .ply or .splat of 3D Gaussians, a
+            folder with one .ply per moment, a safetensors file or the index.json of one in shards, or a
+            folder of a model.
     """
 
     file: Annotated[Positional[Path], arg(metavar="FILE")]
@@ -56,8 +58,8 @@ class Inspect:
         with naming("FILE cannot be read", self.file):
             scene = self.file / "scene.safetensors"  # of a folder with results
             file = scene if scene.is_file() else self.file
-            if file.suffix.lower() == ".ply":
-                text = _report(self._ply(file))
+            if file.suffix.lower() in (".ply", ".splat") or _holds_moments(file):
+                text = _report(self._other(file))
             elif self._is_scene(file):
                 text = _report(self._scene(file))
             else:
@@ -76,11 +78,17 @@ class Inspect:
             return False
         return '"diff4splat-scene"' in read_safetensors_header(file).metadata.values()
 
-    def _ply(self, file: Path) -> _Facts:
+    def _other(self, file: Path) -> _Facts:
         with hold_requests():
-            from diff4splat.assets import load_ply
+            from diff4splat.assets import load_scene
 
-        return {"Gaussians": _gaussian_facts(load_ply(file))}
+        field = load_scene(file)
+        facts = {"Gaussians": _gaussian_facts(field.canonical)}
+        if field.num_times > 1:
+            facts["motion"] = _motion_facts(field)
+        if field.metadata:
+            facts["provenance"] = [(key, _text(value)) for key, value in field.metadata.items()]
+        return facts
 
     def _scene(self, file: Path) -> _Facts:
         with hold_requests():
@@ -89,17 +97,13 @@ class Inspect:
         header = read_field_header(file)
         field = load_field(file)
         cameras = load_field_cameras(file)
-        times = [f"{time:.3f}" for time in field.times.tolist()]
-        shown = times if len(times) <= 5 else [*times[:2], "...", times[-1]]
-        moved = field.delta_means.norm(dim=-1).amax(dim=-2)
         size = (
             "none" if cameras is None else f"{cameras.num_frames} of {cameras.width}x{cameras.height} pixels"
         )
         return {
             "Gaussians": _gaussian_facts(field.canonical),
             "motion": [
-                ("times", f"{len(times)}: {' '.join(shown)}"),
-                ("largest per time", f"median {moved.median():.3g}, largest {moved.max():.3g} scene units"),
+                *_motion_facts(field),
                 ("cameras", size),
             ],
             "provenance": [(key, _text(value)) for key, value in field.metadata.items()] or [("", "none")],
@@ -135,6 +139,23 @@ def _gaussian_facts(gaussians: "Gaussians") -> list[tuple[str, str]]:
         ("opacity", f"median {gaussians.opacities.median():.3f}"),
         ("scale", f"median {gaussians.scales.median():.3g} scene units"),
     ]
+
+
+def _motion_facts(field: "DeformableGaussianField") -> list[tuple[str, str]]:
+    times = [f"{time:.3f}" for time in field.times.tolist()]
+    shown = times if len(times) <= 5 else [*times[:2], "...", times[-1]]
+    moved = field.delta_means.norm(dim=-1).amax(dim=-2)
+    return [
+        ("times", f"{len(times)}: {' '.join(shown)}"),
+        ("largest per time", f"median {moved.median():.3g}, largest {moved.max():.3g} scene units"),
+    ]
+
+
+def _holds_moments(folder: Path) -> bool:
+    """Whether this is a folder of .ply files, and of no model."""
+    if not folder.is_dir() or any(folder.glob("*.json")) or any(folder.glob("*.safetensors")):
+        return False
+    return any(path.suffix.lower() == ".ply" for path in folder.iterdir())
 
 
 def _text(value: object) -> str:
