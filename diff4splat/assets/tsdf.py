@@ -23,6 +23,8 @@ _KEY_BITS = 20
 _CHUNK = 1024  # blocks that are fused at once
 _PIXELS = 2.0  # of the default voxel
 _VOXELS = 4.0  # of the default truncation
+_BEHIND = 2.0  # truncations along a ray, at most, that a view tells of what is behind its surface
+_ALL_ANGLES, _LEAST_COSINE = 89.9, 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,12 +69,13 @@ def fuse_depth(
     r"""Weighted mean over the views of how far in front of its surface each voxel lies.
 
     $$D(x) = \frac{\sum_f w_f \min(1, d_f(x) / \tau)}{\sum_f w_f}, \qquad
-      d_f(x) = \bigl(z_f(\pi_f(x)) - z\bigr) \frac{\lVert x - o_f \rVert}{z}$$
+      d_f(x) = c_f \, \bigl(z_f(\pi_f(x)) - z\bigr) \frac{\lVert x - o_f \rVert}{z}$$
 
     over the views $f$ that see $x$ (at z-depth $z$, pixel $\pi_f(x)$, from $o_f$) no deeper than
-    $\tau$ = `truncation` behind their surface, with $z_f$ = `depth` and $w_f$ = `weights` there. Depth is
-    read between pixels where it is smooth, and of the nearest pixel where it is not. Views that look through
-    a voxel at something behind it count, too: that is what takes floating specks away.
+    $\tau$ = `truncation` behind their surface, with $z_f$ = `depth`, $w_f$ = `weights` and $c_f$ the cosine
+    of `surface_weights`, at least 0.1, there: the distance along the ray becomes that to the surface. Depth
+    is read between pixels where it is smooth, and of the nearest pixel where it is not. Views that look
+    through a voxel at something behind it count, too: that is what takes floating specks away.
     Source: Curless and Levoy, A Volumetric Method for Building Complex Models from Range Images, 1996.
 
     Only blocks of voxels within `truncation` of some depth pixel are made; each takes 12 kB, and twice that
@@ -103,8 +106,9 @@ def fuse_depth(
         raise ValueError("weights must be finite and >= 0, got others.")
     depth, color = depth.detach().float(), color.detach().float()
     known = torch.isfinite(depth) & (depth > 0)
+    intrinsics = cameras.intrinsics.to(depth)
     if weights is None:
-        weights = surface_weights(depth, cameras.intrinsics.to(depth))
+        weights = surface_weights(depth, intrinsics)
     trust = known * weights.detach().float()
     if not bool((trust > 0).any()):
         raise ValueError("depth must be known (finite, above 0, of a weight above 0) somewhere, got nothing.")
@@ -120,7 +124,9 @@ def fuse_depth(
     if not 2 * voxel_size <= truncation < math.inf:
         raise ValueError(f"truncation must be at least 2 voxels of {voxel_size:.4g}, got {truncation:.4g}.")
     blocks = _blocks_near(depth, cameras, float(voxel_size), float(truncation), max_voxels)
-    return _fused(depth, trust, color, cameras, blocks, float(voxel_size), float(truncation))
+    cosines = surface_weights(depth, intrinsics, max_angle_deg=_ALL_ANGLES).clamp_min(_LEAST_COSINE)
+    maps = torch.stack((depth, trust, cosines), dim=1)
+    return _fused(maps, color, cameras, blocks, float(voxel_size), float(truncation))
 
 
 def _blocks_near(
@@ -154,26 +160,18 @@ def _blocks_near(
 
 
 def _fused(
-    depth: Tensor,
-    trust: Tensor,
-    color: Tensor,
-    cameras: Cameras,
-    blocks: Tensor,
-    voxel_size: float,
-    truncation: float,
+    maps: Tensor, color: Tensor, cameras: Cameras, blocks: Tensor, voxel_size: float, truncation: float
 ) -> DistanceVolume:
+    """Blocks filled from maps of depth, trust and cosine."""
     count = len(blocks)
-    steps = torch.arange(BLOCK, device=depth.device)
+    steps = torch.arange(BLOCK, device=maps.device)
     inside = rearrange(
         torch.stack(torch.meshgrid(steps, steps, steps, indexing="ij")), "c x y z -> (x y z) c"
     )
-    distance = depth.new_ones(count, BLOCK**3)
-    weight = depth.new_zeros(count, BLOCK**3)
-    shades = depth.new_zeros(count, BLOCK**3, 3)
-    views = [
-        _View(depth[i], trust[i], color[i], cameras.select(slice(i, i + 1)), truncation)
-        for i in range(len(depth))
-    ]
+    distance = maps.new_ones(count, BLOCK**3)
+    weight = maps.new_zeros(count, BLOCK**3)
+    shades = maps.new_zeros(count, BLOCK**3, 3)
+    views = [_View(maps[i], color[i], cameras.select(slice(i, i + 1)), truncation) for i in range(len(maps))]
     radius = math.sqrt(3) * BLOCK / 2 * voxel_size
     for first in range(0, count, _CHUNK):
         part = slice(first, min(first + _CHUNK, count))
@@ -212,13 +210,12 @@ def _fused(
 class _View:
     """One depth map, ready to be asked about points."""
 
-    def __init__(
-        self, depth: Tensor, trust: Tensor, color: Tensor, camera: Cameras, truncation: float
-    ) -> None:
+    def __init__(self, maps: Tensor, color: Tensor, camera: Cameras, truncation: float) -> None:
+        depth = maps[0]
         low = -F.max_pool2d(-depth[None], 3, stride=1, padding=1)[0]
         high = F.max_pool2d(depth[None], 3, stride=1, padding=1)[0]
         smooth = (low > 0) & (high - low < truncation)
-        self._nearest = torch.stack((depth, trust, smooth.float()))[None]
+        self._nearest = torch.cat((maps, smooth.float()[None]))[None]
         self._between = torch.cat((depth[None], color))[None]
         self._world_to_camera = rigid_inverse(camera.camera_to_world[0])
         self._intrinsics = camera.intrinsics[0]
@@ -246,10 +243,12 @@ class _View:
         between = F.grid_sample(
             self._between, grid, mode="bilinear", padding_mode="border", align_corners=False
         )[0, :, 0]
-        surface = torch.where(nearest[2] > 0.5, between[0], nearest[0])
-        signed = (surface - z) * torch.linalg.vector_norm(local, dim=-1) / safe / self._truncation
+        surface = torch.where(nearest[3] > 0.5, between[0], nearest[0])
+        distance = (surface - z) * torch.linalg.vector_norm(local, dim=-1) / safe
+        signed = nearest[2] * distance / self._truncation
         inside = ((pixels >= 0) & (pixels < self._size)).all(dim=-1)
         known = front & inside & (nearest[0] > 0) & (signed >= -1)
+        known &= distance >= -_BEHIND * self._truncation
         return signed.clamp(-1, 1), torch.where(known, nearest[1], torch.zeros_like(z)), between[1:].T
 
     def _to_camera(self, points: Tensor) -> Tensor:

@@ -96,8 +96,9 @@ def field_mesh(
     if not bool((weights > 0).any()):
         raise ValueError("cameras must see a surface of the field, got none.")
     focal = float(views.intrinsics[:, 0, 0].median())
-    voxel_size = _PIXELS_PER_VOXEL * _median(depth[weights > 0]) / focal
-    volume = fuse_depth(depth, film.straight_color.clamp(0, 1), views, weights=weights, voxel_size=voxel_size)
+    voxel_size = _median(depth[weights > 0]) / focal
+    color, truncation = film.straight_color.clamp(0, 1), _TRUNCATION * voxel_size
+    volume = fuse_depth(depth, color, views, weights=weights, voxel_size=voxel_size, truncation=truncation)
     return volume_to_mesh(volume, min_share=_SPECK)
 
 
