@@ -10,6 +10,8 @@ from diff4splat.pipelines.depth_prior import (
     depth_ratio,
     estimate_depth,
 )
+from diff4splat.pipelines.field_mesh import field_mesh, mesh_cameras
+from diff4splat.pipelines.field_tracks import gaussian_tracks, pixel_tracks, visible_points
 from diff4splat.pipelines.identify import WeightsIdentity, identify
 from diff4splat.pipelines.image_to_4d import STAGES, Diff4SplatPipeline, ProgressCallback
 from diff4splat.pipelines.images import ImageSource, PreparedImage, centre_crop_box, image_size, prepare_image
@@ -45,13 +47,17 @@ __all__ = [
     "depth_ratio",
     "depth_video",
     "estimate_depth",
+    "field_mesh",
     "find_model",
     "fit_cameras",
     "focus_depth",
+    "gaussian_tracks",
     "identify",
     "image_size",
     "list_models",
+    "mesh_cameras",
     "missing_for",
+    "pixel_tracks",
     "preflight",
     "prepare_image",
     "read_frames",
@@ -59,4 +65,5 @@ __all__ = [
     "speed_up",
     "sway_cameras",
     "video_facts",
+    "visible_points",
 ]
