@@ -5,33 +5,26 @@ Gaussian splatting (with its zero normals): opacities as logits, natural logarit
 wxyz, harmonics above degree 0 channel by channel. Axes are OpenCV, as in the rest of the library.
 """
 
-import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from diff4splat.assets.ply_header import comment_lines, read_vertices
 from diff4splat.files import atomic_path
 from diff4splat.gaussians import Gaussians
 
 __all__ = ["load_ply", "save_ply"]
 
-Elements: TypeAlias = list[tuple[str, int, list[list[str]]]]  # name, count, words of its property lines
+Invalid: TypeAlias = Literal["refuse", "drop"]
 
-TYPES = {
-    **{"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4"},
-    **{"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4"},
-    **{"double": "f8", "float32": "f4", "float64": "f8"},
-}
-BYTE_ORDERS = {"binary_little_endian": "<", "binary_big_endian": ">"}
-HEADER_LIMIT = 1 << 20
 MIN_PROBABILITY = (
     2.0**-24
 )  # one half unit in the last place of a 32-bit 1.0: the logit stays finite, within 16.7
+LARGEST_EXPONENT = 87.0  # exp of it, and of its negative, is what a 32-bit float holds
 
 
 def save_ply(
@@ -54,6 +47,63 @@ def save_ply(
         ValueError: If the Gaussians have batch axes or invalid values, or if provenance is not JSON.
         FileNotFoundError: If the folder does not exist.
     """
+    check_single(gaussians)
+    count = gaussians.num_gaussians
+    names, table = _table(gaussians)
+    header = "\n".join(
+        [
+            "ply",
+            "format binary_little_endian 1.0",
+            "comment axes opencv: +x right, +y down, +z forward",
+            *comment_lines(provenance or {}),
+            f"element vertex {count}",
+            *(f"property float {name}" for name in names),
+            "end_header\n",
+        ]
+    )
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        file.write(header.encode("ascii"))
+        table.tofile(file)
+
+
+def load_ply(path: str | os.PathLike[str], *, invalid: Invalid = "refuse") -> Gaussians:
+    """Read Gaussians from a 3DGS PLY of any program, binary or as text.
+
+    Properties are found by name, so their order, type, normals and further properties do not matter.
+    Quaternions are normalised; a logit of infinity is an opacity of exactly 0 or 1.
+
+    Args:
+        path: PLY file with `x y z f_dc_* opacity scale_* rot_*` and optionally `f_rest_*`, which must be
+            complete degrees up to 4.
+        invalid: What to do with Gaussians that hold NaN or infinity, or a quaternion of length zero: refuse
+            the file, or leave them out.
+
+    Returns:
+        Float32 Gaussians on the CPU, with linear scales and opacities as probabilities.
+
+    Raises:
+        ValueError: If the file is no 3DGS PLY, is compressed, is truncated, claims more than it holds, or
+            holds Gaussians that are invalid; names file and problem. If `invalid` is unknown.
+        FileNotFoundError: If there is no such file.
+    """
+    if invalid not in ("refuse", "drop"):
+        raise ValueError(f"invalid must be 'refuse' or 'drop', got {invalid!r}.")
+    vertices = read_vertices(path)
+    names = vertices.dtype.names or ()
+    rest = sum(name.startswith("f_rest_") for name in names)
+    complete = {3 * ((degree + 1) ** 2 - 1) for degree in range(5)}
+    if rest not in complete:
+        raise ValueError(f"{path}: f_rest must have one of {sorted(complete)} properties, got {rest}.")
+    wanted = _property_names(rest)
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        raise ValueError(f"{path} is not a 3DGS PLY: its vertices lack {', '.join(missing)}.")
+    gaussians = _to_gaussians(vertices, rest)
+    return valid_gaussians(gaussians, path, invalid)
+
+
+def check_single(gaussians: Gaussians) -> None:
+    """ValueError for Gaussians that a file of one set cannot hold: batches, none, or invalid values."""
     if tuple(gaussians.batch_shape):
         raise ValueError(
             f"gaussians must have no batch axes, got {tuple(gaussians.batch_shape)}; save one set a file."
@@ -61,182 +111,92 @@ def save_ply(
     if not gaussians.num_gaussians:
         raise ValueError("gaussians must hold at least one Gaussian, got none.")
     gaussians.validate()
-    probability = _to_numpy(gaussians.opacities).clip(MIN_PROBABILITY, 1 - MIN_PROBABILITY)
-    scales = _to_numpy(gaussians.scales).clip(np.finfo(np.float32).tiny)
-    harmonics = _to_numpy(gaussians.harmonics)
-    count = gaussians.num_gaussians
-    rest = harmonics[:, 1:].transpose(0, 2, 1).reshape(count, -1)  # all red, all green, all blue
-    columns = [
-        *_named("x y z", _to_numpy(gaussians.means)),
-        *_named("nx ny nz", np.zeros((count, 3))),
-        *_named("f_dc_0 f_dc_1 f_dc_2", harmonics[:, 0]),
-        *_named(" ".join(f"f_rest_{index}" for index in range(rest.shape[1])), rest),
-        ("opacity", np.log(probability) - np.log1p(-probability)),
-        *_named("scale_0 scale_1 scale_2", np.log(scales)),
-        *_named("rot_0 rot_1 rot_2 rot_3", _to_numpy(gaussians.quaternions)),
-    ]
-    table = np.stack([values for _, values in columns], axis=1).astype("<f4")
-    header = "\n".join(
-        [
-            "ply",
-            "format binary_little_endian 1.0",
-            "comment axes opencv: +x right, +y down, +z forward",
-            *_comment_lines(provenance or {}),
-            f"element vertex {count}",
-            *(f"property float {name}" for name, _ in columns),
-            "end_header\n",
-        ]
-    )
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        file.write(header.encode("ascii"))
-        file.write(table.tobytes())
 
 
-def load_ply(path: str | os.PathLike[str]) -> Gaussians:
-    """Read Gaussians from a binary 3DGS PLY of any program.
-
-    Properties are found by name, so their order, normals and further properties do not matter. Quaternions
-    are normalised.
-
-    Args:
-        path: PLY file with `x y z f_dc_* opacity scale_* rot_*` and optionally `f_rest_*`.
-
-    Returns:
-        Float32 Gaussians on the CPU, with linear scales and opacities as probabilities.
-
-    Raises:
-        ValueError: If the file is not a binary 3DGS PLY, is truncated, or holds values that are not finite;
-            names file and problem.
-        FileNotFoundError: If there is no such file.
-    """
-    with open(path, "rb") as file:
-        byte_order, elements = _read_header(path, file)
-        start = file.tell()
-    dtype, count, skipped = _vertex_layout(path, byte_order, elements)
-    expected = start + skipped + count * dtype.itemsize
-    size = Path(path).stat().st_size
-    if size < expected:
-        raise ValueError(f"{path} is truncated: {count} vertices need {expected} bytes, the file has {size}.")
-    vertices = np.fromfile(path, dtype=dtype, count=count, offset=start + skipped)
-    rest_names = _rest_names(path, dtype)
-    columns = {
-        "means": ["x", "y", "z"],
-        "base": ["f_dc_0", "f_dc_1", "f_dc_2"],
-        "rest": rest_names,
-        "opacity": ["opacity"],
-        "scales": ["scale_0", "scale_1", "scale_2"],
-        "quaternions": ["rot_0", "rot_1", "rot_2", "rot_3"],
+def valid_gaussians(gaussians: Gaussians, path: str | os.PathLike[str], invalid: Invalid) -> Gaussians:
+    """Gaussians of a file with unit quaternions; those with values that are none are refused or left out."""
+    lengths = gaussians.quaternions.double().norm(dim=-1, keepdim=True)
+    bad = {
+        "centres that are not finite": ~gaussians.means.isfinite().all(-1),
+        "colours that are not finite": ~gaussians.harmonics.isfinite().flatten(-2).all(-1),
+        "opacities that are not finite": ~gaussians.opacities.isfinite(),
+        "scales that are not finite": ~gaussians.scales.isfinite().all(-1),
+        "quaternions that are zero or not finite": ~((lengths > 0) & lengths.isfinite())[..., 0],
     }
-    missing = [name for names in columns.values() for name in names if name not in (dtype.names or ())]
-    if missing:
-        raise ValueError(f"{path} is not a 3DGS PLY: its vertices lack {', '.join(missing)}.")
-    values = {key: _columns(path, vertices, names) for key, names in columns.items()}
-    norms = np.linalg.norm(values["quaternions"], axis=1, keepdims=True)
-    if not (norms > 0).all():
-        raise ValueError(f"{path}: {int((norms == 0).sum())} quaternions are zero.")
-    rest = values["rest"].reshape(count, 3, -1).transpose(0, 2, 1)
-    arrays = {
-        "means": values["means"],
-        "quaternions": values["quaternions"] / norms,
-        "scales": np.exp(values["scales"].clip(-87.0, 87.0)),  # what a 32-bit float holds
-        "opacities": 0.5 * (1.0 + np.tanh(0.5 * values["opacity"][:, 0])),  # a sigmoid that cannot overflow
-        "harmonics": np.concatenate([values["base"][:, None], rest], axis=1),
-    }
-    return Gaussians(**{name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()})
-
-
-def _to_numpy(tensor: Tensor) -> np.ndarray:
-    """Float64 values on the CPU."""
-    return tensor.detach().to("cpu", torch.float64).numpy()
-
-
-def _named(names: str, values: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    """Columns of a matrix with their property names."""
-    return [(name, values[:, index]) for index, name in enumerate(names.split())]
-
-
-def _comment_lines(provenance: Mapping[str, Any]) -> list[str]:
-    """One ASCII line per entry; JSON escapes line breaks, so no value can add a header line."""
-    lines = []
-    for key, value in provenance.items():
-        try:
-            lines.append("comment " + json.dumps({str(key): value}, allow_nan=False))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"provenance[{key!r}] must be a JSON value, but {error}.") from error
-    return lines
-
-
-def _read_header(path: str | os.PathLike[str], file: Any) -> tuple[str, Elements]:
-    """Byte order and the elements (name, count, property lines), leaving the file at its first data byte."""
-    if file.readline(16).strip() != b"ply":
-        raise ValueError(f"{path} is not a PLY file.")
-    byte_order = ""
-    elements: Elements = []
-    while True:
-        line = file.readline(HEADER_LIMIT)
-        if not line.endswith(b"\n") or file.tell() > HEADER_LIMIT:
-            raise ValueError(f"{path} is truncated or not a PLY file: its header has no end.")
-        words = line.decode("ascii", errors="replace").split()
-        if words == ["end_header"]:
-            break
-        if words[:1] == ["format"] and len(words) == 3:
-            if words[1] not in BYTE_ORDERS:
-                raise ValueError(f"{path} is a PLY of format {words[1]}; only binary PLY files are read.")
-            byte_order = BYTE_ORDERS[words[1]]
-        elif words[:1] == ["element"] and len(words) == 3:
-            if not words[2].isdecimal():
-                raise ValueError(f"{path}: element {words[1]} must have a count, got {words[2]!r}.")
-            elements.append((words[1], int(words[2]), []))
-        elif words[:1] == ["property"] and len(words) >= 3 and elements:
-            elements[-1][2].append(words[1:])
-        elif words and words[0] not in ("comment", "obj_info"):
-            raise ValueError(f"{path} has a header line that PLY does not have: {' '.join(words)[:80]!r}.")
-    if not byte_order:
-        raise ValueError(f"{path} is not a PLY file: its header names no format.")
-    return byte_order, elements
-
-
-def _vertex_layout(
-    path: str | os.PathLike[str], byte_order: str, elements: Elements
-) -> tuple[np.dtype, int, int]:
-    """Layout of one vertex, number of vertices, and bytes of data before them."""
-    if any(name == "chunk" for name, _, _ in elements):
+    bad = {words: mask for words, mask in bad.items() if mask.any()}
+    unit = (gaussians.quaternions / lengths).to(gaussians.dtype)
+    gaussians = Gaussians(gaussians.means, unit, gaussians.scales, gaussians.opacities, gaussians.harmonics)
+    if not bad:
+        return gaussians
+    found = ", ".join(f"{int(mask.sum())} {words}" for words, mask in bad.items())
+    if invalid == "refuse":
         raise ValueError(
-            f"{path} is a compressed PLY; convert it first: splat-transform in.compressed.ply out.ply"
+            f"{path}: {found}, in a file of {gaussians.num_gaussians} Gaussians "
+            "(invalid='drop' leaves them out)."
         )
-    skipped = 0
-    for name, count, properties in elements:
-        fields: list[tuple[str, str]] = []
-        for words in properties:
-            if len(words) != 2 or words[0] not in TYPES:
-                raise ValueError(f"{path}: element {name} cannot have the property {' '.join(words)[:80]!r}.")
-            fields.append((words[1], byte_order + TYPES[words[0]]))
-        if len({field for field, _ in fields}) != len(fields):
-            raise ValueError(f"{path}: element {name} names a property twice.")
-        dtype = np.dtype(fields)
-        if name == "vertex":
-            if count == 0:
-                raise ValueError(f"{path} has no vertices.")
-            return dtype, count, skipped
-        skipped += count * dtype.itemsize
-    raise ValueError(f"{path} has no element vertex.")
+    sound = ~torch.stack([*bad.values()]).any(dim=0)
+    if not sound.any():
+        raise ValueError(f"{path}: {found}; no Gaussian of the file is left.")
+    return gaussians.select(sound)
 
 
-def _rest_names(path: str | os.PathLike[str], dtype: np.dtype) -> list[str]:
-    """Names of the harmonics above degree 0, which must be complete degrees."""
-    number = sum(name.startswith("f_rest_") for name in dtype.names or ())
-    complete = {3 * ((degree + 1) ** 2 - 1) for degree in range(5)}
-    if number not in complete:
-        raise ValueError(f"{path}: f_rest must have one of {sorted(complete)} properties, got {number}.")
-    return [f"f_rest_{index}" for index in range(number)]
+def _property_names(rest: int) -> list[str]:
+    """Properties that Gaussians need, with so many harmonics above degree 0."""
+    groups = {"f_dc_": 3, "f_rest_": rest, "scale_": 3, "rot_": 4}
+    numbered = [f"{prefix}{index}" for prefix, number in groups.items() for index in range(number)]
+    return ["x", "y", "z", "opacity", *numbered]
 
 
-def _columns(path: str | os.PathLike[str], vertices: np.ndarray, names: list[str]) -> np.ndarray:
-    """Named properties as one float64 matrix of finite values."""
-    matrix = np.empty((len(vertices), len(names)))
-    for index, name in enumerate(names):
-        matrix[:, index] = vertices[name]
-    bad = ~np.isfinite(matrix).all(axis=1)
-    if bad.any():
-        raise ValueError(f"{path}: {', '.join(names[:4])} are not finite in {int(bad.sum())} vertices.")
-    return matrix
+def _table(gaussians: Gaussians) -> tuple[list[str], np.ndarray]:
+    """Names and 32-bit values of the properties, one row per Gaussian."""
+    count, coefficients = gaussians.harmonics.shape[:2]
+    rest = 3 * (coefficients - 1)
+    names = ["x", "y", "z", "nx", "ny", "nz", "f_dc_0", "f_dc_1", "f_dc_2"]
+    names += [f"f_rest_{index}" for index in range(rest)]
+    names += ["opacity", "scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3"]
+    table = np.empty((count, len(names)), dtype="<f4")
+    probability = _to_numpy(gaussians.opacities).clip(MIN_PROBABILITY, 1 - MIN_PROBABILITY)
+    table[:, 0:3] = _to_numpy(gaussians.means, torch.float32)
+    table[:, 3:6] = 0
+    harmonics = _to_numpy(gaussians.harmonics, torch.float32)
+    channel_major = harmonics.transpose(0, 2, 1)
+    table[:, 6:9] = channel_major[:, :, 0]
+    table[:, 9 : 9 + rest] = channel_major[:, :, 1:].reshape(count, rest)  # all red, all green, all blue
+    table[:, -8] = np.log(probability) - np.log1p(-probability)
+    table[:, -7:-4] = np.log(_to_numpy(gaussians.scales).clip(np.finfo(np.float32).tiny))
+    table[:, -4:] = _to_numpy(gaussians.quaternions, torch.float32)
+    return names, table
+
+
+def _to_gaussians(vertices: np.ndarray, rest: int) -> Gaussians:
+    """Gaussians of vertices in any types; quaternions as they stand, values that are none left in."""
+
+    def columns(names: list[str], dtype: type = np.float32) -> np.ndarray:
+        matrix: np.ndarray = np.empty((len(vertices), len(names)), dtype)
+        with np.errstate(over="ignore"):  # 64-bit values may not fit into 32 bits; infinity is found later
+            for index, name in enumerate(names):
+                matrix[:, index] = vertices[name]
+        return matrix
+
+    channel_major = np.empty((len(vertices), 3, 1 + rest // 3), np.float32)
+    channel_major[:, :, 0] = columns([f"f_dc_{index}" for index in range(3)])
+    named = columns([f"f_rest_{index}" for index in range(rest)])
+    channel_major[:, :, 1:] = named.reshape(len(vertices), 3, rest // 3)
+    logits = columns(["opacity"], np.float64)[:, 0]
+    exponents = columns([f"scale_{index}" for index in range(3)], np.float64)
+    arrays = (
+        columns(["x", "y", "z"]),
+        columns([f"rot_{index}" for index in range(4)], np.float64),
+        np.where(np.isfinite(exponents), np.exp(exponents.clip(-LARGEST_EXPONENT, LARGEST_EXPONENT)), np.nan),
+        0.5 * (1.0 + np.tanh(0.5 * logits)),  # a sigmoid that cannot overflow
+        np.ascontiguousarray(channel_major.transpose(0, 2, 1)),
+    )
+    means, quaternions, scales, opacities, harmonics = (torch.from_numpy(array) for array in arrays)
+    largest = quaternions.abs().amax(-1, keepdim=True)
+    quaternions = quaternions / torch.where(largest > 0, largest, torch.ones_like(largest))
+    return Gaussians(means, quaternions.float(), scales.float(), opacities.float(), harmonics)
+
+
+def _to_numpy(tensor: Tensor, dtype: torch.dtype = torch.float64) -> np.ndarray:
+    """Values on the CPU."""
+    return tensor.detach().to("cpu", dtype).numpy()

@@ -1,68 +1,92 @@
 """`diff4splat export`: a scene as a file for another program."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from tyro.conf import Positional, arg
 
 from diff4splat.cli.console import Console, file_size, table
-from diff4splat.cli.errors import naming
-from diff4splat.cli.options import DEFAULT_FRAMES, check_between, printable, recorded_fps
-from diff4splat.cli.output import check_output_file, writing
+from diff4splat.cli.exports.kinds import FOLDER, KINDS, ExportJob, find_kind, table_of_kinds
+from diff4splat.cli.options import MAX_FRAMES, check_between, printable, recorded_fps
+from diff4splat.cli.output import check_output_file, check_output_folder, writing
 
 __all__ = ["Export"]
 
-_SUFFIXES = {"ply": ".ply", "player": ".html"}
+_FOR_ALL = ("scene", "output", "to")
 
 
 @dataclass(frozen=True)
 class Export:
     """Turn a scene into a file for another program.
 
-    ply is a 3D Gaussian splatting PLY, one moment of the scene, for any splat viewer. player is one HTML page
-    with the moving scene in it, which opens in a browser without a network.
+    The kinds of file; the suffix of the output says which is meant where --to is left out:
+      KINDS
 
     In use:
-      diff4splat export out/scene.safetensors --to ply --time 0.5 --output half.ply
-      diff4splat export out/scene.safetensors --to player --output scene.html
+      diff4splat export out/scene.safetensors --time 0.5 --output half.ply
+      diff4splat export out/scene.safetensors --to ply-sequence --frames 25 --output frames/
+      diff4splat export out/scene.safetensors --output scene.usdc
+      diff4splat export garden.ply --output garden.glb
 
     Args:
-        scene: A scene.safetensors that `diff4splat generate` wrote.
+        scene: A scene.safetensors that `diff4splat generate` wrote, or the folder with it; or a .ply, a
+            .splat or a folder with one .ply per moment, of any program.
+        output: File or folder to write; an existing file is replaced once the new one is ready.
         to: Kind of file.
-        output: File to write; an existing file is replaced once the new one is ready.
-        time: Moment to export, from 0 to 1, for ply; the canonical Gaussians when omitted.
-        seconds: How long the clip lasts in the player; as long as the video of the scene when omitted.
+        time: Moment to export, from 0 to 1; the canonical Gaussians when omitted.
+        frames: Number of moments, evenly spaced from 0 to 1; those that the scene stores when omitted.
+        seconds: How long the clip lasts; as long as the video of the scene when omitted.
     """
 
     scene: Annotated[Positional[Path], arg(metavar="SCENE")]
-    to: Literal["ply", "player"]
-    output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FILE|FOLDER")]
+    to: Annotated[str | None, arg(metavar="KIND", help_behavior_hint="")] = None
     time: Annotated[float | None, arg(metavar="T", help_behavior_hint="")] = None
+    frames: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     seconds: Annotated[float | None, arg(metavar="S", help_behavior_hint="")] = None
+
+    def __post_init__(self) -> None:
+        find_kind(self.to, self.output)
 
     def run(self, console: Console) -> None:
         """Convert and write."""
-        check_output_file(self.output, (_SUFFIXES[self.to],))
-        check_between("--time", self.time, 0, 1)
-        check_between("--seconds", self.seconds, 0.1, 3600)
-        if self.time is not None and self.to != "ply":
-            raise ValueError(f"--time is for --to ply, got --to {self.to}, which holds all times.")
-        if self.seconds is not None and self.to != "player":
-            raise ValueError(f"--seconds is for --to player, got --to {self.to}, which holds one moment.")
+        name = find_kind(self.to, self.output)
+        self._check(name)
         with console.libraries():
-            from diff4splat.assets import load_field, load_field_cameras, save_ply
-            from diff4splat.viewer import save_player
-        with console.stage("load scene"), naming("SCENE cannot be read", self.scene):
-            field = load_field(self.scene)
-            cameras = load_field_cameras(self.scene)
-        with console.stage("write file"), writing(self.output):
-            if self.to == "ply":
-                gaussians = field.canonical if self.time is None else field.at(self.time)
-                save_ply(gaussians, self.output, provenance=field.metadata)
-            else:
-                title = Path(str(field.metadata.get("image") or printable(self.scene.name))).stem
-                frames = DEFAULT_FRAMES if cameras is None else cameras.num_frames
-                seconds = self.seconds or frames / recorded_fps(field.metadata)
-                save_player(field, self.output, cameras=cameras, title=title, seconds=seconds)
+            from diff4splat.cli.scenes import read_scene
+
+            module, _, function = KINDS[name].home.partition(":")
+            write = getattr(import_module(f"diff4splat.cli.exports.{module}"), function)
+        with console.stage("load scene"):
+            field, cameras = read_scene(self.scene)
+        title = Path(str(field.metadata.get("image") or printable(self.scene.name))).stem
+        fps = recorded_fps(field.metadata)
+        with console.stage("write file") as progress, writing(self.output):
+            write(ExportJob(field, cameras, self.output, self, title, fps, progress))
         console.print(table(("file", "size"), [(str(self.output), file_size(self.output))], right=(1,)))
+
+    def _check(self, name: str) -> None:
+        """Refuse what cannot be done before anything is."""
+        check_between("--time", self.time, 0, 1)
+        check_between("--frames", self.frames, 1, MAX_FRAMES)
+        check_between("--seconds", self.seconds, 0.1, 3600)
+        kind = KINDS[name]
+        for option in (field.name for field in fields(self) if field.name not in _FOR_ALL):
+            if option not in kind.options and getattr(self, option) not in (None, False):
+                users = ", ".join(key for key, other in KINDS.items() if option in other.options)
+                raise ValueError(f"--{option.replace('_', '-')} is for --to {users}, got --to {name}.")
+        suffixes = tuple(suffix for suffix in kind.suffixes if suffix != FOLDER)
+        if FOLDER in kind.suffixes and (not suffixes or not self.output.suffix or self.output.is_dir()):
+            check_output_folder(self.output)
+        else:
+            check_output_file(self.output, suffixes)
+        if kind.requires is not None and find_spec(kind.requires[0]) is None:
+            raise ValueError(
+                f"--to {name} needs {kind.requires[0]}: pip install 'diff4splat[{kind.requires[1]}]'"
+            )
+
+
+Export.__doc__ = str(Export.__doc__).replace("KINDS", table_of_kinds(indent=6), 1)

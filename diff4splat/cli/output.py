@@ -10,7 +10,7 @@ from pathlib import Path
 
 from diff4splat.cli.errors import naming
 
-__all__ = ["check_output_file", "made_folder", "staged_folder", "writing"]
+__all__ = ["check_output_file", "check_output_folder", "made_folder", "staged_folder", "writing"]
 
 
 def writing(path: Path, option: str = "--output") -> AbstractContextManager[None]:
@@ -118,6 +118,27 @@ def check_output_file(path: Path, suffixes: Sequence[str] = (), option: str = "-
         if not Path(os.path.realpath(path)).parent.is_dir():
             raise ValueError(f"{option} must lie in an existing folder, got {path}")
         if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def check_output_folder(path: Path, option: str = "--output") -> None:
+    """Refuse a folder that cannot be made or written to, before the work that fills it.
+
+    Args:
+        path: Folder to write; it need not exist yet.
+        option: What the user calls it.
+
+    Raises:
+        ValueError: If `path` is a file, or lies in a folder that does not exist.
+        OSError: If the folder, or the one that it lies in, is read-only, or the name is too long.
+    """
+    with writing(path, option):
+        if os.path.lexists(path) and not path.is_dir():
+            raise ValueError(f"{option} must be a folder, got a file: {path}")
+        parent = Path(os.path.realpath(path)).parent
+        if not parent.is_dir():
+            raise ValueError(f"{option} must lie in an existing folder, got {path}")
+        if not os.access(path if path.exists() else parent, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 

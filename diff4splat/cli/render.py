@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from diff4splat.cli.console import Console, file_size, table
-from diff4splat.cli.errors import naming
 from diff4splat.cli.options import (
     DEFAULT_FRAMES,
     MAX_AMPLITUDE,
@@ -45,7 +44,8 @@ class Render:
       diff4splat render out/scene.safetensors --size 256 --output small.gif
 
     Args:
-        scene: A scene.safetensors that `diff4splat generate` wrote.
+        scene: A scene.safetensors that `diff4splat generate` wrote, or the folder with it; or a .ply, a
+            .splat or a folder with one .ply per moment, of any program.
         output: Video to write, .mp4, .webp or .gif; an existing file is replaced once the new one is ready.
         trajectory: recorded (the commanded path), spiral, forward, backward, upward, downward, orbit, static,
             or a file of cameras.
@@ -84,12 +84,13 @@ class Render:
             import av  # noqa: F401
             import torch
 
-            from diff4splat.assets import load_field, load_field_cameras, save_video
+            from diff4splat.assets import save_video
+            from diff4splat.cli.scenes import read_scene
             from diff4splat.pipelines import depth_video, fit_cameras, focus_depth, render_path
         device = check_device(self.device)
-        with console.stage("load scene"), naming("SCENE cannot be read", self.scene):
-            field = load_field(self.scene).to(device)
-            recorded = load_field_cameras(self.scene)
+        with console.stage("load scene"):
+            field, recorded = read_scene(self.scene)
+            field = field.to(device)
         frames = self.frames or (DEFAULT_FRAMES if recorded is None else max(2, recorded.num_frames))
         if self.trajectory == "recorded":
             if recorded is None:

@@ -146,7 +146,11 @@ def test_provenance_is_one_comment_line_each_whatever_it_holds(path):
         (lambda data: data[:300], "header has no end"),
         (lambda data: b"", "not a PLY"),
         (lambda data: b"PK\x03\x04" + data, "not a PLY"),
-        (lambda data: data.replace(b"binary_little_endian", b"ascii"), "format ascii"),
+        (lambda data: data.replace(b"binary_little_endian", b"ascii"), "is damaged"),
+        (lambda data: data.replace(b"binary_little_endian", b"binary_mixed"), "must be a PLY of format"),
+        (lambda data: data.replace(b"vertex 13", b"vertex 1000000000000"), "truncated: 1000000000000"),
+        (lambda data: data.replace(b"vertex 13", b"vertex " + b"9" * 4000), "must have a count"),
+        (lambda data: b"ply\nformat ascii 1.0\nelement vertex 3\nend_header\n", "no vertices with prop"),
         (lambda data: data.replace(b"vertex 13", b"vertex 999999999999999999"), "truncated"),
         (lambda data: data.replace(b"vertex 13", b"vertex -1"), "must have a count"),
         (lambda data: data.replace(b"vertex 13", b"vertex 0"), "no vertices"),
@@ -174,6 +178,61 @@ def test_damaged_files_are_named(path, change, words):
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("degree", [0, 3])
+def test_a_text_file_holds_the_same(tmp_path, degree):
+    path = tmp_path / "scene.ply"
+    save_ply(random_gaussians(degree), path)
+    expected, vertices = load_ply(path), PlyData.read(path)["vertex"].data.copy()  # not mapped to the file
+    other = PlyElement.describe(np.zeros(3, dtype=[("a", "i2"), ("b", "f8")]), "camera")
+    rewritten(path, vertices, others=[other], text=True)
+    assert b"format ascii 1.0" in path.read_bytes()
+    loaded = load_ply(path)
+    for name in ("means", "quaternions", "scales", "opacities", "harmonics"):
+        torch.testing.assert_close(getattr(loaded, name), getattr(expected, name), rtol=1e-6, atol=1e-7)
+    text = path.read_bytes()
+    for change, words in (
+        (text[:-300], "truncated|damaged"),
+        (text.replace(b"vertex 13", b"vertex 1000000000000"), "do not fit"),
+        (text.replace(b"vertex 13", b"vertex 14"), "13 of"),
+    ):
+        path.write_bytes(change)
+        with pytest.raises(ValueError, match=words):
+            load_ply(path)
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+def test_other_types_and_further_properties(tmp_path, path, dtype):
+    expected, vertices = load_ply(path), PlyData.read(path)["vertex"].data.copy()  # not mapped to the file
+    fields = [*((name, dtype) for name in vertices.dtype.names), ("filter_3D", "f8"), ("label", "i4")]
+    table = np.zeros(COUNT, dtype=fields)
+    for name in vertices.dtype.names:
+        table[name] = vertices[name]
+    loaded = load_ply(rewritten(path, table))
+    for name in ("means", "quaternions", "scales", "opacities", "harmonics"):
+        assert torch.equal(getattr(loaded, name), getattr(expected, name))
+    if dtype == "f8":
+        table["x"][5] = 1e300
+        with pytest.raises(ValueError, match="1 centres that are not finite"):
+            load_ply(rewritten(path, table))
+
+
+def test_what_is_invalid_can_be_left_out(path):
+    vertices, expected = PlyData.read(path)["vertex"].data.copy(), load_ply(path)
+    vertices["z"][1] = np.nan
+    vertices["opacity"][2:4] = [np.nan, np.inf]
+    vertices["scale_0"][7] = -np.inf
+    with pytest.raises(
+        ValueError, match=r"1 centres .*, 1 opacities .*, 1 scales .* 13 Gaussians \(invalid="
+    ):
+        load_ply(rewritten(path, vertices))
+    loaded = load_ply(path, invalid="drop")
+    kept = [0, *range(3, 7), *range(8, 13)]
+    assert torch.equal(loaded.means, expected.means[kept]) and loaded.opacities[1] == 1
+    vertices["x"] = np.nan
+    with pytest.raises(ValueError, match="no Gaussian of the file is left"):
+        load_ply(rewritten(path, vertices), invalid="drop")
+
+
 @pytest.mark.parametrize(
     ("name", "value", "words"), [("x", np.nan, "not finite"), ("f_rest_5", np.inf, "not finite")]
 )
@@ -188,7 +247,7 @@ def test_zero_quaternions_are_named(path):
     vertices = PlyData.read(path)["vertex"].data.copy()
     for axis in range(4):
         vertices[f"rot_{axis}"][[2, 5]] = 0
-    with pytest.raises(ValueError, match="2 quaternions are zero"):
+    with pytest.raises(ValueError, match="2 quaternions that are zero or not finite, in a file of 13"):
         load_ply(rewritten(path, vertices))
 
 

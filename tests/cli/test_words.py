@@ -10,6 +10,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from diff4splat.cli import COMMANDS, main
 from diff4splat.cli.errors import in_words, is_out_of_memory
+from diff4splat.cli.exports.kinds import KINDS
 from diff4splat.cli.words import build, split_words
 
 
@@ -83,7 +84,10 @@ def test_what_is_wrong_is_one_sentence(words: list[str], sentence: str) -> None:
             "there is no option --framess (did you mean --frames?); see diff4splat generate --help",
         ),
         ("inspect a extra", "'extra' is one word too many; see diff4splat inspect --help"),
-        ("export a --to obj", "--to must be one of ply, player, got 'obj'; see diff4splat export --help"),
+        (
+            "export a -o b --to obj3",
+            f"--to must be one of {', '.join(KINDS)}, got 'obj3'; see diff4splat export --help",
+        ),
         ("train --scale-steps x", "--scale-steps must be a number, got 'x'; see diff4splat train --help"),
     ],
 )

@@ -1,0 +1,159 @@
+"""The kinds of file that `diff4splat export` writes, one row each; importing this loads no library.
+
+To add a kind, write a function that takes an `ExportJob` in a file of its family here, and add a row to
+`KINDS`. An option that no kind has yet is a field of `Export` whose default is None; its name goes into
+`options` of the row.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from diff4splat.cli.options import DEFAULT_FRAMES
+
+if TYPE_CHECKING:
+    from diff4splat.cameras import Cameras
+    from diff4splat.cli.export import Export
+    from diff4splat.gaussians import DeformableGaussianField
+
+__all__ = ["FOLDER", "KINDS", "ExportJob", "ExportKind", "clip_seconds", "find_kind", "table_of_kinds"]
+
+FOLDER = ""
+"""Among the suffixes of a kind: its output is, or may be, a folder."""
+
+
+class ExportKind(NamedTuple):
+    """A row of the table: what a kind of file is for, and which function writes it.
+
+    Args:
+        home: Module in this folder and function in it, such as "splats:write_ply"; imported when needed.
+        suffixes: What the name of the output may end in; `FOLDER` for a folder of any name.
+        meaning: What the file holds and what opens it, in one line.
+        options: Fields of `Export` that the function makes use of; the others are refused where given.
+        implied_by: Suffixes that mean this kind where `--to` is left out; all of `suffixes` when omitted. A
+            folder never says what is meant.
+        requires: A module that is not always installed, and the extra that brings it.
+    """
+
+    home: str
+    suffixes: tuple[str, ...]
+    meaning: str
+    options: tuple[str, ...] = ()
+    implied_by: tuple[str, ...] | None = None
+    requires: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class ExportJob:
+    """What a function that writes a kind of file is given.
+
+    Args:
+        field: The scene, on the CPU.
+        cameras: The path it was made with; None where the scene does not hold it.
+        output: File or folder to write, known to be of a right suffix and in a folder that can be written.
+        options: What the user asked for; options that the kind does not have are None.
+        title: What to call the scene.
+        fps: Frames per second that it was made with, or the default.
+        progress: To be called with the steps finished and the steps in all.
+    """
+
+    field: "DeformableGaussianField"
+    cameras: "Cameras | None"
+    output: Path
+    options: "Export"
+    title: str
+    fps: float
+    progress: Callable[[int, int], None]
+
+
+KINDS: dict[str, ExportKind] = {
+    "ply": ExportKind(
+        "splats:write_ply", (".ply",), "3D Gaussians at one moment, for any splat program", ("time",)
+    ),
+    "ply-sequence": ExportKind(
+        "splats:write_ply_sequence",
+        (FOLDER,),
+        "one .ply per moment, the most common way to pass motion on",
+        ("frames",),
+    ),
+    "splat": ExportKind(
+        "splats:write_splat", (".splat",), "one moment in 32 bytes per Gaussian, for small viewers", ("time",)
+    ),
+    "glb": ExportKind(
+        "splats:write_glb", (".glb",), "one moment as glTF with KHR_gaussian_splatting", ("time",)
+    ),
+    "usd": ExportKind(
+        "splats:write_usd",
+        (".usdc", ".usda", ".usdz", ".usd"),
+        "the moving scene as OpenUSD, for Blender, Omniverse",
+        ("frames", "seconds"),
+        requires=("pxr", "usd"),
+    ),
+    "player": ExportKind(
+        "pages:write_player", (".html",), "the moving scene as one page for a browser", ("seconds",)
+    ),
+}
+"""Every kind, by what `--to` calls it, in the order of the help."""
+
+
+def find_kind(name: str | None, output: Path) -> str:
+    """The kind that is meant.
+
+    Args:
+        name: What `--to` says; the suffix of the output says it when omitted.
+        output: File or folder to write.
+
+    Returns:
+        A key of `KINDS`.
+
+    Raises:
+        ValueError: If there is no such kind, or the suffix means none, or more than one.
+    """
+    if name is not None:
+        if name not in KINDS:
+            raise ValueError(f"--to must be one of {', '.join(KINDS)}, got {name!r}")
+        return name
+    suffix = output.suffix.lower()
+    meant = [
+        key
+        for key, kind in KINDS.items()
+        if suffix and suffix in (kind.suffixes if kind.implied_by is None else kind.implied_by)
+    ]
+    if len(meant) == 1:
+        return meant[0]
+    shared = [key for key, kind in KINDS.items() if suffix and suffix in kind.suffixes]
+    possible = meant or shared or list(KINDS)
+    raise ValueError(f"--to must be given for the output {output}, one of {', '.join(possible)}")
+
+
+def clip_seconds(job: ExportJob) -> float:
+    """How long the clip lasts: as `--seconds` says, or as long as the video of the scene.
+
+    Args:
+        job: The scene and what the user asked for.
+
+    Returns:
+        Seconds.
+    """
+    frames = DEFAULT_FRAMES if job.cameras is None else job.cameras.num_frames
+    return job.options.seconds or frames / job.fps
+
+
+def table_of_kinds(*, indent: int = 0) -> str:
+    """The kinds as lines of help.
+
+    Args:
+        indent: Spaces before each line but the first.
+
+    Returns:
+        Aligned lines: what `--to` calls a kind, what its output ends in, and what it is for.
+    """
+    rows = [(name, _shown(kind.suffixes), kind.meaning) for name, kind in KINDS.items()]
+    first, second = (max(len(row[column]) for row in rows) for column in range(2))
+    lines = [f"{name:<{first}}  {shown:<{second}}  {meaning}" for name, shown, meaning in rows]
+    return ("\n" + " " * indent).join(lines)
+
+
+def _shown(suffixes: tuple[str, ...]) -> str:
+    return " ".join(suffix or "folder" for suffix in suffixes)
