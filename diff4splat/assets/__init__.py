@@ -1,7 +1,7 @@
 """The field on disk: the native 4D asset, the formats of other programs, video, depth, meshes and tracks."""
 
 from diff4splat.assets.depth_color import depth_to_color
-from diff4splat.assets.depth_file import load_depth, save_depth
+from diff4splat.assets.depth_file import DepthUnit, load_depth, save_depth
 from diff4splat.assets.depth_sequence import load_depth_sequence, save_depth_sequence
 from diff4splat.assets.depth_weights import surface_weights
 from diff4splat.assets.field import load_field, load_field_cameras, read_field_header, save_field
@@ -18,6 +18,7 @@ from diff4splat.assets.usd import save_usd
 from diff4splat.assets.video import load_video, save_video
 
 __all__ = [
+    "DepthUnit",
     "DistanceVolume",
     "Mesh",
     "PointTracks",

@@ -162,7 +162,7 @@ def png_bytes(values: np.ndarray, step: float, texts: Mapping[str, str]) -> byte
     return buffer.getvalue()
 
 
-def npz_bytes(**arrays: np.ndarray) -> bytes:
+def npz_bytes(**arrays: Any) -> bytes:
     """Arrays as a `.npz`."""
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
