@@ -112,6 +112,7 @@ def fuse_depth(
     trust = known * weights.detach().float()
     if not bool((trust > 0).any()):
         raise ValueError("depth must be known (finite, above 0, of a weight above 0) somewhere, got nothing.")
+    cosines = surface_weights(depth, intrinsics, max_angle_deg=_ALL_ANGLES).clamp_min(_LEAST_COSINE)
     depth = torch.where(trust > 0, depth, torch.zeros_like(depth))
     cameras = cameras.to(device=depth.device, dtype=torch.float32)
 
@@ -124,7 +125,6 @@ def fuse_depth(
     if not 2 * voxel_size <= truncation < math.inf:
         raise ValueError(f"truncation must be at least 2 voxels of {voxel_size:.4g}, got {truncation:.4g}.")
     blocks = _blocks_near(depth, cameras, float(voxel_size), float(truncation), max_voxels)
-    cosines = surface_weights(depth, intrinsics, max_angle_deg=_ALL_ANGLES).clamp_min(_LEAST_COSINE)
     maps = torch.stack((depth, trust, cosines), dim=1)
     return _fused(maps, color, cameras, blocks, float(voxel_size), float(truncation))
 
