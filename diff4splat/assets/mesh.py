@@ -145,8 +145,7 @@ def _glb(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray, text: str)
 
     places = np.ascontiguousarray(vertices * _Y_UP, dtype="<f4")
     linear = np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)  # sRGB decoded
-    shades = np.concatenate((linear, np.ones((len(linear), 1))), axis=1)
-    arrays = [places, np.rint(shades * 65535).astype("<u2"), faces.reshape(-1).astype("<u4")]
+    arrays = [places, linear.astype("<f4"), faces.reshape(-1).astype("<u4")]  # 16-bit colours not all read
     offsets = np.cumsum([0, *(array.nbytes for array in arrays)])
     if offsets[-1] + 2**20 > _LARGEST_FILE:
         raise ValueError(f"mesh must fit into a file of 4 GiB, got {len(faces)} triangles.")
@@ -177,7 +176,7 @@ def _glb(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray, text: str)
         "materials": [material],
         "accessors": [
             {"bufferView": 0, "componentType": 5126, "count": count, "type": "VEC3", **bounds},
-            {"bufferView": 1, "componentType": 5123, "normalized": True, "count": count, "type": "VEC4"},
+            {"bufferView": 1, "componentType": 5126, "count": count, "type": "VEC3"},
             {"bufferView": 2, "componentType": 5125, "count": faces.size, "type": "SCALAR"},
         ],
         "bufferViews": views,

@@ -16,7 +16,7 @@ from diff4splat.rendering import Rendering, seen_motion
 __all__ = ["gaussian_tracks", "pixel_tracks", "visible_points"]
 
 _LEAST_ALPHA = 0.5
-_STEEPEST_DEG = 86.0  # steeper is a jump of depth, where a pixel shows two surfaces and belongs to neither
+_STEEPEST_DEG = 80.0  # steeper is a jump of depth, where a pixel shows two surfaces and belongs to neither
 
 
 def pixel_tracks(

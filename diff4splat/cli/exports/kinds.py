@@ -111,7 +111,6 @@ KINDS: dict[str, ExportKind] = {
         (FOLDER, ".png"),
         "depth along the path as 16-bit pictures, or one of them",
         ("frames", "size", "time"),
-        implied_by=(),
     ),
     "depth-npz": ExportKind(
         "media:write_depth",
@@ -131,7 +130,7 @@ KINDS: dict[str, ExportKind] = {
         "media:write_cameras",
         (FOLDER, ".json", ".txt", ".npz", ".npy", ".tum"),
         "the path: a COLMAP folder, transforms.json and others",
-        implied_by=(".json", ".tum"),
+        implied_by=(".json", ".txt", ".npy", ".tum"),
     ),
     "player": ExportKind(
         "pages:write_player", (".html",), "the moving scene as one page for a browser", ("seconds",)
