@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from torch import Tensor
 
 __all__ = [
     "PICKLE_SUFFIXES",
+    "atomic_folder",
     "atomic_path",
     "flush",
     "pickles_in",
@@ -81,6 +83,47 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno and error.filename in (None, str(temporary)):
             raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+        raise
+    flush(target.parent)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Temporary folder beside `path` that takes its name only when the block ends without an error.
+
+    Nothing that is there is ever replaced: the folder must be new, or empty. If the block raises, the
+    temporary folder is removed with what is in it, and an empty folder stays as it was.
+
+    Args:
+        path: Where the finished folder shall be; the folder that it lies in must exist.
+
+    Yields:
+        The folder to write into; it exists and is empty.
+
+    Raises:
+        ValueError: If there is a file at `path`, or a folder with something in it.
+        FileNotFoundError: If the folder that it lies in does not exist.
+        OSError: If the folder cannot be written, for instance on a full disk.
+    """
+    target = Path(os.path.realpath(path))
+    if os.path.lexists(target) and not target.is_dir():
+        raise ValueError(f"path must name a folder, got the file {path}.")
+    if target.is_dir() and any(target.iterdir()):
+        raise ValueError(f"path must name a new or an empty folder, got {path}, which has something in it.")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: the folder {target.parent} does not exist.")
+    temporary = target.with_name(f".{target.name[:64]}.{secrets.token_hex(6)}")
+    try:
+        temporary.mkdir()
+        yield temporary
+        for file in temporary.iterdir():
+            flush(file)
+        flush(temporary)
+        if target.is_dir():
+            target.rmdir()  # empty; on some systems a rename does not replace it
+        os.replace(temporary, target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
         raise
     flush(target.parent)
 

@@ -5,7 +5,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from diff4splat.files import atomic_path, read_safetensors, write_safetensors
+from diff4splat.files import atomic_folder, atomic_path, read_safetensors, write_safetensors
 
 
 def test_failure_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -59,6 +59,31 @@ def test_errors_of_the_system_name_the_file_asked_for(tmp_path):
         raise PermissionError(13, "Permission denied", str(temporary))
     assert raised.value.filename == str(target)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_there_whole_or_not_at_all(tmp_path):
+    for existing in (False, True):
+        target = tmp_path / f"folder {existing}"
+        if existing:
+            target.mkdir()
+        with pytest.raises(RuntimeError), atomic_folder(target) as temporary:
+            (temporary / "a.txt").write_text("half")
+            raise RuntimeError
+        assert target.exists() == existing and not list(target.glob("*"))
+        with atomic_folder(target) as temporary:
+            (temporary / "a.txt").write_text("whole")
+            assert not (target / "a.txt").exists()
+        assert (target / "a.txt").read_text() == "whole"
+        with pytest.raises(ValueError, match="new or an empty folder"), atomic_folder(target):
+            pass
+    with pytest.raises(ValueError, match="must name a folder, got the file"), atomic_folder(target / "a.txt"):
+        pass
+    with (
+        pytest.raises(FileNotFoundError, match="does not exist"),
+        atomic_folder(tmp_path / "none" / "folder"),
+    ):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder False", "folder True"]
 
 
 def test_permissions_of_a_file_stay(tmp_path):

@@ -39,7 +39,8 @@ def load_depth_prior(
         from diff4splat.pipelines import DepthPrior
 
         with naming("--depth cannot be read", path):
-            return DepthPrior(load_depth(path), kind or "metric")
+            values = load_depth(path, kind="disparity" if kind == "disparity" else "depth")
+            return DepthPrior(values, kind or "metric")
     if kind is not None:
         raise ValueError(f"--depth-kind is for files, got the model {given}, which says it itself.")
     from diff4splat.backbones import monocular_depth

@@ -10,7 +10,7 @@ from tyro.conf import Positional, arg
 
 from diff4splat.cli.console import Console, file_size, table
 from diff4splat.cli.exports.kinds import FOLDER, KINDS, ExportJob, find_kind, table_of_kinds
-from diff4splat.cli.options import MAX_FRAMES, check_between, printable, recorded_fps
+from diff4splat.cli.options import MAX_FRAMES, MAX_SIZE, check_between, printable, recorded_fps
 from diff4splat.cli.output import check_output_file, check_output_folder, writing
 
 __all__ = ["Export"]
@@ -30,15 +30,22 @@ class Export:
       diff4splat export out/scene.safetensors --to ply-sequence --frames 25 --output frames/
       diff4splat export out/scene.safetensors --output scene.usdc
       diff4splat export garden.ply --output garden.glb
+      diff4splat export out/scene.safetensors --size 256 --output small.gif
+      diff4splat export out/scene.safetensors --to mesh --time 0.5 --output half.glb
+      diff4splat export out/scene.safetensors --to depth-npz --output depth.npz
 
     Args:
         scene: A scene.safetensors that `diff4splat generate` wrote, or the folder with it; or a .ply, a
             .splat or a folder with one .ply per moment, of any program.
         output: File or folder to write; an existing file is replaced once the new one is ready.
         to: Kind of file.
-        time: Moment to export, from 0 to 1; the canonical Gaussians when omitted.
-        frames: Number of moments, evenly spaced from 0 to 1; those that the scene stores when omitted.
+        time: Moment to export, from 0 to 1; when omitted the canonical Gaussians, of a mesh and a single
+            depth map the start, of other depth the whole clip.
+        frames: Number of moments, evenly spaced from 0 to 1; when omitted those that the scene stores, or
+            as many as its path has.
+        resolution: Voxels across the picture, for a mesh; 256 when omitted.
         seconds: How long the clip lasts; as long as the video of the scene when omitted.
+        size: Longer side of the pictures, pixels; that of the recorded path when omitted.
     """
 
     scene: Annotated[Positional[Path], arg(metavar="SCENE")]
@@ -46,7 +53,9 @@ class Export:
     to: Annotated[str | None, arg(metavar="KIND", help_behavior_hint="")] = None
     time: Annotated[float | None, arg(metavar="T", help_behavior_hint="")] = None
     frames: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
+    resolution: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     seconds: Annotated[float | None, arg(metavar="S", help_behavior_hint="")] = None
+    size: Annotated[int | None, arg(metavar="PX", help_behavior_hint="")] = None
 
     def __post_init__(self) -> None:
         find_kind(self.to, self.output)
@@ -66,7 +75,7 @@ class Export:
         fps = recorded_fps(field.metadata)
         with console.stage("write file") as progress, writing(self.output):
             try:
-                write(ExportJob(field, cameras, self.output, self, title, fps, progress))
+                write(ExportJob(name, field, cameras, self.output, self, title, fps, progress))
             except ImportError as error:  # a package that is there, but too old
                 raise ValueError(str(error)) from error
         console.print(table(("file", "size"), [(str(self.output), file_size(self.output))], right=(1,)))
@@ -75,7 +84,9 @@ class Export:
         """Refuse what cannot be done before anything is."""
         check_between("--time", self.time, 0, 1)
         check_between("--frames", self.frames, 1, MAX_FRAMES)
+        check_between("--resolution", self.resolution, 16, 2048)
         check_between("--seconds", self.seconds, 0.1, 3600)
+        check_between("--size", self.size, 16, MAX_SIZE)
         kind = KINDS[name]
         for option in (field.name for field in fields(self) if field.name not in _FOR_ALL):
             if option not in kind.options and getattr(self, option) not in (None, False):

@@ -18,6 +18,7 @@ from diff4splat.cli.options import (
     check_device,
     load_path,
     note_warnings,
+    printable,
     recorded_fps,
     refuse_unused,
 )
@@ -40,11 +41,12 @@ class Render:
       diff4splat render out/scene.safetensors --trajectory orbit --output orbit.mp4
       diff4splat render out/scene.safetensors --time 0.5 --trajectory spiral --output frozen.mp4
       diff4splat render out/scene.safetensors --show depth --output depth.mp4
+      diff4splat render out/scene.safetensors --size 256 --output small.gif
 
     Args:
         scene: A scene.safetensors that `diff4splat generate` wrote, or the folder with it; or a .ply, a
             .splat or a folder with one .ply per moment, of any program.
-        output: Video to write; an existing file is replaced once the new one is ready.
+        output: Video to write, .mp4, .webp or .gif; an existing file is replaced once the new one is ready.
         trajectory: recorded (the commanded path), spiral, forward, backward, upward, downward, orbit, static,
             or a file of cameras.
         amplitude: How far a named path goes, in scene units; each path has its own default.
@@ -59,7 +61,7 @@ class Render:
     """
 
     scene: Annotated[Positional[Path], arg(metavar="SCENE")]
-    output: Annotated[Path, arg(aliases=["-o"], metavar="FILE.mp4")]
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]
     trajectory: Annotated[str, arg(aliases=["-t"], metavar="NAME|FILE")] = "recorded"
     amplitude: Annotated[float | None, arg(metavar="UNITS", help_behavior_hint="")] = None
     image_size: Annotated[str | None, arg(metavar="WxH", help_behavior_hint="")] = None
@@ -74,10 +76,10 @@ class Render:
         """Render and write."""
         check_between("--frames", self.frames, 2, MAX_FRAMES)
         check_between("--size", self.size, 16, MAX_SIZE)
-        check_between("--fps", self.fps, 0.1, MAX_FPS)
         check_between("--amplitude", self.amplitude, -MAX_AMPLITUDE, MAX_AMPLITUDE)
         check_between("--time", self.time, 0, 1)
-        check_output_file(self.output, (".mp4",))
+        check_output_file(self.output, (".mp4", ".webp", ".gif"))
+        check_between("--fps", self.fps, 0.1, 50 if self.output.suffix.lower() == ".gif" else MAX_FPS)
         with console.libraries():  # also what is only used later: here requests to stop wait
             import av  # noqa: F401
             import torch
@@ -117,7 +119,11 @@ class Render:
             film = render_path(field, path, times, callback=progress)
         with console.stage("write video"), writing(self.output):
             video = depth_video(film) if self.show == "depth" else film.color
-            save_video(video, self.output, fps=self.fps or recorded_fps(field.metadata))
+            fps = self.fps or recorded_fps(field.metadata)
+            shown = {"trajectory": printable(Path(self.trajectory).name), "fps": fps, "show": self.show}
+            if self.trajectory == "recorded":
+                del shown["trajectory"]
+            save_video(video, self.output, fps=fps, provenance={**field.metadata, **shown})
         console.print(f"\n{console.stage_table()}\n")
         console.print(table(("file", "size"), [(str(self.output), file_size(self.output))], right=(1,)))
 

@@ -75,18 +75,20 @@ class SceneFiles:
 
         path = path.to(device=field.device, dtype=field.dtype)
         other = sway_cameras(path, focus_depth=focus_depth(field))
+        source, named = printable(self.source), printable(Path(self.trajectory).name)
+        made = datetime.now(UTC).isoformat(timespec="seconds")
+        provenance = {self.kind: source, "trajectory": named, "fps": self.fps, "created": made}
+        origin = {**field.metadata, **provenance}
         with console.stage("render the path", path.num_frames) as progress:
             film = render_path(field, path, callback=progress)
-            save_video(film.color, self.folder / "video.mp4", fps=self.fps)
-            save_video(depth_video(film), self.folder / "depth.mp4", fps=self.fps)
+            save_video(film.color, self.folder / "video.mp4", fps=self.fps, provenance=origin)
+            save_video(depth_video(film), self.folder / "depth.mp4", fps=self.fps, provenance=origin)
             del film
         with console.stage("render new views", path.num_frames) as progress:
             novel = render_path(field, other, callback=progress)
-            save_video(novel.color, self.folder / "novel_view.mp4", fps=self.fps)
+            sway = {**origin, "trajectory": "figure of eight around the first camera"}
+            save_video(novel.color, self.folder / "novel_view.mp4", fps=self.fps, provenance=sway)
         with console.stage("write scene"):
-            source, named = printable(self.source), printable(Path(self.trajectory).name)
-            made = datetime.now(UTC).isoformat(timespec="seconds")
-            provenance = {self.kind: source, "trajectory": named, "fps": self.fps, "created": made}
             save_field(field, self.folder / "scene.safetensors", cameras=path, provenance=provenance)
             save_ply(field.canonical, self.folder / "scene.ply", provenance=provenance)
             player, seconds = self.folder / "player.html", path.num_frames / self.fps

@@ -10,6 +10,8 @@ from diff4splat.pipelines.depth_prior import (
     depth_ratio,
     estimate_depth,
 )
+from diff4splat.pipelines.field_mesh import field_mesh, mesh_cameras
+from diff4splat.pipelines.field_tracks import gaussian_tracks, pixel_tracks, visible_points
 from diff4splat.pipelines.image_to_4d import STAGES, Diff4SplatPipeline, ProgressCallback
 from diff4splat.pipelines.images import ImageSource, PreparedImage, centre_crop_box, image_size, prepare_image
 from diff4splat.pipelines.paths import depth_video, fit_cameras, focus_depth, render_path, sway_cameras
@@ -36,13 +38,18 @@ __all__ = [
     "depth_ratio",
     "depth_video",
     "estimate_depth",
+    "field_mesh",
     "fit_cameras",
     "focus_depth",
+    "gaussian_tracks",
     "image_size",
+    "mesh_cameras",
+    "pixel_tracks",
     "prepare_image",
     "read_frames",
     "render_path",
     "speed_up",
     "sway_cameras",
     "video_facts",
+    "visible_points",
 ]

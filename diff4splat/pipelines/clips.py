@@ -14,6 +14,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from diff4splat.assets.frames import decode_frames
 from diff4splat.backbones import LatentSpec
 from diff4splat.pipelines.images import centre_crop_box, image_size, resize_image
 
@@ -196,9 +197,7 @@ def _frames(path: Path, wanted: set[int]) -> Iterator[np.ndarray | None]:
         return _pictures(path, wanted)
     if not path.is_file():
         raise FileNotFoundError(f"no such file or folder: {path}")
-    if path.suffix.lower() in (".webp", ".png", ".apng"):
-        return _animation(path, wanted)
-    return _decoded(path, wanted)
+    return decode_frames(path, wanted=wanted)
 
 
 def _pictures(folder: Path, wanted: set[int]) -> Iterator[np.ndarray | None]:
@@ -231,38 +230,6 @@ def _picture_files(folder: Path) -> list[Path]:
         raise ValueError(f"{folder} must hold pictures ({', '.join(_PICTURES)}), got none.")
     parts = {file: re.split(r"(\d+)", file.name) for file in files}  # texts and numbers by turns
     return sorted(files, key=lambda f: [int(p) if i % 2 else p for i, p in enumerate(parts[f])])
-
-
-def _animation(path: Path, wanted: set[int]) -> Iterator[np.ndarray | None]:
-    from PIL import Image, ImageSequence, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as picture:
-            for index, frame in enumerate(ImageSequence.Iterator(picture)):
-                frame.load()
-                yield np.asarray(frame.convert("RGB")) if index in wanted else None
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(f"{path} is not a readable animation: {error}") from error
-
-
-def _decoded(path: Path, wanted: set[int]) -> Iterator[np.ndarray | None]:
-    import av
-
-    empty = True
-    try:
-        with av.open(str(path)) as container:
-            for index, frame in enumerate(container.decode(video=0)):
-                empty = False
-                if index not in wanted:
-                    yield None
-                else:
-                    turns = round(getattr(frame, "rotation", 0) / 90)  # phones; PyAV tells from 14 on
-                    yield np.rot90(frame.to_ndarray(format="rgb24"), turns)
-    except (av.FFmpegError, IndexError) as error:
-        reason = getattr(error, "strerror", None) or error  # of FFmpeg, without its number
-        raise ValueError(f"{path} is not a readable video: {reason}") from error
-    if empty:
-        raise ValueError(f"{path} has no video frames.")
 
 
 def _fps(path: Path) -> float | None:

@@ -2,6 +2,7 @@
 
 from diff4splat.rendering.backends import require_backend
 from diff4splat.rendering.render import Rendering, render, render_field
+from diff4splat.rendering.seen_motion import seen_motion
 from diff4splat.rendering.visibility import filled_pixels
 
-__all__ = ["Rendering", "filled_pixels", "render", "render_field", "require_backend"]
+__all__ = ["Rendering", "filled_pixels", "render", "render_field", "require_backend", "seen_motion"]

@@ -1,3 +1,5 @@
+import json
+
 import av
 import numpy as np
 import pytest
@@ -75,8 +77,8 @@ def test_errors(tmp_path):
     path, video = tmp_path / "clip.mp4", smooth_clip(2)
     with pytest.raises(ValueError, match="fps"):
         save_video(video, path, fps=0)
-    with pytest.raises(ValueError, match=".mp4"):
-        save_video(video, tmp_path / "clip.gif")
+    with pytest.raises(ValueError, match=".mp4, .webp, .gif"):
+        save_video(video, tmp_path / "clip.avi")
     with pytest.raises(ValueError, match="frames"):
         save_video(video[:0], path)
     with pytest.raises(ValueError, match="NaN"):
@@ -97,3 +99,14 @@ def test_files_that_are_no_video_are_named(tmp_path):
     path.write_bytes(path.read_bytes()[:-600])
     with pytest.raises(ValueError, match="clip.mp4"):
         load_video(path)
+
+
+def test_the_provenance_of_an_mp4_is_its_comment(tmp_path):
+    provenance = {"prompt": 'Tässä "kuppi" <b>', "seed": 7, "licence": None}
+    save_video(smooth_clip(), tmp_path / "clip.mp4", provenance=provenance)
+    with av.open(str(tmp_path / "clip.mp4")) as container:
+        assert json.loads(container.metadata["comment"]) == provenance
+    for value in (torch.zeros(1), float("nan"), {1}):
+        with pytest.raises(ValueError, match="provenance must consist of JSON values"):
+            save_video(smooth_clip(), tmp_path / "other.mp4", provenance={"seed": value})
+    assert not (tmp_path / "other.mp4").exists()

@@ -47,7 +47,7 @@ def test_render(scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["-o", "a.avi"], "--output must end in .mp4, got a.avi"),
+        (["-o", "a.avi"], "--output must end in .mp4 or .webp or .gif, got a.avi"),
         (["-o", "none/a.mp4"], "--output must lie in an existing folder, got none/a.mp4"),
         (["-o", "a.mp4", "--time", "1.5"], "--time must be from 0 to 1, got 1.5"),
         (["-o", "a.mp4", "--trajectory", "nowhere"], "--trajectory must be one of"),

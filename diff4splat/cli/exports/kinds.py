@@ -49,6 +49,7 @@ class ExportJob:
     """What a function that writes a kind of file is given.
 
     Args:
+        kind: What `--to` calls it, a key of `KINDS`.
         field: The scene, on the CPU.
         cameras: The path it was made with; None where the scene does not hold it.
         output: File or folder to write, known to be of a right suffix and in a folder that can be written.
@@ -58,6 +59,7 @@ class ExportJob:
         progress: To be called with the steps finished and the steps in all.
     """
 
+    kind: str
     field: "DeformableGaussianField"
     cameras: "Cameras | None"
     output: Path
@@ -89,6 +91,46 @@ KINDS: dict[str, ExportKind] = {
         "the moving scene as OpenUSD, for Blender, Omniverse",
         ("frames", "seconds"),
         requires=("pxr", "usd"),
+    ),
+    "mesh": ExportKind(
+        "media:write_mesh",
+        (".ply", ".obj", ".glb"),
+        "one moment as coloured triangles, for 3D programs",
+        ("resolution", "time"),
+        implied_by=(".obj",),
+        requires=("skimage", "mesh"),
+    ),
+    "video": ExportKind(
+        "media:write_video",
+        (".mp4", ".webp", ".gif"),
+        "the clip along the path that the scene was made with",
+        ("frames", "seconds", "size"),
+    ),
+    "depth-png": ExportKind(
+        "media:write_depth",
+        (FOLDER, ".png"),
+        "depth along the path as 16-bit pictures, or one of them",
+        ("frames", "size", "time"),
+    ),
+    "depth-npz": ExportKind(
+        "media:write_depth",
+        (".npz",),
+        "depth along the path as floats, with cameras and times",
+        ("frames", "size", "time"),
+        implied_by=(),
+    ),
+    "tracks": ExportKind(
+        "media:write_tracks",
+        (".npz",),
+        "3D paths of what the first frame shows, keys of TAPVid-3D",
+        ("frames", "size"),
+        implied_by=(),
+    ),
+    "cameras": ExportKind(
+        "media:write_cameras",
+        (FOLDER, ".json", ".txt", ".npz", ".npy", ".tum"),
+        "the path: a COLMAP folder, transforms.json and others",
+        implied_by=(".json", ".txt", ".npy", ".tum"),
     ),
     "player": ExportKind(
         "pages:write_player", (".html",), "the moving scene as one page for a browser", ("seconds",)

@@ -1,0 +1,66 @@
+"""Frames out of moving pictures of every kind: video through PyAV, animations through Pillow."""
+
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["decode_frames"]
+
+_ANIMATIONS = (".webp", ".png", ".apng")  # FFmpeg reads the first frame of these, or none
+
+
+def decode_frames(
+    path: str | os.PathLike[str], *, wanted: Collection[int] | None = None
+) -> Iterator[np.ndarray | None]:
+    """Frames of a video or an animated picture one by one, so that only one is in memory.
+
+    Args:
+        path: A video that FFmpeg decodes (mp4, webm, mov, gif), or an animated `.webp` or `.png`.
+        wanted: Numbers of the frames whose pixels are wanted, counted from 0; all when omitted.
+
+    Yields:
+        RGB pixels of 8 bits, `[height, width, 3]`, upright; None for a frame that is not wanted.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file cannot be read, is truncated, or has no frames; names the file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no such file: {path}")
+    frames = _animation if path.suffix.lower() in _ANIMATIONS else _video
+    yield from frames(path, wanted)
+
+
+def _animation(path: Path, wanted: Collection[int] | None) -> Iterator[np.ndarray | None]:
+    from PIL import Image, ImageSequence, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as picture:
+            for index, frame in enumerate(ImageSequence.Iterator(picture)):
+                frame.load()
+                yield np.asarray(frame.convert("RGB")) if wanted is None or index in wanted else None
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path} is not a readable animation: {error}") from error
+
+
+def _video(path: Path, wanted: Collection[int] | None) -> Iterator[np.ndarray | None]:
+    import av
+
+    empty = True
+    try:
+        with av.open(str(path)) as container:
+            for index, frame in enumerate(container.decode(video=0)):
+                empty = False
+                if wanted is not None and index not in wanted:
+                    yield None
+                else:
+                    turns = round(getattr(frame, "rotation", 0) / 90)  # phones; PyAV tells from 14 on
+                    yield np.rot90(frame.to_ndarray(format="rgb24"), turns)
+    except (av.FFmpegError, IndexError) as error:
+        reason = getattr(error, "strerror", None) or error  # of FFmpeg, without its number
+        raise ValueError(f"{path} is not a readable video: {reason}") from error
+    if empty:
+        raise ValueError(f"{path} has no video frames.")
