@@ -1,0 +1,214 @@
+"""How far everything in a picture moves, and where to, as colours of a wheel."""
+
+import math
+from dataclasses import replace
+from functools import cache
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from diff4splat.cameras import Cameras
+from diff4splat.gaussians import DeformableGaussianField, Gaussians, rgb_to_harmonics
+from diff4splat.geometry import project
+from diff4splat.pictures.contact_sheet import stack_pictures, text_size_for
+from diff4splat.pictures.depth_picture import stripes
+from diff4splat.pictures.motion_trails import check_one_camera, word_strip
+from diff4splat.rendering import Rendering, render
+
+__all__ = ["blend_vectors", "flow_picture", "flow_to_color", "pixel_flow"]
+
+# Colours between neighbouring corners of the wheel, from red on. Source: Baker et al., "A database and evaluation
+# methodology for optical flow" (2011): as many as the eye tells apart.
+_WHEEL = (("yellow", 15), ("green", 6), ("cyan", 4), ("blue", 11), ("magenta", 13), ("red", 6))
+_CORNERS = {
+    "red": (1.0, 0.0, 0.0),
+    "yellow": (1.0, 1.0, 0.0),
+    "green": (0.0, 1.0, 0.0),
+    "cyan": (0.0, 1.0, 1.0),
+    "blue": (0.0, 0.0, 1.0),
+    "magenta": (1.0, 0.0, 1.0),
+}
+_FAINT = 1e-3
+_SEEN = 0.5
+
+
+def flow_picture(
+    field: DeformableGaussianField,
+    camera: Cameras,
+    *,
+    start: float = 0.0,
+    end: float = 1.0,
+    largest: float | None = None,
+    text_size: int | None = None,
+) -> Float[Tensor, "rgb=3 picture_height width"]:
+    """Where everything that a camera sees at one time has gone at another, as colours of a wheel.
+
+    White rests; the hue says the direction and the strength of the colour how far, as the wheel below shows.
+    The camera stands still. Grey stripes are where it sees nothing.
+
+    Args:
+        field: One scene without batch axes.
+        camera: One camera.
+        start: Time of what is seen, in [0, 1].
+        end: Time that it is followed to, in [0, 1].
+        largest: Motion of full colour, pixels; when omitted the 99th percentile, and at least 1.
+        text_size: Size of the letters, pixels; fitting to the picture when omitted.
+
+    Returns:
+        The picture above its legend, on the CPU.
+
+    Raises:
+        ValueError: If `camera` is not one camera, there are batch axes, or `largest` is not positive.
+    """
+    flow = pixel_flow(field, camera, start=start, end=end).float().cpu()
+    known = torch.isfinite(flow[0])
+    if largest is None:
+        far = flow.norm(dim=0)[known]
+        largest = max(1.0, float(far.quantile(0.99)) if far.numel() else 1.0)
+    picture = flow_to_color(flow, largest=largest)
+    size = text_size_for(camera.height, camera.width) if text_size is None else text_size
+    return stack_pictures([picture, _legend(largest, camera.width, size)])
+
+
+def flow_to_color(
+    flow: Float[Tensor, "*batch xy=2 height width"], *, largest: int | float
+) -> Float[Tensor, "*batch rgb=3 height width"]:
+    r"""Colours of displacements: direction is hue, length is saturation.
+
+    $$c = 1 - \min(\|f\| / f_{max}, 1) \, (1 - w(\arg f))$$
+
+    with the displacement $f$, $f_{max}$ = `largest`, and the wheel $w$ of 55 hues: to the right is red, down
+    yellow, left cyan to blue, up blue to magenta.
+    Source: Baker et al., A database and evaluation methodology for optical flow, Fig. 5.
+    Differs: lengths above `largest` keep the full colour; there they are darkened.
+
+    Args:
+        flow: Displacements in pixels, x to the right and y down; striped grey where not finite.
+        largest: Length of full colour, pixels, > 0.
+
+    Returns:
+        sRGB in [0, 1]; not differentiable.
+
+    Raises:
+        ValueError: If `largest` is not positive.
+    """
+    if not (math.isfinite(largest) and largest > 0):
+        raise ValueError(f"largest must be a positive number of pixels, got {largest}.")
+    values = flow.detach()
+    x, y = values.unbind(dim=-3)
+    known = torch.isfinite(x) & torch.isfinite(y)
+    x, y = torch.where(known, x, 0.0), torch.where(known, y, 0.0)
+    wheel = _wheel().to(values)
+    count = len(wheel)
+    # the end of the wheel meets its start: the last hue lies between magenta and red
+    place = torch.atan2(y, x).remainder(2 * math.pi) / (2 * math.pi) * count
+    lower = place.floor().long() % count
+    share = (place - place.floor())[..., None]
+    hue = torch.lerp(wheel[lower], wheel[(lower + 1) % count], share)
+    strength = (torch.hypot(x, y) / largest).clamp(max=1.0)[..., None]
+    color = (1 - strength * (1 - hue)).movedim(-1, -3)
+    grey = stripes(*values.shape[-2:]).to(color)
+    return torch.where(known[..., None, :, :], color, grey)
+
+
+def pixel_flow(
+    field: DeformableGaussianField, camera: Cameras, *, start: float = 0.0, end: float = 1.0
+) -> Float[Tensor, "xy=2 height width"]:
+    """How far the pixels of a camera that stands still move between two times.
+
+    Args:
+        field: One scene without batch axes.
+        camera: One camera.
+        start: Time of what the pixels show, in [0, 1].
+        end: Time that it is followed to, in [0, 1].
+
+    Returns:
+        Displacements in pixels, x to the right and y down, blended over Gaussians as colours are; NaN where
+        less than half of a pixel is covered. Not differentiable.
+
+    Raises:
+        ValueError: If `camera` is not one camera, there are batch axes, or a time is out of range.
+    """
+    check_one_camera(camera)
+    if len(field.batch_shape) > 0:
+        raise ValueError(
+            f"field must be one scene without batch axes, got batch axes {list(field.batch_shape)}."
+        )
+    field = field.detach()
+    camera = camera.to(device=field.device, dtype=field.dtype)
+    with torch.no_grad():
+        before, after = field.at(start), field.at(end)
+        pose, lens = camera.camera_to_world[0], camera.intrinsics[0]
+        moved = project(after.means, pose, lens)[0] - project(before.means, pose, lens)[0]
+        # what passes beside the lens moves without limit; such values would swallow all others
+        side = max(camera.height, camera.width)
+        moved = moved.nan_to_num(0.0, 0.0, 0.0).clamp(-side, side)
+        vectors = torch.cat((moved, torch.zeros_like(moved[:, :1])), dim=-1)
+        blended, shown = blend_vectors(before, vectors, camera)
+    return torch.where(shown.alpha[0] >= _SEEN, blended[0, :2], torch.nan)
+
+
+def blend_vectors(
+    gaussians: Gaussians, vectors: Float[Tensor, "*batch gaussian 3"], cameras: Cameras
+) -> tuple[Float[Tensor, "*batch frame 3 height width"], Rendering]:
+    r"""Pictures of a vector per Gaussian, blended as colours are.
+
+    $$v(p) = \frac{\sum_i \alpha_i T_i \, v_i}{\sum_i \alpha_i T_i}$$
+
+    over the Gaussians $i$ that pixel $p$ shows, with $v_i$ = `vectors`, their opacity $\alpha$ there and what
+    those in front let through, $T$.
+
+    Args:
+        gaussians: One set, or one per batch index.
+        vectors: Any values, finite.
+        cameras: Cameras with the same batch axes.
+
+    Returns:
+        Blended vectors, 0 where the cameras see no Gaussian; and the rendering that they were read from.
+    """
+    reach = vectors.abs().amax().clamp_min(1e-6) if vectors.numel() else vectors.new_ones(())
+    # rendered as a colour: 0.5 stands for zero, as colours are not negative
+    colors = rgb_to_harmonics(0.5 + 0.5 * vectors / reach)[..., None, :]
+    shown = render(replace(gaussians, harmonics=colors), cameras)
+    seen = shown.alpha > _FAINT
+    blended = shown.color / torch.where(seen, shown.alpha, torch.ones_like(shown.alpha))
+    return torch.where(seen, (2 * blended - 1) * reach, torch.zeros_like(blended)), shown
+
+
+def _legend(largest: float, width: int, size: int) -> Tensor:
+    """The wheel, and how far its rim is, in a strip."""
+    words = f"rim: {largest:.3g} pixels"
+    side = 4 * size
+    if width < side:
+        return torch.ones(3, 0, width)
+    strip = word_strip(words, width - side, text_size=size)
+    high = side + size // 2
+    if strip.shape[1] < high:
+        above = (high - strip.shape[1]) // 2
+        padded = torch.ones(3, high, strip.shape[2])
+        padded[:, above : above + strip.shape[1]] = strip
+        strip = padded
+    wheel = torch.ones(3, strip.shape[1], side)
+    wheel[:, -side:] = _drawn_wheel(side)
+    return stack_pictures([wheel, strip], across=True)
+
+
+def _drawn_wheel(side: int) -> Tensor:
+    """A disc whose colours stand where the motions that they mean point, with a smooth rim."""
+    place = (torch.arange(side) + 0.5 - side / 2) / (side / 2)
+    y, x = torch.meshgrid(place, place, indexing="ij")
+    radius = torch.hypot(x, y)
+    cover = ((1 - radius) * side / 2).clamp(0, 1)
+    return 1 + cover * (flow_to_color(torch.stack((x, y)), largest=1.0) - 1)
+
+
+@cache
+def _wheel() -> Tensor:
+    """The 55 hues, from red through yellow and blue back to where red follows."""
+    hues, start = [], torch.tensor(_CORNERS["red"])
+    for name, count in _WHEEL:
+        end = torch.tensor(_CORNERS[name])
+        hues.append(start + (torch.arange(count) / count)[:, None] * (end - start))
+        start = end
+    return torch.cat(hues)
