@@ -14,6 +14,7 @@ from diff4splat.geometry import project
 from diff4splat.pictures.contact_sheet import stack_pictures, text_size_for
 from diff4splat.pictures.depth_picture import stripes
 from diff4splat.pictures.motion_trails import check_one_camera, word_strip
+from diff4splat.pictures.words import draw_words, fit_words, line_height
 from diff4splat.rendering import Rendering, render
 
 __all__ = ["blend_vectors", "flow_picture", "flow_to_color", "pixel_flow"]
@@ -67,8 +68,9 @@ def flow_picture(
         far = flow.norm(dim=0)[known]
         largest = max(1.0, float(far.quantile(0.99)) if far.numel() else 1.0)
     picture = flow_to_color(flow, largest=largest)
+    still = not bool((flow.norm(dim=0)[known] >= 1).any())
     size = text_size_for(camera.height, camera.width) if text_size is None else text_size
-    return stack_pictures([picture, _legend(largest, camera.width, size)])
+    return stack_pictures([picture, _legend(largest, camera.width, size, still=still)])
 
 
 def flow_to_color(
@@ -176,22 +178,20 @@ def blend_vectors(
     return torch.where(seen, (2 * blended - 1) * reach, torch.zeros_like(blended)), shown
 
 
-def _legend(largest: float, width: int, size: int) -> Tensor:
+def _legend(largest: float, width: int, size: int, *, still: bool) -> Tensor:
     """The wheel, and how far its rim is, in a strip."""
-    words = f"rim: {largest:.3g} pixels"
-    side = 4 * size
-    if width < side:
+    side, margin = 3 * size, size // 2
+    words = "nothing moves by a pixel" if still else f"direction; rim: {largest:.3g} pixels"
+    if still:
+        return word_strip(words, width, text_size=size)
+    if width < side + 2 * margin:
         return torch.ones(3, 0, width)
-    strip = word_strip(words, width - side, text_size=size)
-    high = side + size // 2
-    if strip.shape[1] < high:
-        above = (high - strip.shape[1]) // 2
-        padded = torch.ones(3, high, strip.shape[2])
-        padded[:, above : above + strip.shape[1]] = strip
-        strip = padded
-    wheel = torch.ones(3, strip.shape[1], side)
-    wheel[:, -side:] = _drawn_wheel(side)
-    return stack_pictures([wheel, strip], across=True)
+    strip = torch.ones(3, side + 2 * margin, width)
+    strip[:, margin : margin + side, margin : margin + side] = _drawn_wheel(side)
+    left = side + 2 * margin
+    words, top = fit_words(words, size, width - left), margin + (side - line_height(size)) // 2
+    draw_words(strip, words, left=left, top=top, size=size)
+    return strip
 
 
 def _drawn_wheel(side: int) -> Tensor:

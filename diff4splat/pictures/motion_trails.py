@@ -111,8 +111,9 @@ def find_trails(
     $$w = o \, \frac{s_1 s_2}{z^2} \, \ell$$
 
     with the opacity $o$, the two largest scales $s_1, s_2$, the depth $z$ at `time`, and the length $\ell$ of the
-    way in pixels. The picture is divided into squares, twice as many as trails are wanted, and the most
-    important Gaussian of each has a trail, so that trails are spread over what moves.
+    way in pixels. The picture is divided into squares, twice as many as trails are wanted; the most important
+    Gaussian of each has a trail, unless it is nearer than three quarters of a square to a more important one,
+    so that trails are spread over what moves.
 
     Args:
         field: One scene without batch axes.
@@ -143,7 +144,7 @@ def time_to_color(times: Float[Tensor, " *shape"]) -> Float[Tensor, "*shape rgb=
     Returns:
         sRGB in [0, 1].
     """
-    return position_to_color(0.25 + 0.65 * times)
+    return position_to_color(0.3 + 0.58 * times)
 
 
 def time_bar(width: int, *, text_size: int = 14) -> Float[Tensor, "rgb=3 height width"]:
@@ -213,7 +214,10 @@ def _find(
     with torch.no_grad():
         now = field.at(time)
         image = render(now, camera)
-        seen, depth, cell = _seen(now.means, now.opacities, camera, image.depth[0, 0], max_trails)
+        side = math.sqrt(camera.height * camera.width / (2 * max(max_trails, 1)))
+        places, depth = _project(now.means, camera)
+        seen = _is_seen(places, depth, now.opacities, camera, image.depth[0, 0])
+        cell = _cells(places, side)
         chosen = seen.nonzero()[:, 0]
         coarse, _ = _ways(field, camera, chosen, torch.linspace(0, 1, _COARSE_STEPS))
         length = coarse.diff(dim=1).norm(dim=-1).nan_to_num(0.0, 0.0, 0.0).sum(dim=1)
@@ -222,8 +226,9 @@ def _find(
         area = now.scales[chosen].sort(dim=-1).values[:, 1:].prod(dim=-1).double() / depth[chosen] ** 2
         importance = now.opacities[chosen].double() * area * length
         order = importance.argsort(descending=True, stable=True)
-        first = _first_of_each(cell[chosen][order])
-        index = chosen[order][first][:max_trails]
+        order = order[_first_of_each(cell[chosen][order])]
+        order = order[_apart(places[chosen][order], 0.75 * side)]
+        index = chosen[order][:max_trails]
         times = torch.linspace(0, 1, num_times)
         pixels, z = _ways(field, camera, index, times)
         hidden = _is_behind(pixels, z, image.depth[0, 0].double())
@@ -231,17 +236,27 @@ def _find(
     return trails, image.color[0].float().cpu()
 
 
-def _seen(
-    means: Tensor, opacities: Tensor, camera: Cameras, surface: Tensor, max_trails: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Which Gaussians a picture shows, their depth, and the square of the picture that each is in."""
-    pixels, depth = _project(means, camera)
+def _is_seen(pixels: Tensor, depth: Tensor, opacities: Tensor, camera: Cameras, surface: Tensor) -> Tensor:
+    """Which Gaussians a picture shows: those in it that are not faint, and that nothing hides."""
     inside = (pixels >= 0).all(dim=-1) & (pixels[:, 0] < camera.width) & (pixels[:, 1] < camera.height)
     behind = _is_behind(pixels[:, None], depth[:, None], surface.double())[:, 0]
-    side = math.sqrt(camera.height * camera.width / (2 * max(max_trails, 1)))
+    return inside & (depth > 0) & ~behind & (opacities > 0.1)
+
+
+def _cells(pixels: Tensor, side: float) -> Tensor:
+    """Number of the square of the picture that each place is in; any for places beside the picture."""
     places = (pixels.nan_to_num(0.0, 0.0, 0.0).clamp(0, 1e6) / side).long()
-    cell = places[:, 1] * (int(camera.width / side) + 1) + places[:, 0]
-    return inside & (depth > 0) & ~behind & (opacities > 0.1), depth, cell
+    return places[:, 1] * 1_000_000 + places[:, 0]
+
+
+def _apart(places: Tensor, distance: float) -> Tensor:
+    """Indices of places that are far enough from all places kept before them."""
+    kept: list[int] = []
+    near = torch.cdist(places, places) < distance
+    for index in range(len(places)):
+        if not near[index, kept].any():
+            kept.append(index)
+    return torch.tensor(kept, dtype=torch.long, device=places.device)
 
 
 def _ways(
