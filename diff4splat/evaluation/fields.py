@@ -1,20 +1,16 @@
 """What the protocol asks of a batch of fields: images at times of their own, and first-frame motion."""
 
-from dataclasses import replace
-
 import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
 from diff4splat.cameras import Cameras
-from diff4splat.gaussians import DeformableGaussianField, Gaussians, rgb_to_harmonics
-from diff4splat.rendering import Rendering, render, render_field
+from diff4splat.gaussians import DeformableGaussianField, Gaussians
+from diff4splat.pictures import blend_vectors
+from diff4splat.rendering import Rendering, render_field
 
 __all__ = ["first_frame_motion", "render_scenes"]
-
-_FAINT = 1e-3
-_NO_MOTION = 1e-6
 
 
 def render_scenes(
@@ -67,12 +63,5 @@ def first_frame_motion(
 
 
 def _seen_motion(start: Gaussians, moved: Gaussians, camera: Cameras) -> Tensor:
-    """Blended displacement, rendered as a colour: 0.5 stands for rest, as colours are not negative."""
-    motion = moved.means - start.means
-    reach = motion.abs().amax().clamp_min(_NO_MOTION)
-    colors = rgb_to_harmonics(0.5 + 0.5 * motion / reach)[..., None, :]
-    shown = render(replace(start, harmonics=colors), camera)
-    seen = shown.alpha > _FAINT
-    blended = shown.color / torch.where(seen, shown.alpha, torch.ones_like(shown.alpha))
-    blended = torch.where(seen, (2 * blended - 1) * reach, torch.zeros_like(blended))
-    return rearrange(blended, "b f c h w -> b f h w c")
+    """Blended displacement."""
+    return rearrange(blend_vectors(start, moved.means - start.means, camera)[0], "b f c h w -> b f h w c")

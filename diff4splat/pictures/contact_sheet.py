@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -26,8 +25,8 @@ def contact_sheet(
 ) -> Float[Tensor, "rgb=3 sheet_height sheet_width"]:
     r"""Pictures in rows and columns, each as it is; words stand beside them and cover none.
 
-    In a sheet of $H$ x $W$ pixels with $R$ rows and $C$ columns of pictures of $h$ x $w$, the upper left pixel of
-    picture $(r, c)$ is
+    In a sheet of $H$ x $W$ pixels with $R$ rows and $C$ columns of pictures of $h$ x $w$, the upper left
+    pixel of picture $(r, c)$ is
 
     $$(H - (R - r)(h + g), \; W - (C - c)(w + g))$$
 

@@ -15,6 +15,7 @@ __all__ = ["depth_bar", "depth_map", "depth_picture"]
 _STRIPES = 8  # pixels from one stripe to the next
 _DARK_STRIPE, _LIGHT_STRIPE = 0.62, 0.74
 _UNKNOWN = "unknown"
+_ENOUGH = 5  # numbers on a scale; with fewer, less round ones are written, too
 
 
 def depth_picture(
@@ -215,28 +216,47 @@ def _number_the_bar(
         taken, high = taken[:1], ""
     draw_words(strip, low, left=left, top=top, size=size)
     draw_words(strip, high, left=right - word_width(high, size), top=top, size=size)
-    for value in _round_depths(near, far):
+    for rank in _round_depths(near, far):
+        if len(taken) > _ENOUGH:
+            break
+        taken = _write_depths(strip, rank, near, far, ends, top, size, taken)
+
+
+def _write_depths(
+    strip: Tensor,
+    depths: list[float],
+    near: float,
+    far: float,
+    ends: tuple[int, int],
+    top: int,
+    size: int,
+    taken: list[tuple[int, int]],
+) -> list[tuple[int, int]]:
+    """Write depths where there is room, and return the columns that are taken then."""
+    left, right = ends
+    taken = list(taken)
+    for value in depths:
         share = (1 / near - 1 / value) / (1 / near - 1 / far)
         place = left + share * (right - left)
         words = f"{value:.6g}"
         start = round(place - word_width(words, size) / 2)
         end = start + word_width(words, size)
-        if all(end + size * 2 // 3 < a or start > b + size * 2 // 3 for a, b in taken):
+        if all(end + size < a or start > b + size for a, b in taken):
             taken.append((start, end))
             draw_words(strip, words, left=start, top=top, size=size)
             strip[:, top - 2 : top + 1, round(place - 0.5)] = 0.0
+    return taken
 
 
-def _round_depths(near: float, far: float) -> list[float]:
-    """Depths between the limits with few digits, the roundest first, and spread over the scale."""
-    found: list[float] = []
-    lowest = math.floor(math.log10(near)) - 1
-    # each rank is a set of leading digits; those of rank 0 are the roundest
-    for digits in ((1,), (2, 5), (3, 4, 6, 8), (1.5, 2.5, 7, 9), tuple(d / 10 for d in range(11, 100))):
-        for power in range(lowest, math.ceil(math.log10(far)) + 1):
-            values = [round(digit * 10.0**power, 12 - power) for digit in digits]
-            found += [value for value in values if near < value < far and value not in found]
-    return found
+def _round_depths(near: float, far: float) -> list[list[float]]:
+    """Depths between the limits, in ranks: the roundest first, which have the fewest digits."""
+    powers = range(math.floor(math.log10(near)) - 1, math.ceil(math.log10(far)) + 1)
+    tens = (1, 2, 5), (3, 4, 6, 8), (1.5, 2.5, 3.5, 4.5, 7, 9), tuple(d / 10 for d in range(11, 100))
+    ranks: list[list[float]] = []
+    for digits in (*tens, tuple(d / 100 for d in range(101, 1000))):
+        values = sorted({float(f"{digit}e{power}") for power in powers for digit in digits})
+        ranks.append([value for value in values if near < value < far])
+    return ranks
 
 
 def _number(value: float, step: float) -> str:

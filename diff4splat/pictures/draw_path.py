@@ -55,7 +55,9 @@ def draw_path(
         pyramids = {index: pyramid @ plane for index, pyramid in drawn.pyramids.items()}
         _draw_cameras(axis, drawn.positions @ plane, pyramids, colors)
         if drawn.drawn_focus is not None:
-            axis.plot(*(drawn.drawn_focus @ plane), "*", color="tab:orange", ms=13, zorder=6, label="looks at")
+            axis.plot(
+                *(drawn.drawn_focus @ plane), "*", color="tab:orange", ms=13, zorder=6, label="looks at"
+            )
         _number(axis, {i: point @ plane for i, point in drawn.labels.items()}, drawn.span)
         _frame(axis, drawn.reach @ plane, drawn.span)
         if not drawn.at_one_place:

@@ -49,8 +49,8 @@ def field_sheet(
         The sheet that `contact_sheet` makes, on the device of the field; below it the depth scale.
 
     Raises:
-        ValueError: If there is no view or no time, the cameras have batch axes, another number than the times,
-            or different sizes, the field has batch axes, or a time is outside [0, 1].
+        ValueError: If there is no view or no time, the cameras have batch axes, another number than the
+            times, or different sizes, the field has batch axes, or a time is outside [0, 1].
     """
     moments = [float(time) for time in times]
     paths = {name: _one_per_time(name, cameras, len(moments)) for name, cameras in views.items()}
@@ -73,12 +73,15 @@ def field_sheet(
             rows.append(list(film.color.clamp(0, 1)))
             if depth and len(rows) == 1:
                 maps, known = film.depth[:, 0], film.alpha[:, 0] > _SEEN
-    options = {"column_labels": [f"time {moment:.2f}" for moment in moments], "title": title, "gap": gap}
+    words = [f"time {moment:.2f}" for moment in moments]
     if not depth:
-        return contact_sheet(rows, row_labels=names, text_size=size, **options)
+        return contact_sheet(
+            rows, row_labels=names, column_labels=words, title=title, gap=gap, text_size=size
+        )
     near, far = depth_limits(maps, mask=known)
     rows.append(list(depth_map(maps, near=None if near == far else near, far=far, mask=known)))
-    sheet = contact_sheet(rows, row_labels=[*names, "depth"], text_size=size, **options)
+    names.append("depth")
+    sheet = contact_sheet(rows, row_labels=names, column_labels=words, title=title, gap=gap, text_size=size)
     left = 2 * gap + line_height(size)
     shown = maps[known]
     bar = depth_bar(

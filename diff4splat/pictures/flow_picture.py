@@ -1,6 +1,7 @@
 """How far everything in a picture moves, and where to, as colours of a wheel."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 
@@ -17,10 +18,10 @@ from diff4splat.pictures.motion_trails import check_one_camera, word_strip
 from diff4splat.pictures.words import draw_words, fit_words, line_height
 from diff4splat.rendering import Rendering, render
 
-__all__ = ["blend_vectors", "flow_picture", "flow_to_color", "pixel_flow"]
+__all__ = ["blend_vectors", "flow_picture", "flow_to_color", "motion_video", "pixel_flow"]
 
-# Colours between neighbouring corners of the wheel, from red on. Source: Baker et al., "A database and evaluation
-# methodology for optical flow" (2011): as many as the eye tells apart.
+# Colours between neighbouring corners of the wheel, from red on, as many as the eye tells apart.
+# Source: Baker et al., "A database and evaluation methodology for optical flow" (2011).
 _WHEEL = (("yellow", 15), ("green", 6), ("cyan", 4), ("blue", 11), ("magenta", 13), ("red", 6))
 _CORNERS = {
     "red": (1.0, 0.0, 0.0),
@@ -65,12 +66,60 @@ def flow_picture(
     flow = pixel_flow(field, camera, start=start, end=end).float().cpu()
     known = torch.isfinite(flow[0])
     if largest is None:
-        far = flow.norm(dim=0)[known]
-        largest = max(1.0, float(far.quantile(0.99)) if far.numel() else 1.0)
+        largest = _full_color(flow, least=1.0)
     picture = flow_to_color(flow, largest=largest)
     still = not bool((flow.norm(dim=0)[known] >= 1).any())
     size = text_size_for(camera.height, camera.width) if text_size is None else text_size
     return stack_pictures([picture, _legend(largest, camera.width, size, still=still)])
+
+
+def motion_video(
+    field: DeformableGaussianField,
+    cameras: Cameras,
+    times: Float[Tensor, " frame"] | None = None,
+    *,
+    largest: float | None = None,
+    callback: Callable[[int, int], None] | None = None,
+) -> Float[Tensor, "frame rgb=3 height width"]:
+    """How far everything moves from each frame of a path to the next, as colours of one scale.
+
+    Only the scene moves: each camera stands still between its frame and the next time.
+
+    Args:
+        field: One scene without batch axes.
+        cameras: One camera per frame, two or more.
+        times: Time of each frame, in [0, 1]; spread evenly over the clip when omitted. The motion is that
+            over one frame of an evenly spread clip, and ends at time 1.
+        largest: Motion of full colour, pixels per frame; when omitted the 99th percentile of the clip, and at
+            least half a pixel.
+        callback: Called with the number of frames finished and of all frames, after each.
+
+    Returns:
+        Pictures as `flow_to_color` makes them.
+
+    Raises:
+        ValueError: If `times` does not have one entry per camera, there are fewer than two cameras or batch
+            axes, or `largest` is not positive.
+    """
+    count = cameras.num_frames
+    if count < 2:
+        raise ValueError(f"cameras must be two or more, got {count}.")
+    moments = torch.linspace(0, 1, count).tolist() if times is None else times.tolist()
+    if len(moments) != count:
+        raise ValueError(f"times must have one entry per camera, expected {count}, got {len(moments)}.")
+    flows, step = [], 1 / (count - 1)
+    for index, moment in enumerate(moments):
+        camera = cameras.select([index])
+        if moment + step <= 1:
+            flows.append(pixel_flow(field, camera, start=moment, end=moment + step))
+        else:  # what comes after the end is not known, so what was before it stands for it
+            flows.append(-pixel_flow(field, camera, start=moment, end=moment - step))
+        if callback is not None:
+            callback(index + 1, count)
+    clip = torch.stack(flows)
+    if largest is None:
+        largest = _full_color(clip, least=0.5)
+    return flow_to_color(clip, largest=largest)
 
 
 def flow_to_color(
@@ -176,6 +225,16 @@ def blend_vectors(
     seen = shown.alpha > _FAINT
     blended = shown.color / torch.where(seen, shown.alpha, torch.ones_like(shown.alpha))
     return torch.where(seen, (2 * blended - 1) * reach, torch.zeros_like(blended)), shown
+
+
+def _full_color(flow: Tensor, *, least: float) -> float:
+    """99th percentile of the lengths that are known, from at most a million evenly spaced pixels."""
+    lengths = flow.norm(dim=-3).flatten()
+    lengths = lengths[torch.isfinite(lengths)].double()
+    if not lengths.numel():
+        return least
+    lengths = lengths[:: max(1, lengths.numel() // 1_000_000)].sort().values
+    return max(least, float(lengths[round(0.99 * (len(lengths) - 1))]))
 
 
 def _legend(largest: float, width: int, size: int, *, still: bool) -> Tensor:

@@ -87,7 +87,9 @@ def _approach(
     y = np.arange(low[1], high[1])[:, None] + 0.5 - start[1]
     along = end - start
     length = float(along @ along)
-    share = np.clip((x * along[0] + y * along[1]) / length, 0, 1) if length > 0 else np.zeros((len(y), len(x)))
+    share = (
+        np.clip((x * along[0] + y * along[1]) / length, 0, 1) if length > 0 else np.zeros((len(y), len(x)))
+    )
     found = np.hypot(x - share * along[0], y - share * along[1])
     window = slice(low[1], high[1]), slice(low[0], high[0])
     nearer = found < distance[window]

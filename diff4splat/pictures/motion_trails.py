@@ -1,7 +1,7 @@
 """The ways that Gaussians take over a clip, drawn into a picture of the scene."""
 
 import math
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -23,18 +23,19 @@ _FAINT = 0.22  # opacity of trails behind surfaces
 _COARSE_STEPS = 9
 
 
-class MotionTrails(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class MotionTrails:
     """Ways of some Gaussians through the picture of one camera that stands still.
 
     Args:
-        index: Which Gaussians of the field, the most important first.
+        indices: Which Gaussians of the field, the most important first.
         times: Times of the points, from 0 to 1.
         pixels: Places in the picture; not finite where a Gaussian is beside or behind the camera.
         depth: z-depths, scene units.
         hidden: Where a surface of the picture stands before the Gaussian.
     """
 
-    index: Int[Tensor, " trail"]
+    indices: Int[Tensor, " trail"]
     times: Float[Tensor, " time"]
     pixels: Float[Tensor, "trail time xy=2"]
     depth: Float[Tensor, "trail time"]
@@ -63,8 +64,9 @@ def motion_trails(
         time: Time of the picture under the trails, in [0, 1].
         max_trails: Most trails.
         num_times: Points of a trail, at least 2.
-        min_motion: Shortest way that counts as motion, pixels; when omitted 1 % of the longer side, and at
-            least 1.
+        min_motion: Shortest way that counts as motion, pixels; when omitted 1 % of the longer side, at least
+            1, and a tenth of the longest ways (their 98th percentile), so that what hardly moves beside
+            them has no trail.
         text_size: Size of the letters, pixels; fitting to the picture when omitted.
 
     Returns:
@@ -86,7 +88,7 @@ def motion_trails(
         tip = time_to_color(torch.tensor([time]))
         draw_line(picture, here[None], color=tip, width=2.4 * width, outline=0.6 * width)
     size = text_size_for(camera.height, camera.width) if text_size is None else text_size
-    if len(trails.index):
+    if len(trails.indices):
         strip = time_bar(camera.width, text_size=size)
     else:
         words = f"nothing moves by {smallest:.3g} pixels or more"
@@ -105,13 +107,13 @@ def find_trails(
 ) -> MotionTrails:
     r"""The moving Gaussians that a picture shows best, and their ways through it.
 
-    Only Gaussians that are seen at `time` come into question: those in the picture that no surface hides. Their
-    importance is
+    Only Gaussians that are seen at `time` come into question: those in the picture that no surface hides.
+    Their importance is
 
     $$w = o \, \frac{s_1 s_2}{z^2} \, \ell$$
 
-    with the opacity $o$, the two largest scales $s_1, s_2$, the depth $z$ at `time`, and the length $\ell$ of the
-    way in pixels. The picture is divided into squares, twice as many as trails are wanted; the most important
+    with the opacity $o$, the two largest scales $s_1, s_2$, the depth $z$ at `time`, and the length $\ell$ of
+    the way in pixels. The picture is divided into squares, twice as many as trails are wanted; the most important
     Gaussian of each has a trail, unless it is nearer than three quarters of a square to a more important one,
     so that trails are spread over what moves.
 
@@ -121,8 +123,9 @@ def find_trails(
         time: Time at which Gaussians must be seen, in [0, 1].
         max_trails: Most trails.
         num_times: Points of a trail, at least 2.
-        min_motion: Shortest way that counts as motion, pixels; when omitted 1 % of the longer side, and at
-            least 1.
+        min_motion: Shortest way that counts as motion, pixels; when omitted 1 % of the longer side, at least
+            1, and a tenth of the longest ways (their 98th percentile), so that what hardly moves beside
+            them has no trail.
 
     Returns:
         The trails, on the CPU, in float64; none where nothing moves.
@@ -222,6 +225,8 @@ def _find(
         coarse, _ = _ways(field, camera, chosen, torch.linspace(0, 1, _COARSE_STEPS))
         length = coarse.diff(dim=1).norm(dim=-1).nan_to_num(0.0, 0.0, 0.0).sum(dim=1)
         moving = length >= _least_motion(camera, min_motion)
+        if min_motion is None and bool(moving.any()):
+            moving &= length >= 0.1 * length[moving].quantile(0.98)
         chosen, length = chosen[moving], length[moving]
         area = now.scales[chosen].sort(dim=-1).values[:, 1:].prod(dim=-1).double() / depth[chosen] ** 2
         importance = now.opacities[chosen].double() * area * length
@@ -331,4 +336,6 @@ def check_one_camera(camera: Cameras) -> None:
     """
     if len(camera.batch_shape) > 0 or camera.num_frames != 1:
         shape = [*camera.batch_shape, camera.num_frames]
-        raise ValueError(f"camera must be one camera without batch axes, such as path.select([0]), got {shape}.")
+        raise ValueError(
+            f"camera must be one camera without batch axes, such as path.select([0]), got {shape}."
+        )

@@ -1,5 +1,6 @@
 """A camera path as a small drawing beside other pictures."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -80,7 +81,9 @@ def path_picture(
     return stack_pictures([picture, time_bar(width, text_size=size)])
 
 
-def _fit(points: np.ndarray, height: int, width: int, line: int):  # type: ignore[no-untyped-def]
+def _fit(
+    points: np.ndarray, height: int, width: int, line: int
+) -> tuple[float, Callable[[np.ndarray], np.ndarray]]:
     """Pixels per scene unit, and the map from the plane of the drawing to pixels."""
     low, high = points.min(axis=0), points.max(axis=0)
     room = np.maximum([width * 0.88, height - 2.2 * line], 4)
@@ -93,7 +96,7 @@ def _fit(points: np.ndarray, height: int, width: int, line: int):  # type: ignor
     return pixels_per_unit, place
 
 
-def _draw(picture: Tensor, drawn: PathGeometry, to_pixels) -> None:  # type: ignore[no-untyped-def]
+def _draw(picture: Tensor, drawn: PathGeometry, to_pixels: Callable[[np.ndarray], Tensor]) -> None:
     thick = max(1.0, min(picture.shape[1:]) / 250)
     times = torch.linspace(0, 1, max(len(drawn.positions), 2))[: len(drawn.positions)]
     colors = time_to_color(times)
