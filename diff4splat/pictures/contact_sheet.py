@@ -9,7 +9,7 @@ from diff4splat.pictures.words import draw_words, fit_words, line_height, word_w
 
 __all__ = ["contact_sheet", "stack_pictures", "text_size_for"]
 
-Color = tuple[float, float, float]
+Color = tuple[int | float, int | float, int | float]
 Cells = Float[Tensor, "row column rgb=3 height width"] | Sequence[Sequence[Tensor | None]]
 
 
@@ -150,7 +150,9 @@ def _checked(frames: Cells, gap: int) -> tuple[list[list[Tensor | None]], int, T
             "frames must have shape [row, column, 3, height, width] without batch axes, "
             f"got {list(frames.shape)}."
         )
-    rows: list[list[Tensor | None]] = [list(row) for row in frames]
+    rows: list[list[Tensor | None]] = [
+        [None if picture is None else picture.detach() for picture in row] for row in frames
+    ]
     found = [picture for row in rows for picture in row if picture is not None]
     if not found:
         raise ValueError("frames must hold at least one picture, got none.")
@@ -163,4 +165,4 @@ def _checked(frames: Cells, gap: int) -> tuple[list[list[Tensor | None]], int, T
             )
     if gap < 0:
         raise ValueError(f"gap must be at least 0 pixels, got {gap}.")
-    return rows, max(len(row) for row in rows), found[0].detach()
+    return rows, max(len(row) for row in rows), found[0]

@@ -46,6 +46,7 @@ def depth_picture(
     """
     if 0 in depth.shape:
         raise ValueError(f"depth must have pixels, got shape {list(depth.shape)}.")
+    pixels = depth_map(depth, near=near, far=far, mask=mask)
     near, far = depth_limits(depth, near=near, far=far, mask=mask)
     values = depth.detach()
     known = _known(values, mask)
@@ -61,7 +62,6 @@ def depth_picture(
         above=bool((known & (values > far)).any()),
         empty=not bool(known.any()),
     )
-    pixels = depth_map(depth, near=near, far=far, mask=mask)
     return stack_pictures([pixels, bar.to(pixels)])
 
 
@@ -154,16 +154,15 @@ def depth_bar(
     line = line_height(text_size)
     high = max(text_size * 2 // 3, 6)
     margin = text_size // 2
-    strip = torch.ones(3, 2 * margin + high + 2 + line, width)
-    legend = word_width(_UNKNOWN, text_size) + 2 * text_size if unknown or empty else 0
+    legend = word_width(_UNKNOWN, text_size) + 2 * text_size if unknown and not empty else 0
+    below_all = bool(legend) and width < legend + 8 * text_size  # no room beside the scale
+    strip = torch.ones(3, 2 * margin + high + 2 + line * (1 + below_all), width)
     if empty:
         words = "no depth is known"
         _swatch(strip, margin, high, margin, text_size)
         draw_words(strip, words, left=2 * margin + text_size, top=margin - (line - high) // 2, size=text_size)
         return strip
-    if width < legend + 8 * text_size:
-        legend = 0
-    left, right = margin, width - margin - (legend + margin if legend else 0)
+    left, right = margin, width - margin - (legend + margin if legend and not below_all else 0)
     strip[:, margin : margin + high, left:right] = bar_colors(right - left, one=near == far)[:, None]
     numbers = margin + high + 2
     if near == far:
@@ -172,9 +171,9 @@ def depth_bar(
     else:
         _number_the_bar(strip, near, far, (left, right), numbers, text_size, unit, below, above)
     if legend:
-        start = width - margin - legend + text_size // 2
-        _swatch(strip, margin, high, start, text_size)
-        top = margin - (line - high) // 2
+        start = left if below_all else width - margin - legend + text_size // 2
+        top = numbers + line if below_all else margin - (line - high) // 2
+        _swatch(strip, top + (line - high) // 2, high, start, text_size)
         draw_words(strip, _UNKNOWN, left=start + text_size + text_size // 3, top=top, size=text_size)
     return strip
 

@@ -39,9 +39,9 @@ def flow_picture(
     field: DeformableGaussianField,
     camera: Cameras,
     *,
-    start: float = 0.0,
-    end: float = 1.0,
-    largest: float | None = None,
+    start: int | float = 0.0,
+    end: int | float = 1.0,
+    largest: int | float | None = None,
     text_size: int | None = None,
 ) -> Float[Tensor, "rgb=3 picture_height width"]:
     """Where everything that a camera sees at one time has gone at another, as colours of a wheel.
@@ -78,7 +78,7 @@ def motion_video(
     cameras: Cameras,
     times: Float[Tensor, " frame"] | None = None,
     *,
-    largest: float | None = None,
+    largest: int | float | None = None,
     callback: Callable[[int, int], None] | None = None,
 ) -> Float[Tensor, "frame rgb=3 height width"]:
     """How far everything moves from each frame of a path to the next, as colours of one scale.
@@ -164,7 +164,7 @@ def flow_to_color(
 
 
 def pixel_flow(
-    field: DeformableGaussianField, camera: Cameras, *, start: float = 0.0, end: float = 1.0
+    field: DeformableGaussianField, camera: Cameras, *, start: int | float = 0.0, end: int | float = 1.0
 ) -> Float[Tensor, "xy=2 height width"]:
     """How far the pixels of a camera that stands still move between two times.
 

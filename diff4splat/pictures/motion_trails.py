@@ -46,10 +46,10 @@ def motion_trails(
     field: DeformableGaussianField,
     camera: Cameras,
     *,
-    time: float = 1.0,
+    time: int | float = 1.0,
     max_trails: int = 120,
     num_times: int = 33,
-    min_motion: float | None = None,
+    min_motion: int | float | None = None,
     text_size: int | None = None,
 ) -> Float[Tensor, "rgb=3 picture_height width"]:
     """A picture of the scene at one time, with the ways that its Gaussians take through the whole clip.
@@ -100,10 +100,10 @@ def find_trails(
     field: DeformableGaussianField,
     camera: Cameras,
     *,
-    time: float = 1.0,
+    time: int | float = 1.0,
     max_trails: int = 120,
     num_times: int = 33,
-    min_motion: float | None = None,
+    min_motion: int | float | None = None,
 ) -> MotionTrails:
     r"""The moving Gaussians that a picture shows best, and their ways through it.
 
@@ -113,9 +113,9 @@ def find_trails(
     $$w = o \, \frac{s_1 s_2}{z^2} \, \ell$$
 
     with the opacity $o$, the two largest scales $s_1, s_2$, the depth $z$ at `time`, and the length $\ell$ of
-    the way in pixels. The picture is divided into squares, twice as many as trails are wanted; the most important
-    Gaussian of each has a trail, unless it is nearer than three quarters of a square to a more important one,
-    so that trails are spread over what moves.
+    the way in pixels. The picture is divided into squares, twice as many as trails are wanted; the most
+    important Gaussian of each has a trail, unless one more important is nearer than three quarters of a
+    square, so that trails are spread over what moves.
 
     Args:
         field: One scene without batch axes.
@@ -185,8 +185,10 @@ def word_strip(words: str, width: int, *, text_size: int = 14) -> Float[Tensor, 
         text_size: Size of the letters, pixels.
 
     Returns:
-        White strip.
+        White strip; of no rows where it is too narrow for words.
     """
+    if width < 8 * text_size:
+        return torch.ones(3, 0, width)
     margin = text_size // 2
     strip = torch.ones(3, line_height(text_size) + 2 * margin, width)
     shown = fit_words(words, text_size, width - 2 * margin)
@@ -197,10 +199,10 @@ def word_strip(words: str, width: int, *, text_size: int = 14) -> Float[Tensor, 
 def _find(
     field: DeformableGaussianField,
     camera: Cameras,
-    time: float,
+    time: int | float,
     max_trails: int,
     num_times: int,
-    min_motion: float | None,
+    min_motion: int | float | None,
 ) -> tuple[MotionTrails, Tensor]:
     """The trails, and the colours of the picture that they belong to, on the CPU."""
     check_one_camera(camera)
@@ -317,7 +319,7 @@ def _paler(color: Tensor) -> Tensor:
     return 0.15 + 0.75 * (0.25 * color + 0.75 * grey)
 
 
-def _least_motion(camera: Cameras, min_motion: float | None) -> float:
+def _least_motion(camera: Cameras, min_motion: int | float | None) -> float:
     if min_motion is not None:
         if not (math.isfinite(min_motion) and min_motion > 0):
             raise ValueError(f"min_motion must be a positive number of pixels, got {min_motion}.")

@@ -41,7 +41,7 @@ def stage_picture(objective: Objective, clips: dict[str, Tensor]) -> Float[Tenso
     times = torch.tensor([0.0, 1.0], device=video.device)
     images = objective.reconstruct(few, objective.encode(few), times)
     columns = {"first frame": video[:, 0], "last frame": video[:, -1], "rendered": images.color[:, 1]}
-    depths = {"its depth, first": images.depth[:, 0]}
+    depths = {"its depth, first": images.depth[:, 0, 0]}
     if "depth" in few:
         depths["true depth"] = few["depth"][:, 0].float()
     near, far = _limits(depths)
