@@ -12,7 +12,7 @@ def draw_line(
     picture: Float[Tensor, "rgb=3 height width"],
     points: Float[Tensor, "point xy=2"],
     *,
-    color: Float[Tensor, "point rgb=3"] | tuple[float, float, float],
+    color: Float[Tensor, "#point rgb=3"] | tuple[float, float, float],
     opacity: Float[Tensor, " point"] | float = 1.0,
     width: float = 1.5,
     outline: float = 0.0,

@@ -108,13 +108,13 @@ def _draw(picture: Tensor, drawn: PathGeometry, to_pixels: Callable[[np.ndarray]
             draw_line(picture, torch.stack((star - arm, star + arm)), color=_STAR, width=1.3 * thick)
     for index in sorted(drawn.pyramids, reverse=True):
         centre, *corners = to_pixels(drawn.pyramids[index])
-        color = colors[index]
+        color = colors[index : index + 1]
         for corner in corners:
             draw_line(picture, torch.stack((centre, corner)), color=color, width=thick)
         draw_line(picture, torch.stack([*corners, corners[0]]), color=color, width=1.2 * thick)
         draw_line(picture, torch.stack(corners[:2]), color=color, width=2.6 * thick)
     start = to_pixels(drawn.positions[:1])
-    draw_line(picture, start, color=colors[0], width=7 * thick)
+    draw_line(picture, start, color=colors[:1], width=7 * thick)
     draw_line(picture, start, color=(1.0, 1.0, 1.0), width=4 * thick)
 
 
