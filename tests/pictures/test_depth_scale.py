@@ -5,7 +5,7 @@ import torch
 
 from diff4splat.assets import depth_limits, depth_to_color, position_to_color
 from diff4splat.pictures import depth_bar, depth_map, depth_picture
-from diff4splat.pictures.depth_picture import _DARK_STRIPE, _number, _round_depths, bar_colors, stripes
+from diff4splat.pictures.depth_scale import _DARK_STRIPE, _number, _round_depths, bar_colors, stripes
 
 
 def ramp(height: int = 67, width: int = 151) -> torch.Tensor:

@@ -4,8 +4,8 @@ import torch
 
 from diff4splat.cameras import Cameras, trajectory
 from diff4splat.pictures import path_picture
-from diff4splat.pictures.motion_trails import time_bar, time_to_color
 from diff4splat.pictures.path_geometry import path_geometry, round_length
+from diff4splat.pictures.trails import time_bar, time_to_color
 
 VIEWS = ["in space", "from above", "from the side", "from behind"]
 

@@ -11,8 +11,8 @@ from diff4splat.assets import position_to_color
 from diff4splat.cameras import Cameras
 from diff4splat.gaussians import DeformableGaussianField
 from diff4splat.geometry import project
-from diff4splat.pictures.contact_sheet import stack_pictures, text_size_for
 from diff4splat.pictures.lines import draw_line
+from diff4splat.pictures.sheets import stack_pictures, text_size_for
 from diff4splat.pictures.words import draw_words, fit_words, line_height, word_width
 from diff4splat.rendering import render
 

@@ -9,10 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diff4splat.cameras import Cameras
-from diff4splat.pictures.contact_sheet import stack_pictures, text_size_for
 from diff4splat.pictures.lines import draw_line
-from diff4splat.pictures.motion_trails import time_bar, time_to_color
 from diff4splat.pictures.path_geometry import PATH_VIEWS, PathGeometry, path_geometry, round_length
+from diff4splat.pictures.sheets import stack_pictures, text_size_for
+from diff4splat.pictures.trails import time_bar, time_to_color
 from diff4splat.pictures.words import draw_words, fit_words, line_height, word_width
 
 __all__ = ["PathView", "path_picture"]

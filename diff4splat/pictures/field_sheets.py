@@ -9,8 +9,8 @@ from torch import Tensor
 from diff4splat.assets import depth_limits
 from diff4splat.cameras import Cameras
 from diff4splat.gaussians import DeformableGaussianField
-from diff4splat.pictures.contact_sheet import contact_sheet, stack_pictures, text_size_for
-from diff4splat.pictures.depth_picture import depth_bar, depth_map
+from diff4splat.pictures.depth_scale import depth_bar, depth_map
+from diff4splat.pictures.sheets import contact_sheet, stack_pictures, text_size_for
 from diff4splat.pictures.words import line_height
 from diff4splat.rendering import render_field
 

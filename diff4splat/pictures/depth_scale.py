@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from diff4splat.assets import depth_limits, depth_to_color, position_to_color
-from diff4splat.pictures.contact_sheet import stack_pictures, text_size_for
+from diff4splat.pictures.sheets import stack_pictures, text_size_for
 from diff4splat.pictures.words import draw_words, line_height, word_width
 
 __all__ = ["depth_bar", "depth_map", "depth_picture"]

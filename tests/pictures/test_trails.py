@@ -1,10 +1,13 @@
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 from pictures.scenes import looking, make_field, wall_and_ball
 from reference.pictures import mean_at, pixel_of
 
 from diff4splat.pictures import find_trails, motion_trails
-from diff4splat.pictures.motion_trails import time_bar, time_to_color
+from diff4splat.pictures.trails import time_bar, time_to_color
 from diff4splat.rendering import render
 
 
@@ -86,6 +89,29 @@ def test_trails_are_thinned_by_importance_and_spread():
     assert len(few.indices) == 0
     again = find_trails(field, looking(), max_trails=12)
     assert torch.equal(again.indices, trails.indices)
+
+
+def test_importance_matches_the_loop():
+    """Gaussians far from each other, so that none gives way to another: the order is that of importance."""
+    means = [[-0.7, -0.4, 2.0], [0.5, -0.4, 2.2], [-0.7, 0.5, 2.4], [0.4, 0.5, 1.9]]
+    ways = [[0.30, 0.0, 0.0], [0.0, 0.22, 0.0], [0.2, 0.2, 0.1], [-0.2, 0.0, 0.0]]
+    scales = [[0.05, 0.02, 0.08], [0.06, 0.07, 0.01], [0.09, 0.03, 0.09], [0.04, 0.04, 0.04]]
+    opacities = [0.5, 0.9, 0.7, 0.95]
+    field = make_field(means, [[[0.0] * 3] * 4, ways])
+    shape = {"scales": torch.tensor(scales), "opacities": torch.tensor(opacities)}
+    field = replace(field, canonical=replace(field.canonical, **shape))
+    camera = looking()
+    pose, lens = camera.camera_to_world[0].tolist(), camera.intrinsics[0].tolist()
+    weights = []
+    for mean, way, scale, opacity in zip(means, ways, scales, opacities, strict=True):
+        steps = [[m + w * i / 8 for m, w in zip(mean, way, strict=True)] for i in range(9)]
+        pixels = [pixel_of(step, pose, lens) for step in steps]
+        length = sum(math.dist(a[:2], b[:2]) for a, b in zip(pixels, pixels[1:], strict=False))
+        largest, second, _ = sorted(scale, reverse=True)
+        weights.append(opacity * largest * second / pixels[-1][2] ** 2 * length)
+    expected = sorted(range(4), key=lambda index: -weights[index])
+    assert find_trails(field, camera, max_trails=99, min_motion=0.1).indices.tolist() == expected
+    assert find_trails(field, camera, max_trails=99, min_motion=0.1).indices.tolist() != [0, 1, 2, 3]
 
 
 def test_what_hardly_moves_beside_the_rest_has_no_trail():

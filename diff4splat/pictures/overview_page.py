@@ -10,12 +10,12 @@ from torch import Tensor
 
 from diff4splat.cameras import Cameras
 from diff4splat.gaussians import DeformableGaussianField
-from diff4splat.pictures.contact_sheet import stack_pictures
-from diff4splat.pictures.field_sheet import field_sheet
-from diff4splat.pictures.flow_picture import flow_picture
-from diff4splat.pictures.motion_trails import motion_trails
+from diff4splat.pictures.field_sheets import field_sheet
+from diff4splat.pictures.flow import flow_picture
+from diff4splat.pictures.path_drawing import PathView, path_picture
 from diff4splat.pictures.path_geometry import PATH_VIEWS, path_geometry
-from diff4splat.pictures.path_picture import PathView, path_picture
+from diff4splat.pictures.sheets import stack_pictures
+from diff4splat.pictures.trails import motion_trails
 from diff4splat.pictures.words import draw_words, fit_words, line_height
 
 __all__ = ["overview", "overview_sheet"]

@@ -6,7 +6,7 @@ from pictures.scenes import looking, make_field, wall_and_ball
 from reference.pictures import flow_color, pixel_of
 
 from diff4splat.pictures import flow_picture, flow_to_color, motion_video, pixel_flow
-from diff4splat.pictures.depth_picture import stripes
+from diff4splat.pictures.depth_scale import stripes
 
 
 def test_colours_match_the_wheel_written_out():

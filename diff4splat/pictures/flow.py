@@ -12,9 +12,9 @@ from torch import Tensor
 from diff4splat.cameras import Cameras
 from diff4splat.gaussians import DeformableGaussianField, Gaussians, rgb_to_harmonics
 from diff4splat.geometry import project
-from diff4splat.pictures.contact_sheet import stack_pictures, text_size_for
-from diff4splat.pictures.depth_picture import stripes
-from diff4splat.pictures.motion_trails import check_one_camera, word_strip
+from diff4splat.pictures.depth_scale import stripes
+from diff4splat.pictures.sheets import stack_pictures, text_size_for
+from diff4splat.pictures.trails import check_one_camera, word_strip
 from diff4splat.pictures.words import draw_words, fit_words, line_height
 from diff4splat.rendering import Rendering, render
 
