@@ -1,8 +1,8 @@
 """Pictures of README.md and the documentation: `python docs/make_pictures.py out/a out/b --scene out/c`.
 
-The folders are what `diff4splat generate` wrote, one row of docs/images/scenes.jpg per scene: the first frame,
-the middle and the end of the commanded path, a view beside it, depth. The scene of --scene, such a folder too,
-is drawn for docs/pictures.md. Without folders, only the picture of a camera path is made.
+The folders are what `diff4splat generate` wrote, one row of docs/images/scenes.jpg per scene: the first
+frame, the middle and the end of the commanded path, a view beside it, depth. The scene of --scene, such a
+folder too, is drawn for docs/pictures.md. Without folders, only the picture of a camera path is made.
 """
 
 import argparse
@@ -57,15 +57,9 @@ def draw_scene(folder: Path) -> None:
     small, large = path.resize(200, 200), path.resize(320, 320)
     views = {"path": small.select(frames), "another view": beside.resize(200, 200).select(frames)}
     first = large.select([0])
-    seen = render(field.at(0.0), first)
+    seen, title = render(field.at(0.0), first), str(field.metadata.get("prompt", ""))
     pictures = {
-        "overview": overview(
-            field,
-            path,
-            views={"another view": beside},
-            title=str(field.metadata.get("prompt", "")),
-            width=1200,
-        ),
+        "overview": overview(field, path, views={"another view": beside}, title=title, width=1200),
         "sheet": field_sheet(field, views, [i / (path.num_frames - 1) for i in frames], depth=True),
         "depth": depth_picture(seen.depth[0, 0], mask=seen.alpha[0, 0] > 0.5),
         "motion": stack_pictures(

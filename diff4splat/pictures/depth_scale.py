@@ -216,7 +216,7 @@ def _number_the_bar(
     draw_words(strip, low, left=left, top=top, size=size)
     draw_words(strip, high, left=right - word_width(high, size), top=top, size=size)
     for rank in _round_depths(near, far):
-        if len(taken) > _ENOUGH:
+        if len(taken) >= _ENOUGH:
             break
         taken = _write_depths(strip, rank, near, far, ends, top, size, taken)
 

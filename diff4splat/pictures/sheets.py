@@ -140,7 +140,7 @@ def text_size_for(height: int, width: int) -> int:
     Returns:
         From 11 to 24 pixels.
     """
-    return min(max(round(0.06 * min(height, width)), 11), 24)
+    return min(max(round(0.05 * min(height, width)), 11), 24)
 
 
 def _checked(frames: Cells, gap: int) -> tuple[list[list[Tensor | None]], int, Tensor]:

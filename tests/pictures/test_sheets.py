@@ -121,4 +121,4 @@ def test_stacks_of_any_sizes():
 
 
 def test_size_of_letters_grows_with_the_pictures_within_limits():
-    assert [text_size_for(1, 1), text_size_for(300, 900), text_size_for(9000, 9000)] == [11, 18, 24]
+    assert [text_size_for(1, 1), text_size_for(300, 900), text_size_for(9000, 9000)] == [11, 15, 24]
