@@ -17,6 +17,7 @@ __all__ = ["draw_words", "fit_words", "line_height", "plain_words", "word_mask",
 
 _LONGEST = 400  # characters; no picture is wide enough for more
 _SMALLEST, _LARGEST = 6, 200
+_FINE = 4  # letters are drawn so much larger and made small: their distances are then not whole pixels
 _NO_CHARACTER = "\uffff"
 
 
@@ -43,7 +44,7 @@ def word_width(text: str, size: int) -> int:
         Pixels; 0 for no words.
     """
     plain = plain_words(text, size)
-    return math.ceil(_font(size).getlength(plain)) + 2 if plain else 0
+    return math.ceil(_font(size).getlength(plain) / _FINE) + 2 if plain else 0
 
 
 def plain_words(text: str, size: int = 16) -> str:
@@ -111,10 +112,13 @@ def word_mask(text: str, size: int) -> Float[Tensor, "height width"]:
 
     ascent, descent = _metrics(size)
     plain = plain_words(text, size)
-    canvas = Image.new("L", (word_width(plain, size), ascent + descent))
-    if plain:
-        ImageDraw.Draw(canvas).text((1, ascent), plain, fill=255, font=_font(size), anchor="ls")
-    return torch.from_numpy(np.array(canvas, dtype=np.float32) / 255)
+    width = word_width(plain, size)
+    if not plain:
+        return torch.zeros(ascent + descent, 0)
+    canvas = Image.new("L", (_FINE * width, _FINE * (ascent + descent)))
+    place = (_FINE, _FINE * ascent)
+    ImageDraw.Draw(canvas).text(place, plain, fill=255, font=_font(size), anchor="ls")
+    return torch.from_numpy(np.array(canvas.reduce(_FINE), dtype=np.float32) / 255)
 
 
 def draw_words(
@@ -149,18 +153,19 @@ def draw_words(
 
 @cache
 def _font(size: int) -> "FreeTypeFont | ImageFont":
+    """The font, `_FINE` times as large."""
     from PIL import ImageFont
 
     if not _SMALLEST <= size <= _LARGEST:
         raise ValueError(f"size must be from {_SMALLEST} to {_LARGEST} pixels, got {size}.")
-    return ImageFont.load_default(size)
+    return ImageFont.load_default(_FINE * size)
 
 
 @cache
 def _metrics(size: int) -> tuple[int, int]:
     """Rows above and below the line that letters stand on."""
     ascent, descent = _font(size).getmetrics()  # type: ignore[union-attr]
-    return int(ascent), int(descent)
+    return math.ceil(ascent / _FINE), math.ceil(descent / _FINE)
 
 
 @cache

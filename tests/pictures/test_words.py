@@ -42,8 +42,9 @@ def test_words_that_fit_are_kept_and_others_end_in_an_ellipsis(width):
         assert fitted == text
     else:
         assert fitted == "" or (fitted.endswith("…") and text.startswith(fitted[:-1]))
-        longer = text[: len(fitted)].rstrip() + "…"
-        assert word_width(longer, 13) > width
+        prefixes = (text[:count].rstrip() for count in range(len(text)))
+        longer = next(prefix for prefix in prefixes if len(prefix) >= max(len(fitted), 1)) + "…"
+        assert word_width(longer if fitted else "…", 13) > width
 
 
 def test_words_are_drawn_where_they_are_put_and_cut_at_the_border():
