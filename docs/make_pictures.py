@@ -1,30 +1,43 @@
-"""Pictures of README.md and the documentation: `python docs/make_pictures.py out/a out/b`.
+"""Pictures of README.md and the documentation: `python docs/make_pictures.py out/a out/b --scene out/c`.
 
-The folders are what `diff4splat generate` wrote, one row per scene: the first frame, the middle and the end
-of the commanded path, a view beside it, depth. Without folders, only the picture of a camera path is made.
+The folders are what `diff4splat generate` wrote, one row of docs/images/scenes.jpg per scene: the first
+frame, the middle and the end of the commanded path, a view beside it, depth. The scene of --scene, such a
+folder too, is drawn for docs/pictures.md. Without folders, only the picture of a camera path is made.
 """
 
 import argparse
 from pathlib import Path
 
 import torch
-from PIL import Image
 
-from diff4splat.assets import load_video
-from diff4splat.cameras import trajectory
-from diff4splat.viewer import draw_path
+from diff4splat.assets import load_field, load_field_cameras, load_video
+from diff4splat.cameras import Cameras, trajectory
+from diff4splat.pictures import (
+    contact_sheet,
+    depth_picture,
+    draw_path,
+    field_sheet,
+    flow_picture,
+    motion_trails,
+    overview,
+    path_picture,
+    save_picture,
+    stack_pictures,
+)
+from diff4splat.pipelines import focus_depth, sway_cameras
+from diff4splat.rendering import render
 
 SIDE = 256
 IMAGES = Path(__file__).parent / "images"
 
 
-def row(folder: Path) -> torch.Tensor:
-    """Five pictures side by side, `[3, side, 5 * side]`."""
+def row(folder: Path) -> list[torch.Tensor]:
+    """Five pictures of a scene, `[3, side, side]` each."""
     video, novel, depth = (load_video(folder / f"{name}.mp4") for name in ("video", "novel_view", "depth"))
     middle = len(video) // 2
     pictures = torch.stack([video[0], video[middle], video[-1], novel[len(novel) // 4], depth[middle]])
     pictures = torch.nn.functional.interpolate(pictures, size=(SIDE, SIDE), mode="bilinear", antialias=True)
-    return torch.cat(list(pictures.clamp(0, 1)), dim=-1)
+    return list(pictures.clamp(0, 1))
 
 
 def draw_keys() -> None:
@@ -34,19 +47,45 @@ def draw_keys() -> None:
     draw_path(trajectory.keyframes(keys, 49, height=288, width=512), IMAGES / "path.png")
 
 
+def draw_scene(folder: Path) -> None:
+    """Write the pictures of docs/pictures.md, each by the function that stands beside it there."""
+    field, path = load_field(folder / "scene.safetensors"), load_field_cameras(folder / "scene.safetensors")
+    if not isinstance(path, Cameras):
+        raise ValueError(f"{folder} must hold a scene with its cameras, such as `diff4splat generate` writes")
+    beside = sway_cameras(path, focus_depth=focus_depth(field))
+    frames = [0, (path.num_frames - 1) // 2, path.num_frames - 1]
+    small, large = path.resize(200, 200), path.resize(320, 320)
+    views = {"path": small.select(frames), "another view": beside.resize(200, 200).select(frames)}
+    first = large.select([0])
+    seen, title = render(field.at(0.0), first), str(field.metadata.get("prompt", ""))
+    pictures = {
+        "overview": overview(field, path, views={"another view": beside}, title=title, width=1200),
+        "sheet": field_sheet(field, views, [i / (path.num_frames - 1) for i in frames], depth=True),
+        "depth": depth_picture(seen.depth[0, 0], mask=seen.alpha[0, 0] > 0.5),
+        "motion": stack_pictures(
+            [motion_trails(field, first), flow_picture(field, first)], across=True, gap=12
+        ),
+        "camera_path": path_picture(path, height=280, width=420),
+    }
+    for name, picture in pictures.items():
+        save_picture(picture, IMAGES / f"{name}.jpg", quality=86)
+
+
 def main() -> None:
-    """Write docs/images/path.png and docs/images/scenes.jpg."""
+    """Write docs/images/path.png and what the folders are for."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folders", nargs="*", type=Path, help="what `diff4splat generate --output` named")
-    folders = parser.parse_args().folders
+    parser.add_argument("--scene", type=Path, help="one such folder, for docs/pictures.md")
+    arguments = parser.parse_args()
     IMAGES.mkdir(exist_ok=True)
     draw_keys()
-    if not folders:
-        return
-    sheet = torch.cat([row(folder) for folder in folders], dim=-2)
-    Image.fromarray((sheet * 255).byte().permute(1, 2, 0).numpy()).save(IMAGES / "scenes.jpg", quality=88)
+    if arguments.folders:
+        sheet = contact_sheet([row(folder) for folder in arguments.folders], gap=0)
+        save_picture(sheet, IMAGES / "scenes.jpg", quality=88)
+    if arguments.scene:
+        draw_scene(arguments.scene)
 
 
 if __name__ == "__main__":

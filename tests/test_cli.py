@@ -137,7 +137,7 @@ def test_wrong_options_end_with_2(words: list[str], capsys: pytest.CaptureFixtur
 # --- generate
 
 
-def test_generate_writes_all_six_files(
+def test_generate_writes_all_seven_files(
     generate: Run, fake: list[tuple[str, str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = (

@@ -1,6 +1,6 @@
 """The field on disk: the native 4D asset, the formats of other programs, video, depth, meshes and tracks."""
 
-from diff4splat.assets.depth_color import depth_to_color
+from diff4splat.assets.depth_color import depth_limits, depth_to_color, position_to_color
 from diff4splat.assets.depth_file import DepthUnit, load_depth, save_depth
 from diff4splat.assets.depth_sequence import load_depth_sequence, save_depth_sequence
 from diff4splat.assets.depth_weights import surface_weights
@@ -22,6 +22,7 @@ __all__ = [
     "DistanceVolume",
     "Mesh",
     "PointTracks",
+    "depth_limits",
     "depth_to_color",
     "fuse_depth",
     "load_depth",
@@ -34,6 +35,7 @@ __all__ = [
     "load_splat",
     "load_tracks",
     "load_video",
+    "position_to_color",
     "read_field_header",
     "save_depth",
     "save_depth_sequence",

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-__all__ = ["depth_to_color"]
+__all__ = ["depth_limits", "depth_to_color", "position_to_color"]
 
 # OKLab to linear sRGB. Source: B. Ottosson, "A perceptual color space for image processing" (2020).
 LAB_TO_CONE = (
@@ -54,20 +54,8 @@ def depth_to_color(
         ValueError: If the limits are not 0 < near < far.
     """
     values = depth.detach()
-    valid = torch.isfinite(values) & (values > 0)
-    if mask is not None:
-        valid = valid & mask
-    if not valid.any():  # nothing to colour, so any limits do
-        near = (1.0 if far is None else far / 2) if near is None else near
-        far, flat = (2 * near if far is None else far), False
-    elif near is None or far is None:
-        low, high = _percentiles(values[valid])
-        near, far = (low if near is None else near), (high if far is None else far)
-        flat = low == high
-    else:
-        flat = False
-    if not 0.0 < near <= far < math.inf or (near == far and not flat):
-        raise ValueError(f"near and far must satisfy 0 < near < far, got {near} and {far}.")
+    valid = _valid(values, mask)
+    near, far = depth_limits(values, near=near, far=far, mask=mask)
     span = max(1.0 / near - 1.0 / far, 1e-12)  # zero on a flat map, which is then all near
     scale = torch.linspace(0.0, 1.0, SCALE_STEPS + 1, device=values.device, dtype=values.dtype)
     colors = torch.cat([position_to_color(scale), scale.new_zeros(1, 3)]).T  # the last is for nothing
@@ -80,6 +68,43 @@ def depth_to_color(
         position = (1.0 - (1.0 / near - 1.0 / torch.where(some, depth_map, near)) / span).clamp(0.0, 1.0)
         picture.copy_(colors[:, torch.where(some, (position * SCALE_STEPS).round().long(), SCALE_STEPS + 1)])
     return color
+
+
+def depth_limits(
+    depth: Float[Tensor, "*batch height width"],
+    *,
+    near: int | float | None = None,
+    far: int | float | None = None,
+    mask: Bool[Tensor, "*batch height width"] | None = None,
+) -> tuple[float, float]:
+    """The depths between which `depth_to_color` spreads its colours.
+
+    Args:
+        depth: z-depth, scene units; values that are not finite or not above 0 count as nothing.
+        near: Depth of the warm end, > 0; by default the 1st percentile of all valid pixels.
+        far: Depth of the cool end, > `near`; by default the 99th percentile.
+        mask: Pixels that count.
+
+    Returns:
+        Near and far; they are equal where all depths are. Any where nothing is valid and none are given.
+
+    Raises:
+        ValueError: If the limits are not 0 < near < far.
+    """
+    values = depth.detach()
+    valid = _valid(values, mask)
+    if not valid.any():  # nothing to colour, so any limits do
+        near = (1.0 if far is None else far / 2) if near is None else near
+        far, flat = (2 * near if far is None else far), False
+    elif near is None or far is None:
+        low, high = _percentiles(values[valid])
+        near, far = (low if near is None else near), (high if far is None else far)
+        flat = low == high
+    else:
+        flat = False
+    if not 0.0 < near <= far < math.inf or (near == far and not flat):
+        raise ValueError(f"near and far must satisfy 0 < near < far, got {near} and {far}.")
+    return float(near), float(far)
 
 
 def position_to_color(position: Float[Tensor, " *shape"]) -> Float[Tensor, "*shape rgb=3"]:
@@ -103,6 +128,11 @@ def position_to_color(position: Float[Tensor, " *shape"]) -> Float[Tensor, "*sha
     return torch.where(
         linear <= 0.0031308, 12.92 * linear, 1.055 * linear.clamp_min(1e-8) ** (1 / 2.4) - 0.055
     )
+
+
+def _valid(values: Tensor, mask: Tensor | None) -> Tensor:
+    valid = torch.isfinite(values) & (values > 0)
+    return valid if mask is None else valid & mask
 
 
 def _percentiles(values: Float[Tensor, " pixel"]) -> tuple[float, float]:

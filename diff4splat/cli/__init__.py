@@ -27,6 +27,7 @@ GENERATED_FILES = (
     "video.mp4",
     "novel_view.mp4",
     "depth.mp4",
+    "overview.jpg",
     "scene.ply",
     "player.html",
 )
@@ -49,6 +50,9 @@ COMMANDS: dict[str, Command] = {
     ),
     "render": Command("diff4splat.cli.render:Render", "render a scene along any camera path"),
     "export": Command("diff4splat.cli.export:Export", "turn a scene into a file for another program"),
+    "picture": Command(
+        "diff4splat.cli.picture:Picture", "draw a scene: an overview, depth, motion, its path"
+    ),
     "inspect": Command(
         "diff4splat.cli.inspect:Inspect", "say what is in a scene, or which model weights are"
     ),

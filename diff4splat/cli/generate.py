@@ -1,4 +1,4 @@
-"""`diff4splat generate`: a photograph to a scene, three videos, a PLY and a player."""
+"""`diff4splat generate`: a photograph to a scene, three videos, a picture, a PLY and a player."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,11 +43,12 @@ class Generate(SpeedFlags):
     """Make a moving 3D scene from one photograph.
 
     A video model imagines how the photograph goes on along a camera path; a second model turns that into 3D
-    Gaussians and their motion. Six files are written: scene.safetensors, video.mp4 (along the path),
-    novel_view.mp4 (along another path, which the model was not told), depth.mp4, scene.ply and player.html.
+    Gaussians and their motion. Seven files are written: scene.safetensors, video.mp4 (along the path),
+    novel_view.mp4 (along another path, which the model was not told), depth.mp4, overview.jpg (a picture to
+    look at first), scene.ply and player.html.
 
-    Files of these names in the output folder are replaced, but only when all six are ready: after an error or
-    Ctrl-C the folder is as it was. The photograph is cropped around its centre to the shape of the model's
+    Files of these names in the output folder are replaced, but only when all seven are ready: after an error
+    or Ctrl-C the folder is as it was. The photograph is cropped around its centre to the shape of the model's
     clips: a square for the bundled model.
 
     In use:

@@ -39,8 +39,8 @@ class Reconstruct(SpeedFlags):
 
     Nothing is generated: the frames and the cameras are taken as they are, and turned into 3D Gaussians and
     their motion. Use it for videos of another generator that was told a camera path, for rendered or captured
-    videos with solved cameras, and to see what a reconstruction model can do with true frames. The same six
-    files are written as by `diff4splat generate`, together or not at all.
+    videos with solved cameras, and to see what a reconstruction model can do with true frames. The same
+    seven files are written as by `diff4splat generate`, together or not at all.
 
     The model looks at as many frames as its clips have, spread evenly from first to last; a note says how
     many. Frames are cropped around their centre to the shape of its clips, and their cameras with them.

@@ -27,7 +27,9 @@ from diff4splat.cli.output import check_output_file, writing
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Render"]
+    from diff4splat.cameras import Cameras
+
+__all__ = ["Render", "scene_path"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ class Render:
         size: Height and width of the video, pixels.
         fps: Frames per second; those that the scene was made with when omitted.
         time: Hold the scene still at this time, from 0 to 1; the clip plays when omitted.
-        show: What the pixels show: color, or depth (near is bright).
+        show: What the pixels show: color, depth (near is bright), or motion until the next frame (the hue
+            says where to, white rests; with --time, the motion at that time).
         device: auto, cpu, cuda or cuda:N; auto takes the GPU if there is one.
     """
 
@@ -69,7 +72,7 @@ class Render:
     size: Annotated[int, arg(metavar="PX")] = 512
     fps: Annotated[float | None, arg(metavar="N", help_behavior_hint="")] = None
     time: Annotated[float | None, arg(metavar="T", help_behavior_hint="")] = None
-    show: Literal["color", "depth"] = "color"
+    show: Literal["color", "depth", "motion"] = "color"
     device: Annotated[str, arg(metavar="NAME")] = "auto"
 
     def run(self, console: Console) -> None:
@@ -86,39 +89,35 @@ class Render:
 
             from diff4splat.assets import save_video
             from diff4splat.cli.scenes import read_scene
+            from diff4splat.pictures import motion_video
             from diff4splat.pipelines import depth_video, fit_cameras, focus_depth, render_path
         device = check_device(self.device)
         with console.stage("load scene"):
             field, recorded = read_scene(self.scene)
             field = field.to(device)
         frames = self.frames or (DEFAULT_FRAMES if recorded is None else max(2, recorded.num_frames))
-        if self.trajectory == "recorded":
-            if recorded is None:
-                raise ValueError(
-                    f"--trajectory must be given: {self.scene} does not hold the path it was made with."
-                )
-            path = recorded
-        else:
-            path = load_path(
-                self.trajectory,
-                num_frames=frames,
-                size=self.size,
-                amplitude=self.amplitude,
-                focus_depth=focus_depth(field),
-                field_of_view_deg=None
-                if recorded is None
-                else _field_of_view_deg(recorded.intrinsics, recorded.width),
-                image_size=self.image_size,
-            )
+        path = scene_path(
+            self.scene,
+            self.trajectory,
+            recorded,
+            num_frames=frames,
+            size=self.size,
+            amplitude=self.amplitude,
+            focus_depth=focus_depth(field),
+            image_size=self.image_size,
+        )
         refuse_unused(self.trajectory, {"--amplitude": self.amplitude, "--image-size": self.image_size})
         note_warnings(self.trajectory, path)
         path = fit_cameras(path, height=self.size, width=self.size, num_frames=frames)
         path = path.to(device=device, dtype=field.dtype)
         times = None if self.time is None else torch.full((frames,), self.time, device=device)
         with console.stage("render the path", frames) as progress:
-            film = render_path(field, path, times, callback=progress)
+            if self.show == "motion":
+                video = motion_video(field, path, times, callback=progress)
+            else:
+                film = render_path(field, path, times, callback=progress)
+                video = depth_video(film) if self.show == "depth" else film.color
         with console.stage("write video"), writing(self.output):
-            video = depth_video(film) if self.show == "depth" else film.color
             fps = self.fps or recorded_fps(field.metadata)
             shown = {"trajectory": printable(Path(self.trajectory).name), "fps": fps, "show": self.show}
             if self.trajectory == "recorded":
@@ -126,6 +125,52 @@ class Render:
             save_video(video, self.output, fps=fps, provenance={**field.metadata, **shown})
         console.print(f"\n{console.stage_table()}\n")
         console.print(table(("file", "size"), [(str(self.output), file_size(self.output))], right=(1,)))
+
+
+def scene_path(
+    scene: Path,
+    trajectory: str,
+    recorded: "Cameras | None",
+    *,
+    num_frames: int,
+    size: int,
+    focus_depth: float,
+    amplitude: float | None = None,
+    image_size: str | None = None,
+) -> "Cameras":
+    """The path along which a scene that exists is seen.
+
+    Args:
+        scene: File of the scene, for the message.
+        trajectory: recorded, the name of a path, or a file of cameras.
+        recorded: The path that the scene was made with, if its file holds it; named paths take its lens.
+        num_frames: Cameras of a named path.
+        size: Height and width of the images of a named path, pixels.
+        focus_depth: How far away the middle of the scene is, scene units.
+        amplitude: How far a named path goes; each has its own default.
+        image_size: Width and height that a file of cameras is for, where it does not say.
+
+    Returns:
+        The path, in the coordinates that it has.
+
+    Raises:
+        ValueError: If there is no such path.
+    """
+    if trajectory == "recorded":
+        if recorded is None:
+            raise ValueError(f"--trajectory must be given: {scene} does not hold the path it was made with.")
+        return recorded
+    return load_path(
+        trajectory,
+        num_frames=num_frames,
+        size=size,
+        amplitude=amplitude,
+        focus_depth=focus_depth,
+        field_of_view_deg=None
+        if recorded is None
+        else _field_of_view_deg(recorded.intrinsics, recorded.width),
+        image_size=image_size,
+    )
 
 
 def _field_of_view_deg(intrinsics: "Tensor", width: int) -> float:

@@ -1,7 +1,7 @@
-"""The six files of a scene, written alike by `generate` and `reconstruct`, and the table that says so."""
+"""The seven files of a scene, written alike by `generate` and `reconstruct`, and the table that says so."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ _MEANING = {
     "video.mp4": "along the commanded path",
     "novel_view.mp4": "along a path that was not commanded",
     "depth.mp4": "depth along the commanded path, near is bright",
+    "overview.jpg": "look at this first: views, depth, motion, camera path",
     "scene.ply": "Gaussians for any splat viewer, without motion",
     "player.html": "open it in a browser: orbit, time slider",
 }
@@ -62,7 +63,7 @@ class SceneFiles:
     fps: float
 
     def write(self, console: Console, field: "DeformableGaussianField", path: "Cameras") -> None:
-        """Render the videos and write all six files, in three stages.
+        """Render the videos and write all seven files, in four stages.
 
         Args:
             console: Shows progress.
@@ -76,7 +77,7 @@ class SceneFiles:
         path = path.to(device=field.device, dtype=field.dtype)
         other = sway_cameras(path, focus_depth=focus_depth(field))
         source, named = printable(self.source), printable(Path(self.trajectory).name)
-        made = datetime.now(UTC).isoformat(timespec="seconds")
+        made = datetime.now(timezone.utc).isoformat(timespec="seconds")
         provenance = {self.kind: source, "trajectory": named, "fps": self.fps, "created": made}
         origin = {**field.metadata, **provenance}
         with console.stage("render the path", path.num_frames) as progress:
@@ -88,11 +89,27 @@ class SceneFiles:
             novel = render_path(field, other, callback=progress)
             sway = {**origin, "trajectory": "figure of eight around the first camera"}
             save_video(novel.color, self.folder / "novel_view.mp4", fps=self.fps, provenance=sway)
+        with console.stage("draw overview"):
+            self._draw(field, path, other)
         with console.stage("write scene"):
             save_field(field, self.folder / "scene.safetensors", cameras=path, provenance=provenance)
             save_ply(field.canonical, self.folder / "scene.ply", provenance=provenance)
             player, seconds = self.folder / "player.html", path.num_frames / self.fps
             save_player(field, player, cameras=path, title=Path(source).stem, seconds=seconds)
+
+    def _draw(self, field: "DeformableGaussianField", path: "Cameras", other: "Cameras") -> None:
+        from diff4splat.pictures import overview, save_picture
+
+        prompt, source = str(field.metadata.get("prompt") or ""), printable(self.source)
+        page = overview(
+            field,
+            path,
+            views={"another view": other},
+            title=f"{source}: {prompt}" if prompt else source,
+        )
+        named = printable(Path(self.trajectory).name)
+        provenance = {**field.metadata, self.kind: source, "trajectory": named}
+        save_picture(page, self.folder / "overview.jpg", provenance=provenance)
 
 
 def written_files(console: Console, output: Path) -> str:
@@ -100,7 +117,7 @@ def written_files(console: Console, output: Path) -> str:
 
     Args:
         console: Has the stages.
-        output: Folder with the six files.
+        output: Folder with the seven files.
 
     Returns:
         Two tables.

@@ -115,7 +115,7 @@ class Trajectory:
         else:
             console.print(words)
         if self.plot is not None:
-            from diff4splat.viewer import draw_path
+            from diff4splat.pictures import draw_path
 
             with writing(self.plot, "--plot"):
                 draw_path(path, self.plot, focus_depth=self.focus_depth)

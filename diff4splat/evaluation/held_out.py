@@ -5,11 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 import torch
-from einops import rearrange
-from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from diff4splat.assets import depth_to_color
 from diff4splat.backbones import VideoBackbone
 from diff4splat.cameras import trajectory
 from diff4splat.diffusion import Guidance
@@ -19,10 +16,13 @@ from diff4splat.evaluation.reconstruction import ReconstructionResult, evaluate_
 from diff4splat.evaluation.report import Report, make_report
 from diff4splat.evaluation.scenes import HeldOutScenes, held_out_scenes, seed_batches
 from diff4splat.gaussians import Gaussians
+from diff4splat.pictures import contact_sheet, depth_map
 from diff4splat.pipelines import Reconstructor
 from diff4splat.rendering import render, require_backend
 
-__all__ = ["HeldOutProtocol", "contact_sheet", "evaluate_held_out"]
+__all__ = ["HeldOutProtocol", "evaluate_held_out"]
+
+_COLUMNS = ("truth", "rendered", "flat warp", "true depth", "depth")
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def evaluate_held_out(
     require_backend(device)
     batches = list(seed_batches(protocol.num_scenes, protocol.batch_size, first_scene=protocol.first_scene))
     rows: dict[str, list[Tensor]] = {}
-    pictures: list[Tensor] = []
+    pictures: list[list[Tensor]] = []
 
     def run(stage: str, evaluate: Callable[[list[int]], dict[str, Tensor]]) -> None:
         done = 0
@@ -113,7 +113,7 @@ def evaluate_held_out(
         result = evaluate_reconstruction(backbone, ldrm, truth)
         missing = protocol.num_pictures - len(pictures)
         if missing > 0:
-            pictures.extend(contact_sheet(truth, result)[:missing])
+            pictures.extend(_views(truth, result)[:missing])
         return result.rows
 
     def generate(seeds: list[int]) -> dict[str, Tensor]:
@@ -125,44 +125,34 @@ def evaluate_held_out(
         run("true video", reconstruct)
     if protocol.part != "reconstruction":
         run("generated video", generate)
+    seeds = [seed for batch in batches for seed in batch]
+    picture = None
+    if pictures:
+        names = [f"scene {seed}" for seed in seeds[: len(pictures)]]
+        picture = contact_sheet(pictures, row_labels=names, column_labels=_COLUMNS)
     return make_report(
         MEASURES,
         {name: torch.cat(values) for name, values in rows.items()},
-        seeds=[seed for batch in batches for seed in batch],
+        seeds=seeds,
         settings=asdict(protocol),
-        picture=torch.cat(pictures) if pictures else None,
+        picture=picture,
     )
 
 
-def contact_sheet(
-    scenes: HeldOutScenes, result: ReconstructionResult
-) -> list[UInt8[Tensor, "height strip rgb=3"]]:
-    """One strip per scene, of its first view beside the path: truth, ours, flat warp, true depth, our depth.
-
-    Args:
-        scenes: Scenes and truth.
-        result: What was made of them.
-
-    Returns:
-        Strips of five pictures side by side.
-    """
-    strips = []
+def _views(scenes: HeldOutScenes, result: ReconstructionResult) -> list[list[Tensor]]:
+    """The first view beside the path of each scene: pictures as `_COLUMNS` names them."""
+    rows = []
     for index in range(len(scenes.seeds)):
-        true_depth = scenes.novel_frames.depth[index, :1]
-        low, high = float(true_depth.min()), float(true_depth.quantile(0.98))
+        true_depth = scenes.novel_frames.depth[index, 0]
+        near, far = float(true_depth.min()), float(true_depth.quantile(0.98))
         shown = [
             scenes.novel_frames.color[index, 0],
             result.novel.color[index, 0],
             result.flat_warp[index, 0],
-            *(_depth_picture(depth, low, high) for depth in (true_depth, result.novel.depth[index, :1, 0])),
+            *(depth_map(d, near=near, far=far) for d in (true_depth, result.novel.depth[index, 0, 0])),
         ]
-        strip = rearrange(torch.stack(shown), "n c h w -> h (n w) c")
-        strips.append((strip.clamp(0, 1) * 255 + 0.5).to(torch.uint8).cpu())
-    return strips
-
-
-def _depth_picture(depth: Float[Tensor, "1 height width"], low: float, high: float) -> Tensor:
-    return depth_to_color(depth, near=low, far=high)[0]
+        rows.append([picture.clamp(0, 1).cpu() for picture in shown])
+    return rows
 
 
 def _device_of(*parts: object) -> torch.device:

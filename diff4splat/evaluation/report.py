@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 
 from diff4splat.evaluation.statistics import (
@@ -21,6 +21,7 @@ from diff4splat.evaluation.statistics import (
     share_estimate,
 )
 from diff4splat.files import atomic_path
+from diff4splat.pictures import save_picture
 
 __all__ = ["REPORT_FILES", "Measure", "Report", "ReportRow", "make_report"]
 
@@ -117,13 +118,13 @@ class Report:
         rows: Lines of the table, in order.
         scenes: Numbers per scene under each name; the primary result, from which the lines are made.
         settings: What was run, JSON values.
-        picture: Contact sheet of some scenes; None if none was made.
+        picture: Contact sheet of some scenes, sRGB in [0, 1]; None if none was made.
     """
 
     rows: tuple[ReportRow, ...]
     scenes: Mapping[str, Sequence[int | float]]
     settings: Mapping[str, Any] = field(default_factory=dict)
-    picture: UInt8[Tensor, "height width rgb=3"] | None = None
+    picture: Float[Tensor, "rgb=3 height width"] | None = None
 
     head = ("measure", "value", "95 % interval", "scenes", "goal", "")
 
@@ -243,10 +244,7 @@ class Report:
                 temporary.write_text(text, encoding="utf-8")
             written.append(folder / name)
         if self.picture is not None:
-            from PIL import Image
-
-            with atomic_path(folder / REPORT_FILES[3]) as temporary:
-                Image.fromarray(self.picture.cpu().numpy()).save(temporary)
+            save_picture(self.picture, folder / REPORT_FILES[3])
             written.append(folder / REPORT_FILES[3])
         return written
 
@@ -257,7 +255,7 @@ def make_report(
     *,
     seeds: Sequence[int],
     settings: Mapping[str, Any] | None = None,
-    picture: UInt8[Tensor, "height width rgb=3"] | None = None,
+    picture: Float[Tensor, "rgb=3 height width"] | None = None,
     bootstrap_seed: int = 0,
 ) -> Report:
     """Estimates of all measures whose numbers are there.
@@ -267,7 +265,7 @@ def make_report(
         scenes: Numbers per scene.
         seeds: Seeds of the scenes.
         settings: What was run, JSON values.
-        picture: Contact sheet.
+        picture: Contact sheet, sRGB in [0, 1].
         bootstrap_seed: Start of the generator of resamples; every line starts anew, so that it does not
             depend on the lines before it.
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from diff4splat.files import atomic_path, write_safetensors
+from diff4splat.files import write_safetensors
+from diff4splat.pictures import save_picture
 from diff4splat.training.checkpoints import (
     Checkpoint,
     Checkpoints,
@@ -266,8 +267,6 @@ class _Run:
     def _picture(self, clips: dict[str, Tensor]) -> None:
         if self.watch.picture is None or self.sharded or not self.accelerator.is_main_process:
             return
-        from PIL import Image
-
         self.model.eval()
         with torch.no_grad():
             on_device = {name: value.to(self.accelerator.device) for name, value in clips.items()}
@@ -275,8 +274,7 @@ class _Run:
         self.model.train()
         folder = self.folder / "pictures"
         folder.mkdir(exist_ok=True)
-        with atomic_path(folder / f"{self.step:08d}.png") as temporary:
-            Image.fromarray(picture.cpu().numpy()).save(temporary, format="PNG")
+        save_picture(picture, folder / f"{self.step:08d}.png")
 
     def _save(self) -> None:
         weights = gather_weights(self.model)

@@ -24,8 +24,8 @@ class Watch:
         keep: Checkpoints that stay.
         log_every: Steps between lines of log.jsonl.
         picture_every: Steps between pictures; 0 for none.
-        picture: Called with the bare objective and the batch of the step, returns an image (height, width,
-            rgb), bytes. Not called where the weights are sharded over processes.
+        picture: Called with the bare objective and the batch of the step, returns an image (rgb, height,
+            width), sRGB in [0, 1]. Not called where the weights are sharded over processes.
         tensorboard: Write what is logged for TensorBoard, too.
         progress: Show a bar.
 

@@ -1,4 +1,4 @@
-"""`diff4splat reconstruct`: from a video and its cameras to the six files; and videos that are not square."""
+"""`diff4splat reconstruct`: a video and its cameras to the seven files; and videos that are not square."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -43,7 +43,7 @@ def video(tmp_path: Path) -> Path:
     return tmp_path / "my clip.mp4"
 
 
-def test_six_files_from_a_video_and_its_cameras(
+def test_seven_files_from_a_video_and_its_cameras(
     video: Path, loaded: list[Diff4SplatPipeline], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = trajectory.orbit(11, height=34, width=46)

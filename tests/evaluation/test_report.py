@@ -40,7 +40,7 @@ MEASURES = (
 
 @pytest.fixture
 def report() -> Report:
-    picture = torch.arange(5 * 7 * 3, dtype=torch.uint8).reshape(5, 7, 3)
+    picture = torch.arange(3 * 5 * 7).reshape(3, 5, 7) / 255
     return make_report(MEASURES, VALUES, seeds=[11, 13, 17], settings={"num_scenes": 3}, picture=picture)
 
 

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from diff4splat.cameras import Cameras, trajectory
-from diff4splat.viewer import draw_path
-from diff4splat.viewer.path_picture import _drawn_frames, _pyramid
+from diff4splat.pictures import draw_path
+from diff4splat.pictures.path_geometry import _drawn_frames, _pyramid
 
 SIZE = {"height": 30, "width": 50}
 
