@@ -20,9 +20,9 @@ import torch
 import tyro
 from measuring import Result, conclude, describe, machine, report, resident_bytes
 
-from diff4splat.catalog.costs import AUTOENCODERS, denoiser_activations, denoiser_flops, num_tokens
-from diff4splat.catalog.machine import matrix_rate
-from diff4splat.catalog.preflight import EFFICIENCY
+from diff4splat.pipelines.costs import AUTOENCODERS, denoiser_activations, denoiser_flops, num_tokens
+from diff4splat.pipelines.machine import matrix_rate
+from diff4splat.pipelines.preflight import EFFICIENCY
 
 _KERNELS = 20_000_000  # bytes that a process takes once for kernels; preflight counts them with the libraries
 CASES = ("wan", "wan, times per token", "cogvideox", "wan decode", "wan encode", "cogvideox decode")

@@ -11,7 +11,7 @@ from diff4splat.cli.results import output_size
 if TYPE_CHECKING:
     import torch
 
-    from diff4splat.catalog.preflight import Remedy, RunEstimate
+    from diff4splat.pipelines.preflight import Remedy, RunEstimate
 
 __all__ = ["SAVING_OPTIONS", "check_forecast", "flags_of", "memory_advice"]
 
@@ -52,9 +52,9 @@ def check_forecast(
     Raises:
         ValueError: If it needs more memory than there is, and `options.force` is not set.
     """
-    from diff4splat.catalog.preflight import preflight
-    from diff4splat.catalog.run_plan import plan_run
     from diff4splat.hub.resolve import comes_with_weights
+    from diff4splat.pipelines.preflight import preflight
+    from diff4splat.pipelines.run_plan import plan_run
 
     if comes_with_weights(model):
         return

@@ -76,7 +76,7 @@ def _facts(model: "KnownModel") -> dict[str, Any]:
 
 def _estimates(model: "KnownModel") -> dict[str, Any]:
     """Memory and time on a GPU with all weights on it, and memory with offload."""
-    from diff4splat.catalog.preflight import preflight
+    from diff4splat.pipelines.preflight import preflight
 
     if model.memory is not None or not (model.role == "video model" or model.parts):
         return {"memory": model.memory, "memory_with_offload": None, "seconds": None}

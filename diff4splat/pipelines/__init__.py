@@ -15,6 +15,7 @@ from diff4splat.pipelines.field_tracks import gaussian_tracks, pixel_tracks, vis
 from diff4splat.pipelines.image_to_4d import STAGES, Diff4SplatPipeline, ProgressCallback
 from diff4splat.pipelines.images import ImageSource, PreparedImage, centre_crop_box, image_size, prepare_image
 from diff4splat.pipelines.paths import depth_video, fit_cameras, focus_depth, render_path, sway_cameras
+from diff4splat.pipelines.preflight import Remedy, RunEstimate, StageEstimate, preflight
 from diff4splat.pipelines.reconstructor import Reconstructor
 from diff4splat.pipelines.speed import decode_by, speed_up
 
@@ -28,6 +29,9 @@ __all__ = [
     "PreparedImage",
     "ProgressCallback",
     "Reconstructor",
+    "Remedy",
+    "RunEstimate",
+    "StageEstimate",
     "VideoDecoder",
     "VideoFacts",
     "VideoReconstructor",
@@ -45,6 +49,7 @@ __all__ = [
     "image_size",
     "mesh_cameras",
     "pixel_tracks",
+    "preflight",
     "prepare_image",
     "read_frames",
     "render_path",

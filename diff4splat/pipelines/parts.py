@@ -14,12 +14,12 @@ from diff4splat.backbones import (
     get_backbone,
     list_backbones,
 )
+from diff4splat.catalog.registry import find_model
 from diff4splat.hub import list_bundled, weights_hash
 from diff4splat.hub.factories import call_factory
 from diff4splat.pipelines.config import CONFIG_NAME, reference_to_config
 from diff4splat.pipelines.decoded import DecodedReconstructor
 from diff4splat.pipelines.reconstructor import Reconstructor
-from diff4splat.pipelines.registry import find_model
 
 __all__ = ["check_fit", "load_parts", "provenance_of", "reference_of", "save_part"]
 

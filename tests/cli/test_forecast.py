@@ -10,11 +10,11 @@ import torch
 from cli.shown import error_of
 from safetensors.torch import save_file
 
-from diff4splat.catalog.preflight import preflight
 from diff4splat.cli import main
 from diff4splat.cli.errors import is_out_of_memory, missing_memory
 from diff4splat.cli.forecast import check_forecast, memory_advice
 from diff4splat.hub import resolve_pretrained
+from diff4splat.pipelines.preflight import preflight
 
 FUN = "wan2.2-fun-camera-5b"
 

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from diff4splat.backbones import PretrainedReference
-from diff4splat.catalog.costs import AUTOENCODERS, AutoencoderCost, Sizes
 from diff4splat.catalog.registry import KNOWN_MODELS, KnownModel, bytes_to_download, find_model
 from diff4splat.diffusion import ConstantGuidance, Guidance, network_passes
 from diff4splat.hub import (
@@ -22,6 +21,7 @@ from diff4splat.hub import (
     resolve_pretrained,
 )
 from diff4splat.pipelines.config import CONFIG_NAME
+from diff4splat.pipelines.costs import AUTOENCODERS, AutoencoderCost, Sizes
 
 __all__ = ["RunPlan", "plan_run"]
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from diff4splat.catalog import machine
-from diff4splat.catalog.machine import available_memory, matrix_rate
-from diff4splat.catalog.preflight import RunEstimate, preflight
 from diff4splat.catalog.registry import KNOWN_MODELS
-from diff4splat.catalog.run_plan import plan_run
 from diff4splat.diffusion import CosineGuidance
 from diff4splat.models import LDRM
+from diff4splat.pipelines import machine
+from diff4splat.pipelines.machine import available_memory, matrix_rate
+from diff4splat.pipelines.preflight import RunEstimate, preflight
+from diff4splat.pipelines.run_plan import plan_run
 
 FUN = "wan2.2-fun-camera-5b"
 CLIP = {"num_frames": 49, "height": 480, "width": 832}

@@ -8,7 +8,8 @@ from catalog.published import COGVIDEOX_VAE, WAN_VAE, WAN_VAE_2_2, autoencoder, 
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from diff4splat.catalog.costs import (
+from diff4splat.models.cost import LiveBytes
+from diff4splat.pipelines.costs import (
     AUTOENCODERS,
     denoiser_activations,
     denoiser_flops,
@@ -16,7 +17,6 @@ from diff4splat.catalog.costs import (
     num_tokens,
     tiny_decoder_values,
 )
-from diff4splat.models.cost import LiveBytes
 
 pytest.importorskip("diffusers")
 

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import torch
 
-from diff4splat.catalog.costs import (
+from diff4splat.diffusion import Guidance
+from diff4splat.pipelines.costs import (
     AutoencoderCost,
     denoiser_activations,
     denoiser_flops,
@@ -17,9 +18,8 @@ from diff4splat.catalog.costs import (
     text_encoder_activations,
     tiny_decoder_values,
 )
-from diff4splat.catalog.machine import available_memory, matrix_rate
-from diff4splat.catalog.run_plan import RunPlan, plan_run
-from diff4splat.diffusion import Guidance
+from diff4splat.pipelines.machine import available_memory, matrix_rate
+from diff4splat.pipelines.run_plan import RunPlan, plan_run
 
 __all__ = ["EFFICIENCY", "Remedy", "RunEstimate", "StageEstimate", "preflight"]
 
