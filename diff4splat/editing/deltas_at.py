@@ -1,0 +1,37 @@
+"""The deformation of a field at any moments."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from diff4splat.editing.arguments import to_times
+from diff4splat.gaussians import DeformableGaussianField, Deltas, interpolate_deltas
+
+__all__ = ["deltas_at"]
+
+
+def deltas_at(field: DeformableGaussianField, times: Float[Tensor, " moment"] | Sequence[float]) -> Deltas:
+    """Deformation at some moments, as `DeformableGaussianField.at` interpolates it.
+
+    Args:
+        field: Any field.
+        times: Moments in [0, 1], in any order; a stored time may come more than once.
+
+    Returns:
+        Deltas of shape `*batch moment gaussian channel`: at stored times the stored values, bit for bit;
+        gradients flow to the deltas of `field`.
+
+    Raises:
+        ValueError: If a moment lies outside [0, 1] or there is none.
+    """
+    moments = to_times("times", times, field)
+    lower, fractions = field.locate(moments)
+    upper = (lower + 1).clamp(max=field.num_times - 1)
+    stored = Deltas(field.delta_means, field.delta_quaternions, field.delta_scales)
+    start, end = (Deltas(*(values.index_select(-3, index) for values in stored)) for index in (lower, upper))
+    share = fractions.to(field.dtype)[:, None]
+    between = interpolate_deltas(start, end, share)
+    is_stored = (share == 0)[..., None]
+    return Deltas(*(torch.where(is_stored, *pair) for pair in zip(start, between, strict=True)))
