@@ -1,6 +1,7 @@
 """Neighbours by the tree equal those of loops over all pairs, and so does what is told by them."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -48,30 +49,42 @@ def test_places_that_are_none_are_refused(value):
         nearest_neighbors(points, 2)
 
 
+def speckled(**options):
+    """Gaussians of which some are large enough to touch others."""
+    field = random_field(count=83, **options)
+    scales = 0.02 * field.canonical.scales**2
+    return replace(field, canonical=replace(field.canonical, scales=scales))
+
+
+@pytest.mark.parametrize("touch", [0.0, 1.5])
 @pytest.mark.parametrize("num_neighbors", [4, 5])
-def test_isolated_matches_the_loop(num_neighbors):
-    field = random_field(count=83)
+def test_isolated_matches_the_loop(num_neighbors, touch):
+    field = speckled()
     for time in (None, 0.4):
-        means = (field.canonical if time is None else field.at(time)).means
-        mask = isolated_gaussians(field, num_neighbors=num_neighbors, ratio=1.5, time=time)
-        assert mask.tolist() == reference.isolated(means.numpy(), num_neighbors, 1.5)
+        state = field.canonical if time is None else field.at(time)
+        mask = isolated_gaussians(field, num_neighbors=num_neighbors, ratio=1.5, touch=touch, time=time)
+        sizes = state.scales.amax(dim=-1).numpy()
+        assert mask.tolist() == reference.isolated(state.means.numpy(), sizes, num_neighbors, 1.5, touch)
         assert 0 < mask.sum() < 83
+    free, near = (isolated_gaussians(field, ratio=1.5, touch=touch) for touch in (0.0, 1.5))
+    assert near.sum() < free.sum() and not (near & ~free).any()
 
 
 def test_isolation_at_any_and_all_times():
-    field = random_field(count=83)
+    field = speckled()
     each = [isolated_gaussians(field, ratio=1.3, time=time.item()) for time in field.times]
     assert torch.equal(isolated_gaussians(field, ratio=1.3, time="any"), torch.stack(each).any(dim=0))
     assert torch.equal(isolated_gaussians(field, ratio=1.3, time="all"), torch.stack(each).all(dim=0))
 
 
-@pytest.mark.parametrize("num_neighbors, reach", [(4, 1.0), (5, 0.9)])
-def test_clusters_match_the_loop(num_neighbors, reach):
-    field = random_field(count=83)
-    sizes = torch.tensor(reference.cluster_sizes(field.canonical.means.numpy(), num_neighbors, reach))
+@pytest.mark.parametrize("num_neighbors, reach, touch", [(4, 1.0, 0.0), (5, 0.9, 0.0), (5, 0.5, 1.5)])
+def test_clusters_match_the_loop(num_neighbors, reach, touch):
+    field = speckled()
+    means, widths = field.canonical.means.numpy(), field.canonical.scales.amax(dim=-1).numpy()
+    sizes = torch.tensor(reference.cluster_sizes(means, widths, num_neighbors, reach, touch))
     assert len(sizes.unique()) > 3, "a trivial case"
     for min_size in (2, 3, 4, 6):
-        mask = small_clusters(field, min_size=min_size, num_neighbors=num_neighbors, reach=reach)
+        mask = small_clusters(field, min_size=min_size, num_neighbors=num_neighbors, reach=reach, touch=touch)
         assert torch.equal(mask, sizes < min_size)
 
 
@@ -86,6 +99,7 @@ def test_a_hundred_thousand_take_seconds_and_no_table_of_all_pairs():
         (isolated_gaussians, {"ratio": 1.0}, "ratio must be a finite number above 1"),
         (isolated_gaussians, {"ratio": math.nan}, "ratio must be a finite number above 1"),
         (isolated_gaussians, {"num_neighbors": 83}, "num_neighbors must be from 1 to 82"),
+        (isolated_gaussians, {"touch": -1.0}, "touch must be a finite number of at least 0"),
         (small_clusters, {"reach": 0.0}, "reach must be a finite number above 0"),
         (small_clusters, {"reach": math.nan}, "reach must be a finite number above 0"),
         (small_clusters, {"min_size": 1}, "min_size must be at least 2"),

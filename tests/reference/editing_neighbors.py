@@ -15,31 +15,34 @@ def nearest(points, k):
     return np.array(distances), np.array(indices)
 
 
-def isolated(points, k, ratio):
-    """d_i > r median of d_j over the k nearest, d the mean distance to the k nearest."""
+def isolated(points, sizes, k, ratio, touch):
+    """d_i > r median of d_j over the k nearest, d the mean distance to them, and none of them is touched."""
     distances, indices = nearest(points, k)
     spacing = [sum(row) / k for row in distances]
     return [
-        spacing[i] > ratio * sorted(spacing[j] for j in row)[(k - 1) // 2] for i, row in enumerate(indices)
+        spacing[i] > ratio * sorted(spacing[j] for j in row)[(k - 1) // 2]
+        and all(distances[i][n] > touch * (sizes[i] + sizes[j]) for n, j in enumerate(row))
+        for i, row in enumerate(indices)
     ]
 
 
-def cluster_sizes(points, k, reach):
+def cluster_sizes(points, sizes, k, reach, touch):
     """Size of the cluster of each point, found by walking along the links."""
     distances, indices = nearest(points, k)
     spacing = [sum(row) / k for row in distances]
     links = {i: set() for i in range(len(points))}
     for i in links:
         for distance, j in zip(distances[i], indices[i], strict=True):
-            if distance <= reach * spacing[i] and distance <= reach * spacing[j]:
+            near = distance <= reach * spacing[i] and distance <= reach * spacing[j]
+            if near or distance <= touch * (sizes[i] + sizes[j]):
                 links[i].add(int(j))
                 links[int(j)].add(i)
-    sizes = []
+    found = []
     for i in links:
         reached, frontier = {i}, [i]
         while frontier:
             for j in links[frontier.pop()] - reached:
                 reached.add(j)
                 frontier.append(j)
-        sizes.append(len(reached))
-    return sizes
+        found.append(len(reached))
+    return found
