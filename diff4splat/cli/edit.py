@@ -137,7 +137,9 @@ class Edit:
     def _given(self) -> dict[str, object]:
         """Value of each option that was given."""
         options = {f"--{name.replace('_', '-')}": value for name, value in vars(self).items()}
-        return {option: value for option, value in options.items() if value not in (None, False)}
+        return {
+            option: value for option, value in options.items() if value is not None and value is not False
+        }
 
     def _check(self) -> None:
         """Refuse what can be refused before anything is loaded."""

@@ -28,10 +28,18 @@ def deltas_at(field: DeformableGaussianField, times: Float[Tensor, " moment"] | 
     """
     moments = to_times("times", times, field)
     lower, fractions = field.locate(moments)
-    upper = (lower + 1).clamp(max=field.num_times - 1)
     stored = Deltas(field.delta_means, field.delta_quaternions, field.delta_scales)
-    start, end = (Deltas(*(values.index_select(-3, index) for values in stored)) for index in (lower, upper))
-    share = fractions.to(field.dtype)[:, None]
-    between = interpolate_deltas(start, end, share)
-    is_stored = (share == 0)[..., None]
-    return Deltas(*(torch.where(is_stored, *pair) for pair in zip(start, between, strict=True)))
+
+    def taken(index: Tensor) -> Deltas:
+        return Deltas(*(values.index_select(-3, index) for values in stored))
+
+    # Most moments that edits ask for are stored ones, and rotations take long to interpolate.
+    (between,) = torch.nonzero(fractions, as_tuple=True)
+    deltas = taken(lower)
+    if not len(between):
+        return deltas
+    start, end = taken(lower[between]), taken(lower[between] + 1)
+    moved = interpolate_deltas(start, end, fractions[between].to(field.dtype)[:, None])
+    return Deltas(
+        *(here.index_copy(here.ndim - 3, between, new) for here, new in zip(deltas, moved, strict=True))
+    )

@@ -19,10 +19,9 @@ def floaters(
     *,
     min_opacity: float = 0.005,
     num_neighbors: int = 8,
-    ratio: float = 5.0,
-    min_size: int = 16,
-    reach: float = 4.0,
-    touch: float = 3.0,
+    ratio: float = 4.0,
+    min_size: int = 8,
+    reach: float = 6.0,
     time: Moment = None,
     cameras: Cameras | None = None,
     distance: float = 0.1,
@@ -40,7 +39,6 @@ def floaters(
         ratio: See `isolated_gaussians`.
         min_size: See `small_clusters`.
         reach: See `small_clusters`.
-        touch: Standard deviations at which two Gaussians touch, for both.
         time: When: None for the canonical Gaussians, a time in [0, 1], or "any" or "all" of the stored times.
         cameras: Path, equally spaced in time from 0 to 1, that nothing may hang before.
         distance: Nearest that a Gaussian may come to a camera of the path, scene units.
@@ -59,10 +57,8 @@ def floaters(
     found = needles(part, time=time) if part.num_gaussians else seen[seen]
     count = min(num_neighbors, part.num_gaussians - 1)
     if count > 0:
-        found |= isolated_gaussians(part, num_neighbors=count, ratio=ratio, touch=touch, time=time)
-        found |= small_clusters(
-            part, min_size=min_size, num_neighbors=count, reach=reach, touch=touch, time=time
-        )
+        found |= isolated_gaussians(part, num_neighbors=count, ratio=ratio, time=time)
+        found |= small_clusters(part, min_size=min_size, num_neighbors=count, reach=reach, time=time)
     if cameras is not None:
         found |= gaussians_near_cameras(part, cameras, distance)
     mask = ~seen

@@ -4,7 +4,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["nearest_neighbors"]
+from diff4splat.gaussians import Gaussians
+
+__all__ = ["nearest_neighbors", "room_and_neighbors"]
 
 
 def nearest_neighbors(
@@ -44,3 +46,11 @@ def nearest_neighbors(
     itself[:, -1] |= ~itself.any(dim=-1)
     distances, indices = (values[~itself].reshape(count, num_neighbors) for values in (distances, indices))
     return distances.to(points), indices.to(points.device)
+
+
+def room_and_neighbors(
+    gaussians: Gaussians, num_neighbors: int
+) -> tuple[Float[Tensor, " gaussian"], Float[Tensor, "gaussian neighbor"], Int[Tensor, "gaussian neighbor"]]:
+    """Mean distance of each Gaussian to its neighbours over its largest scale; and `nearest_neighbors`."""
+    distances, neighbors = nearest_neighbors(gaussians.means, num_neighbors)
+    return distances.mean(dim=-1) / gaussians.scales.detach().amax(dim=-1), distances, neighbors

@@ -50,24 +50,21 @@ def test_places_that_are_none_are_refused(value):
 
 
 def speckled(**options):
-    """Gaussians of which some are large enough to touch others."""
+    """Gaussians of very different sizes."""
     field = random_field(count=83, **options)
     scales = 0.02 * field.canonical.scales**2
     return replace(field, canonical=replace(field.canonical, scales=scales))
 
 
-@pytest.mark.parametrize("touch", [0.0, 1.5])
 @pytest.mark.parametrize("num_neighbors", [4, 5])
-def test_isolated_matches_the_loop(num_neighbors, touch):
+def test_isolated_matches_the_loop(num_neighbors):
     field = speckled()
     for time in (None, 0.4):
         state = field.canonical if time is None else field.at(time)
-        mask = isolated_gaussians(field, num_neighbors=num_neighbors, ratio=1.5, touch=touch, time=time)
+        mask = isolated_gaussians(field, num_neighbors=num_neighbors, ratio=1.5, time=time)
         sizes = state.scales.amax(dim=-1).numpy()
-        assert mask.tolist() == reference.isolated(state.means.numpy(), sizes, num_neighbors, 1.5, touch)
+        assert mask.tolist() == reference.isolated(state.means.numpy(), sizes, num_neighbors, 1.5)
         assert 0 < mask.sum() < 83
-    free, near = (isolated_gaussians(field, ratio=1.5, touch=touch) for touch in (0.0, 1.5))
-    assert near.sum() < free.sum() and not (near & ~free).any()
 
 
 def test_isolation_at_any_and_all_times():
@@ -77,14 +74,14 @@ def test_isolation_at_any_and_all_times():
     assert torch.equal(isolated_gaussians(field, ratio=1.3, time="all"), torch.stack(each).all(dim=0))
 
 
-@pytest.mark.parametrize("num_neighbors, reach, touch", [(4, 1.0, 0.0), (5, 0.9, 0.0), (5, 0.5, 1.5)])
-def test_clusters_match_the_loop(num_neighbors, reach, touch):
+@pytest.mark.parametrize("num_neighbors, reach", [(4, 0.5), (5, 0.4)])
+def test_clusters_match_the_loop(num_neighbors, reach):
     field = speckled()
     means, widths = field.canonical.means.numpy(), field.canonical.scales.amax(dim=-1).numpy()
-    sizes = torch.tensor(reference.cluster_sizes(means, widths, num_neighbors, reach, touch))
+    sizes = torch.tensor(reference.cluster_sizes(means, widths, num_neighbors, reach))
     assert len(sizes.unique()) > 3, "a trivial case"
     for min_size in (2, 3, 4, 6):
-        mask = small_clusters(field, min_size=min_size, num_neighbors=num_neighbors, reach=reach, touch=touch)
+        mask = small_clusters(field, min_size=min_size, num_neighbors=num_neighbors, reach=reach)
         assert torch.equal(mask, sizes < min_size)
 
 
@@ -99,7 +96,6 @@ def test_a_hundred_thousand_take_seconds_and_no_table_of_all_pairs():
         (isolated_gaussians, {"ratio": 1.0}, "ratio must be a finite number above 1"),
         (isolated_gaussians, {"ratio": math.nan}, "ratio must be a finite number above 1"),
         (isolated_gaussians, {"num_neighbors": 83}, "num_neighbors must be from 1 to 82"),
-        (isolated_gaussians, {"touch": -1.0}, "touch must be a finite number of at least 0"),
         (small_clusters, {"reach": 0.0}, "reach must be a finite number above 0"),
         (small_clusters, {"reach": math.nan}, "reach must be a finite number above 0"),
         (small_clusters, {"min_size": 1}, "min_size must be at least 2"),

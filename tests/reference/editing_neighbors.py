@@ -15,26 +15,28 @@ def nearest(points, k):
     return np.array(distances), np.array(indices)
 
 
-def isolated(points, sizes, k, ratio, touch):
-    """d_i > r median of d_j over the k nearest, d the mean distance to them, and none of them is touched."""
-    distances, indices = nearest(points, k)
-    spacing = [sum(row) / k for row in distances]
-    return [
-        spacing[i] > ratio * sorted(spacing[j] for j in row)[(k - 1) // 2]
-        and all(distances[i][n] > touch * (sizes[i] + sizes[j]) for n, j in enumerate(row))
-        for i, row in enumerate(indices)
-    ]
+def rooms(points, sizes, k):
+    """e_i, the mean distance to the k nearest over the size, and its median, the lower one of the middle."""
+    distances, _ = nearest(points, k)
+    room = [sum(row) / k / size for row, size in zip(distances, sizes, strict=True)]
+    return room, sorted(room)[(len(room) - 1) // 2]
 
 
-def cluster_sizes(points, sizes, k, reach, touch):
+def isolated(points, sizes, k, ratio):
+    """e_i > r median e."""
+    room, usual = rooms(points, sizes, k)
+    return [one > ratio * usual for one in room]
+
+
+def cluster_sizes(points, sizes, k, reach):
     """Size of the cluster of each point, found by walking along the links."""
     distances, indices = nearest(points, k)
-    spacing = [sum(row) / k for row in distances]
+    room, usual = rooms(points, sizes, k)
     links = {i: set() for i in range(len(points))}
     for i in links:
         for distance, j in zip(distances[i], indices[i], strict=True):
-            near = distance <= reach * spacing[i] and distance <= reach * spacing[j]
-            if near or distance <= touch * (sizes[i] + sizes[j]):
+            lonelier = i if room[i] >= room[j] else j
+            if distance <= reach * usual * sizes[lonelier]:
                 links[i].add(int(j))
                 links[int(j)].add(i)
     found = []
