@@ -19,8 +19,8 @@ BLOCKS = [
     *("attention", "camera_conditioning", "deformation_module", "deformation_operations"),
     *("guidance", "hub", "ldrm", "losses"),
 ]
-GUIDES = ["README.md", "docs/own_model.md", "docs/quickstart.md", "docs/refinement.md", "docs/rendering.md"]
-GUIDES += ["docs/training.md", "docs/trajectories.md", "docs/video_models.md"]
+GUIDES = ["README.md", "docs/editing.md", "docs/own_model.md", "docs/quickstart.md", "docs/refinement.md"]
+GUIDES += ["docs/rendering.md", "docs/training.md", "docs/trajectories.md", "docs/video_models.md"]
 
 
 def python_blocks(page: str) -> list[tuple[int, str]]:

@@ -69,7 +69,7 @@ class Scene:
 
 
 def load(option: str, path: Path) -> Scene:
-    """A scene from a file that `save_field` wrote."""
+    """A scene from a file that `save_field` wrote; the one place that would read other formats."""
     with naming(f"{option} cannot be read", path):
         return Scene(load_field(path), load_field_cameras(path))
 

@@ -20,8 +20,8 @@ def deltas_at(field: DeformableGaussianField, times: Float[Tensor, " moment"] | 
         times: Moments in [0, 1], in any order; a stored time may come more than once.
 
     Returns:
-        Deltas of shape `*batch moment gaussian channel`: at stored times the stored values, bit for bit;
-        gradients flow to the deltas of `field`.
+        Deltas with an axis of moments where the field has its stored times. At stored times they are the
+        stored values, bit for bit; gradients flow to the deltas of `field`.
 
     Raises:
         ValueError: If a moment lies outside [0, 1] or there is none.
