@@ -3,15 +3,19 @@
 The folders are what `diff4splat generate` wrote, one row of docs/images/scenes.jpg per scene: the first
 frame, the middle and the end of the commanded path, a view beside it, depth. The scene of --scene, such a
 folder too, is drawn for docs/pictures.md. Without folders, only the picture of a camera path is made.
+`--edit out/coffee` makes the picture of docs/editing.md, from the scene of examples/photos/coffee.jpg.
 """
 
 import argparse
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image, ImageDraw
 
 from diff4splat.assets import load_field, load_field_cameras, load_video
 from diff4splat.cameras import Cameras, trajectory
+from diff4splat.editing import gaussians_in_mask, merge_fields, similarity_matrix
 from diff4splat.pictures import (
     contact_sheet,
     depth_picture,
@@ -47,6 +51,33 @@ def draw_keys() -> None:
     draw_path(trajectory.keyframes(keys, 49, height=288, width=512), IMAGES / "path.png")
 
 
+def draw_edit(folder: Path) -> None:
+    """Write docs/images/edit.jpg: a scene, the cup of it by a mask, and a second cup put into it."""
+    field = load_field(folder / "scene.safetensors")
+    cameras = load_field_cameras(folder / "scene.safetensors").resize(SIDE, SIDE)
+    outline = Image.new("L", (SIDE, SIDE))
+    for ellipse in ((49, 13, 195, 131), (57, 70, 188, 172)):  # rim and foot, in the first frame
+        ImageDraw.Draw(outline).ellipse(ellipse, fill=255)
+    white = torch.from_numpy(np.array(outline) > 127)[None]
+    first, start = cameras.select([0]), torch.zeros(1)
+    seen = field.render(first, start).depth[:, 0]
+    cup = field.select(gaussians_in_mask(field, white, first, start, far=seen + 0.3))
+    shrunk = similarity_matrix(scale=0.5, center=cup.canonical.means.median(dim=0).values)
+    aside = similarity_matrix(angle_deg=16, scale=0.7) @ similarity_matrix(axis=(1, 0, 0), angle_deg=-12)
+    two = merge_fields([field, cup.transform(aside @ shrunk)])
+    later, time = cameras.select([6]), torch.tensor([0.25])
+    pictures = [
+        one.render(path, moment).color[0]
+        for one, path, moment in (
+            (field, first, start),
+            (cup, first, start),
+            (two, first, start),
+            (two, later, time),
+        )
+    ]
+    save_picture(torch.cat(pictures, dim=-1).clamp(0, 1), IMAGES / "edit.jpg", quality=88)
+
+
 def draw_scene(folder: Path) -> None:
     """Write the pictures of docs/pictures.md, each by the function that stands beside it there."""
     field, path = load_field(folder / "scene.safetensors"), load_field_cameras(folder / "scene.safetensors")
@@ -78,6 +109,7 @@ def main() -> None:
     )
     parser.add_argument("folders", nargs="*", type=Path, help="what `diff4splat generate --output` named")
     parser.add_argument("--scene", type=Path, help="one such folder, for docs/pictures.md")
+    parser.add_argument("--edit", type=Path, help="one of examples/photos/coffee.jpg, for docs/editing.md")
     arguments = parser.parse_args()
     IMAGES.mkdir(exist_ok=True)
     draw_keys()
@@ -86,6 +118,8 @@ def main() -> None:
         save_picture(sheet, IMAGES / "scenes.jpg", quality=88)
     if arguments.scene:
         draw_scene(arguments.scene)
+    if arguments.edit:
+        draw_edit(arguments.edit)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ TINY: dict[str, dict[str, Any]] = {
     "05_live_orbit.py": {"size": 22, "frames": 2, "gaussians": 499},
     "06_refine_a_scene.py": {"size": 16, "steps": 2},
     "07_camera_adapter.py": {"num_frames": 5, "height": 32, "width": 32, "steps": 2},
+    "08_edit_a_scene.py": {"count": 101, "size": 22, "num_frames": 3},
 }
 LONGEST = {
     "05_live_orbit.py": 125,  # a scene, a camera and a loop

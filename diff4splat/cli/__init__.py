@@ -49,6 +49,7 @@ COMMANDS: dict[str, Command] = {
         "diff4splat.cli.reconstruct:Reconstruct", "make a scene from a video whose cameras are known"
     ),
     "render": Command("diff4splat.cli.render:Render", "render a scene along any camera path"),
+    "edit": Command("diff4splat.cli.edit:Edit", "cut, clean, retime, move or join scenes"),
     "export": Command("diff4splat.cli.export:Export", "turn a scene into a file for another program"),
     "picture": Command(
         "diff4splat.cli.picture:Picture", "draw a scene: an overview, depth, motion, its path"
