@@ -48,6 +48,7 @@ COMMANDS: dict[str, Command] = {
         "diff4splat.cli.reconstruct:Reconstruct", "make a scene from a video whose cameras are known"
     ),
     "render": Command("diff4splat.cli.render:Render", "render a scene along any camera path"),
+    "view": Command("diff4splat.cli.view:View", "look at a scene live in the browser"),
     "export": Command("diff4splat.cli.export:Export", "turn a scene into a file for another program"),
     "inspect": Command(
         "diff4splat.cli.inspect:Inspect", "say what is in a scene, or which model weights are"

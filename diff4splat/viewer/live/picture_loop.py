@@ -5,13 +5,15 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
-__all__ = ["PictureLoop", "next_scale"]
+__all__ = ["PictureLoop", "Quality", "next_scale"]
 
 logger = logging.getLogger(__name__)
 
 View = TypeVar("View")
+Quality = Literal["draft", "full", "exact"]
+"""Small, as there is no time; of full size, and as good as is quick; every pixel as it was drawn."""
 
 _SMALLEST, _GROWTH = 0.2, 1.25
 
@@ -19,21 +21,27 @@ _SMALLEST, _GROWTH = 0.2, 1.25
 class PictureLoop(Generic[View]):
     """Draws in a thread of its own. Requests never pile up: each replaces the one that was not begun.
 
+    A request is drawn as "draft" at once, as "full" once no other came for `rest` seconds, and as "exact"
+    after four times that.
+
     Args:
-        draw: Called with the newest request and the share of the full width and height to draw at; 1 is drawn
-            last, once nothing was asked for a while. What it raises is logged, and the loop goes on.
-        seconds: How long one picture may take while requests come, seconds.
-        rest: How long none may come before the full picture is drawn, seconds.
+        draw: Called with the request, what to draw it as, and the share of the full width and height, 1 but
+            for drafts. What it raises is logged, and the loop goes on.
+        seconds: How long a draft may take, seconds; the share follows from it.
+        rest: How long none may come before more is drawn, seconds.
     """
 
     def __init__(
-        self, draw: Callable[[View, float], object], *, seconds: float = 1 / 30, rest: float = 0.15
+        self,
+        draw: Callable[[View, Quality, float], object],
+        *,
+        seconds: float = 1 / 30,
+        rest: float = 0.15,
     ) -> None:
         self._draw, self._seconds, self._rest = draw, seconds, rest
         self._newest: list[View] = []
         self._wake = threading.Condition()
         self._stopped = False
-        self._scale = 0.5
         self._thread = threading.Thread(target=self._work, name="diff4splat-pictures", daemon=True)
         self._thread.start()
 
@@ -63,20 +71,20 @@ class PictureLoop(Generic[View]):
             return [] if self._stopped else newest
 
     def _work(self) -> None:
-        last: list[View] = []  # drawn small, and not yet fully
+        scale, last = 0.5, None
+        better: list[tuple[Quality, float]] = []  # what `last` is still to be drawn as, and after which rest
         while not self._stopped:
-            newest = self._next(self._rest if last else None)
+            newest = self._next(better[0][1] if better else None)
             if newest:
-                seconds = self._timed(newest[0], self._scale)
-                self._scale, last = next_scale(self._scale, seconds, self._seconds), newest
-            elif last and not self._stopped:
-                self._timed(last[0], 1.0)
-                last = []
+                last, better = newest[0], [("full", self._rest), ("exact", 3 * self._rest)]
+                scale = next_scale(scale, self._timed(last, "draft", scale), self._seconds)
+            elif better and last is not None and not self._stopped:
+                self._timed(last, better.pop(0)[0], 1.0)
 
-    def _timed(self, view: View, scale: float) -> float:
+    def _timed(self, view: View, quality: Quality, scale: float) -> float:
         start = time.perf_counter()
         try:
-            self._draw(view, scale)
+            self._draw(view, quality, scale)
         except Exception as error:
             logger.warning("a picture could not be drawn: %s: %s", type(error).__name__, error)
         return time.perf_counter() - start

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from diff4splat.cameras import Cameras, save_cameras
@@ -17,7 +18,7 @@ from diff4splat.viewer.live.clip_clock import ClipClock, next_time
 from diff4splat.viewer.live.keyframes import keyframes_json, keyframes_path
 from diff4splat.viewer.live.look import Look
 from diff4splat.viewer.live.panel import FOLLOWED, Panel
-from diff4splat.viewer.live.picture_loop import PictureLoop
+from diff4splat.viewer.live.picture_loop import PictureLoop, Quality
 from diff4splat.viewer.live.scene import LiveScene
 
 __all__ = ["Session"]
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 _MAX_PAGE_SIDE = 2048  # a larger window gets a picture that it enlarges
 _MAX_FILM_PIXELS = 10**8  # of all frames together, 12 bytes each
-_DRAFT_QUALITY = 80
+_JPEG_QUALITY = {"draft": 80, "full": 92}
 _MAX_DRAWN_CAMERAS = 25
 _PATH_COLOR, _KEY_COLOR = (255, 170, 40), (60, 190, 255)
 
@@ -53,17 +54,16 @@ class Session:
         scene: What is looked at, shared with other pages.
         panel: Controls of this page.
         seconds: Duration of the clip at normal speed.
-        fps: Frames per second of a video that is saved.
     """
 
-    def __init__(self, client: Any, scene: LiveScene, panel: Panel, *, seconds: float, fps: float) -> None:
+    def __init__(self, client: Any, scene: LiveScene, panel: Panel, *, seconds: float) -> None:
         self._client, self._scene, self._panel = client, scene, panel
-        self._seconds, self._fps = seconds, fps
+        self._seconds = seconds
         self._keys: list[tuple[Cameras, Any]] = []
         self._keys_lock = threading.Lock()
         self._splats: Any = None
         self._sent: _View | None = None  # what the splats that the page has were made for
-        self._in_splats: bool | None = None
+        self._in_splats = False
         self._path: list[Any] = []
         self._loop: PictureLoop[_View] = PictureLoop(self._draw)
         self._clock = ClipClock(self._tick)
@@ -153,42 +153,44 @@ class Session:
         if not plays:
             panel.play.value = False
 
-    def _draw(self, view: _View, scale: float) -> None:
-        """Send what a view asks for; called by the loop, at full scale once it rests."""
+    def _draw(self, view: _View, quality: Quality, scale: float) -> None:
+        """Send what a view asks for; called by the loop."""
         if view.look.mode == "splats":
-            self._draw_splats(view, final=scale == 1)
+            self._draw_splats(view, still=quality != "draft")
         else:
             scale *= min(1.0, _MAX_PAGE_SIDE / max(view.height, view.width))
             size = max(1, round(view.height * scale)), max(1, round(view.width * scale))
-            self._draw_picture(view, size, final=size == (view.height, view.width))
+            self._draw_picture(view, size, quality)
 
-    def _draw_picture(self, view: _View, size: tuple[int, int], *, final: bool) -> None:
+    def _draw_picture(self, view: _View, size: tuple[int, int], quality: Quality) -> None:
         picture = self._scene.picture(view.camera(*size), view.look)
-        if self._splats is not None and self._in_splats is not False:
+        if self._in_splats:
             self._splats.visible = False
         self._in_splats = False
-        if final:
-            self._client.scene.set_background_image(picture, format="png")
+        scene = self._client.scene
+        if quality == "exact":
+            scene.set_background_image(picture, format="png")
         else:
-            self._client.scene.set_background_image(picture, format="jpeg", jpeg_quality=_DRAFT_QUALITY)
+            scene.set_background_image(picture, format="jpeg", jpeg_quality=_JPEG_QUALITY[quality])
         self._client.flush()
 
-    def _draw_splats(self, view: _View, *, final: bool) -> None:
+    def _draw_splats(self, view: _View, *, still: bool) -> None:
         """Send the Gaussians where they changed, or where a view that rests gives them other colours."""
         sent = self._sent
-        if sent is None or sent.look != view.look or (final and sent.position != view.position):
-            depends = self._depends_on_view(view.look)
-            if sent is None or sent.look != view.look or depends:
-                splats = self._scene.splats(view.camera(view.height, view.width), view.look)
-                if self._splats is None:
-                    self._splats = self._client.scene.add_gaussian_splats("/scene", *_by_name(splats))
-                else:
-                    self._splats.set_gaussians(*_by_name(splats))
+        other = sent is None or sent.look != view.look
+        if other or (still and sent != view and self._depends_on_view(view.look)):
+            splats = self._scene.splats(view.camera(view.height, view.width), view.look)
+            arrays = (splats.centers, splats.covariances, splats.colors, splats.opacities)
+            if self._splats is None:
+                self._splats = self._client.scene.add_gaussian_splats("/scene", *arrays)
+            else:
+                self._splats.set_gaussians(*arrays)
             self._sent = view
-        if self._in_splats is not True:
-            self._client.scene.set_background_image(_black(), format="png")
+        if not self._in_splats:
+            black = np.zeros((2, 2, 3), dtype=np.uint8)
+            self._client.scene.set_background_image(black, format="png")
             self._splats.visible = True
-            self._in_splats = True
+        self._in_splats = True
         self._client.flush()
 
     def _depends_on_view(self, look: Look) -> bool:
@@ -278,7 +280,7 @@ class Session:
             moment = Look(index / (path.num_frames - 1), look.show, look.gaussians)
             picture = self._scene.picture(path.select(index), moment)
             film[index] = torch.from_numpy(picture).movedim(-1, 0) / 255
-        data = _written("path.mp4", lambda file: save_video(film, file, fps=self._fps))
+        data = _written("path.mp4", lambda file: save_video(film, file, fps=path.num_frames / self._seconds))
         self._send("path.mp4", data)
 
     def _needed_keys(self) -> list[Cameras]:
@@ -301,17 +303,6 @@ class Session:
                 self._client.add_notification("That did not work", str(error), color="red")
 
         return clicked
-
-
-def _by_name(splats: Any) -> tuple[Any, Any, Any, Any]:
-    """Arrays in the order of viser."""
-    return splats.centers, splats.covariances, splats.colors, splats.opacities
-
-
-def _black() -> Any:
-    import numpy as np
-
-    return np.zeros((2, 2, 3), dtype=np.uint8)
 
 
 def _resized(camera: Cameras, height: int, width: int) -> Cameras:

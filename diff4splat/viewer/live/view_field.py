@@ -7,9 +7,11 @@ import os
 import socket
 import sys
 import threading
+import warnings
 import webbrowser
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -26,6 +28,7 @@ __all__ = ["LiveViewer", "view_field"]
 logger = logging.getLogger(__name__)
 
 _PORTS_TRIED = 100
+_FRAMES = 49  # of a path of keys, where no commanded path says
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
@@ -35,6 +38,9 @@ class LiveViewer:
     Args:
         server: Server of viser.
         address: Where a browser finds it.
+
+    Attributes:
+        sessions: What serves each open page, by the number that viser gave it.
     """
 
     def __init__(self, server: Any, address: str) -> None:
@@ -77,7 +83,7 @@ class LiveViewer:
         with _quiet():
             self.server.stop()
 
-    def _add(self, client_id: int, make: Any) -> None:
+    def _add(self, client_id: int, make: Callable[[], Session]) -> None:
         with self._lock:
             if not self._stopped.is_set():
                 self.sessions[client_id] = make()
@@ -152,26 +158,26 @@ def view_field(
     first.position, first.look_at, first.up, first.fov = view
     first.near, first.far = min(0.01, scene.focus / 100), max(1000.0, 100 * scene.focus)
 
-    options = {
-        "mode": mode,
-        "size": (min(scene.cameras.width, MAX_SIDE), min(scene.cameras.height, MAX_SIDE)),
-        "num_frames": min(max(scene.cameras.num_frames, 2), MAX_FRAMES) if scene.commanded else 49,
-        "commanded": scene.commanded,
-        "legend": _legend(scene),
-        "about": _about(scene),
-    }
-    fps = options["num_frames"] / seconds
+    commanded, known = scene.commanded, scene.cameras
+    panel = partial(
+        Panel,
+        mode=mode,
+        size=(min(known.width, MAX_SIDE), min(known.height, MAX_SIDE)),
+        num_frames=min(max(known.num_frames, 2), MAX_FRAMES) if commanded else _FRAMES,
+        commanded=commanded,
+        legend=_legend(scene),
+        about=_about(scene),
+    )
 
     def opened(client: Any) -> None:
-        def session() -> Session:
-            return Session(client, scene, Panel(client.gui, **options), seconds=seconds, fps=fps)
-
-        viewer._add(client.client_id, session)
+        viewer._add(client.client_id, lambda: Session(client, scene, panel(client.gui), seconds=seconds))
         if client.client_id not in server.get_clients():  # gone already
             viewer._remove(client.client_id)
 
     server.on_client_connect(opened)
     server.on_client_disconnect(lambda client: viewer._remove(client.client_id))
+    # A page that is closed while a picture is on its way to it is no mistake of anyone's.
+    warnings.filterwarnings("ignore", r"Queued a \w+ on a closed connection", UserWarning)
     if viewer.port != port and port:
         logger.info("port %d is taken, so it is %d", port, viewer.port)
     if host not in _LOCAL:
