@@ -1,6 +1,7 @@
 """The live viewer: a scene in a browser, drawn by the renderer of the library while one moves about in it."""
 
 import errno
+import ipaddress
 import logging
 import math
 import os
@@ -122,8 +123,8 @@ def view_field(
         mode: Who draws at first: "rendered" by the library, exactly; "splats" by the browser, which needs no
             picture per move, but has one colour per Gaussian and less precise shapes.
         seconds: Duration of the clip at normal speed, > 0.
-        host: Address to listen at. The default is reached from this machine alone; any other lets all who
-            reach this machine look at the scene.
+        host: Address to listen at, in numbers, or localhost. The default is reached from this machine alone;
+            another one, such as 0.0.0.0, lets all who reach this machine look at the scene.
         port: Port to listen at; where it is taken, the next free one. 0 for any.
         open_browser: Also open the page in the browser of this machine.
 
@@ -136,12 +137,12 @@ def view_field(
         OSError: If `host` is no address of this machine, or no port is free.
         ModuleNotFoundError: If viser is missing.
     """
-    _check(field, cameras, mode, seconds, port)
+    _check(field, cameras, mode, seconds, host, port)
     viser = _viser()
     scene = LiveScene(field, cameras)
     free = _free_port(host, port)
 
-    class Server(viser.ViserServer):  # type: ignore[name-defined, misc]
+    class Server(viser.ViserServer):  # type: ignore[name-defined]
         """A server that no page can publish: viser would open a tunnel to the internet on request."""
 
         def request_share_url(self, verbose: bool = True) -> None:
@@ -188,7 +189,7 @@ def view_field(
 
 
 def _check(
-    field: DeformableGaussianField, cameras: Cameras | None, mode: str, seconds: float, port: int
+    field: DeformableGaussianField, cameras: Cameras | None, mode: str, seconds: float, host: str, port: int
 ) -> None:
     for name, value in (("field", field), ("cameras", cameras)):
         if value is not None and value.batch_shape:
@@ -204,6 +205,11 @@ def _check(
         raise ValueError(f"mode must be {' or '.join(MODES)}, got {mode!r}.")
     if not (math.isfinite(seconds) and seconds > 0):
         raise ValueError(f"seconds must be positive, got {seconds}.")
+    if host != "localhost":
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            raise ValueError(f"host must be an address such as 127.0.0.1, got {host!r}.") from None
     if not 0 <= port <= 65_535:
         raise ValueError(f"port must be from 0 to 65535, got {port}.")
 
@@ -220,13 +226,10 @@ def _viser() -> Any:
 
 def _free_port(host: str, port: int) -> int:
     """The port, or the next that nobody listens at; viser would wait without end for a host that is none."""
-    try:
-        family, kind, protocol, _, _ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except socket.gaierror as error:
-        raise OSError(f"host must be an address of this machine, got {host!r}: {error.strerror}") from error
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     last = None
     for candidate in range(port, min(port + _PORTS_TRIED, 65_536)):
-        with socket.socket(family, kind, protocol) as trial:
+        with socket.socket(family, socket.SOCK_STREAM) as trial:
             if os.name == "posix":  # as servers do: a port that was closed a moment ago is free
                 trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -237,7 +240,7 @@ def _free_port(host: str, port: int) -> int:
                     words = f"host must be an address of this machine, got {host!r}: {error.strerror}"
                     raise OSError(words) from error
                 last = error
-    raise OSError(f"port must be free, got none from {port} on: {last.strerror if last else 'none'}")
+    raise OSError(f"port must be free, got none from {port} on: {last.strerror if last else 'no port'}")
 
 
 def _address(host: str, port: int) -> str:
