@@ -1,10 +1,13 @@
 """The time of a clip that plays: how it goes on, at which speed, and what comes after its end."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable
 
 __all__ = ["ClipClock", "next_time"]
+
+logger = logging.getLogger(__name__)
 
 
 def next_time(time: float, elapsed: float, *, loop: bool) -> tuple[float, bool]:
@@ -32,7 +35,7 @@ class ClipClock:
     """Calls a function at a steady pace with the seconds since its last call, in a thread of its own.
 
     Args:
-        tick: The function.
+        tick: The function; what it raises is logged, and the clock goes on.
         pace: Seconds between calls.
     """
 
@@ -52,5 +55,8 @@ class ClipClock:
         last = time.perf_counter()
         while not self._ended.wait(self._pace):
             now = time.perf_counter()
-            self._tick(now - last)
+            try:
+                self._tick(now - last)
+            except Exception as error:
+                logger.warning("the clip could not go on: %s: %s", type(error).__name__, error)
             last = now

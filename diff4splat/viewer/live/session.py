@@ -56,7 +56,7 @@ class Session:
         seconds: Duration of the clip at normal speed.
     """
 
-    def __init__(self, client: Any, scene: LiveScene, panel: Panel, *, seconds: float) -> None:
+    def __init__(self, client: Any, scene: LiveScene, panel: Panel, *, seconds: int | float) -> None:
         self._client, self._scene, self._panel = client, scene, panel
         self._seconds = seconds
         self._keys: list[tuple[Cameras, Any]] = []

@@ -64,7 +64,7 @@ class LiveViewer:
         """Port that it listens at."""
         return int(self.server.get_port())
 
-    def wait(self, seconds: float | None = None) -> None:
+    def wait(self, seconds: int | float | None = None) -> None:
         """Return when the viewer is stopped; Ctrl-C raises KeyboardInterrupt as always.
 
         Args:
@@ -189,7 +189,12 @@ def view_field(
 
 
 def _check(
-    field: DeformableGaussianField, cameras: Cameras | None, mode: str, seconds: float, host: str, port: int
+    field: DeformableGaussianField,
+    cameras: Cameras | None,
+    mode: str,
+    seconds: int | float,
+    host: str,
+    port: int,
 ) -> None:
     for name, value in (("field", field), ("cameras", cameras)):
         if value is not None and value.batch_shape:
