@@ -29,6 +29,7 @@ __all__ = ["LiveViewer", "view_field"]
 logger = logging.getLogger(__name__)
 
 _PORTS_TRIED = 100
+_PATIENCE_SECONDS = 1.0
 _FRAMES = 49  # of a path of keys, where no commanded path says
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 
@@ -81,8 +82,12 @@ class LiveViewer:
             sessions, self.sessions = list(self.sessions.values()), {}
         for session in sessions:
             session.stop()
+        # A browser may hold a spare connection open, on which viser waits for ten seconds; the port is closed
+        # at once, and nobody has to wait with it.
+        ending = threading.Thread(target=self.server.stop, name="diff4splat-ending", daemon=True)
         with _quiet():
-            self.server.stop()
+            ending.start()
+            ending.join(_PATIENCE_SECONDS)
 
     def _add(self, client_id: int, make: Callable[[], Session]) -> None:
         with self._lock:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import threading
 import time
 from io import BytesIO
@@ -297,7 +298,15 @@ def test_pages_are_independent_and_end_with_the_viewer(browser, field) -> None:
         one._panel.play.value = True
         time.sleep(0.5)
         assert other._panel.look() == Look() and one._panel.look().time != 0
+        port, start = viewer.port, time.monotonic()
+    assert time.monotonic() - start < 3  # though both pages are open
+    with socket.socket() as trial:
+        assert trial.connect_ex(("127.0.0.1", port)) != 0
+    assert viewer.sessions == {}
     for page in pages:
         page.close()
-    left = {thread for thread in threading.enumerate() if thread.name != "diff4splat-render"} - before
-    assert not left, left
+
+    def left() -> set[threading.Thread]:
+        return {thread for thread in threading.enumerate() if thread.name != "diff4splat-render"} - before
+
+    until(lambda: not left(), "no thread is left")
