@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 _MAX_PAGE_SIDE = 2048  # a larger window gets a picture that it enlarges
 _MAX_FILM_PIXELS = 10**8  # of all frames together, 12 bytes each
 _JPEG_QUALITY = {"draft": 80, "full": 92}
-_MAX_DRAWN_CAMERAS = 25
+_MAX_DRAWN_CAMERAS = 9
 _PATH_COLOR, _KEY_COLOR = (255, 170, 40), (60, 190, 255)
 
 
@@ -222,7 +222,7 @@ class Session:
             name,
             fov=view.fov,
             aspect=camera.width / camera.height,
-            scale=0.06 * self._scene.focus,
+            scale=0.04 * self._scene.focus,
             thickness=2.0,
             thickness_units="screen",
             color=color,
