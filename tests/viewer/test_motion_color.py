@@ -47,3 +47,9 @@ def test_the_full_speed_is_that_of_nearly_all_that_moves() -> None:
     still = field.from_gaussians(field.canonical, field.times)
     assert motion_full_speed(still) == 0
     assert motion_full_speed(field.from_gaussians(field.canonical, field.times[:1])) == 0
+
+
+def test_gradients_match_finite_differences() -> None:
+    generator = torch.Generator().manual_seed(5)
+    velocities = torch.randn(5, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda v: motion_to_color(v, full_speed=1.0), (velocities,))

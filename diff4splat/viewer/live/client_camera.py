@@ -26,7 +26,7 @@ def view_to_cameras(
 ) -> Cameras:
     r"""The camera of a page: OpenCV axes, square pixels, principal point in the middle.
 
-    $$f = \frac{h}{2 \tan(\beta / 2)}$$
+    The focal length is $h / (2 \tan(\beta / 2))$ pixels.
 
     Args:
         wxyz: Rotation from camera to world, unit quaternion.
