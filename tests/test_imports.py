@@ -27,6 +27,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="isolates import
 HEAVY = {
     *("PIL", "av", "diffusers", "gsplat", "huggingface_hub", "lpips", "numba", "roma", "scipy", "skimage"),
     *("torchvision", "transformers", "tyro"),
+    "viser",
 }
 
 

@@ -50,6 +50,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "render": Command("diff4splat.cli.render:Render", "render a scene along any camera path"),
     "edit": Command("diff4splat.cli.edit:Edit", "cut, clean, retime, move or join scenes"),
+    "view": Command("diff4splat.cli.view:View", "look at a scene live in the browser"),
     "export": Command("diff4splat.cli.export:Export", "turn a scene into a file for another program"),
     "picture": Command(
         "diff4splat.cli.picture:Picture", "draw a scene: an overview, depth, motion, its path"

@@ -10,9 +10,11 @@ __all__ = ["in_words", "is_out_of_memory", "missing_memory", "naming"]
 
 _OPTION_OF = {
     "height": "--size",
+    "host": "--host",
     "image": "PHOTO",
     "num_gaussians": "--gaussians",
     "num_steps": "--steps",
+    "port": "--port",
     "prompt": "--prompt",
     "video": "VIDEO",
 }
