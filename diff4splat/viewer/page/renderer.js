@@ -7,18 +7,19 @@ precision highp sampler2D;
 precision highp isampler2DArray;
 
 layout(location = 0) in uint index;
-uniform sampler2D base;         // three texels a Gaussian: mean and opacity, quaternion, log-scale
+uniform sampler2D base;         // three texels a Gaussian: mean and opacity, quaternion, log-scales and -step
 uniform sampler2D harmonics;    // one texel a coefficient
-uniform isampler2DArray motion; // a layer per time; three texels: displacement, quaternion change, scale change
+uniform isampler2DArray motion; // a layer per time; three texels: displacement, rotation vector, stretch
 uniform int moving, coefficients;
 uniform ivec2 layers;
 uniform float fraction;
-uniform vec3 motionSteps;
+uniform vec2 motionSteps;       // of rotation vectors and of stretch; that of displacement is each Gaussian's
 uniform bool logScale, showDepth;
 uniform mat3 worldToCamera;
 uniform vec3 eye;
 uniform vec4 lens;              // fx, fy, cx, cy in pixels of this picture
 uniform vec2 size;
+uniform float near;             // z-depth below which nothing is drawn
 uniform vec2 depthLimits;       // inverse depth of the far and near ends of the scale
 
 out vec2 offset;                // from the centre, in standard deviations
@@ -29,10 +30,21 @@ const float MIN_ALPHA = 1.0 / 255.0;
 
 ivec2 place(int texel) { return ivec2(texel % ${TEXTURE_WIDTH}, texel / ${TEXTURE_WIDTH}); }
 
-vec4 change(int texel) {
-  vec4 before = vec4(texelFetch(motion, ivec3(place(texel), layers.x), 0));
-  vec4 after = vec4(texelFetch(motion, ivec3(place(texel), layers.y), 0));
-  return mix(before, after, fraction);
+vec3 before(int texel) { return vec3(texelFetch(motion, ivec3(place(texel), layers.x), 0).xyz); }
+vec3 after(int texel) { return vec3(texelFetch(motion, ivec3(place(texel), layers.y), 0).xyz); }
+vec3 change(int texel) { return mix(before(texel), after(texel), fraction); }
+
+vec4 quaternionOf(vec3 vector) {
+  float angle = length(vector);
+  return vec4(cos(0.5 * angle), (angle > 1e-6 ? sin(0.5 * angle) / angle : 0.5) * vector);
+}
+
+vec4 slerp(vec4 p, vec4 q, float t) { // the short way round, at constant speed
+  float cosine = dot(p, q);
+  q = cosine < 0.0 ? -q : q;
+  float angle = acos(min(abs(cosine), 1.0));
+  if (angle < 1e-3) return mix(p, q, t);
+  return (sin((1.0 - t) * angle) * p + sin(t * angle) * q) / sin(angle);
 }
 
 vec4 product(vec4 p, vec4 q) { // Hamilton product, wxyz
@@ -70,24 +82,25 @@ vec3 color(int gaussian, vec3 d) {
 
 void main() {
   int gaussian = int(index);
-  vec4 first = texelFetch(base, place(3 * gaussian), 0);
+  vec4 point = texelFetch(base, place(3 * gaussian), 0);
   vec4 quaternion = texelFetch(base, place(3 * gaussian + 1), 0);
-  vec3 scale = texelFetch(base, place(3 * gaussian + 2), 0).xyz;
-  vec3 mean = first.xyz;
-  float opacity = first.w;
+  vec4 third = texelFetch(base, place(3 * gaussian + 2), 0);
+  vec3 scale = exp(third.xyz);
+  vec3 mean = point.xyz;
+  float opacity = point.w;
   if (gaussian < moving) {
-    mean += motionSteps.x * change(3 * gaussian).xyz;
-    quaternion = product(quaternion, vec4(1, 0, 0, 0) + motionSteps.y * change(3 * gaussian + 1));
-    vec3 stretch = motionSteps.z * change(3 * gaussian + 2).xyz;
-    scale = logScale ? exp(scale + stretch) : max(exp(scale) + stretch, 1e-3 * exp(scale));
-  } else {
-    scale = exp(scale);
+    int texel = 3 * gaussian;
+    mean += exp(third.w) * change(texel);
+    vec4 start = quaternionOf(motionSteps.x * before(texel + 1));
+    quaternion = product(quaternion, slerp(start, quaternionOf(motionSteps.x * after(texel + 1)), fraction));
+    vec3 first = exp(motionSteps.y * before(texel + 2)), last = exp(motionSteps.y * after(texel + 2));
+    scale *= logScale ? exp(motionSteps.y * change(texel + 2)) : mix(first, last, fraction);
   }
 
   // Elliptical weighted average: the projection, linearised at the mean, of the covariance.
   gl_Position = vec4(0.0, 0.0, 2.0, 1.0); // outside, until shown otherwise
   vec3 center = worldToCamera * (mean - eye);
-  if (center.z < ${NEAR} || opacity < MIN_ALPHA) return;
+  if (center.z < near || opacity < MIN_ALPHA) return;
   vec2 margin = 0.15 * size / lens.xy; // how far outside the image the linearisation may be taken
   vec2 slope = clamp(center.xy / center.z, -lens.zw / lens.xy - margin, (size - lens.zw) / lens.xy + margin);
   mat3 axes = worldToCamera * rotation(normalize(quaternion));
@@ -108,8 +121,8 @@ void main() {
   pixel += offset.x * deviation.x * along + offset.y * deviation.y * vec2(-along.y, along.x);
   gl_Position = vec4(vec2(2.0, -2.0) * pixel / size + vec2(-1.0, 1.0), 0.0, 1.0);
 
-  float near = (1.0 / center.z - depthLimits.x) / (depthLimits.y - depthLimits.x);
-  paint = vec4(showDepth ? vec3(clamp(near, 0.0, 1.0)) : color(gaussian, normalize(mean - eye)), opacity);
+  float nearness = (1.0 / center.z - depthLimits.x) / (depthLimits.y - depthLimits.x);
+  paint = vec4(showDepth ? vec3(clamp(nearness, 0.0, 1.0)) : color(gaussian, normalize(mean - eye)), opacity);
 }`;
 
 const SPLAT_FRAGMENT = `#version 300 es
@@ -239,10 +252,12 @@ class Renderer {
     gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, this.picture, 0);
   }
 
+  /** One picture. Positions are stored from the scene's origin, so that scenes far from zero keep their detail. */
   draw(camera, time, { width, height, showDepth }) {
     const { gl, scene, sorter } = this;
     if (gl.isContextLost()) return;
     const frame = bracket(scene.times, time);
+    camera = { ...camera, position: camera.position.map((value, i) => value - scene.origin[i]) };
     const visible = sorter.sort(camera, frame);
     this.prepareTarget(width, height);
     gl.viewport(0, 0, width, height);
@@ -260,7 +275,8 @@ class Renderer {
     gl.uniform1i(at.coefficients, scene.coefficients);
     gl.uniform2i(at.layers, frame.lower, frame.upper);
     gl.uniform1f(at.fraction, frame.fraction);
-    gl.uniform3fv(at.motionSteps, scene.motionSteps);
+    gl.uniform2f(at.motionSteps, scene.rotationStep, scene.stretchStep);
+    gl.uniform1f(at.near, scene.near);
     gl.uniform1i(at.logScale, scene.scaleSpace === "log");
     gl.uniform1i(at.showDepth, showDepth);
     gl.uniformMatrix3fv(at.worldToCamera, false, camera.rotation); // row-major read as column-major: transposed
