@@ -22,7 +22,7 @@ from diff4splat.viewer.packing import pack_field
 __all__ = ["player_html", "save_player"]
 
 NEAR = 0.01  # of `render`, scene units; less for scenes that begin nearer
-SCRIPTS = ("scene.js", "cameras.js", "sorter.js", "renderer.js", "player.js")
+SCRIPTS = ("scene.js", "cameras.js", "sorter.js", "shaders.js", "renderer.js", "player.js")
 
 
 def save_player(

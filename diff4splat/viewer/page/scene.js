@@ -8,7 +8,8 @@
  *   scene.js     from the text in the page to typed arrays
  *   cameras.js   the commanded path, and moving by hand
  *   sorter.js    which Gaussians are drawn, back to front
- *   renderer.js  shaders, textures, one draw call and a resolve pass
+ *   shaders.js   deform, project, draw, resolve
+ *   renderer.js  textures, buffers, passes
  *   player.js    state, controls, the loop
  */
 "use strict";
