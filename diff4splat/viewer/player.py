@@ -22,7 +22,10 @@ from diff4splat.viewer.packing import pack_field
 __all__ = ["player_html", "save_player"]
 
 NEAR = 0.01  # of `render`, scene units; less for scenes that begin nearer
-SCRIPTS = ("scene.js", "cameras.js", "sorter.js", "shaders.js", "renderer.js", "player.js")
+SCRIPTS = tuple(
+    f"{name}.js"
+    for name in ("scene", "cameras", "sorter", "shaders", "renderer", "player", "controls", "sharing", "start")
+)  # in the order in which they are joined
 
 
 def save_player(

@@ -149,6 +149,20 @@ class Renderer {
     gl.uniform3fv(this.resolve.uniforms.background, scene.background);
     gl.uniform1i(this.resolve.uniforms.showDepth, showDepth);
     gl.drawArrays(gl.TRIANGLES, 0, 3);
+    gl.deleteSync(this.fence ?? null);
+    this.fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
+    this.begun = performance.now();
+    gl.flush();
+  }
+
+  /** Seconds that the last picture took; 0 when that is known already, undefined while it is being drawn. */
+  secondsTaken() {
+    const { gl, fence } = this;
+    if (!fence || gl.isContextLost()) return 0;
+    if (gl.getSyncParameter(fence, gl.SYNC_STATUS) !== gl.SIGNALED) return undefined;
+    gl.deleteSync(fence);
+    this.fence = null;
+    return (performance.now() - this.begun) / 1000;
   }
 
   /** Fills the texture of ellipses, in drawing order. */

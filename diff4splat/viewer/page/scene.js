@@ -10,7 +10,10 @@
  *   sorter.js    which Gaussians are drawn, back to front
  *   shaders.js   deform, project, draw, resolve
  *   renderer.js  textures, buffers, passes
- *   player.js    state, controls, the loop
+ *   player.js    state, what is seen of it, the loop
+ *   controls.js  buttons, keys, pointers
+ *   sharing.js   a view as a link and as a picture
+ *   start.js     from the page to a playing scene; what other pages may call
  */
 "use strict";
 
