@@ -7,7 +7,6 @@ function connectControls(player) {
   connectKeys(player);
   connectPointers(player);
   new ResizeObserver(() => (player.changed = true)).observe(element("stage"));
-  addEventListener("resize", () => (player.changed = true)); // also when only the density of pixels changes
   addEventListener("hashchange", () => openLink(player));
 }
 

@@ -106,6 +106,7 @@ class Player {
 
   draw() {
     this.changed = false;
+    this.screenDensity = devicePixelRatio;
     const { camera, canvas, exact } = this;
     const stage = element("stage").getBoundingClientRect();
     const scale = Math.min(stage.width / camera.width, stage.height / camera.height);
@@ -164,6 +165,7 @@ class Player {
       last = now;
       this.fly(elapsed);
       if (this.playing) this.advance(elapsed);
+      if (this.screenDensity !== devicePixelRatio) this.changed = true; // zoomed, or moved to another screen
       const seconds = this.renderer.secondsTaken(); // nothing while the last picture is still being drawn
       if (seconds) this.adapt(seconds);
       if (this.changed && seconds !== undefined) this.draw();

@@ -125,7 +125,9 @@ class Renderer {
     if (gl.isContextLost()) return;
     const frame = bracket(scene.times, time);
     camera = { ...camera, position: camera.position.map((value, i) => value - scene.origin[i]) };
+    const begun = performance.now();
     const visible = sorter.sort(camera, frame);
+    this.sortSeconds = (performance.now() - begun) / 1000;
     this.prepareTarget(width, height);
     gl.viewport(0, 0, width, height);
     this.project(camera, frame, visible, { width, height, showDepth });

@@ -82,6 +82,11 @@ window.diff4splat = {
     player.quality = quality ?? 1;
     player.draw();
   },
+  /** What the last picture took: seconds of sorting. */
+  async timings() {
+    const { renderer } = await ready;
+    return { sort: renderer.sortSeconds };
+  },
   async play() {
     (await ready).setPlaying(true);
   },
