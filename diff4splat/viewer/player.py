@@ -110,7 +110,7 @@ def player_html(
     style = _source("player.css")
     script = "(() => {\n" + "\n".join(_source(name) for name in SCRIPTS) + "})();\n"
     parts = {
-        "title": html.escape(title),
+        "title": html.escape(title.replace("\0", "\ufffd")),  # a character that HTML has not
         "style": style,
         "script": script,
         "style_hash": _content_hash(style),

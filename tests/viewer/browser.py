@@ -158,7 +158,7 @@ class Page:
 
     def settle(self) -> None:
         """Until the page has drawn what changed."""
-        self.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        self.evaluate("diff4splat.drawn()")
 
     def drag(
         self, start: tuple[float, float], end: tuple[float, float], *, button: str = "left", modifiers: int = 0

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 
 import pytest
 from viewer.pictures import psnr, rendered, show
@@ -18,7 +19,7 @@ HOSTILE = [
     "<!--<script>",
     "--></SCRIPT >{{payload}}{{scene}}",
     "&lt;b&gt; &amp; \"quoted\" 'single' \\u003c \\",
-    "\u2028\u2029\u202eright to left\u202c 猫 🐈 \x00\x07",
+    "\u2028\u2029\u202eright to left\u202c 猫 🐈 \x00",
     "{{title}}{{script}}",
     "__proto__",
 ]
@@ -40,33 +41,21 @@ def texts(page, selector: str) -> list[str]:
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-@pytest.mark.parametrize("place", ["title", "prompt", "name", "list", "nested"])
-def test_texts_are_shown_and_not_obeyed(browser, tmp_path, field, place, hostile):
-    metadata = {
-        "title": {},
-        "prompt": {"prompt": hostile},
-        "name": {hostile: "a value"},
-        "list": {"things": [hostile, 1]},
-        "nested": {"things": {"one": {hostile: hostile}}},
-    }[place]
-    title = hostile if place == "title" else "a scene"
+def test_texts_are_shown_and_not_obeyed(browser, tmp_path, field, hostile):
+    things = {"nested": {hostile: [hostile]}}
+    metadata = {"prompt": hostile, hostile: "a value", "list": [hostile, 1], "things": things}
     small = with_metadata(field.select(slice(0, 97)), metadata)
-    save_player(small, tmp_path / "player.html", cameras=sideways(), title=title)
+    save_player(small, tmp_path / "player.html", cameras=sideways(), title=hostile)
     page = browser.open(tmp_path / "player.html")
     page.evaluate("diff4splat.ready")
-    shown = [re.sub("\x00", "\ufffd", hostile)]  # how HTML writes the character that it has not
-    if place == "title":
-        assert texts(page, "h1") == shown
-        assert page.evaluate("document.title") == " ".join(shown[0].split(" ")).strip()
-    elif place == "prompt":
-        assert hostile in texts(page, "#about dd")
-    elif place == "name":
-        assert hostile in texts(page, "#about dt")
-    else:
-        things = metadata["things"]
-        assert [json.loads(line) for line in texts(page, "#about dd") if line[0] in "[{"] == [things]
+    shown = hostile.replace("\0", "\ufffd")  # HTML has no such character
+    assert texts(page, "h1") == [shown]
+    assert page.evaluate("document.title") == shown.strip(" ")
+    assert hostile in texts(page, "#about dd") and hostile in texts(page, "#about dt")
+    structures = [json.loads(line) for line in texts(page, "#about dd") if line.startswith(("[", '{"'))]
+    assert structures == [[hostile, 1], things]
     assert page.evaluate("window.stolen") is None
-    assert page.evaluate("document.querySelectorAll('img, body script:not(:last-of-type)[src]').length") == 0
+    assert page.evaluate("document.querySelectorAll('img, [onerror], script:not([type])').length") == 1
     assert page.requests() == [page.url]
     assert page.complaints() == []
     page.close()
@@ -127,8 +116,13 @@ def test_says_when_scripts_are_off(browser, path):
     page = browser.open(path, before="0")
     page.call("Emulation.setScriptExecutionDisabled", value=True)
     page.call("Page.reload")
-    root = page.call("DOM.getDocument", depth=-1)
-    assert "switched off" in json.dumps(root)
+    for _ in range(100):
+        words = json.dumps(page.call("DOM.getDocument", depth=-1))
+        if "switched off" in words and "noscript" in words.lower():
+            break
+        time.sleep(0.05)
+    else:
+        pytest.fail("no words for readers without scripts")
     page.close()
 
 
@@ -145,7 +139,7 @@ def test_page_in_a_frame_as_notebooks_show_it(browser, tmp_path, field, sandbox)
     )
     page = browser.open(outer)
     for _ in range(100):
-        page.settle()
+        time.sleep(0.05)
         picture = page.screenshot()
         if picture[120:240, 100:380].std() > 0.1:
             break

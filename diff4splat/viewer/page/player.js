@@ -22,6 +22,7 @@ class Player {
     this.playing = !matchMedia("(prefers-reduced-motion: reduce)").matches;
     this.velocity = [0, 0, 0]; // right, down, forward: flying by keys
     this.changed = true;
+    this.showTime();
     this.showState();
   }
 
@@ -31,6 +32,7 @@ class Player {
     this.time = Math.min(1, Math.max(0, Number(time)));
     if (this.following) this.camera = pathCamera(this.scene.cameras, this.time);
     this.changed = true;
+    this.showTime();
   }
 
   setPlaying(playing) {
@@ -119,11 +121,14 @@ class Player {
       ? [camera.width, camera.height]
       : [cssWidth, cssHeight].map((side) => Math.max(1, Math.round(side * density)));
     this.renderer.draw(camera, this.time, { width, height, showDepth: this.showDepth });
-    const { seconds } = this.scene;
-    element("clock").textContent = `${(this.time * seconds).toFixed(2)} s`;
-    element("time").value = this.time;
-    element("time").ariaValueText = element("clock").textContent;
-    element("time").style.setProperty("--done", `${100 * this.time}%`);
+  }
+
+  showTime() {
+    const { time, scene } = this;
+    const slider = element("time");
+    slider.value = time;
+    slider.style.setProperty("--done", `${100 * time}%`);
+    slider.ariaValueText = element("clock").textContent = `${(time * scene.seconds).toFixed(2)} s`;
   }
 
   showState() {

@@ -7,7 +7,7 @@ class Renderer {
       alpha: false, antialias: false, depth: false, preserveDrawingBuffer: true, powerPreference: "high-performance",
     });
     if (!gl) throw new Problem("This browser or its graphics driver offers no WebGL 2, which the player needs.");
-    Object.assign(this, { gl, canvas, scene, sorter: new Sorter(scene) });
+    Object.assign(this, { gl, canvas, scene, sorter: new Sorter(scene), pictures: 0 });
     // Half floats blend thousands of faint layers without rounding; 8 bits are what is left without them.
     const half = gl.getExtension("EXT_color_buffer_float") || gl.getExtension("EXT_color_buffer_half_float");
     this.format = half ? gl.RGBA16F : gl.RGBA8;
@@ -164,6 +164,7 @@ class Renderer {
     if (gl.getSyncParameter(fence, gl.SYNC_STATUS) !== gl.SIGNALED) return undefined;
     gl.deleteSync(fence);
     this.fence = null;
+    this.pictures++;
     return (performance.now() - this.begun) / 1000;
   }
 

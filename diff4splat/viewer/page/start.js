@@ -82,6 +82,13 @@ window.diff4splat = {
     player.quality = quality ?? 1;
     player.draw();
   },
+  /** Resolves once all that was changed until now is drawn. */
+  async drawn() {
+    const { renderer } = await ready;
+    const { pictures } = renderer; // the next may have been begun before, the one after it not
+    const isUnderWay = (player) => player.changed || renderer.fence;
+    while (isUnderWay(await ready) && renderer.pictures < pictures + 2) await new Promise(requestAnimationFrame);
+  },
   /** What the last picture took: seconds of sorting. */
   async timings() {
     const { renderer } = await ready;
