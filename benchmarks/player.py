@@ -2,6 +2,7 @@
 
     python benchmarks/player.py                          100,000 Gaussians, a minute or two
     python benchmarks/player.py --scenes moving --runs 3 one scene
+    python benchmarks/player.py --screenshot docs/images/player.png
     python benchmarks/player.py --quick                  does it run?
 
 Scenes: "generated" is what `diff4splat generate` makes of a photograph; in "moving" every Gaussian goes its own
@@ -27,6 +28,8 @@ import torch
 import torch.nn.functional as F
 import tyro
 from measuring import Result, conclude, describe, machine, once, report, say
+
+from PIL import Image
 
 from diff4splat.assets import load_field, load_field_cameras
 from diff4splat.cameras import Cameras, trajectory
@@ -86,7 +89,7 @@ def generated(count: int) -> tuple[DeformableGaussianField, Cameras | None]:
     """What the pipeline makes of a photograph."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "diff4splat", "--quiet", "generate", str(PHOTO), "--output", folder]
-        subprocess.run([*command, "--gaussians", str(count)], check=True)
+        subprocess.run([*command, "--gaussians", str(count)], check=True, capture_output=True)
         path = Path(folder) / "scene.safetensors"
         return load_field(path), load_field_cameras(path)
 
@@ -117,7 +120,17 @@ def fidelity(page: Page, field: DeformableGaussianField, cameras: Cameras) -> fl
     return worst
 
 
-def measure(scene: Scene, browser: Browser, count: int, runs: int, seconds: float) -> list[Result]:
+def take(page: Page, path: Path) -> None:
+    """A picture of the whole page in the middle of the clip, small enough for a manual."""
+    page.evaluate("diff4splat.setQuality(1)")
+    page.evaluate("diff4splat.setTime(0.5)")
+    picture = Image.fromarray((page.screenshot() * 255).round().astype(np.uint8))
+    picture.resize((720, 480), Image.Resampling.LANCZOS).quantize(128).save(path, optimize=True)
+
+
+def measure(
+    scene: Scene, browser: Browser, count: int, runs: int, seconds: float, screenshot: Path | None
+) -> list[Result]:
     """All numbers of one scene."""
     field, cameras = make(scene, count)
     with tempfile.TemporaryDirectory() as folder:
@@ -144,6 +157,8 @@ def measure(scene: Scene, browser: Browser, count: int, runs: int, seconds: floa
             for part in range(10)
         ]
         canvas = page.canvas().shape
+        if screenshot:
+            take(page, screenshot)
         worst = fidelity(page, field, cameras)
         page.close()
     say(f"{scene}: {field.num_gaussians:,} Gaussians, {field.num_times} stored times")
@@ -166,6 +181,7 @@ def main(
     runs: int = 5,
     quick: bool = False,
     json: Path | None = None,
+    screenshot: Path | None = None,
 ) -> None:
     """Print sizes and times beside their goals.
 
@@ -175,6 +191,7 @@ def main(
         runs: Exports and loads, of which the median counts.
         quick: Tiny sizes, to see whether it runs.
         json: File to write the results to.
+        screenshot: PNG to write, of the page with the first scene.
     """
     binary = find_chromium()
     if binary is None:
@@ -184,7 +201,8 @@ def main(
     browser, results = Browser(binary), []
     try:
         for scene in ("moving",) if quick else scenes:
-            results += measure(scene, browser, *((500, 1, 1.0) if quick else (count, runs, SECONDS)))
+            sizes = (500, 1, 1.0) if quick else (count, runs, SECONDS)
+            results += measure(scene, browser, *sizes, None if results else screenshot)
     finally:
         browser.close()
     conclude(results, quick=quick, json=json, facts=facts)

@@ -104,7 +104,9 @@ def entropy_bytes(words: UInt16[np.ndarray, "row number"]) -> float:
     return bits / 8
 
 
-def _motion(field: DeformableGaussianField, first: Gaussians) -> Float[np.ndarray, "channel=9 later gaussian"]:
+def _motion(
+    field: DeformableGaussianField, first: Gaussians
+) -> Float[np.ndarray, "channel=9 later gaussian"]:
     """Displacement, rotation vector about the Gaussian's own axes, and stretch since the first time."""
     motion = np.zeros((9, field.num_times - 1, field.num_gaussians), dtype=np.float32)
     canonical = field.canonical.to(dtype=torch.float64)

@@ -24,7 +24,17 @@ __all__ = ["player_html", "save_player"]
 NEAR = 0.01  # of `render`, scene units; less for scenes that begin nearer
 SCRIPTS = tuple(
     f"{name}.js"
-    for name in ("scene", "cameras", "sorter", "shaders", "renderer", "player", "controls", "sharing", "start")
+    for name in (
+        "scene",
+        "cameras",
+        "sorter",
+        "shaders",
+        "renderer",
+        "player",
+        "controls",
+        "sharing",
+        "start",
+    )
 )  # in the order in which they are joined
 
 

@@ -161,7 +161,12 @@ class Page:
         self.evaluate("diff4splat.drawn()")
 
     def drag(
-        self, start: tuple[float, float], end: tuple[float, float], *, button: str = "left", modifiers: int = 0
+        self,
+        start: tuple[float, float],
+        end: tuple[float, float],
+        *,
+        button: str = "left",
+        modifiers: int = 0,
     ) -> None:
         held = {"left": 1, "right": 2, "middle": 4}[button]
         for kind, (x, y), buttons in (

@@ -295,7 +295,9 @@ def test_link_opens_the_same_view(browser, still, path):
     other.close()
 
 
-@pytest.mark.parametrize("fragment", ["#t=NaN&camera=1,2", "#camera=,,,,,,", "#t=7&camera=0,0,0,0,0,0,0", "#%E0%A4%A"])
+@pytest.mark.parametrize(
+    "fragment", ["#t=NaN&camera=1,2", "#camera=,,,,,,", "#t=7&camera=0,0,0,0,0,0,0", "#%E0%A4%A"]
+)
 def test_links_without_sense_are_passed_over(browser, path, fragment):
     page = browser.open(path, fragment=fragment)
     page.evaluate("diff4splat.ready")
@@ -316,7 +318,9 @@ def test_bars_can_be_left_out_for_embedding(browser, path):
 def test_picture_is_saved_as_it_is_shown(browser, still, tmp_path):
     from PIL import Image
 
-    browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path), eventsEnabled=True)
+    browser.call(
+        "Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path), eventsEnabled=True
+    )
     expected = still.canvas()
     still.key("i", "KeyI")
     still.wait_for("document.querySelector('#note').textContent === 'Saved A-ball.png'")

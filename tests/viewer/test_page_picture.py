@@ -147,7 +147,9 @@ def test_small_and_large_units(browser, tmp_path, field, unit):
     poses = cameras.camera_to_world.clone()
     poses[:, :3, 3] *= unit
     scaled = Cameras(poses, cameras.intrinsics, height=cameras.height, width=cameras.width)
-    page = open_scene(browser, tmp_path, field.transform(torch.diag(torch.tensor([unit] * 3 + [1.0]))), scaled)
+    page = open_scene(
+        browser, tmp_path, field.transform(torch.diag(torch.tensor([unit] * 3 + [1.0]))), scaled
+    )
     for frame, time in ((0, 0.0), (3, 0.6)):
         assert psnr(show(page, scaled, frame, time), rendered(field.at(time), cameras, frame)) > 48
     page.close()

@@ -48,7 +48,11 @@ def test_a_failed_export_leaves_the_former_page(field, tmp_path):
     path = tmp_path / "player.html"
     path.write_text("former")
     field = DeformableGaussianField(
-        field.canonical, field.times, field.delta_means * torch.nan, field.delta_quaternions, field.delta_scales
+        field.canonical,
+        field.times,
+        field.delta_means * torch.nan,
+        field.delta_quaternions,
+        field.delta_scales,
     )
     with pytest.raises(ValueError, match="delta_means"):
         save_player(field, path)

@@ -24,8 +24,13 @@ function connectButtons(player) {
   click("reset", () => player.setFollowing(true));
   click("fullscreen", () => player.toggleFullscreen());
   click("help", toggleHelp);
-  click("picture", () => savePicture(player));
-  click("link", () => copyLink(player));
+  const fromSheet = (id, action) =>
+    click(id, () => {
+      element("sheet").close();
+      action(player);
+    });
+  fromSheet("picture", savePicture);
+  fromSheet("link", copyLink);
   element("time").addEventListener("input", (event) => {
     player.setPlaying(false);
     player.setTime(event.target.value);
