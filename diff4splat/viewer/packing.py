@@ -31,9 +31,10 @@ def pack_field(field: DeformableGaussianField) -> tuple[dict[str, Any], bytes]:
 
     Means keep 32 bits, from the origin that the description names. Other numbers are rounded to steps: 1/1024
     of opacity, 1/512 radian of rotation, 1/256 of a log-scale and of harmonics; in motion 1/64 of the
-    Gaussian's own size, 1/256 radian and 1/128 of a log-scale. Steps are wider where 16 bits would not reach the largest value. Where the bytes would exceed 17 MB, and 6.8 per
-    Gaussian and stored time, the steps of motion grow by one factor until they fit or a number of motion has
-    3.5 bits on average. Gaussians of opacity below 1/255 are left out, and so are harmonics above degree 3.
+    Gaussian's own size, 1/256 radian and 1/128 of a log-scale. Steps are wider where 16 bits would not reach
+    the largest value. Where the bytes would exceed 17 MB, and 6.8 per Gaussian and stored time, the steps of
+    motion grow by one factor until they fit or a number of motion has 3.5 bits on average. Gaussians of
+    opacity below 1/255 are left out, and so are harmonics above degree 3.
 
     Args:
         field: One field without batch axes.
@@ -94,7 +95,7 @@ def pack_field(field: DeformableGaussianField) -> tuple[dict[str, Any], bytes]:
 def _round(
     name: str, values: Float[Tensor, "gaussian channel"], step: float
 ) -> tuple[dict[str, Any], UInt16[np.ndarray, "channel gaussian"]]:
-    """Description and 16-bit steps above the smallest value of a channel; wider steps where those do not reach."""
+    """Description, and 16-bit steps above each channel's smallest value, wider where they do not reach."""
     columns = values.T.numpy()
     low = columns.min(axis=1, initial=np.inf if columns.size else 0.0)
     if columns.size:

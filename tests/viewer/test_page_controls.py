@@ -264,8 +264,9 @@ def test_help_opens_and_closes(still):
 
 
 def test_every_control_has_a_name(still):
-    nameless = still.evaluate("""[...document.querySelectorAll("button, input, canvas, dialog")].filter(
-        (part) => !part.ariaLabel && !part.textContent.trim() && !part.getAttribute("aria-labelledby")).length""")
+    nameless = still.evaluate("""
+        [...document.querySelectorAll("button, input, canvas, dialog")].filter((part) =>
+            !(part.ariaLabel || part.textContent.trim() || part.getAttribute("aria-labelledby"))).length""")
     assert nameless == 0
 
 
@@ -353,3 +354,26 @@ def test_a_phone_has_all_controls_in_reach(page):
         return part.offsetParent && (left < 0 || right > 375 || top < 0 || bottom > 740 || height < 38);
     }).length""")
     assert outside == 0
+
+
+def test_a_slow_device_draws_fewer_pixels_until_it_rests(browser, path):
+    """Pictures that take 200 ms each: fewer pixels while things move, all of them once nothing does."""
+    before = """
+        const begun = new WeakMap();
+        const Context = WebGL2RenderingContext.prototype;
+        const { fenceSync, getSyncParameter } = Context;
+        Context.fenceSync = function (...values) {
+            const fence = fenceSync.apply(this, values);
+            begun.set(fence, performance.now());
+            return fence;
+        };
+        Context.getSyncParameter = function (fence, name) {
+            return performance.now() - begun.get(fence) < 200 ? 0 : getSyncParameter.call(this, fence, name);
+        };"""
+    page = browser.open(path, before=before)
+    page.evaluate("diff4splat.ready")
+    page.wait_for("document.querySelector('canvas').width < 260")
+    page.evaluate("diff4splat.pause()")
+    page.wait_for("document.querySelector('canvas').width === 480")
+    assert page.complaints() == []
+    page.close()

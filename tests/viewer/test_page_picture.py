@@ -76,7 +76,7 @@ def test_colours_and_shapes_between_stored_times(browser, tmp_path, degree, scal
     page = open_scene(browser, tmp_path, field, cameras)
     # Also before the first and after the last stored time, and far from the stored ones.
     for time in (0.0, 0.1, 0.27, 0.4, 0.41, 0.7, 1.0):
-        # Linear scales that are held at their smallest at one stored time begin to grow sooner than in the field.
+        # Linear scales that one stored time holds at their smallest grow sooner from there than in the field.
         least = 40 if scale_space == "linear" and time not in (0.0, 0.1, 0.4, 1.0) else 50
         assert psnr(show(page, cameras, 3, time), rendered(field.at(time), cameras, 3)) > least
     page.close()

@@ -1,6 +1,7 @@
 // State, what is seen of it, and the loop.
 
 const MAX_PIXELS = 3e6;
+const PAUSE = 300; // milliseconds without change before a picture that was made with fewer pixels is made again
 const SPEEDS = [0.1, 0.25, 0.5, 1, 2, 4];
 
 const element = (id) => document.getElementById(id);
@@ -106,8 +107,9 @@ class Player {
 
   // What is seen.
 
-  draw() {
+  draw(quality = this.quality) {
     this.changed = false;
+    this.isSharp = quality === 1;
     this.screenDensity = devicePixelRatio;
     const { camera, canvas, exact } = this;
     const stage = element("stage").getBoundingClientRect();
@@ -116,7 +118,7 @@ class Player {
     canvas.style.width = `${cssWidth}px`;
     canvas.style.height = `${cssHeight}px`;
     const density = Math.min(
-      Math.min(devicePixelRatio || 1, 2) * this.quality, Math.sqrt(MAX_PIXELS / (cssWidth * cssHeight)));
+      Math.min(devicePixelRatio || 1, 2) * quality, Math.sqrt(MAX_PIXELS / (cssWidth * cssHeight)));
     const [width, height] = exact
       ? [camera.width, camera.height]
       : [cssWidth, cssHeight].map((side) => Math.max(1, Math.round(side * density)));
@@ -172,11 +174,21 @@ class Player {
       if (this.playing) this.advance(elapsed);
       if (this.screenDensity !== devicePixelRatio) this.changed = true; // zoomed, or moved to another screen
       const seconds = this.renderer.secondsTaken(); // nothing while the last picture is still being drawn
-      if (seconds) this.adapt(seconds);
-      if (this.changed && seconds !== undefined) this.draw();
+      if (seconds && this.adapts) this.adapt(seconds);
+      if (seconds !== undefined) this.drawNext(now);
       requestAnimationFrame(tick);
     };
     requestAnimationFrame(tick);
+  }
+
+  /** What changed; once nothing has for a while, the same in full. */
+  drawNext(now) {
+    if (this.changed) {
+      this.draw();
+      this.drawnAt = now;
+    } else if (this.adapts && this.quality < 1 && !this.isSharp && now - this.drawnAt > PAUSE) {
+      this.draw(1);
+    }
   }
 
   advance(elapsed) {
@@ -194,7 +206,7 @@ class Player {
 
   /** Draws fewer pixels on a device that cannot keep up. */
   adapt(seconds) {
-    if (!this.adapts) return;
+    if (this.isSharp && this.quality < 1) return; // that one may take its time
     this.pace = 0.7 * (this.pace ?? 1 / 60) + 0.3 * seconds;
     if (this.pace > 1 / 15 && this.quality > 0.35) {
       this.quality = Math.max(0.35, this.quality * Math.max(0.6, Math.sqrt(1 / 15 / this.pace)));

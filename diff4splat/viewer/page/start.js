@@ -33,6 +33,7 @@ async function start() {
   openLink(player);
   player.showAbout();
   player.draw();
+  player.drawnAt = performance.now();
   say("");
   while (player.renderer.secondsTaken() === undefined) await new Promise((done) => setTimeout(done, 5));
   performance.mark("first picture");
