@@ -372,8 +372,8 @@ def test_a_slow_device_draws_fewer_pixels_until_it_rests(browser, path):
         };"""
     page = browser.open(path, before=before)
     page.evaluate("diff4splat.ready")
-    page.wait_for("document.querySelector('canvas').width < 260")
+    page.wait_for("(({ width, clientWidth }) => width < 0.7 * clientWidth)(document.querySelector('canvas'))")
     page.evaluate("diff4splat.pause()")
-    page.wait_for("document.querySelector('canvas').width === 480")
+    page.wait_for("(({ width, clientWidth }) => width === clientWidth)(document.querySelector('canvas'))")
     assert page.complaints() == []
     page.close()
