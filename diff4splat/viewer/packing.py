@@ -1,9 +1,8 @@
 """A field as the compact bytes that the HTML player reads.
 
-Everything is relative to the field at its first stored time. Gaussians that never leave that state by more
-than half a step of the stored precision are written without motion; the others come first, so that no index
-is needed. Numbers are stored as planes (all first bytes of a channel, then all second bytes), motion as
-differences of consecutive times, and the whole is deflated: what is smooth or small shrinks.
+Everything is relative to the field at its first stored time. Numbers are rounded to steps that nobody sees,
+stored as planes (all first bytes of a channel, then all second bytes) and deflated: what is smooth or small
+shrinks. Gaussians that move come first, so that the others need no motion and no index.
 """
 
 import zlib
@@ -11,24 +10,31 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, UInt16
+from torch import Tensor
 
-from diff4splat.gaussians import DeformableGaussianField, Gaussians, deform_gaussians
-from diff4splat.geometry import quaternion_conjugate, quaternion_multiply, quaternion_normalize
+from diff4splat.gaussians import DeformableGaussianField, deform_gaussians
+from diff4splat.geometry import quaternion_to_rotation_vector
+from diff4splat.viewer.packed_motion import entropy_bytes, pack_motion
 
 __all__ = ["pack_field"]
 
 MIN_OPACITY = 1 / 255  # below, the renderer draws nothing
 MAX_DEGREE = 3
-LARGEST = 2**15 - 1
+FREE_BYTES = 17_000_000  # that a scene may cost before its motion is made coarser: 23 MB of text
+BYTES_PER_TIME = 6.8  # that a Gaussian of a larger scene may cost per stored time
+LARGEST_WORD = 2**16 - 1
 
 
 def pack_field(field: DeformableGaussianField) -> tuple[dict[str, Any], bytes]:
     """Description and raw-deflate bytes of a field, for the player.
 
-    Means keep 32 bits. The rest gets 16: opacities, quaternions, log-scales and harmonics over the range that
-    occurs; motion in steps of 2% of a small Gaussian's scale (displacement), 1/8192 (quaternion) and 1/1024
-    (log-scale; in linear space, 1/8192 of a small scale), or coarser where the largest value needs it.
-    Gaussians of opacity below 1/255 are left out, and so are harmonics above degree 3.
+    Means keep 32 bits, from the origin that the description names. Other numbers are rounded to steps: 1/1024
+    of opacity, 1/512 radian of rotation, 1/256 of a log-scale and of harmonics; in motion 1/64 of the
+    Gaussian's own size, 1/256 radian and 1/128 of a log-scale. Steps are wider where 16 bits would not reach
+    the largest value. Where the bytes would exceed 17 MB, and 6.8 per Gaussian and stored time, the steps of
+    motion grow by one factor until they fit or a number of motion has 3.5 bits on average. Gaussians of
+    opacity below 1/255 are left out, and so are harmonics above degree 3.
 
     Args:
         field: One field without batch axes.
@@ -42,101 +48,60 @@ def pack_field(field: DeformableGaussianField) -> tuple[dict[str, Any], bytes]:
     if field.batch_shape:
         raise ValueError(f"field must have no batch axes, got {field.batch_shape}; a player shows one scene.")
     field.validate()
-    field = field.to("cpu", torch.float64).detach().prune(MIN_OPACITY)
+    field = field.detach().to("cpu")
+    if (field.canonical.opacities < MIN_OPACITY).any():
+        field = field.prune(MIN_OPACITY)
     if not field.num_gaussians:
         raise ValueError("field must have Gaussians of opacity above 1/255, got none.")
-    base, motion = _rebase(field)
-    steps = _motion_steps(base, motion, field.scale_space)
-    levels = np.concatenate([np.rint(part / step) for part, step in zip(motion, steps, strict=True)], axis=1)
-    moving = (levels != 0).any(axis=(0, 1))
-    order = np.concatenate([np.flatnonzero(moving), np.flatnonzero(~moving)])
-    differences = np.diff(levels[:, :, moving], axis=0, prepend=0).transpose(
-        1, 0, 2
-    )  # channel, time, Gaussian
-
-    degree = min(base.sh_degree, MAX_DEGREE)
-    arrays, planes = [], []
-    for name, values, bits in (
-        ("means", base.means, 32),
-        ("opacities", base.opacities[:, None], 16),
-        ("quaternions", base.quaternions, 16),
-        ("scales", base.scales.log(), 16),
-        ("harmonics", base.harmonics[:, : (degree + 1) ** 2].clamp(-16, 16).flatten(1), 16),
-    ):
-        entry, plane = _pack_array(values.numpy()[order], bits)
-        arrays.append({"name": name, **entry})
-        planes.append(plane)
-    planes.append(
-        _byte_planes(differences.astype(np.int32).astype(np.uint16))
-    )  # wraps, and so does the reader
-    header = {
-        "count": field.num_gaussians,
-        "moving": int(moving.sum()),
-        "times": field.times.tolist(),
-        "scaleSpace": field.scale_space,
-        "motionSteps": steps,
-        "degree": degree,
-        "arrays": arrays,
-    }
-    deflate = zlib.compressobj(level=6, wbits=-15)  # level 9 saves 1% and takes ten times as long
-    return header, deflate.compress(b"".join(planes)) + deflate.flush()
-
-
-def _rebase(field: DeformableGaussianField) -> tuple[Gaussians, list[np.ndarray]]:
-    """Gaussians at the first stored time, and how they differ from it at the later ones.
-
-    The three arrays [time - 1, channel, gaussian] are displacements, rotations about the Gaussian's own axes
-    less the identity, and changes of scale. Rotations keep their sign from one time to the next, so that
-    blending two neighbours turns the short way round.
-    """
-    first = _at_index(field, 0)
-    undo = quaternion_conjugate(quaternion_normalize(field.delta_quaternions[0]))
-    identity = undo.new_tensor([1.0, 0.0, 0.0, 0.0])
-    previous = identity.expand_as(undo)
-    motion = [np.zeros((field.num_times - 1, size, field.num_gaussians)) for size in (3, 4, 3)]
-    for index in range(1, field.num_times):
-        now = _at_index(field, index)
-        turn = quaternion_multiply(undo, quaternion_normalize(field.delta_quaternions[index]))
-        turn = torch.where((turn * previous).sum(-1, keepdim=True) < 0, -turn, turn)
-        previous = turn
-        stretch = now.scales / first.scales if field.scale_space == "log" else now.scales - first.scales
-        motion[0][index - 1] = (now.means - first.means).T.numpy()
-        motion[1][index - 1] = (turn - identity).T.numpy()
-        motion[2][index - 1] = (stretch.log() if field.scale_space == "log" else stretch).T.numpy()
-    return first, motion
-
-
-def _at_index(field: DeformableGaussianField, index: int) -> Gaussians:
-    """Gaussians at one stored time."""
-    return deform_gaussians(
-        field.canonical,
-        field.delta_means[index],
-        field.delta_quaternions[index],
-        field.delta_scales[index],
+    first = deform_gaussians(
+        field.canonical.to(dtype=torch.float64),
+        *(deltas[0].double() for deltas in (field.delta_means, field.delta_quaternions, field.delta_scales)),
         scale_space=field.scale_space,
     )
-
-
-def _motion_steps(base: Gaussians, motion: list[np.ndarray], scale_space: str) -> list[float]:
-    """Smallest stored change of displacement, quaternion and scale; 16 bits must reach the largest value."""
-    small_scale = float(np.quantile(base.scales.amax(-1).numpy(), 0.1))
-    wanted = (0.02 * small_scale, 1 / 8192, 1 / 1024 if scale_space == "log" else small_scale / 8192)
-    return [
-        max(step, float(np.abs(part).max(initial=0.0)) / LARGEST)
-        for step, part in zip(wanted, motion, strict=True)
+    origin = first.means.mean(0)
+    degree = min(first.sh_degree, MAX_DEGREE)
+    still = [
+        _round("opacities", first.opacities[:, None], 1 / 1024),
+        _round("rotations", quaternion_to_rotation_vector(first.quaternions), 1 / 512),
+        _round("scales", first.scales.log(), 1 / 256),
+        _round("harmonics", first.harmonics[:, : (degree + 1) ** 2].clamp(-16, 16).flatten(1), 1 / 256),
     ]
+    spent = 12 * field.num_gaussians + sum(entropy_bytes(words) for _, words in still)
+    allowed = max(FREE_BYTES, BYTES_PER_TIME * field.num_gaussians * field.num_times)
+    motion = pack_motion(field, first, max_bytes=allowed - spent)
+    order, moving = motion.order, len(motion.log_steps)
+    reach, reach_words = _round("logSteps", torch.from_numpy(motion.log_steps)[:, None], 1 / 8)
+    header = {
+        "count": field.num_gaussians,
+        "moving": moving,
+        "origin": origin.tolist(),
+        "times": field.times.tolist(),
+        "degree": degree,
+        "scaleSpace": field.scale_space,
+        "rotationStep": motion.rotation_step,
+        "stretchStep": motion.stretch_step,
+        "prediction": motion.prediction,
+        "arrays": [{"name": "means", "channels": 3, "bits": 32}, *(entry for entry, _ in still), reach],
+    }
+    planes = [
+        _byte_planes((first.means - origin).float().numpy().T[:, order].view(np.uint32)),
+        *(_byte_planes(words[:, order]) for _, words in still),
+        _byte_planes(reach_words),
+        _byte_planes(motion.residuals),
+    ]
+    return header, _deflate(b"".join(planes))
 
 
-def _pack_array(values: np.ndarray, bits: int) -> tuple[dict[str, Any], bytes]:
-    """Description and bytes of a value per Gaussian and channel: 32-bit floats, or 16 bits over the range."""
-    columns = values.T
-    if bits == 32:
-        return {"channels": len(columns), "bits": 32}, _byte_planes(columns.astype("<f4").view("<u4"))
-    low, high = columns.min(axis=1, keepdims=True), columns.max(axis=1, keepdims=True)
-    step = (high - low) / (2**16 - 1)
-    levels = np.rint((columns - low) / np.where(step > 0, step, 1.0)).astype(np.uint16)
-    entry = {"channels": len(columns), "bits": 16, "minimum": low[:, 0].tolist(), "step": step[:, 0].tolist()}
-    return entry, _byte_planes(levels)
+def _round(
+    name: str, values: Float[Tensor, "gaussian channel"], step: float
+) -> tuple[dict[str, Any], UInt16[np.ndarray, "channel gaussian"]]:
+    """Description, and 16-bit steps above each channel's smallest value, wider where they do not reach."""
+    columns = values.T.numpy()
+    low = columns.min(axis=1, initial=np.inf if columns.size else 0.0)
+    if columns.size:
+        step = max(step, float((columns - low[:, None]).max()) / LARGEST_WORD)
+    words = np.rint((columns - low[:, None]) / step).astype(np.uint16)
+    return {"name": name, "channels": len(columns), "bits": 16, "minimum": low.tolist(), "step": step}, words
 
 
 def _byte_planes(words: np.ndarray) -> bytes:
@@ -144,3 +109,9 @@ def _byte_planes(words: np.ndarray) -> bytes:
     little = np.ascontiguousarray(words).astype(words.dtype.newbyteorder("<"), copy=False)
     split = little.view(np.uint8).reshape(*words.shape, words.dtype.itemsize)
     return np.moveaxis(split, -1, -2).tobytes()
+
+
+def _deflate(data: bytes) -> bytes:
+    """Raw deflate by runs and histograms: what is left after prediction has no words that repeat."""
+    stream = zlib.compressobj(wbits=-15, memLevel=9, strategy=zlib.Z_RLE)
+    return stream.compress(data) + stream.flush()

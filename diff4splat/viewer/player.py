@@ -21,7 +21,21 @@ from diff4splat.viewer.packing import pack_field
 
 __all__ = ["player_html", "save_player"]
 
-SCRIPTS = ("scene.js", "cameras.js", "sorter.js", "renderer.js", "player.js")
+NEAR = 0.01  # of `render`, scene units; less for scenes that begin nearer
+SCRIPTS = tuple(
+    f"{name}.js"
+    for name in (
+        "scene",
+        "cameras",
+        "sorter",
+        "shaders",
+        "renderer",
+        "player",
+        "controls",
+        "sharing",
+        "start",
+    )
+)  # in the order in which they are joined
 
 
 def save_player(
@@ -93,18 +107,20 @@ def player_html(
         cameras = _overview(start)
     cameras = cameras.to("cpu", torch.float64)
     cameras.validate()
+    depth = _depth_entries(start, cameras)
     header |= {
         "title": title,
         "seconds": seconds,
         "background": list(background),
         "cameras": _camera_entries(cameras),
-        "depth": _depth_entries(start, cameras),
+        "depth": depth,
+        "near": min(NEAR, 0.1 * depth["near"]),
         "about": {key: _as_text(value) for key, value in field.metadata.items()},
     }
     style = _source("player.css")
     script = "(() => {\n" + "\n".join(_source(name) for name in SCRIPTS) + "})();\n"
     parts = {
-        "title": html.escape(title),
+        "title": html.escape(title.replace("\0", "\ufffd")),  # a character that HTML has not
         "style": style,
         "script": script,
         "style_hash": _content_hash(style),
@@ -133,7 +149,7 @@ def _depths_in_view(gaussians: Gaussians, cameras: Cameras) -> torch.Tensor:
     """z-depths of the Gaussians whose centres lie in the first camera's image."""
     pixels, depth = project(gaussians.means, cameras.camera_to_world[0], cameras.intrinsics[0])
     size = pixels.new_tensor([cameras.width, cameras.height])
-    return depth[(depth > 0.01) & ((pixels >= 0) & (pixels < size)).all(-1)]
+    return depth[(depth > 0) & ((pixels >= 0) & (pixels < size)).all(-1)]
 
 
 def _camera_entries(cameras: Cameras) -> dict[str, Any]:

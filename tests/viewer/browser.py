@@ -92,8 +92,11 @@ class Browser:
         message, _, self.received = self.received.partition(b"\0")
         return json.loads(message)
 
-    def open(self, path: Path, *, width: int = 480, height: int = 360, before: str = "") -> "Page":
-        return Page(self, path, width, height, before)
+    def open(
+        self, path: Path, *, width: int = 480, height: int = 360, before: str = "", fragment: str = ""
+    ) -> "Page":
+        """A page on a local file; `before` runs before its own scripts, `fragment` follows its address."""
+        return Page(self, path, width, height, before, fragment)
 
     def close(self) -> None:
         try:
@@ -110,7 +113,9 @@ class Browser:
 class Page:
     """One tab on one local file; remembers requests, and what was written to the console."""
 
-    def __init__(self, browser: Browser, path: Path, width: int, height: int, before: str) -> None:
+    def __init__(
+        self, browser: Browser, path: Path, width: int, height: int, before: str, fragment: str
+    ) -> None:
         self.browser = browser
         target = browser.call("Target.createTarget", url="about:blank")["targetId"]
         self.target = target
@@ -121,14 +126,14 @@ class Page:
         if before:
             self.call("Page.addScriptToEvaluateOnNewDocument", source=before)
         self.url = path.resolve().as_uri()
-        self.call("Page.navigate", url=self.url)
+        self.call("Page.navigate", url=self.url + fragment)
         self.wait_for("document.readyState === 'complete' && location.protocol === 'file:'")
 
     def call(self, method: str, **params: Any) -> Any:
         return self.browser.call(method, session=self.session, **params)
 
-    def resize(self, width: int, height: int, *, mobile: bool = False) -> None:
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile}
+    def resize(self, width: int, height: int, *, density: float = 1, mobile: bool = False) -> None:
+        size = {"width": width, "height": height, "deviceScaleFactor": density, "mobile": mobile}
         self.call("Emulation.setDeviceMetricsOverride", **size)
 
     def evaluate(self, expression: str) -> Any:
@@ -144,19 +149,33 @@ class Page:
                 raise TimeoutError(f"never true: {condition}")
             time.sleep(0.02)
 
-    def key(self, key: str, code: str = "") -> None:
-        for kind in ("keyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=code)
+    def key(self, key: str, code: str = "", *, seconds: float = 0.0, modifiers: int = 0) -> None:
+        """Press a key, hold it, and let it go; modifiers are 1 alt, 2 control, 8 shift."""
+        values = {"key": key, "code": code, "modifiers": modifiers}
+        self.call("Input.dispatchKeyEvent", type="keyDown", **values)
+        time.sleep(seconds)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **values)
 
-    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+    def settle(self) -> None:
+        """Until the page has drawn what changed."""
+        self.evaluate("diff4splat.drawn()")
+
+    def drag(
+        self,
+        start: tuple[float, float],
+        end: tuple[float, float],
+        *,
+        button: str = "left",
+        modifiers: int = 0,
+    ) -> None:
+        held = {"left": 1, "right": 2, "middle": 4}[button]
         for kind, (x, y), buttons in (
-            ("mousePressed", start, 1),
-            ("mouseMoved", end, 1),
+            ("mousePressed", start, held),
+            ("mouseMoved", end, held),
             ("mouseReleased", end, 0),
         ):
-            self.call(
-                "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=buttons, clickCount=1
-            )
+            where = {"x": x, "y": y, "button": button, "buttons": buttons, "modifiers": modifiers}
+            self.call("Input.dispatchMouseEvent", type=kind, clickCount=1, **where)
 
     def touch(self, steps: list[list[tuple[float, float]]]) -> None:
         """Fingers that come down, move along and lift together."""

@@ -14,6 +14,19 @@ function quaternionToRotation([w, x, y, z]) {
   ];
 }
 
+/** Of a proper rotation: the column of 4 q q^T - 1 that is largest on the diagonal, which divides by nothing small. */
+function rotationToQuaternion([a, b, c, d, e, f, g, h, i]) {
+  const columns = [
+    [1 + a + e + i, h - f, c - g, d - b],
+    [h - f, 1 + a - e - i, b + d, c + g],
+    [c - g, b + d, 1 - a + e - i, f + h],
+    [d - b, c + g, f + h, 1 - a - e + i],
+  ];
+  const best = columns.reduce((last, column, k) => (column[k] > columns[last][k] ? k : last), 0);
+  const length = Math.hypot(...columns[best]);
+  return columns[best].map((value) => value / length);
+}
+
 function slerp(a, b, t) {
   let cosine = a.reduce((sum, value, i) => sum + value * b[i], 0);
   const sign = cosine < 0 ? -1 : 1;

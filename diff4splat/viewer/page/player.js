@@ -1,6 +1,7 @@
-// State, controls and the loop.
+// State, what is seen of it, and the loop.
 
 const MAX_PIXELS = 3e6;
+const PAUSE = 300; // milliseconds without change before a picture that was made with fewer pixels is made again
 const SPEEDS = [0.1, 0.25, 0.5, 1, 2, 4];
 
 const element = (id) => document.getElementById(id);
@@ -20,9 +21,9 @@ class Player {
     this.adapts = true;
     this.camera = pathCamera(scene.cameras, 0);
     this.playing = !matchMedia("(prefers-reduced-motion: reduce)").matches;
-    this.held = new Set();
+    this.velocity = [0, 0, 0]; // right, down, forward: flying by keys
     this.changed = true;
-    this.connect();
+    this.showTime();
     this.showState();
   }
 
@@ -32,6 +33,7 @@ class Player {
     this.time = Math.min(1, Math.max(0, Number(time)));
     if (this.following) this.camera = pathCamera(this.scene.cameras, this.time);
     this.changed = true;
+    this.showTime();
   }
 
   setPlaying(playing) {
@@ -80,6 +82,18 @@ class Player {
     this.setTime(this.time + steps / (frames - 1));
   }
 
+  toggleLoop() {
+    this.looping = !this.looping;
+    this.showState();
+  }
+
+  nextBackground() {
+    const { scene } = this;
+    scene.backgrounds ??= [scene.background, [1, 1, 1], [0.5, 0.5, 0.5], [0, 0, 0]];
+    scene.background = scene.backgrounds[(scene.backgrounds.indexOf(scene.background) + 1) % 4];
+    this.changed = true;
+  }
+
   toggleFullscreen() {
     if (document.fullscreenElement) document.exitFullscreen();
     else document.documentElement.requestFullscreen().catch(() => {});
@@ -93,8 +107,10 @@ class Player {
 
   // What is seen.
 
-  draw() {
+  draw(quality = this.quality) {
     this.changed = false;
+    this.isSharp = quality === 1;
+    this.screenDensity = devicePixelRatio;
     const { camera, canvas, exact } = this;
     const stage = element("stage").getBoundingClientRect();
     const scale = Math.min(stage.width / camera.width, stage.height / camera.height);
@@ -102,15 +118,19 @@ class Player {
     canvas.style.width = `${cssWidth}px`;
     canvas.style.height = `${cssHeight}px`;
     const density = Math.min(
-      Math.min(devicePixelRatio || 1, 2) * this.quality, Math.sqrt(MAX_PIXELS / (cssWidth * cssHeight)));
+      Math.min(devicePixelRatio || 1, 2) * quality, Math.sqrt(MAX_PIXELS / (cssWidth * cssHeight)));
     const [width, height] = exact
       ? [camera.width, camera.height]
       : [cssWidth, cssHeight].map((side) => Math.max(1, Math.round(side * density)));
     this.renderer.draw(camera, this.time, { width, height, showDepth: this.showDepth });
-    const { seconds } = this.scene;
-    element("clock").textContent = `${(this.time * seconds).toFixed(2)} s`;
-    element("time").value = this.time;
-    element("time").style.setProperty("--done", `${100 * this.time}%`);
+  }
+
+  showTime() {
+    const { time, scene } = this;
+    const slider = element("time");
+    slider.value = time;
+    slider.style.setProperty("--done", `${100 * time}%`);
+    slider.ariaValueText = element("clock").textContent = `${(time * scene.seconds).toFixed(2)} s`;
   }
 
   showState() {
@@ -152,13 +172,23 @@ class Player {
       last = now;
       this.fly(elapsed);
       if (this.playing) this.advance(elapsed);
-      if (this.changed) {
-        this.draw();
-        this.adapt(elapsed);
-      }
+      if (this.screenDensity !== devicePixelRatio) this.changed = true; // zoomed, or moved to another screen
+      const seconds = this.renderer.secondsTaken(); // nothing while the last picture is still being drawn
+      if (seconds && this.adapts) this.adapt(seconds);
+      if (seconds !== undefined) this.drawNext(now);
       requestAnimationFrame(tick);
     };
     requestAnimationFrame(tick);
+  }
+
+  /** What changed; once nothing has for a while, the same in full. */
+  drawNext(now) {
+    if (this.changed) {
+      this.draw();
+      this.drawnAt = now;
+    } else if (this.adapts && this.quality < 1 && !this.isSharp && now - this.drawnAt > PAUSE) {
+      this.draw(1);
+    }
   }
 
   advance(elapsed) {
@@ -169,224 +199,18 @@ class Player {
   }
 
   fly(elapsed) {
-    const along = (plus, minus) => this.held.has(plus) - this.held.has(minus);
-    const [right, down, forward] = [along("KeyD", "KeyA"), along("KeyQ", "KeyE"), along("KeyW", "KeyS")];
-    if (!right && !down && !forward) return;
-    const step = elapsed * this.hand.startFocus * (this.fast ? 1.8 : 0.6);
-    this.take((camera) => this.hand.move(camera, right * step, down * step, forward * step));
+    if (!this.velocity.some(Boolean)) return;
+    const steps = this.velocity.map((share) => share * elapsed * this.hand.startFocus);
+    this.take((camera) => this.hand.move(camera, ...steps));
   }
 
   /** Draws fewer pixels on a device that cannot keep up. */
-  adapt(elapsed) {
-    if (!this.adapts) return;
-    this.pace = 0.9 * (this.pace ?? 1 / 60) + 0.1 * elapsed;
-    if (this.pace > 1 / 20 && this.quality > 0.5) {
-      this.quality *= 0.8;
+  adapt(seconds) {
+    if (this.isSharp && this.quality < 1) return; // that one may take its time
+    this.pace = 0.7 * (this.pace ?? 1 / 60) + 0.3 * seconds;
+    if (this.pace > 1 / 15 && this.quality > 0.35) {
+      this.quality = Math.max(0.35, this.quality * Math.max(0.6, Math.sqrt(1 / 15 / this.pace)));
       this.pace = 1 / 60;
     }
   }
-
-  // The controls.
-
-  connect() {
-    const click = (id, action) =>
-      element(id).addEventListener("click", (event) => {
-        action();
-        if (event.detail) event.currentTarget.blur(); // by pointer: the next space plays or pauses
-      });
-    click("play", () => this.setPlaying(!this.playing));
-    click("speed", () => this.stepSpeed(1, true));
-    click("loop", () => this.toggleLoop());
-    click("follow", () => this.setFollowing(!this.following));
-    click("depth", () => this.setShowDepth(!this.showDepth));
-    click("reset", () => this.setFollowing(true));
-    click("fullscreen", () => this.toggleFullscreen());
-    click("help", () => this.toggleHelp());
-    element("time").addEventListener("input", (event) => {
-      this.setPlaying(false);
-      this.setTime(event.target.value);
-    });
-    element("sheet").addEventListener("click", (event) => {
-      if (event.target === element("sheet")) element("sheet").close(); // beside the sheet
-    });
-    addEventListener("keydown", (event) => this.onKey(event));
-    addEventListener("keyup", (event) => {
-      this.held.delete(event.code);
-      this.fast = event.shiftKey;
-    });
-    addEventListener("blur", () => this.held.clear());
-    new ResizeObserver(() => (this.changed = true)).observe(element("stage"));
-    document.addEventListener("fullscreenchange", () => (this.changed = true));
-    this.connectPointers();
-    this.connectContext();
-  }
-
-  toggleLoop() {
-    this.looping = !this.looping;
-    this.showState();
-  }
-
-  onKey(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const key = event.key.toLowerCase();
-    if (element("sheet").open) {
-      if (key === "h" || key === "?") this.toggleHelp();
-      return;
-    }
-    this.fast = event.shiftKey;
-    if (["KeyW", "KeyA", "KeyS", "KeyD", "KeyQ", "KeyE"].includes(event.code)) {
-      this.held.add(event.code);
-      return;
-    }
-    if (key === " " && event.target instanceof HTMLButtonElement) return; // the button's own key
-    const actions = {
-      " ": () => this.setPlaying(!this.playing),
-      arrowleft: () => this.stepTime(-1),
-      arrowright: () => this.stepTime(1),
-      "[": () => this.stepSpeed(-1),
-      "]": () => this.stepSpeed(1),
-      l: () => this.toggleLoop(),
-      p: () => this.canFollow && this.setFollowing(!this.following),
-      v: () => this.setShowDepth(!this.showDepth),
-      r: () => this.setFollowing(true),
-      f: () => this.toggleFullscreen(),
-      h: () => this.toggleHelp(),
-      "?": () => this.toggleHelp(),
-    };
-    if (!actions[key]) return;
-    event.preventDefault();
-    actions[key]();
-  }
-
-  /** Mouse, pen and touch: one pointer orbits, shift or another button pans, two fingers pan and pinch. */
-  connectPointers() {
-    const { canvas, hand } = this;
-    const pointers = new Map();
-    const pan = (dx, dy) => {
-      const unit = (hand.focus / this.camera.fx) * (this.camera.width / canvas.clientWidth);
-      this.take((camera) => hand.move(camera, -dx * unit, -dy * unit, 0));
-    };
-    const summary = () => {
-      const [a, b] = [...pointers.values()];
-      return { x: (a.x + b.x) / 2, y: (a.y + b.y) / 2, spread: Math.hypot(a.x - b.x, a.y - b.y) };
-    };
-    canvas.addEventListener("pointerdown", (event) => {
-      canvas.setPointerCapture(event.pointerId);
-      pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
-      canvas.classList.add("dragging");
-    });
-    canvas.addEventListener("pointermove", (event) => {
-      const pointer = pointers.get(event.pointerId);
-      if (!pointer) return;
-      const [dx, dy] = [event.clientX - pointer.x, event.clientY - pointer.y];
-      const before = pointers.size === 2 && summary();
-      Object.assign(pointer, { x: event.clientX, y: event.clientY });
-      if (before) {
-        const after = summary();
-        pan(after.x - before.x, after.y - before.y);
-        if (after.spread > 0) this.take((camera) => hand.dolly(camera, before.spread / after.spread));
-      } else if (pointers.size === 1 && (event.shiftKey || event.buttons & 6)) {
-        pan(dx, dy);
-      } else if (pointers.size === 1) {
-        const pace = Math.PI / Math.max(canvas.clientWidth, canvas.clientHeight);
-        this.take((camera) => hand.orbit(camera, -dx * pace, -dy * pace));
-      }
-    });
-    for (const name of ["pointerup", "pointercancel", "lostpointercapture"]) {
-      canvas.addEventListener(name, (event) => {
-        pointers.delete(event.pointerId);
-        if (!pointers.size) canvas.classList.remove("dragging");
-      });
-    }
-    canvas.addEventListener("contextmenu", (event) => event.preventDefault());
-    canvas.addEventListener(
-      "wheel",
-      (event) => {
-        event.preventDefault();
-        const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 18 : 1;
-        const amount = Math.min(Math.max(event.deltaY * lines, -150), 150) * (event.ctrlKey ? 5 : 1);
-        this.take((camera) => hand.dolly(camera, Math.exp(amount * 0.0012)));
-      },
-      { passive: false },
-    );
-  }
-
-  /** A driver may take the graphics card away and give it back. */
-  connectContext() {
-    this.canvas.addEventListener("webglcontextlost", (event) => {
-      event.preventDefault();
-      say("The graphics card was taken away; waiting for it to come back…");
-    });
-    this.canvas.addEventListener("webglcontextrestored", () => {
-      this.renderer = new Renderer(this.canvas, this.scene);
-      this.changed = true;
-      say("");
-    });
-  }
 }
-
-function say(text, problem = false) {
-  element("message").textContent = text;
-  element("message").classList.toggle("problem", problem);
-}
-
-async function start() {
-  const scene = await loadScene();
-  const player = new Player(scene, new Renderer(element("canvas"), scene));
-  player.showAbout();
-  player.draw();
-  say("");
-  player.run();
-  return player;
-}
-
-const ready = start();
-ready.catch((error) => {
-  say(error instanceof Problem ? error.message : `The player could not start: ${error.message}`, true);
-  element("canvas").hidden = true;
-  document.querySelectorAll("#bar button, #bar input").forEach((control) => (control.disabled = true));
-});
-
-/** For embedding pages and tests. Each call pauses and draws before it returns. */
-window.diff4splat = {
-  /** Resolves once the first picture is drawn; rejects, after telling the viewer why, if that is not possible. */
-  ready: ready.then(() => undefined),
-  /** Time in [0, 1]. */
-  async setTime(time) {
-    const player = await ready;
-    player.setPlaying(false);
-    player.setTime(time);
-    player.draw();
-  },
-  /** Camera-to-world transform, 4 x 4 row-major (flat or nested), and intrinsics in pixels. */
-  async setCamera(cameraToWorld, fx, fy, cx, cy, width, height) {
-    const player = await ready;
-    const m = Array.from(cameraToWorld).flat();
-    player.setPlaying(false);
-    player.setFollowing(false);
-    player.exact = true;
-    const rotation = [m[0], m[1], m[2], m[4], m[5], m[6], m[8], m[9], m[10]];
-    player.camera = { position: [m[3], m[7], m[11]], rotation, fx, fy, cx, cy, width, height };
-    player.draw();
-  },
-  /** "color" or "depth". */
-  async setView(view) {
-    const player = await ready;
-    player.setShowDepth(view === "depth");
-    player.draw();
-  },
-  /** Canvas pixels per screen pixel, in (0, 1]; without a number, as many as the device keeps up with. */
-  async setQuality(quality) {
-    const player = await ready;
-    player.adapts = quality === undefined;
-    player.quality = quality ?? 1;
-    player.draw();
-  },
-  async play() {
-    (await ready).setPlaying(true);
-  },
-  async pause() {
-    (await ready).setPlaying(false);
-  },
-};
-window.diff4splat.ready.catch(() => {});

@@ -8,12 +8,15 @@
  *   scene.js     from the text in the page to typed arrays
  *   cameras.js   the commanded path, and moving by hand
  *   sorter.js    which Gaussians are drawn, back to front
- *   renderer.js  shaders, textures, one draw call and a resolve pass
- *   player.js    state, controls, the loop
+ *   shaders.js   deform, project, draw, resolve
+ *   renderer.js  textures, buffers, passes
+ *   player.js    state, what is seen of it, the loop
+ *   controls.js  buttons, keys, pointers
+ *   sharing.js   a view as a link and as a picture
+ *   start.js     from the page to a playing scene; what other pages may call
  */
 "use strict";
 
-const NEAR = 0.01; // the renderer's near plane, scene units
 const TEXTURE_WIDTH = 2048; // every WebGL 2 device has it
 
 /** A problem the viewer of the page should read about, in words. */
@@ -31,11 +34,14 @@ async function loadScene() {
     throw new Problem("The scene data in this page is damaged: was the file copied completely?");
   }
   payload.remove();
-  const reader = new PlaneReader(bytes, scene.count);
-  const arrays = Object.fromEntries(scene.arrays.map((entry) => [entry.name, reader.read(entry)]));
+  const reader = new PlaneReader(bytes);
+  const countOf = (name) => (name === "logSteps" ? scene.moving : scene.count);
+  const arrays = Object.fromEntries(
+    scene.arrays.map((entry) => [entry.name, reader.read(entry, countOf(entry.name))]));
   scene.coefficients = (scene.degree + 1) ** 2;
   scene.base = baseTexels(scene, arrays);
   scene.harmonics = harmonicTexels(scene, arrays.harmonics);
+  scene.displacementSteps = arrays.logSteps.map(Math.exp);
   scene.motion = motionTexels(scene, reader);
   return scene;
 }
@@ -61,15 +67,14 @@ async function inflate(bytes) {
 
 /** Reads numbers stored as planes: all lowest bytes of a channel, then all next bytes, and so on. */
 class PlaneReader {
-  constructor(bytes, count) {
+  constructor(bytes) {
     this.bytes = bytes;
-    this.count = count;
     this.offset = 0;
   }
 
-  /** One value per Gaussian and channel, Gaussian-major. */
-  read({ channels, bits, minimum, step }) {
-    const { bytes, count } = this;
+  /** One value per Gaussian and channel, Gaussian-major: 32-bit floats, or steps above a channel's minimum. */
+  read({ channels, bits, minimum, step }, count) {
+    const { bytes } = this;
     const values = new Float32Array(count * channels);
     const words = new Uint32Array(values.buffer);
     for (let channel = 0; channel < channels; channel++) {
@@ -77,19 +82,18 @@ class PlaneReader {
         for (let i = 0, at = channel; i < count; i++, at += channels) words[at] |= bytes[this.offset++] << shift;
       }
       if (bits === 32) continue; // the words are the floats
-      for (let i = 0, at = channel; i < count; i++, at += channels) {
-        values[at] = minimum[channel] + step[channel] * words[at];
-      }
+      for (let i = 0, at = channel; i < count; i++, at += channels) values[at] = minimum[channel] + step * words[at];
     }
     return values;
   }
 
-  /** 16-bit differences added to what `target` holds one `stride` earlier; wraps as it was written. */
-  addDifferences(target, start, step, stride, number) {
+  /** 16-bit numbers, 0, -1, 1, -2, ... written as 0, 1, 2, 3, ..., on top of the line through two earlier ones. */
+  addResiduals(target, [start, last, before], number) {
     const { bytes } = this;
     const high = this.offset + number;
-    for (let i = 0, at = start; i < number; i++, at += step) {
-      target[at] = target[at - stride] + (bytes[this.offset + i] | (bytes[high + i] << 8));
+    for (let i = 0, at = 0; i < number; i++, at += 12) {
+      const word = bytes[this.offset + i] | (bytes[high + i] << 8);
+      target[start + at] = ((word >>> 1) ^ -(word & 1)) + 2 * target[last + at] - target[before + at]; // wraps
     }
     this.offset += 2 * number;
   }
@@ -97,8 +101,8 @@ class PlaneReader {
 
 const rowsFor = (texels) => Math.max(1, Math.ceil(texels / TEXTURE_WIDTH));
 
-/** Three texels a Gaussian: mean and opacity, quaternion, log-scale. */
-function baseTexels(scene, { means, opacities, quaternions, scales }) {
+/** Three texels a Gaussian: mean and opacity, quaternion, log-scales and the logarithm of a step of displacement. */
+function baseTexels(scene, { means, opacities, rotations, scales, logSteps }) {
   const texels = new Float32Array(rowsFor(3 * scene.count) * TEXTURE_WIDTH * 4);
   for (let i = 0, at = 0; i < scene.count; i++, at += 12) {
     for (let k = 0; k < 3; k++) {
@@ -106,7 +110,14 @@ function baseTexels(scene, { means, opacities, quaternions, scales }) {
       texels[at + 8 + k] = scales[3 * i + k];
     }
     texels[at + 3] = opacities[i];
-    for (let k = 0; k < 4; k++) texels[at + 4 + k] = quaternions[4 * i + k];
+    const [x, y, z] = [rotations[3 * i], rotations[3 * i + 1], rotations[3 * i + 2]];
+    const angle = Math.hypot(x, y, z);
+    const share = angle > 1e-6 ? Math.sin(angle / 2) / angle : 0.5;
+    texels[at + 4] = Math.cos(angle / 2);
+    texels[at + 5] = share * x;
+    texels[at + 6] = share * y;
+    texels[at + 7] = share * z;
+    if (i < scene.moving) texels[at + 11] = logSteps[i];
   }
   return texels;
 }
@@ -121,15 +132,16 @@ function harmonicTexels(scene, harmonics) {
   return texels;
 }
 
-/** One layer a time, three texels a moving Gaussian: displacement, quaternion less the identity, scale change. */
+/** One layer a time, three texels a moving Gaussian: displacement, rotation vector, stretch. */
 function motionTexels(scene, reader) {
-  const { moving, times } = scene;
+  const { moving, times, prediction } = scene;
   const layer = rowsFor(3 * moving) * TEXTURE_WIDTH * 4;
   const texels = new Int16Array(layer * times.length); // the first layer stays zero
-  const places = [0, 1, 2, 4, 5, 6, 7, 8, 9, 10];
-  for (const place of places) {
+  for (const place of [0, 1, 2, 4, 5, 6, 8, 9, 10]) {
     for (let time = 1; time < times.length; time++) {
-      reader.addDifferences(texels, time * layer + place, 12, layer, moving);
+      const last = time - 1; // predicted to stay as it is, or to go on changing as it did
+      const before = prediction === 2 ? Math.max(last - 1, 0) : last;
+      reader.addResiduals(texels, [time, last, before].map((index) => index * layer + place), moving);
     }
   }
   scene.motionLayer = layer;

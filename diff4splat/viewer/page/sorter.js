@@ -42,11 +42,10 @@ class Sorter {
   /** Depths of the deformed means; lists those in front of the near plane in `order`. */
   measure(camera, { lower, upper, fraction }) {
     const { scene, depths, order } = this;
-    const { base, motion, moving, motionLayer, count } = scene;
+    const { near } = scene;
+    const { base, motion, moving, motionLayer, displacementSteps, count } = scene;
     const [x, y, z] = axisOf(camera.rotation, 2);
     const behind = dot([x, y, z], camera.position);
-    const step = scene.motionSteps[0];
-    const [a, b] = [(1 - fraction) * step, fraction * step];
     const [from, to] = [lower * motionLayer, upper * motionLayer];
     let visible = 0;
     // From the last to the first, so that of two at the same depth the first is drawn last, in front.
@@ -55,11 +54,12 @@ class Sorter {
       let depth = x * base[at] + y * base[at + 1] + z * base[at + 2] - behind;
       if (i < moving) {
         const [p, q] = [from + at, to + at];
-        depth += a * (x * motion[p] + y * motion[p + 1] + z * motion[p + 2]);
-        depth += b * (x * motion[q] + y * motion[q + 1] + z * motion[q + 2]);
+        const before = x * motion[p] + y * motion[p + 1] + z * motion[p + 2];
+        const after = x * motion[q] + y * motion[q + 1] + z * motion[q + 2];
+        depth += displacementSteps[i] * (before + fraction * (after - before));
       }
       depths[i] = depth;
-      if (depth > NEAR) order[visible++] = i;
+      if (depth > near) order[visible++] = i;
     }
     return visible;
   }
