@@ -5,9 +5,16 @@ from diff4splat.assets.depth_file import load_depth
 from diff4splat.assets.field import load_field, load_field_cameras, read_field_header, save_field
 from diff4splat.assets.ply import load_ply, save_ply
 from diff4splat.assets.video import load_video, save_video
+from diff4splat.assets.watermark import PUBLIC_KEY, Watermark, embed_watermark
+from diff4splat.assets.watermark_detection import WatermarkDecision, detect_watermark
 
 __all__ = [
+    "PUBLIC_KEY",
+    "Watermark",
+    "WatermarkDecision",
     "depth_to_color",
+    "detect_watermark",
+    "embed_watermark",
     "load_depth",
     "load_field",
     "load_field_cameras",

@@ -1,0 +1,258 @@
+"""Is the pattern of a key in this video? A decision whose error is bounded for any video whatsoever."""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from diff4splat.assets.watermark import PUBLIC_KEY, Watermark, embed_watermark, gaussian_blur, luma_levels
+from diff4splat.assets.watermark_pattern import (
+    FINE_SIGMA,
+    TILE,
+    WIDE_SIGMA,
+    keyed_chips,
+    place_chips,
+    read_payload,
+)
+
+__all__ = ["WatermarkDecision", "detect_watermark"]
+
+_FRAME_SIGMA, _SUM_SIGMA, _CLIP = 6.0, 8.0, 1.5
+_RADEMACHER = 1 / (4 * 0.5 * math.erfc(1.0))  # 1 / (4 P(Z >= sqrt 2)) = 3.178...
+_SCALE_STEP, _LARGEST_SCALE, _BANDS = 1.005, 2.0, (0.5, 0.7, 1.0, 1.4, 2.0)
+_SHARES = {"exact": 0.5, "moved": 0.25, "scaled": 0.25}  # of the false-positive rate
+_PROBE, _MARGIN = "a key that marks nothing but this test", 1.5
+_PIXELS_MOST = 2**26
+
+
+@dataclass(frozen=True)
+class WatermarkDecision:
+    """What `detect_watermark` found.
+
+    Args:
+        verdict: "marked"; "not marked"; or "cannot tell", where a mark of the usual strength would not have
+            been found with certainty either, as the video is too small or its picture has no room for one.
+        score: How far the video agrees with the key, in standard deviations of what other keys give.
+        p_value: Bound on the probability that a key that has nothing to do with the video, tried once, comes
+            out as far as this one.
+        false_positive_rate: Largest `p_value` that counts as marked: the stated rate.
+        payload: Number that the mark carries; None when it is not marked, or its check fails.
+        offset: Rows and columns of the marked picture that were cut off above and to the left, up to
+            multiples of 256.
+        scale: Size of this picture relative to when it was marked.
+        probe_score: The score of a mark of the usual strength that was put in for a test; None if marked.
+    """
+
+    verdict: Literal["marked", "not marked", "cannot tell"]
+    score: float
+    p_value: float
+    false_positive_rate: float
+    payload: int | None = None
+    offset: tuple[int, int] = (0, 0)
+    scale: float = 1.0
+    probe_score: float | None = None
+
+    @property
+    def detected(self) -> bool:
+        """Whether it is marked with this key, at the stated false-positive rate."""
+        return self.verdict == "marked"
+
+
+def detect_watermark(
+    video: Float[Tensor, "frame rgb=3 height width"] | Iterable[Float[Tensor, "rgb=3 height width"]],
+    *,
+    key: str = PUBLIC_KEY,
+    false_positive_rate: float = 1e-6,
+    search_scales: bool = True,
+) -> WatermarkDecision:
+    r"""Whether a video carries the pattern of a key, wherever it was cropped and however it was scaled.
+
+    Each frame is reduced to what a chip looks like and divided by how much of that there is around a pixel;
+    the frames are added up and the tiles of 256 pixels laid on each other. At a shift of the pattern, with $a_i$
+    what is then found at chip $i$ and $s_i$ its sign, the score is
+
+    $$z = \frac{\sum_i s_i a_i}{\sqrt{\sum_i a_i^2}} .$$
+
+    The $a_i$ do not depend on the key and the $s_i$ are fair coins. So for every video
+    $P(z \ge x) \le 3.18 \, P(Z \ge x)$ with $Z$ standard normal (Bentkus and Dzindzalieta, "A tight Gaussian bound for
+    weighted sums of Rademacher random variables", 2015), and the `p_value` adds that up over everything that was
+    tried: half of the rate is spent on the picture as it is, a quarter on its 65,536 shifts, and a quarter on all
+    shifts at 279 scales from a half to two. The probability is over keys: a video made to agree with one key, as
+    by marking it, is what is looked for.
+
+    Args:
+        video: sRGB frames in [0, 1], all of one size; or anything that gives them one after the other each time
+            it is iterated over, such as a list, so that a long video need not be in memory.
+        key: The key that the video may be marked with.
+        false_positive_rate: Accepted probability of calling a video marked that is not, in (0, 0.1].
+        search_scales: Look for pictures that were resized, too, which takes longer where nothing is found.
+
+    Returns:
+        The decision, its score and its bound.
+
+    Raises:
+        TypeError: If `video` can be iterated over only once.
+        ValueError: If there are no frames, their sizes differ, a value is not finite, or an option is out of
+            its range.
+
+    Examples:
+        >>> frames = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
+        >>> detect_watermark(embed_watermark(frames, Watermark(payload=2026))).payload
+        2026
+    """
+    if not key:
+        raise ValueError("key must not be empty.")
+    if not 0 < false_positive_rate <= 0.1:
+        raise ValueError(f"false_positive_rate must be in (0, 0.1], got {false_positive_rate}.")
+    if isinstance(video, Iterator):
+        raise TypeError("video must give its frames each time it is iterated over, got an iterator.")
+    found = _best_shift(_residuals(_frames(video), (1.0,))[0], key, false_positive_rate)
+    if not found.detected and search_scales:
+        found = min(found, _best_scale(video, key, false_positive_rate), key=lambda each: each.p_value)
+    if found.detected:
+        return found
+    probe = Watermark(_PROBE)
+    marked = (_to_8_bits(embed_watermark(frame, probe)) for frame in _frames(video))
+    tested = _best_shift(_residuals(marked, (1.0,))[0], _PROBE, false_positive_rate)
+    certain = tested.detected and tested.score >= _MARGIN * _score_needed(false_positive_rate)
+    return WatermarkDecision(
+        "not marked" if certain else "cannot tell",
+        found.score,
+        found.p_value,
+        false_positive_rate,
+        offset=found.offset,
+        scale=found.scale,
+        probe_score=tested.score,
+    )
+
+
+def _frames(video: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Frames one by one, each checked, in float32 or better."""
+    size = None
+    for frame in video:
+        if frame.ndim != 3 or frame.shape[0] != 3 or 0 in frame.shape:
+            raise ValueError(f"video must give frames [3, height, width], got shape {list(frame.shape)}.")
+        if frame.shape[1] * frame.shape[2] > _PIXELS_MOST:
+            raise ValueError(
+                f"video must have at most {_PIXELS_MOST} pixels a frame, got shape {list(frame.shape)}."
+            )
+        if size is not None and frame.shape != size:
+            raise ValueError(
+                f"video must have frames of one size, got {list(size[1:])} and {list(frame.shape[1:])}."
+            )
+        if not bool(torch.isfinite(frame).all()):
+            raise ValueError("video must be finite, got NaN or infinity.")
+        size = frame.shape
+        yield frame.detach().to(torch.promote_types(frame.dtype, torch.float32))
+    if size is None:
+        raise ValueError("video must have frames, got none.")
+
+
+def _residuals(frames: Iterable[Tensor], bands: tuple[float, ...]) -> list[Tensor]:
+    """What looks like chips of each size, in units of what is usual around a pixel; summed over the frames."""
+    sums: list[Tensor] = []
+    for frame in frames:
+        levels = luma_levels(frame)
+        parts = []
+        for band in bands:
+            chips = gaussian_blur(levels, band * FINE_SIGMA) - gaussian_blur(levels, band * WIDE_SIGMA)
+            usual = gaussian_blur(chips.square(), band * _FRAME_SIGMA).sqrt()
+            parts.append(
+                (chips / (usual + 1)).clamp(-_CLIP, _CLIP)
+            )  # + 1 level: noise of a flat area counts less
+        sums = [a + b for a, b in zip(sums, parts, strict=True)] if sums else parts
+    scaled = []
+    for band, total in zip(bands, sums, strict=True):
+        usual = gaussian_blur(total.square(), band * _SUM_SIGMA).sqrt()
+        scaled.append((total / (usual + 1e-3)).clamp(-_CLIP, _CLIP))
+    return scaled
+
+
+def _best_shift(
+    residual: Float[Tensor, "height width"], key: str, rate: float, *, scale: float = 1.0, num_scales: int = 0
+) -> WatermarkDecision:
+    """The shift of the pattern that agrees best; without scales, the picture as it is comes first."""
+    folded = _fold(residual).double().cpu()
+    scores = _scores(folded, key)
+    where = int(scores.argmax())
+    shift = (where // TILE, where % TILE)
+    score = float(scores.max())
+    share = _SHARES["scaled" if num_scales else "moved"]
+    p_value = _tail(score) * TILE * TILE * max(num_scales, 1) / share
+    exact = float(scores[0, 0])
+    if not num_scales and _tail(exact) / _SHARES["exact"] <= p_value:
+        shift, score, p_value = (0, 0), exact, _tail(exact) / _SHARES["exact"]
+    p_value = min(1.0, p_value)
+    marked = p_value <= rate
+    moved = folded.roll((-shift[0], -shift[1]), dims=(0, 1)).numpy().ravel()
+    payload = read_payload(key, moved[keyed_chips(key).places]) if marked else None
+    offset = ((-shift[0]) % TILE, (-shift[1]) % TILE)
+    return WatermarkDecision(
+        "marked" if marked else "not marked", score, p_value, rate, payload, offset, scale
+    )
+
+
+def _best_scale(video: Iterable[Tensor], key: str, rate: float) -> WatermarkDecision:
+    """The scale and shift that agree best; a picture is brought back to the size at which it was marked."""
+    residuals = _residuals(_frames(video), _BANDS)
+    steps = math.floor(math.log(_LARGEST_SCALE) / math.log(_SCALE_STEP))
+    best = None
+    for step in range(-steps, steps + 1):
+        scale = _SCALE_STEP**step
+        band = min(range(len(_BANDS)), key=lambda index: abs(math.log(_BANDS[index] / scale)))
+        size = [max(1, round(side / scale)) for side in residuals[band].shape]
+        resized = F.interpolate(residuals[band][None, None], size=size, mode="bilinear", align_corners=False)[
+            0, 0
+        ]
+        found = _best_shift(resized, key, rate, scale=scale, num_scales=2 * steps + 1)
+        if best is None or found.score > best.score:
+            best = found
+    assert best is not None
+    return best
+
+
+def _fold(residual: Float[Tensor, "height width"]) -> Float[Tensor, "row=256 column=256"]:
+    """The tiles of a picture laid on each other."""
+    height, width = residual.shape
+    padded = F.pad(residual, (0, -width % TILE, 0, -height % TILE))
+    return padded.reshape(-1, TILE, padded.shape[1] // TILE, TILE).sum(dim=(0, 2))
+
+
+def _scores(folded: Float[Tensor, "row=256 column=256"], key: str) -> Float[Tensor, "row=256 column=256"]:
+    """Score of every shift of the pattern: a correlation with the signs over the norm of what it met."""
+    signs = place_chips(key, keyed_chips(key).signs)
+    agreement = _correlate(folded, signs)
+    energy = _correlate(folded.square(), signs.abs())
+    least = 1e-9 * folded.square().sum()  # below that it is rounding of the Fourier transforms
+    return torch.where(energy > least, agreement / energy.clamp_min(1e-300).sqrt(), 0.0)
+
+
+def _correlate(
+    picture: Float[Tensor, "row column"], spikes: Float[Tensor, "row column"]
+) -> Float[Tensor, "row column"]:
+    """Sum over the spikes, shifted by every number of rows and columns, of the picture under them."""
+    product = torch.fft.rfft2(picture) * torch.fft.rfft2(spikes).conj()
+    return torch.fft.irfft2(product, s=picture.shape)
+
+
+def _tail(score: float) -> float:
+    """Bound on the probability that fair signs give a score this high."""
+    return min(1.0, _RADEMACHER * 0.5 * math.erfc(score / math.sqrt(2)))
+
+
+def _score_needed(rate: float) -> float:
+    """Score at which the picture as it is counts as marked."""
+    low, high = 0.0, 40.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _tail(middle) / _SHARES["exact"] > rate else (low, middle)
+    return high
+
+
+def _to_8_bits(frame: Float[Tensor, "rgb height width"]) -> Float[Tensor, "rgb height width"]:
+    return (255 * frame).round() / 255
