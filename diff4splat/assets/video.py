@@ -11,6 +11,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from diff4splat.assets.watermark import Watermark, embed_watermark
 from diff4splat.files import atomic_path
 
 __all__ = ["load_video", "save_video"]
@@ -21,6 +22,7 @@ def save_video(
     path: str | os.PathLike[str],
     *,
     fps: int | float = 12,
+    watermark: Watermark | None = None,
 ) -> None:
     """Write a clip as an H.264 mp4 that browsers and phones play.
 
@@ -32,6 +34,8 @@ def save_video(
         video: sRGB frames in [0, 1]; values outside are clamped.
         path: File to write; must end in `.mp4`.
         fps: Frames per second, > 0.
+        watermark: Mark to put into the picture (`embed_watermark`); none when omitted. The command line
+            marks what it writes; a function of the library writes what it is given.
 
     Raises:
         ValueError: If there are no frames, a value is NaN, `fps` is not positive, or the
@@ -65,6 +69,7 @@ def save_video(
             1,
         )  # BT.709, video range
         for frame in video:
+            frame = frame if watermark is None else embed_watermark(frame.clamp(0, 1), watermark)
             pixels = rearrange(
                 frame.detach().clamp(0, 1).mul(255).round().to("cpu", torch.uint8), "c h w -> h w c"
             )

@@ -1,7 +1,9 @@
 """A mark in the picture itself: an invisible pattern, drawn from a key, that survives video codecs."""
 
+import hashlib
 import math
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +12,10 @@ from torch import Tensor
 
 from diff4splat.assets.watermark_pattern import PAYLOAD_BITS, TILE, watermark_tile
 
-__all__ = ["PUBLIC_KEY", "Watermark", "embed_watermark"]
+if TYPE_CHECKING:
+    from diff4splat.gaussians import DeformableGaussianField
+
+__all__ = ["PUBLIC_KEY", "Watermark", "embed_watermark", "scene_payload"]
 
 PUBLIC_KEY = "diff4splat"
 """The key of marks that anybody can find."""
@@ -53,11 +58,11 @@ def embed_watermark(
 
     $$x' = x + \frac{s}{255} \, a \, p, \qquad a = \mathcal{N}_3 * \min(0.4 + 0.35 \, \sigma_3, \; 2.3)$$
 
-    with $x$ = `video` (all three channels get the same), $s$ = `watermark.strength`, $p$ the pattern of the key and
-    payload (`watermark_tile`), $\mathcal{N}_3$ a Gaussian of 3 pixels and $\sigma_3$ the standard deviation of the
-    luma under it, in levels of 8 bits. So the mark is weak where the picture is flat and strong where texture
-    hides it. As $p$ has mean square 1 and $a \le 2.3$, the result is at 40.5 dB or better beside what it was for
-    $s = 1$, rounding included, unless a frame is smaller than the tile of 256 pixels.
+    with $x$ = `video` (all three channels get the same), $s$ = `watermark.strength`, $p$ the pattern of key
+    and payload (`watermark_tile`), $\mathcal{N}_3$ a Gaussian of 3 pixels and $\sigma_3$ the standard
+    deviation of luma under it, in levels of 8 bits. So the mark is weak where the picture is flat, and
+    strong where texture hides it. As $p$ has mean square 1 over a tile and $a \le 2.3$, whole tiles stay at
+    40.7 dB or better beside what they were for $s = 1$, rounding included.
 
     Args:
         video: sRGB frames in [0, 1]; a single picture does as well.
@@ -93,6 +98,19 @@ def embed_watermark(
         )
         after.copy_((frame + amplitude * pattern / 255).clamp(0, 1))
     return marked
+
+
+def scene_payload(field: "DeformableGaussianField") -> int:
+    """A number that stands for a scene: the marks of its videos carry it, to be compared with it later.
+
+    Args:
+        field: The scene, as generated or as loaded from a file that kept its numbers exactly.
+
+    Returns:
+        The first 32 bits of the SHA-256 of its canonical means in float32, in the order of the file.
+    """
+    means = field.canonical.means.detach().to("cpu", torch.float32).contiguous().numpy().astype("<f4")
+    return int.from_bytes(hashlib.sha256(means.tobytes()).digest()[:4], "little")
 
 
 def luma_levels(frame: Float[Tensor, "rgb=3 height width"]) -> Float[Tensor, "height width"]:

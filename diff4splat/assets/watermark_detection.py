@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -25,8 +25,10 @@ __all__ = ["WatermarkDecision", "detect_watermark"]
 _FRAME_SIGMA, _SUM_SIGMA, _CLIP = 6.0, 8.0, 1.5
 _RADEMACHER = 1 / (4 * 0.5 * math.erfc(1.0))  # 1 / (4 P(Z >= sqrt 2)) = 3.178...
 _SCALE_STEP, _LARGEST_SCALE, _BANDS = 1.005, 2.0, (0.5, 0.7, 1.0, 1.4, 2.0)
+_COMMON_SCALES = (1 / 2, 2 / 3, 3 / 4, 4 / 3, 3 / 2, 2.0)
+_SEARCHED = 768  # pixels per side that the search for a scale looks at, at the size that was marked
 _SHARES = {"exact": 0.5, "moved": 0.25, "scaled": 0.25}  # of the false-positive rate
-_PROBE, _MARGIN = "a key that marks nothing but this test", 1.5
+_PROBE, _MARGIN = "a key that marks nothing but this test", 2.0
 _PIXELS_MOST = 2**26
 
 
@@ -45,6 +47,7 @@ class WatermarkDecision:
         offset: Rows and columns of the marked picture that were cut off above and to the left, up to
             multiples of 256.
         scale: Size of this picture relative to when it was marked.
+        mirrored: Whether left and right are exchanged; `offset` then counts from the other side.
         probe_score: The score of a mark of the usual strength that was put in for a test; None if marked.
     """
 
@@ -55,6 +58,7 @@ class WatermarkDecision:
     payload: int | None = None
     offset: tuple[int, int] = (0, 0)
     scale: float = 1.0
+    mirrored: bool = False
     probe_score: float | None = None
 
     @property
@@ -73,21 +77,21 @@ def detect_watermark(
     r"""Whether a video carries the pattern of a key, wherever it was cropped and however it was scaled.
 
     Each frame is reduced to what a chip looks like and divided by how much of that there is around a pixel;
-    the frames are added up and the tiles of 256 pixels laid on each other. At a shift of the pattern, with $a_i$
-    what is then found at chip $i$ and $s_i$ its sign, the score is
+    the frames are added up, and the tiles of 256 pixels laid on each other. At a shift of the pattern, with
+    $a_i$ what is then found at chip $i$ and $s_i$ the chip's sign, the score is
 
     $$z = \frac{\sum_i s_i a_i}{\sqrt{\sum_i a_i^2}} .$$
 
-    The $a_i$ do not depend on the key and the $s_i$ are fair coins. So for every video
-    $P(z \ge x) \le 3.18 \, P(Z \ge x)$ with $Z$ standard normal (Bentkus and Dzindzalieta, "A tight Gaussian bound for
-    weighted sums of Rademacher random variables", 2015), and the `p_value` adds that up over everything that was
-    tried: half of the rate is spent on the picture as it is, a quarter on its 65,536 shifts, and a quarter on all
-    shifts at 279 scales from a half to two. The probability is over keys: a video made to agree with one key, as
-    by marking it, is what is looked for.
+    The $a_i$ do not depend on the signs, which are fair coins. So, with $Z$ standard normal, $P(z \ge x)
+    \le 3.18 \, P(Z \ge x)$ for every video. Source: Bentkus and Dzindzalieta, "A tight Gaussian bound for
+    weighted sums of Rademacher random variables" (2015), Theorem 1. The `p_value` adds that up over
+    everything that may be tried: half of the rate is spent on the picture as it is, a quarter on the 65,536
+    shifts of it and of its mirror image, and a quarter on those at 283 scales from a half to two. The
+    probability is over keys: a video that was made to agree with one key is what is looked for.
 
     Args:
-        video: sRGB frames in [0, 1], all of one size; or anything that gives them one after the other each time
-            it is iterated over, such as a list, so that a long video need not be in memory.
+        video: sRGB frames in [0, 1], all of one size; or anything that gives them one after the other each
+            time it is iterated over, such as a list, so that a long video need not be in memory.
         key: The key that the video may be marked with.
         false_positive_rate: Accepted probability of calling a video marked that is not, in (0, 0.1].
         search_scales: Look for pictures that were resized, too, which takes longer where nothing is found.
@@ -127,6 +131,7 @@ def detect_watermark(
         false_positive_rate,
         offset=found.offset,
         scale=found.scale,
+        mirrored=found.mirrored,
         probe_score=tested.score,
     )
 
@@ -154,7 +159,7 @@ def _frames(video: Iterable[Tensor]) -> Iterator[Tensor]:
 
 
 def _residuals(frames: Iterable[Tensor], bands: tuple[float, ...]) -> list[Tensor]:
-    """What looks like chips of each size, in units of what is usual around a pixel; summed over the frames."""
+    """What looks like chips of each size, in units of what is usual around it; summed over the frames."""
     sums: list[Tensor] = []
     for frame in frames:
         levels = luma_levels(frame)
@@ -173,54 +178,87 @@ def _residuals(frames: Iterable[Tensor], bands: tuple[float, ...]) -> list[Tenso
     return scaled
 
 
-def _best_shift(
-    residual: Float[Tensor, "height width"], key: str, rate: float, *, scale: float = 1.0, num_scales: int = 0
-) -> WatermarkDecision:
-    """The shift of the pattern that agrees best; without scales, the picture as it is comes first."""
-    folded = _fold(residual).double().cpu()
-    scores = _scores(folded, key)
-    where = int(scores.argmax())
-    shift = (where // TILE, where % TILE)
-    score = float(scores.max())
-    share = _SHARES["scaled" if num_scales else "moved"]
-    p_value = _tail(score) * TILE * TILE * max(num_scales, 1) / share
-    exact = float(scores[0, 0])
-    if not num_scales and _tail(exact) / _SHARES["exact"] <= p_value:
-        shift, score, p_value = (0, 0), exact, _tail(exact) / _SHARES["exact"]
-    p_value = min(1.0, p_value)
-    marked = p_value <= rate
-    moved = folded.roll((-shift[0], -shift[1]), dims=(0, 1)).numpy().ravel()
-    payload = read_payload(key, moved[keyed_chips(key).places]) if marked else None
-    offset = ((-shift[0]) % TILE, (-shift[1]) % TILE)
-    return WatermarkDecision(
-        "marked" if marked else "not marked", score, p_value, rate, payload, offset, scale
-    )
+def _best_shift(residual: Float[Tensor, "height width"], key: str, rate: float) -> WatermarkDecision:
+    """The picture as it is, or the shift of it or its mirror image that agrees best."""
+    folded = _fold(residual)
+    exact = float(_scores(folded, key)[0, 0])
+    found = _decide(folded, key, rate, (0, 0), exact, _tail(exact) / _SHARES["exact"])
+    if found.detected:
+        return found
+    moved = _try_shifts(residual, key, rate, tries=2, share=_SHARES["moved"])
+    return min(found, moved, key=lambda decision: decision.p_value)
 
 
 def _best_scale(video: Iterable[Tensor], key: str, rate: float) -> WatermarkDecision:
     """The scale and shift that agree best; a picture is brought back to the size at which it was marked."""
     residuals = _residuals(_frames(video), _BANDS)
     steps = math.floor(math.log(_LARGEST_SCALE) / math.log(_SCALE_STEP))
+    scales = {_SCALE_STEP**step for step in range(-steps, steps + 1)} | {*_COMMON_SCALES}
     best = None
-    for step in range(-steps, steps + 1):
-        scale = _SCALE_STEP**step
+    for scale in sorted(scales):
         band = min(range(len(_BANDS)), key=lambda index: abs(math.log(_BANDS[index] / scale)))
-        size = [max(1, round(side / scale)) for side in residuals[band].shape]
-        resized = F.interpolate(residuals[band][None, None], size=size, mode="bilinear", align_corners=False)[
-            0, 0
-        ]
-        found = _best_shift(resized, key, rate, scale=scale, num_scales=2 * steps + 1)
+        window, cut = _middle(residuals[band], math.ceil(_SEARCHED * scale))
+        size = [max(1, round(side / scale)) for side in window.shape]
+        resized = F.interpolate(window[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
+        found = _try_shifts(resized, key, rate, tries=2 * len(scales), share=_SHARES["scaled"])
         if best is None or found.score > best.score:
-            best = found
-    assert best is not None
+            top, left = ((a - round(b / scale)) % TILE for a, b in zip(found.offset, cut, strict=True))
+            best = replace(found, scale=scale, offset=(top, left))
+    assert best is not None  # there are scales
     return best
+
+
+def _middle(
+    picture: Float[Tensor, "height width"], longest: int
+) -> tuple[Float[Tensor, "rows columns"], tuple[int, int]]:
+    """The middle of a picture, and how many rows and columns lie before it."""
+    height, width = picture.shape
+    top, left = (max(0, (side - longest) // 2) for side in (height, width))
+    return picture[top : height - top, left : width - left], (top, left)
+
+
+def _try_shifts(
+    residual: Float[Tensor, "height width"], key: str, rate: float, *, tries: int, share: float
+) -> WatermarkDecision:
+    """The shift of a picture or of its mirror image that agrees best; `tries` pictures share the rate."""
+    best = None
+    for mirrored in (False, True):
+        folded = _fold(residual.flip(-1) if mirrored else residual)
+        scores = _scores(folded, key)
+        where = int(scores.argmax())
+        score = float(scores.flatten()[where])
+        if best is None or score > best.score:
+            p_value = _tail(score) * TILE * TILE * tries / share
+            shift = (where // TILE, where % TILE)
+            best = replace(_decide(folded, key, rate, shift, score, p_value), mirrored=mirrored)
+    assert best is not None  # two were tried
+    return best
+
+
+def _decide(
+    folded: Float[Tensor, "row column"],
+    key: str,
+    rate: float,
+    shift: tuple[int, int],
+    score: float,
+    p_value: float,
+) -> WatermarkDecision:
+    """What one shift of the pattern says; the payload is read only where there is a mark."""
+    p_value = min(1.0, p_value)
+    offset = ((-shift[0]) % TILE, (-shift[1]) % TILE)
+    if p_value > rate:
+        return WatermarkDecision("not marked", score, p_value, rate, offset=offset)
+    moved = folded.roll((-shift[0], -shift[1]), dims=(0, 1)).numpy().ravel()
+    payload = read_payload(key, moved[keyed_chips(key).places])
+    return WatermarkDecision("marked", score, p_value, rate, payload, offset)
 
 
 def _fold(residual: Float[Tensor, "height width"]) -> Float[Tensor, "row=256 column=256"]:
     """The tiles of a picture laid on each other."""
     height, width = residual.shape
     padded = F.pad(residual, (0, -width % TILE, 0, -height % TILE))
-    return padded.reshape(-1, TILE, padded.shape[1] // TILE, TILE).sum(dim=(0, 2))
+    folded = padded.reshape(-1, TILE, padded.shape[1] // TILE, TILE).sum(dim=(0, 2))
+    return folded.to("cpu", torch.float64)
 
 
 def _scores(folded: Float[Tensor, "row=256 column=256"], key: str) -> Float[Tensor, "row=256 column=256"]:

@@ -141,9 +141,9 @@ def watermark_tile(key: str, payload: int) -> Float[Tensor, "row=256 column=256"
 
     $$p = \frac{c * g}{\operatorname{rms}(c * g)}, \qquad g = \mathcal{N}_{\sigma} - \mathcal{N}_{2\sigma},$$
 
-    with $c$ the chips' signs, one in each 8 x 8 pixels at a place drawn from the key, and $\sigma$ = 2 pixels, on a
-    torus. There is little in it at low frequencies, which are seen best, and at high ones, which codecs drop
-    first; without a lattice it looks like grain.
+    with $c$ the chips' signs, one in each 8 x 8 pixels at a place drawn from the key, and $\sigma$ = 2
+    pixels, on a torus. There is little in it at low frequencies, which are seen best, and at high ones,
+    which codecs drop first; without a lattice it looks like grain.
 
     Args:
         key: Any text.

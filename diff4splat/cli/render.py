@@ -9,6 +9,7 @@ from tyro.conf import Positional, arg
 
 from diff4splat.cli.console import Console, file_size, table
 from diff4splat.cli.errors import naming
+from diff4splat.cli.marking import MarkFlags
 from diff4splat.cli.options import (
     DEFAULT_FRAMES,
     MAX_AMPLITUDE,
@@ -31,7 +32,7 @@ __all__ = ["Render"]
 
 
 @dataclass(frozen=True)
-class Render:
+class Render(MarkFlags):
     """Render a scene along any camera path.
 
     The path is a name, a file of cameras, or the path that was commanded when the scene was made. Named paths
@@ -77,6 +78,7 @@ class Render:
         check_between("--fps", self.fps, 0.1, MAX_FPS)
         check_between("--amplitude", self.amplitude, -MAX_AMPLITUDE, MAX_AMPLITUDE)
         check_between("--time", self.time, 0, 1)
+        self.check_marks()
         check_output_file(self.output, (".mp4",))
         with console.libraries():  # also what is only used later: here requests to stop wait
             import av  # noqa: F401
@@ -116,9 +118,12 @@ class Render:
             film = render_path(field, path, times, callback=progress)
         with console.stage("write video"), writing(self.output):
             video = depth_video(film) if self.show == "depth" else film.color
-            save_video(video, self.output, fps=self.fps or recorded_fps(field.metadata))
+            mark = self.watermark_for(field) if self.show == "color" else None
+            save_video(video, self.output, fps=self.fps or recorded_fps(field.metadata), watermark=mark)
+            self.sign([self.output], field)
         console.print(f"\n{console.stage_table()}\n")
         console.print(table(("file", "size"), [(str(self.output), file_size(self.output))], right=(1,)))
+        console.print(f"\n{self.say([self.output.name] if self.show == 'color' else [])}")
 
 
 def _field_of_view_deg(intrinsics: "Tensor", width: int) -> float:
