@@ -3,8 +3,10 @@
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -20,7 +22,7 @@ from diff4splat.assets.watermark_pattern import (
     read_payload,
 )
 
-__all__ = ["WatermarkDecision", "detect_watermark"]
+__all__ = ["WatermarkDecision", "best_shift", "chip_residuals", "detect_watermark"]
 
 _FRAME_SIGMA, _SUM_SIGMA, _CLIP = 6.0, 8.0, 1.5
 _RADEMACHER = 1 / (4 * 0.5 * math.erfc(1.0))  # 1 / (4 P(Z >= sqrt 2)) = 3.178...
@@ -82,12 +84,15 @@ def detect_watermark(
 
     $$z = \frac{\sum_i s_i a_i}{\sqrt{\sum_i a_i^2}} .$$
 
-    The $a_i$ do not depend on the signs, which are fair coins. So, with $Z$ standard normal, $P(z \ge x)
-    \le 3.18 \, P(Z \ge x)$ for every video. Source: Bentkus and Dzindzalieta, "A tight Gaussian bound for
-    weighted sums of Rademacher random variables" (2015), Theorem 1. The `p_value` adds that up over
-    everything that may be tried: half of the rate is spent on the picture as it is, a quarter on the 65,536
-    shifts of it and of its mirror image, and a quarter on those at 283 scales from a half to two. The
-    probability is over keys: a video that was made to agree with one key is what is looked for.
+    The $a_i$ do not depend on the signs, which are fair coins. So for every video, with $Z$ standard normal,
+
+    $$P(z \ge x) \le \frac{P(Z \ge x)}{4 \, P(Z \ge \sqrt 2)} \approx 3.18 \, P(Z \ge x).$$
+
+    Source: Bentkus and Dzindzalieta, "A tight Gaussian bound for weighted sums of Rademacher random
+    variables" (2015). The `p_value` adds that up over everything that may be tried: half of the rate is spent
+    on the picture as it is, a quarter on the 65,536 shifts of it and of its mirror image, and a quarter on
+    those at 283 scales from a half to two. The probability is over keys: a video that was made to agree with
+    one key is what is looked for.
 
     Args:
         video: sRGB frames in [0, 1], all of one size; or anything that gives them one after the other each
@@ -115,14 +120,14 @@ def detect_watermark(
         raise ValueError(f"false_positive_rate must be in (0, 0.1], got {false_positive_rate}.")
     if isinstance(video, Iterator):
         raise TypeError("video must give its frames each time it is iterated over, got an iterator.")
-    found = _best_shift(_residuals(_frames(video), (1.0,))[0], key, false_positive_rate)
+    found = best_shift(chip_residuals(_frames(video))[0], key, false_positive_rate)
     if not found.detected and search_scales:
         found = min(found, _best_scale(video, key, false_positive_rate), key=lambda each: each.p_value)
     if found.detected:
         return found
     probe = Watermark(_PROBE)
     marked = (_to_8_bits(embed_watermark(frame, probe)) for frame in _frames(video))
-    tested = _best_shift(_residuals(marked, (1.0,))[0], _PROBE, false_positive_rate)
+    tested = best_shift(chip_residuals(marked)[0], _PROBE, false_positive_rate)
     certain = tested.detected and tested.score >= _MARGIN * _score_needed(false_positive_rate)
     return WatermarkDecision(
         "not marked" if certain else "cannot tell",
@@ -158,8 +163,18 @@ def _frames(video: Iterable[Tensor]) -> Iterator[Tensor]:
         raise ValueError("video must have frames, got none.")
 
 
-def _residuals(frames: Iterable[Tensor], bands: tuple[float, ...]) -> list[Tensor]:
-    """What looks like chips of each size, in units of what is usual around it; summed over the frames."""
+def chip_residuals(
+    frames: Iterable[Float[Tensor, "rgb=3 height width"]], bands: tuple[float, ...] = (1.0,)
+) -> list[Float[Tensor, "height width"]]:
+    """What looks like chips of each size, in units of what is usual around it; summed over the frames.
+
+    Args:
+        frames: sRGB in [0, 1], of one size, at least one.
+        bands: Sizes of chips, relative to those that are embedded.
+
+    Returns:
+        One map per size, within +-1.5; it does not depend on any key.
+    """
     sums: list[Tensor] = []
     for frame in frames:
         levels = luma_levels(frame)
@@ -178,8 +193,17 @@ def _residuals(frames: Iterable[Tensor], bands: tuple[float, ...]) -> list[Tenso
     return scaled
 
 
-def _best_shift(residual: Float[Tensor, "height width"], key: str, rate: float) -> WatermarkDecision:
-    """The picture as it is, or the shift of it or its mirror image that agrees best."""
+def best_shift(residual: Float[Tensor, "height width"], key: str, rate: float) -> WatermarkDecision:
+    """The picture as it is, or the shift of it or of its mirror image that agrees best.
+
+    Args:
+        residual: What `chip_residuals` gives, at the size that was marked.
+        key: The key to look for.
+        rate: Accepted probability of a false alarm.
+
+    Returns:
+        "marked" or "not marked", without a test whether a mark could be there.
+    """
     folded = _fold(residual)
     exact = float(_scores(folded, key)[0, 0])
     found = _decide(folded, key, rate, (0, 0), exact, _tail(exact) / _SHARES["exact"])
@@ -191,7 +215,7 @@ def _best_shift(residual: Float[Tensor, "height width"], key: str, rate: float) 
 
 def _best_scale(video: Iterable[Tensor], key: str, rate: float) -> WatermarkDecision:
     """The scale and shift that agree best; a picture is brought back to the size at which it was marked."""
-    residuals = _residuals(_frames(video), _BANDS)
+    residuals = chip_residuals(_frames(video), _BANDS)
     steps = math.floor(math.log(_LARGEST_SCALE) / math.log(_SCALE_STEP))
     scales = {_SCALE_STEP**step for step in range(-steps, steps + 1)} | {*_COMMON_SCALES}
     best = None
@@ -262,20 +286,22 @@ def _fold(residual: Float[Tensor, "height width"]) -> Float[Tensor, "row=256 col
 
 
 def _scores(folded: Float[Tensor, "row=256 column=256"], key: str) -> Float[Tensor, "row=256 column=256"]:
-    """Score of every shift of the pattern: a correlation with the signs over the norm of what it met."""
-    signs = place_chips(key, keyed_chips(key).signs)
-    agreement = _correlate(folded, signs)
-    energy = _correlate(folded.square(), signs.abs())
+    """Score of every shift of the pattern: the sum over its chips, over the norm of what is summed up."""
+    signs, ones = _spectra(key)
+    agreement, energy = (
+        torch.fft.irfft2(torch.fft.rfft2(values) * spectrum, s=folded.shape)
+        for values, spectrum in ((folded, signs), (folded.square(), ones))
+    )
     least = 1e-9 * folded.square().sum()  # below that it is rounding of the Fourier transforms
     return torch.where(energy > least, agreement / energy.clamp_min(1e-300).sqrt(), 0.0)
 
 
-def _correlate(
-    picture: Float[Tensor, "row column"], spikes: Float[Tensor, "row column"]
-) -> Float[Tensor, "row column"]:
-    """Sum over the spikes, shifted by every number of rows and columns, of the picture under them."""
-    product = torch.fft.rfft2(picture) * torch.fft.rfft2(spikes).conj()
-    return torch.fft.irfft2(product, s=picture.shape)
+@lru_cache(maxsize=2)
+def _spectra(key: str) -> tuple[Tensor, Tensor]:
+    """What correlates a tile with the signs of the chips, and with ones in their place."""
+    signs = keyed_chips(key).signs
+    plus, ones = (torch.fft.rfft2(place_chips(key, values)).conj() for values in (signs, np.abs(signs)))
+    return plus, ones
 
 
 def _tail(score: float) -> float:

@@ -26,6 +26,7 @@ __all__ = [
     "KeyedChips",
     "chip_signs",
     "keyed_chips",
+    "payload_words",
     "place_chips",
     "read_payload",
     "watermark_tile",
@@ -39,10 +40,9 @@ FINE_SIGMA, WIDE_SIGMA = 2.0, 4.0
 """A chip is the difference of two Gaussians of these standard deviations, pixels."""
 PAYLOAD_BITS = 32
 _SYMBOLS, _SYMBOL_BITS = 4, 12  # 48 bits: the payload and 16 bits that check it
-_FIRST, _PLACES = (
-    2,
-    4,
-)  # of the 8 pixels of a chip, its centre takes one of the middle four, in either direction
+_COUNT = CHIPS * CHIPS
+_SIZES = (8 * _COUNT, _COUNT // 8, _COUNT)  # bytes for the shuffle of the chips, their signs, their places
+_FIRST, _PLACES = 2, 4  # the centre of a chip takes one of the middle four of its 8 pixels, either way
 _NAME = b"diff4splat watermark 1\0"
 
 
@@ -54,13 +54,11 @@ class KeyedChips:
         places: Pixel of each chip, as flat index into the tile: somewhere in the middle of its 8 x 8 pixels.
         signs: Sign of each chip, +-1, where it belongs to the presence; 0 elsewhere.
         owners: Symbols of the payload's chips: which chips spell which symbol.
-        words: Signs with which those chips spell each value of their symbol, +-1.
     """
 
     places: Int64[np.ndarray, " chip=1024"]
     signs: Float[np.ndarray, " chip=1024"]
     owners: tuple[Int64[np.ndarray, " member"], ...]
-    words: tuple[Float[np.ndarray, "value member"], ...]
 
 
 @lru_cache(maxsize=8)
@@ -71,28 +69,32 @@ def keyed_chips(key: str) -> KeyedChips:
         key: Any text.
 
     Returns:
-        Signs for the presence of a mark, and codebooks for its payload.
+        Where they are, the signs of those that say that it is there, and which spell the payload.
     """
-    count = CHIPS * CHIPS
-    length = count // 2 // _SYMBOLS
-    sizes = [8 * count, count // 8, count] + [2**_SYMBOL_BITS * length // 8] * _SYMBOLS
-    stream = np.frombuffer(
-        hashlib.shake_256(_NAME + key.encode("utf-8", "surrogatepass")).digest(sum(sizes)), np.uint8
-    )
-    parts = np.split(stream, np.cumsum(sizes)[:-1])
-    order = np.argsort(parts[0].view("<u8"), kind="stable")  # a shuffle of the chips
-    coins = np.unpackbits(parts[1]).astype(np.float64) * 2 - 1
-    signs = np.zeros(count)
-    present = order[: count // 2]
-    signs[present] = coins[present]
-    row, column = np.divmod(np.arange(count), CHIPS)
-    row, column = (CHIP_STEP * index + _FIRST for index in (row, column))
-    places = (row + parts[2] % _PLACES) * TILE + column + parts[2] // 16 % _PLACES
-    owners = tuple(np.split(order[count // 2 :].astype(np.int64), _SYMBOLS))
-    words = tuple(
-        np.unpackbits(part).reshape(2**_SYMBOL_BITS, length).astype(np.float64) * 2 - 1 for part in parts[3:]
-    )
-    return KeyedChips(places, signs, owners, words)
+    shuffle, coins, shifts = np.split(_stream(key, sum(_SIZES)), np.cumsum(_SIZES)[:-1])
+    order = np.argsort(shuffle.view("<u8"), kind="stable")
+    present, spelling = order[: _COUNT // 2], order[_COUNT // 2 :]
+    signs = np.zeros(_COUNT)
+    signs[present] = _as_signs(coins)[present]
+    row, column = (CHIP_STEP * index + _FIRST for index in np.divmod(np.arange(_COUNT), CHIPS))
+    places = (row + shifts % _PLACES) * TILE + column + shifts // 16 % _PLACES
+    return KeyedChips(places, signs, tuple(np.split(spelling.astype(np.int64), _SYMBOLS)))
+
+
+@lru_cache(maxsize=2)
+def payload_words(key: str) -> Float[np.ndarray, "symbol=4 value=4096 member=128"]:
+    """Signs with which the chips of each symbol spell each of its values.
+
+    Args:
+        key: Any text.
+
+    Returns:
+        +-1.
+    """
+    length = _COUNT // 2 // _SYMBOLS
+    size = _SYMBOLS * 2**_SYMBOL_BITS * length
+    coins = _as_signs(_stream(key, sum(_SIZES) + size // 8)[sum(_SIZES) :])
+    return coins.reshape(_SYMBOLS, 2**_SYMBOL_BITS, length)
 
 
 def chip_signs(key: str, payload: int) -> Float[np.ndarray, " chip=1024"]:
@@ -107,7 +109,7 @@ def chip_signs(key: str, payload: int) -> Float[np.ndarray, " chip=1024"]:
     """
     chips = keyed_chips(key)
     signs = chips.signs.copy()
-    for value, owners, words in zip(_spell(payload), chips.owners, chips.words, strict=True):
+    for value, owners, words in zip(_spell(payload), chips.owners, payload_words(key), strict=True):
         signs[owners] = words[value]
     return signs
 
@@ -125,11 +127,8 @@ def read_payload(key: str, values: Float[np.ndarray, " chip=1024"]) -> int | Non
     Returns:
         Payload, or None where the check fails.
     """
-    chips = keyed_chips(key)
-    symbols = [
-        int((words @ values[owners]).argmax())
-        for owners, words in zip(chips.owners, chips.words, strict=True)
-    ]
+    pairs = zip(keyed_chips(key).owners, payload_words(key), strict=True)
+    symbols = [int((words @ values[owners]).argmax()) for owners, words in pairs]
     number = sum(symbol << (_SYMBOL_BITS * index) for index, symbol in enumerate(symbols))
     payload = number & (2**PAYLOAD_BITS - 1)
     return payload if _spell(payload) == symbols else None
@@ -181,3 +180,13 @@ def _spell(payload: int) -> list[int]:
     check = zlib.crc32(payload.to_bytes(4, "little")) & 0xFFFF
     number = payload | check << PAYLOAD_BITS
     return [number >> (_SYMBOL_BITS * index) & (2**_SYMBOL_BITS - 1) for index in range(_SYMBOLS)]
+
+
+def _stream(key: str, size: int) -> np.ndarray:
+    """The first bytes of what a key stands for."""
+    name = _NAME + key.encode("utf-8", "surrogatepass")
+    return np.frombuffer(hashlib.shake_256(name).digest(size), np.uint8)
+
+
+def _as_signs(coins: np.ndarray) -> np.ndarray:
+    return np.unpackbits(coins).astype(np.float64) * 2 - 1

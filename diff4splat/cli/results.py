@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["MARKED_FILES", "SceneFiles", "output_size", "written_files"]
 
 MARKED_FILES = ("video.mp4", "novel_view.mp4")
-"""Which files carry a watermark. Depth does not: its colours are measurements, and grain would change them."""
+"""Which files carry a watermark. Depth does not: its colours are measurements, which grain would change."""
 
 _MEANING = {
     "scene.safetensors": "the scene: Gaussians, motion, where it comes from",
