@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from diff4splat.files import atomic_path
 
@@ -164,7 +164,7 @@ def _signer(
         yield signer
 
 
-def _sign(signer: Any, manifest: dict[str, Any], kind: str, source: BinaryIO, target: BinaryIO) -> None:
+def _sign(signer: Any, manifest: dict[str, Any], kind: str, source: Any, target: Any) -> None:
     c2pa = _c2pa()
     with _offline(c2pa) as context:
         try:

@@ -35,12 +35,12 @@ class Watermark:
     Args:
         key: Any text that is not empty; keep it secret, unless it is the public one.
         payload: Number that the mark carries, from 0 to 2**32 - 1.
-        strength: Factor on the amplitude, > 0 and at most 4; above 1.1, 40 dB are no longer certain.
+        strength: Factor on the amplitude, > 0 and at most 4; above 1.08, 40 dB are no longer certain.
     """
 
     key: str = field(default=PUBLIC_KEY, repr=False)
     payload: int = 0
-    strength: float = 1.0
+    strength: int | float = 1.0
 
     def __post_init__(self) -> None:
         if not self.key:
@@ -61,8 +61,9 @@ def embed_watermark(
     with $x$ = `video` (all three channels get the same), $s$ = `watermark.strength`, $p$ the pattern of key
     and payload (`watermark_tile`), $\mathcal{N}_3$ a Gaussian of 3 pixels and $\sigma_3$ the standard
     deviation of luma under it, in levels of 8 bits. So the mark is weak where the picture is flat, and
-    strong where texture hides it. As $p$ has mean square 1 over a tile and $a \le 2.3$, whole tiles stay at
-    40.7 dB or better beside what they were for $s = 1$, rounding included.
+    strong where texture hides it. $p$ is scaled down where its mean square over the frame is more than 1;
+    as $a \le 2.3$, a marked frame is at 40.7 dB or better beside the unmarked one for $s = 1$, both rounded
+    to 8 bits.
 
     Args:
         video: sRGB frames in [0, 1]; a single picture does as well.
@@ -87,7 +88,8 @@ def embed_watermark(
     marked = torch.empty_like(video)
     flat_in, flat_out = (x.reshape(-1, 3, height, width) for x in (video.detach(), marked))
     pattern = tile.repeat(math.ceil(height / TILE), math.ceil(width / TILE))[:height, :width]
-    pattern = (watermark.strength * pattern).to(video.device, _working_type(video))
+    pattern = watermark.strength * pattern / pattern.square().mean().sqrt().clamp_min(1)
+    pattern = pattern.to(video.device, _working_type(video))
     for before, after in zip(flat_in, flat_out, strict=True):  # one by one: memory stays that of a frame
         frame = before.to(pattern.dtype)
         levels = luma_levels(frame)

@@ -73,7 +73,7 @@ def detect_watermark(
     video: Float[Tensor, "frame rgb=3 height width"] | Iterable[Float[Tensor, "rgb=3 height width"]],
     *,
     key: str = PUBLIC_KEY,
-    false_positive_rate: float = 1e-6,
+    false_positive_rate: int | float = 1e-6,
     search_scales: bool = True,
 ) -> WatermarkDecision:
     r"""Whether a video carries the pattern of a key, wherever it was cropped and however it was scaled.
