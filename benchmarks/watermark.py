@@ -1,7 +1,8 @@
 """What the watermark survives, what it costs, and how often a video without it is called marked.
 
-    python benchmarks/watermark.py             24 renders, 36,000 pairs of clip and key; some ten minutes
-    python benchmarks/watermark.py --quick     two tiny renders, to see whether it runs
+    python benchmarks/watermark.py                  24 renders, 36,000 pairs of clip and key; ten minutes
+    python benchmarks/watermark.py --part codec     one part of it: codec, changes, sizes or false-positives
+    python benchmarks/watermark.py --quick          two tiny renders, to see whether it runs
 
 Renders are scenes that the bundled model makes of the photographs in examples/photos, seen along six paths,
 and held-out procedural scenes for other sizes. "found" is how many clips are found to be marked at a stated
@@ -10,10 +11,12 @@ x264 at crf 23 unless it says otherwise.
 """
 
 import io
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import av
 import numpy as np
@@ -25,7 +28,7 @@ from PIL import Image
 
 from diff4splat import Diff4SplatPipeline
 from diff4splat.assets import Watermark, detect_watermark, embed_watermark
-from diff4splat.assets.watermark_detection import best_shift, chip_residuals
+from diff4splat.assets.watermark_detection import best_shift, chip_residuals, folded_tiles
 from diff4splat.cameras import trajectory
 from diff4splat.data import HELD_OUT_SEEDS, sample_cameras, sample_scenes
 from diff4splat.pipelines import fit_cameras, focus_depth, render_path, sway_cameras
@@ -33,7 +36,8 @@ from diff4splat.pipelines import fit_cameras, focus_depth, render_path, sway_cam
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket")
 PATHS = ("spiral", "forward", "backward", "upward", "orbit", "sway")
 RATE, NUMBER = 1e-6, 0x1DEA5EED
-Clip = torch.Tensor
+MARK = Watermark(payload=NUMBER)
+Clip = torch.Tensor  # frame rgb height width, in [0, 1]
 Change = Callable[[Clip], Clip]
 
 
@@ -203,10 +207,21 @@ def psnr(first: Clip, second: Clip) -> float:
     return float(-10 * (stored(first) - stored(second)).square().mean().log10())
 
 
-def count_found(name: str, marked: list[Clip], change: Change, *, search: bool = True) -> Row:
+def packed(video: Clip) -> torch.Tensor:
+    """As bytes, of which many fit in memory."""
+    return torch.from_numpy(bytes_of(video))
+
+
+def unpacked(pixels: torch.Tensor) -> Clip:
+    """The other way round."""
+    return clip_of(pixels.numpy())
+
+
+def count_found(name: str, marked: list[torch.Tensor], change: Change, *, search: bool = True) -> Row:
     """Change clips that are marked and look for the mark."""
     decisions = [
-        detect_watermark(change(video), false_positive_rate=RATE, search_scales=search) for video in marked
+        detect_watermark(change(unpacked(video)), false_positive_rate=RATE, search_scales=search)
+        for video in marked
     ]
     return Row(
         name,
@@ -217,7 +232,7 @@ def count_found(name: str, marked: list[Clip], change: Change, *, search: bool =
     )
 
 
-def unmarked(clips: list[Clip], size: int) -> dict[str, list[Clip]]:
+def unmarked(clips: list[torch.Tensor], size: int) -> dict[str, list[Clip]]:
     """Clips without a mark of the keys that are tried: renders, photographs, noise, flat, other marks."""
     generator = torch.Generator().manual_seed(1)
     photographs = []
@@ -227,13 +242,13 @@ def unmarked(clips: list[Clip], size: int) -> dict[str, list[Clip]]:
         photographs.append(torch.cat([whole[..., 2 * i : side + 2 * i, i : side + i] for i in range(8)]))
     shape = (2, 3, size, size)
     return {
-        "renders": [x264(clip) for clip in clips],
+        "renders": [x264(unpacked(clip[::5])) for clip in clips],
         "procedural scenes": [x264(clip) for clip in procedural(min(size, 256), 3, len(clips))],
         "photographs, panned": photographs,
         "noise": [torch.rand(shape, generator=generator) for _ in range(4)],
         "flat": [torch.full(shape, value) for value in (0.0, 0.2, 0.5, 1.0)],
         "marked with another key": [
-            stored(embed_watermark(clip, Watermark(key=f"another {index}")))
+            stored(embed_watermark(unpacked(clip[::5]), Watermark(key=f"another {index}")))
             for index, clip in enumerate(clips[:8])
         ],
     }
@@ -241,9 +256,9 @@ def unmarked(clips: list[Clip], size: int) -> dict[str, list[Clip]]:
 
 def p_values(clips: list[Clip], num_pairs: int, first_key: int) -> list[float]:
     """The p-values of clips and keys that have nothing to do with each other, each key used once."""
-    residuals = [chip_residuals(clip)[0] for clip in clips]
+    tiles = [folded_tiles(chip_residuals(clip)[0]) for clip in clips]
     return [
-        best_shift(residuals[index % len(clips)], f"key {first_key + index}", RATE).p_value
+        best_shift(tiles[index % len(clips)], f"key {first_key + index}", RATE).p_value
         for index in range(num_pairs)
     ]
 
@@ -258,79 +273,124 @@ def print_rows(title: str, rows: list[Row]) -> None:
         )
 
 
-def main(pairs: int = 36_000, quick: bool = False, json: Path | None = None) -> dict[str, list[Row]]:
-    """Measure and print.
-
-    Args:
-        pairs: Pairs of an unmarked clip and a key.
-        quick: Tiny sizes.
-        json: File for the results.
-
-    Returns:
-        The rows of each table.
-    """
-    facts = machine()
-    print(f"{describe(facts)}\n{command_line()}")
-    size, num_frames = (96, 2) if quick else (512, 25)
-    clips = list(renders(size, num_frames, PHOTOS[:1] if quick else PHOTOS, PATHS[:2] if quick else PATHS))
-    mark = Watermark(payload=NUMBER)
+def codec(clips: list[torch.Tensor], marked: list[torch.Tensor], quick: bool) -> list[Row]:
+    """Quality, cost and the codec."""
+    frames = sum(map(len, clips))
+    videos = [unpacked(clip) for clip in clips[:4]]
     start = time.perf_counter()
-    marked = [embed_watermark(clip, mark) for clip in clips]
-    embedding = 1000 * (time.perf_counter() - start) / (len(clips) * num_frames)
+    films = [embed_watermark(video, MARK) for video in videos]
+    embedding = 1000 * (time.perf_counter() - start) / sum(map(len, films))
     start = time.perf_counter()
-    for clip in marked:
-        detect_watermark(clip, search_scales=not quick)
-    detection = 1000 * (time.perf_counter() - start) / (len(clips) * num_frames)
-    quality = [psnr(clip, other) for clip, other in zip(clips, marked, strict=True)]
-    before, after = (sum(len(mp4(clip, 18)) for clip in videos) for videos in (clips, marked))
-    growth = after / before - 1
-    print(f"\n{len(clips)} renders of {num_frames} frames of {size} x {size} pixels")
-    print(f"PSNR of marked beside unmarked: least {min(quality):.1f} dB, mean {np.mean(quality):.1f} dB")
+    for film in films:
+        detect_watermark(film, search_scales=False)
+    detection = 1000 * (time.perf_counter() - start) / sum(map(len, films))
+    quality = [psnr(unpacked(clip), unpacked(film)) for clip, film in zip(clips, marked, strict=True)]
+    before, after = (sum(len(mp4(unpacked(clip), 18)) for clip in films) for films in (clips, marked))
+    print(f"\n{len(clips)} renders, {frames} frames of {' x '.join(map(str, clips[0].shape[1:3]))} pixels")
+    print(
+        f"PSNR of marked beside unmarked clips: least {min(quality):.1f} dB, mean {np.mean(quality):.1f} dB"
+    )
     print(f"time per frame: embedding {embedding:.1f} ms, detection where there is a mark {detection:.1f} ms")
-    print(f"size of the mp4 at crf 18: {100 * growth:+.0f} %")
-
-    tables: dict[str, list[Row]] = {}
-    tables["x264"] = [
+    print(f"size of the mp4 at crf 18: {100 * (after / before - 1):+.0f} %")
+    rows = [
         count_found(f"crf {crf}", marked, lambda video, crf=crf: x264(video, crf), search=not quick)
         for crf in ((28,) if quick else (18, 23, 28, 33, 38))
     ]
-    print_rows(f"x264, {len(marked)} renders", tables["x264"])
-    some = [clip[::3] for clip in marked[:: 1 if quick else 3]]
-    changes = list(CHANGES.items())[:2] if quick else CHANGES.items()
-    tables["changes"] = [count_found(name, some, change, search=not quick) for name, change in changes]
-    print_rows(f"change, {len(some)} renders of {len(some[0])} frames", tables["changes"])
-    tables["sizes"] = []
-    for side in (64,) if quick else (64, 128, 192, 256, 384):
-        small = [
-            embed_watermark(clip, mark) for clip in procedural(side, 1 if quick else 9, 2 if quick else 20)
-        ]
-        tables["sizes"].append(count_found(f"{side} x {side}", small, x264, search=not quick))
-    print_rows("procedural scenes of 9 frames, crf 23", tables["sizes"])
+    print_rows(f"x264, {len(marked)} renders", rows)
+    return rows
 
-    kinds = unmarked([clip[::5] for clip in clips], size)
+
+def changes(marked: list[torch.Tensor], quick: bool) -> list[Row]:
+    """What else may happen to a video."""
+    some = [clip[::3] for clip in marked[:: 1 if quick else 3]]
+    these = list(CHANGES.items())[:2] if quick else list(CHANGES.items())
+    rows = [count_found(name, some, change, search=not quick) for name, change in these]
+    print_rows(f"change, {len(some)} renders of {len(some[0])} frames", rows)
+    return rows
+
+
+def sizes(quick: bool) -> list[Row]:
+    """Clips of small frames."""
+    rows = []
+    for side in (64,) if quick else (64, 128, 192, 256, 384):
+        clips = procedural(side, 1 if quick else 9, 2 if quick else 20)
+        marked = [packed(embed_watermark(clip, MARK)) for clip in clips]
+        rows.append(count_found(f"{side} x {side}", marked, x264, search=False))
+    print_rows("procedural scenes of 9 frames, crf 23", rows)
+    return rows
+
+
+def false_positives(clips: list[torch.Tensor], size: int, pairs: int) -> dict[str, float]:
+    """How often clips are called marked with keys that have nothing to do with them."""
+    kinds = unmarked(clips, size)
     found: dict[str, list[float]] = {}
     for kind, videos in kinds.items():
-        share = (20 if quick else pairs) // len(kinds)
-        found[kind] = p_values(videos, share, sum(map(len, found.values())))
+        found[kind] = p_values(videos, -(-pairs // len(kinds)), sum(map(len, found.values())))
     values = np.array([value for each in found.values() for value in each])
     print("\n| unmarked clips | clips | pairs | called marked | least p-value |\n|---|---|---|---|---|")
     for kind, each in found.items():
         wrong = sum(value <= RATE for value in each)
         print(f"| {kind} | {len(kinds[kind])} | {len(each)} | {wrong} | {min(each):.1g} |")
     wrong = int((values <= RATE).sum())
-    bound = -np.log(0.05) / len(values) if wrong == 0 else float("nan")
-    print(
-        f"false positives: {wrong} of {len(values)} pairs; the rate is below {bound:.1e} with 95 % confidence"
-    )
+    bound = gamma_bound(wrong) / len(values)
+    print(f"called marked: {wrong} of {len(values)} pairs; below a rate of {bound:.1e} with 95 % confidence")
     for stated in (0.1, 0.01, 0.001):
         print(f"p-values of {stated:g} or less: {np.mean(values <= stated):.5f} of all")
+    return {"pairs": len(values), "called marked": wrong, "bound": bound}
+
+
+def gamma_bound(count: int) -> float:
+    """The largest mean of a Poisson variable for which `count` or fewer come with 5 % probability."""
+    low, high = 0.0, 10.0 + 3 * count
+    for _ in range(60):
+        middle = (low + high) / 2
+        chance = sum(math.exp(-middle) * middle**n / math.factorial(n) for n in range(count + 1))
+        low, high = (middle, high) if chance > 0.05 else (low, middle)
+    return high
+
+
+def main(
+    part: Literal["all", "codec", "changes", "sizes", "false-positives"] = "all",
+    pairs: int = 36_000,
+    quick: bool = False,
+    json: Path | None = None,
+) -> dict[str, Any]:
+    """Measure and print.
+
+    Args:
+        part: What to measure.
+        pairs: Pairs of an unmarked clip and a key.
+        quick: Tiny sizes.
+        json: File for the results.
+
+    Returns:
+        The rows of each table, and the false positives.
+    """
+    facts = machine()
+    print(f"{describe(facts)}\n{command_line()}", flush=True)
+    size, num_frames = (96, 2) if quick else (512, 25)
+    photos, paths = (PHOTOS[:1], PATHS[:2]) if quick else (PHOTOS, PATHS)
+    clips = [] if part == "sizes" else [packed(clip) for clip in renders(size, num_frames, photos, paths)]
+    results: dict[str, Any] = {}
+    if part in ("all", "codec", "changes"):
+        marked = [packed(embed_watermark(unpacked(clip), MARK)) for clip in clips]
+    if part in ("all", "codec"):
+        results["codec"] = codec(clips, marked, quick)
+    if part in ("all", "changes"):
+        results["changes"] = changes(marked, quick)
+    if part in ("all", "sizes"):
+        results["sizes"] = sizes(quick)
+    if part in ("all", "false-positives"):
+        results["false positives"] = false_positives(clips, size, 18 if quick else pairs)
     if quick:
         print(TINY)
     if json:
-        rows = {name: [vars(row) for row in table] for name, table in tables.items()}
-        false = {"pairs": len(values), "called marked": wrong, "bound": bound}
-        write_json(json, {"machine": facts, "psnr": quality, "rows": rows, "false positives": false})
-    return tables
+        tables = {
+            name: [vars(row) for row in rows] if isinstance(rows, list) else rows
+            for name, rows in results.items()
+        }
+        write_json(json, {"machine": facts, **tables})
+    return results
 
 
 if __name__ == "__main__":

@@ -17,12 +17,12 @@ def test_measures_what_it_says(
 ) -> None:
     monkeypatch.syspath_prepend(BENCHMARKS)
     script = runpy.run_path(str(BENCHMARKS / "watermark.py"))
-    tables = script["main"](quick=True, json=tmp_path / "watermark.json")
-    assert list(tables) == ["x264", "changes", "sizes"]
+    found = script["main"](quick=True, json=tmp_path / "watermark.json")
+    assert list(found) == ["codec", "changes", "sizes", "false positives"]
+    rows = [row for part in ("codec", "changes", "sizes") for row in found[part]]
     printed = capsys.readouterr().out
-    assert all(
-        f"| {row.change} | {row.found} of {row.clips} " in printed for t in tables.values() for row in t
-    )
+    assert all(f"| {row.change} | {row.found} of {row.clips} " in printed for row in rows)
     assert "PSNR of marked beside unmarked" in printed and "numbers mean nothing" in printed
-    written = json.loads((tmp_path / "watermark.json").read_text())
-    assert min(written["psnr"]) > 40 and written["false positives"]["called marked"] == 0
+    assert found["false positives"]["called marked"] == 0 and found["false positives"]["pairs"] == 18
+    assert script["gamma_bound"](0) == pytest.approx(2.9957, abs=1e-3)  # the rule of three
+    assert len(json.loads((tmp_path / "watermark.json").read_text())["codec"]) == 1

@@ -22,7 +22,7 @@ from diff4splat.assets.watermark_pattern import (
     read_payload,
 )
 
-__all__ = ["WatermarkDecision", "best_shift", "chip_residuals", "detect_watermark"]
+__all__ = ["WatermarkDecision", "best_shift", "chip_residuals", "detect_watermark", "folded_tiles"]
 
 _FRAME_SIGMA, _SUM_SIGMA, _CLIP = 6.0, 8.0, 1.5
 _RADEMACHER = 1 / (4 * 0.5 * math.erfc(1.0))  # 1 / (4 P(Z >= sqrt 2)) = 3.178...
@@ -120,14 +120,14 @@ def detect_watermark(
         raise ValueError(f"false_positive_rate must be in (0, 0.1], got {false_positive_rate}.")
     if isinstance(video, Iterator):
         raise TypeError("video must give its frames each time it is iterated over, got an iterator.")
-    found = best_shift(chip_residuals(_frames(video))[0], key, false_positive_rate)
+    found = best_shift(folded_tiles(chip_residuals(_frames(video))[0]), key, false_positive_rate)
     if not found.detected and search_scales:
         found = min(found, _best_scale(video, key, false_positive_rate), key=lambda each: each.p_value)
     if found.detected:
         return found
     probe = Watermark(_PROBE)
     marked = (_to_8_bits(embed_watermark(frame, probe)) for frame in _frames(video))
-    tested = best_shift(chip_residuals(marked)[0], _PROBE, false_positive_rate)
+    tested = best_shift(folded_tiles(chip_residuals(marked)[0]), _PROBE, false_positive_rate)
     certain = tested.detected and tested.score >= _MARGIN * _score_needed(false_positive_rate)
     return WatermarkDecision(
         "not marked" if certain else "cannot tell",
@@ -193,27 +193,56 @@ def chip_residuals(
     return scaled
 
 
-def best_shift(residual: Float[Tensor, "height width"], key: str, rate: float) -> WatermarkDecision:
+def best_shift(tiles: tuple["FoldedTile", "FoldedTile"], key: str, rate: int | float) -> WatermarkDecision:
     """The picture as it is, or the shift of it or of its mirror image that agrees best.
 
     Args:
-        residual: What `chip_residuals` gives, at the size that was marked.
+        tiles: What `folded_tiles` makes of the map of `chip_residuals`, at the size that was marked.
         key: The key to look for.
         rate: Accepted probability of a false alarm.
 
     Returns:
         "marked" or "not marked", without a test whether a mark could be there.
     """
-    folded = _fold(residual)
-    exact = float(_scores(folded, key)[0, 0])
-    found = _decide(folded, key, rate, (0, 0), exact, _tail(exact) / _SHARES["exact"])
+    scores = _scores(tiles[0], key)
+    exact = float(scores[0, 0])
+    found = _decide(tiles[0], key, rate, (0, 0), exact, _tail(exact) / _SHARES["exact"])
     if found.detected:
         return found
-    moved = _try_shifts(residual, key, rate, tries=2, share=_SHARES["moved"])
+    moved = _try_shifts(tiles, key, rate, tries=2, share=_SHARES["moved"], scores=scores)
     return min(found, moved, key=lambda decision: decision.p_value)
 
 
-def _best_scale(video: Iterable[Tensor], key: str, rate: float) -> WatermarkDecision:
+def folded_tiles(residual: Float[Tensor, "height width"]) -> tuple["FoldedTile", "FoldedTile"]:
+    """The tiles of a map laid on each other, and the same of its mirror image, ready for any key.
+
+    Args:
+        residual: What `chip_residuals` gives.
+
+    Returns:
+        Both, on the CPU.
+    """
+    return FoldedTile(residual), FoldedTile(residual.flip(-1))
+
+
+class FoldedTile:
+    """The sum of the tiles of a map, and what is needed to compare it with patterns.
+
+    Args:
+        residual: What `chip_residuals` gives.
+    """
+
+    def __init__(self, residual: Float[Tensor, "height width"]) -> None:
+        height, width = residual.shape
+        padded = F.pad(residual, (0, -width % TILE, 0, -height % TILE))
+        folded = padded.reshape(-1, TILE, padded.shape[1] // TILE, TILE).sum(dim=(0, 2))
+        self.values = folded.to("cpu", torch.float64)
+        self.spectrum = torch.fft.rfft2(self.values)
+        self.energy_spectrum = torch.fft.rfft2(self.values.square())
+        self.energy = float(self.values.square().sum())
+
+
+def _best_scale(video: Iterable[Tensor], key: str, rate: int | float) -> WatermarkDecision:
     """The scale and shift that agree best; a picture is brought back to the size at which it was marked."""
     residuals = chip_residuals(_frames(video), _BANDS)
     steps = math.floor(math.log(_LARGEST_SCALE) / math.log(_SCALE_STEP))
@@ -224,7 +253,7 @@ def _best_scale(video: Iterable[Tensor], key: str, rate: float) -> WatermarkDeci
         window, cut = _middle(residuals[band], math.ceil(_SEARCHED * scale))
         size = [max(1, round(side / scale)) for side in window.shape]
         resized = F.interpolate(window[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
-        found = _try_shifts(resized, key, rate, tries=2 * len(scales), share=_SHARES["scaled"])
+        found = _try_shifts(folded_tiles(resized), key, rate, tries=2 * len(scales), share=_SHARES["scaled"])
         if best is None or found.score > best.score:
             top, left = ((a - round(b / scale)) % TILE for a, b in zip(found.offset, cut, strict=True))
             best = replace(found, scale=scale, offset=(top, left))
@@ -242,27 +271,28 @@ def _middle(
 
 
 def _try_shifts(
-    residual: Float[Tensor, "height width"], key: str, rate: float, *, tries: int, share: float
+    tiles: tuple[FoldedTile, FoldedTile],
+    key: str,
+    rate: int | float,
+    *,
+    tries: int,
+    share: float,
+    scores: Tensor | None = None,
 ) -> WatermarkDecision:
     """The shift of a picture or of its mirror image that agrees best; `tries` pictures share the rate."""
-    best = None
-    for mirrored in (False, True):
-        folded = _fold(residual.flip(-1) if mirrored else residual)
-        scores = _scores(folded, key)
-        where = int(scores.argmax())
-        score = float(scores.flatten()[where])
-        if best is None or score > best.score:
-            p_value = _tail(score) * TILE * TILE * tries / share
-            shift = (where // TILE, where % TILE)
-            best = replace(_decide(folded, key, rate, shift, score, p_value), mirrored=mirrored)
-    assert best is not None  # two were tried
-    return best
+    maps = (_scores(tiles[0], key) if scores is None else scores, _scores(tiles[1], key))
+    mirrored = bool(maps[1].max() > maps[0].max())
+    where = int(maps[mirrored].argmax())
+    score = float(maps[mirrored].flatten()[where])
+    p_value = _tail(score) * TILE * TILE * tries / share
+    shift = (where // TILE, where % TILE)
+    return replace(_decide(tiles[mirrored], key, rate, shift, score, p_value), mirrored=mirrored)
 
 
 def _decide(
-    folded: Float[Tensor, "row column"],
+    tile: FoldedTile,
     key: str,
-    rate: float,
+    rate: int | float,
     shift: tuple[int, int],
     score: float,
     p_value: float,
@@ -272,27 +302,17 @@ def _decide(
     offset = ((-shift[0]) % TILE, (-shift[1]) % TILE)
     if p_value > rate:
         return WatermarkDecision("not marked", score, p_value, rate, offset=offset)
-    moved = folded.roll((-shift[0], -shift[1]), dims=(0, 1)).numpy().ravel()
+    moved = tile.values.roll((-shift[0], -shift[1]), dims=(0, 1)).numpy().ravel()
     payload = read_payload(key, moved[keyed_chips(key).places])
     return WatermarkDecision("marked", score, p_value, rate, payload, offset)
 
 
-def _fold(residual: Float[Tensor, "height width"]) -> Float[Tensor, "row=256 column=256"]:
-    """The tiles of a picture laid on each other."""
-    height, width = residual.shape
-    padded = F.pad(residual, (0, -width % TILE, 0, -height % TILE))
-    folded = padded.reshape(-1, TILE, padded.shape[1] // TILE, TILE).sum(dim=(0, 2))
-    return folded.to("cpu", torch.float64)
-
-
-def _scores(folded: Float[Tensor, "row=256 column=256"], key: str) -> Float[Tensor, "row=256 column=256"]:
+def _scores(tile: FoldedTile, key: str) -> Float[Tensor, "row=256 column=256"]:
     """Score of every shift of the pattern: the sum over its chips, over the norm of what is summed up."""
     signs, ones = _spectra(key)
-    agreement, energy = (
-        torch.fft.irfft2(torch.fft.rfft2(values) * spectrum, s=folded.shape)
-        for values, spectrum in ((folded, signs), (folded.square(), ones))
-    )
-    least = 1e-9 * folded.square().sum()  # below that it is rounding of the Fourier transforms
+    agreement = torch.fft.irfft2(tile.spectrum * signs, s=tile.values.shape)
+    energy = torch.fft.irfft2(tile.energy_spectrum * ones, s=tile.values.shape)
+    least = 1e-9 * tile.energy  # below that it is rounding of the Fourier transforms
     return torch.where(energy > least, agreement / energy.clamp_min(1e-300).sqrt(), 0.0)
 
 
@@ -309,7 +329,7 @@ def _tail(score: float) -> float:
     return min(1.0, _RADEMACHER * 0.5 * math.erfc(score / math.sqrt(2)))
 
 
-def _score_needed(rate: float) -> float:
+def _score_needed(rate: int | float) -> float:
     """Score at which the picture as it is counts as marked."""
     low, high = 0.0, 40.0
     for _ in range(60):

@@ -9,7 +9,7 @@ from reference.assets_watermark import residual, score
 from scipy import stats
 
 from diff4splat.assets import Watermark, detect_watermark, embed_watermark, watermark_detection
-from diff4splat.assets.watermark_detection import best_shift, chip_residuals
+from diff4splat.assets.watermark_detection import FoldedTile, best_shift, chip_residuals, folded_tiles
 
 NUMBER = 0xABCDEF12
 
@@ -36,7 +36,7 @@ def test_score_is_that_of_the_loop():
     found = chip_residuals(frames)[0]
     np.testing.assert_allclose(found.numpy(), residual(frames.numpy()), atol=1e-9)
     large = torch.rand(300, 270, generator=torch.Generator().manual_seed(1), dtype=torch.float64) - 0.5
-    decision = best_shift(large, "key", 1e-6)
+    decision = best_shift(folded_tiles(large), "key", 1e-6)
     rows, columns = decision.offset
     seen = large.flip(-1) if decision.mirrored else large
     assert decision.score == pytest.approx(score(seen.numpy(), "key", (-rows, -columns)), rel=1e-9)
@@ -124,7 +124,7 @@ CONTENT = {
 @pytest.mark.parametrize("name", CONTENT)
 def test_false_positive_rate_is_as_stated_whatever_the_content(name):
     """Over keys, the score without shifts is standard normal; no p-value comes more often than it says."""
-    found = chip_residuals(CONTENT[name])[0]
+    found = folded_tiles(chip_residuals(CONTENT[name])[0])
     decisions = [best_shift(found, f"key {index}", 0.1) for index in range(250)]
     p_values = np.array([decision.p_value for decision in decisions])
     for rate in (0.3, 0.1, 0.03):
@@ -135,8 +135,8 @@ def test_false_positive_rate_is_as_stated_whatever_the_content(name):
     assert np.std(exact) < 1.2
 
 
-def exact_score(found: torch.Tensor, key: str) -> float:
-    return float(watermark_detection._scores(watermark_detection._fold(found), key)[0, 0])
+def exact_score(found: tuple[FoldedTile, FoldedTile], key: str) -> float:
+    return float(watermark_detection._scores(found[0], key)[0, 0])
 
 
 def test_bound_is_that_of_the_theorem(clips):
