@@ -47,6 +47,7 @@ class Row:
 
     change: str
     found: int
+    unsure: int
     numbers: int
     clips: int
     score: float
@@ -226,6 +227,7 @@ def count_found(name: str, marked: list[torch.Tensor], change: Change, *, search
     return Row(
         name,
         sum(decision.detected for decision in decisions),
+        sum(decision.verdict == "cannot tell" for decision in decisions),
         sum(decision.payload == NUMBER for decision in decisions),
         len(marked),
         min(decision.score for decision in decisions),
@@ -265,12 +267,10 @@ def p_values(clips: list[Clip], num_pairs: int, first_key: int) -> list[float]:
 
 def print_rows(title: str, rows: list[Row]) -> None:
     """A table of changes."""
-    print(f"\n| {title} | found | number read | least score |\n|---|---|---|---|")
+    print(f'\n| {title} | found | "cannot tell" | number read | least score |\n|---|---|---|---|---|')
     for row in rows:
-        print(
-            f"| {row.change} | {row.found} of {row.clips} | {row.numbers} of {row.clips} | {row.score:.1f} |",
-            flush=True,
-        )
+        cells = (f"{row.found} of {row.clips}", row.unsure, row.numbers, f"{row.score:.1f}")
+        print(f"| {row.change} | {' | '.join(map(str, cells))} |", flush=True)
 
 
 def codec(clips: list[torch.Tensor], marked: list[torch.Tensor], quick: bool) -> list[Row]:

@@ -21,7 +21,7 @@ def test_measures_what_it_says(
     assert list(found) == ["codec", "changes", "sizes", "false positives"]
     rows = [row for part in ("codec", "changes", "sizes") for row in found[part]]
     printed = capsys.readouterr().out
-    assert all(f"| {row.change} | {row.found} of {row.clips} " in printed for row in rows)
+    assert all(f"| {row.change} | {row.found} of {row.clips} |" in printed for row in rows)
     assert "PSNR of marked beside unmarked" in printed and "numbers mean nothing" in printed
     assert found["false positives"]["called marked"] == 0 and found["false positives"]["pairs"] == 18
     assert script["gamma_bound"](0) == pytest.approx(2.9957, abs=1e-3)  # the rule of three

@@ -19,7 +19,14 @@ BLOCKS = [
     *("attention", "camera_conditioning", "deformation_module", "deformation_operations"),
     *("guidance", "hub", "ldrm", "losses"),
 ]
-GUIDES = ["README.md", "docs/own_model.md", "docs/quickstart.md", "docs/refinement.md", "docs/rendering.md"]
+GUIDES = [
+    "README.md",
+    "docs/own_model.md",
+    "docs/provenance.md",
+    "docs/quickstart.md",
+    "docs/refinement.md",
+    "docs/rendering.md",
+]
 GUIDES += ["docs/training.md", "docs/trajectories.md", "docs/video_models.md"]
 
 
