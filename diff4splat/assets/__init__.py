@@ -1,5 +1,6 @@
 """The field on disk: the native 4D asset, the formats of other programs, video, depth, meshes and tracks."""
 
+from diff4splat.assets.content_credentials import check_signer, read_credentials, sign_file
 from diff4splat.assets.depth_color import depth_limits, depth_to_color, position_to_color
 from diff4splat.assets.depth_file import DepthUnit, load_depth, save_depth
 from diff4splat.assets.depth_sequence import load_depth_sequence, save_depth_sequence
@@ -16,6 +17,8 @@ from diff4splat.assets.tracks import PointTracks, load_tracks, save_tracks
 from diff4splat.assets.tsdf import DistanceVolume, fuse_depth
 from diff4splat.assets.usd import save_usd
 from diff4splat.assets.video import load_video, save_video
+from diff4splat.assets.watermark import PUBLIC_KEY, Watermark, embed_watermark, scene_payload
+from diff4splat.assets.watermark_detection import WatermarkDecision, detect_watermark
 
 __all__ = [
     "DepthUnit",
@@ -25,6 +28,12 @@ __all__ = [
     "depth_limits",
     "depth_to_color",
     "fuse_depth",
+    "PUBLIC_KEY",
+    "Watermark",
+    "WatermarkDecision",
+    "check_signer",
+    "detect_watermark",
+    "embed_watermark",
     "load_depth",
     "load_depth_sequence",
     "load_field",
@@ -36,6 +45,7 @@ __all__ = [
     "load_tracks",
     "load_video",
     "position_to_color",
+    "read_credentials",
     "read_field_header",
     "save_depth",
     "save_depth_sequence",
@@ -50,4 +60,6 @@ __all__ = [
     "save_video",
     "surface_weights",
     "volume_to_mesh",
+    "scene_payload",
+    "sign_file",
 ]

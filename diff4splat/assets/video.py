@@ -16,6 +16,7 @@ from torch import Tensor
 from diff4splat.assets.animation import ANIMATION_SUFFIXES, save_animation
 from diff4splat.assets.frames import decode_frames
 from diff4splat.assets.provenance_text import provenance_text, provenance_xmp
+from diff4splat.assets.watermark import Watermark, embed_watermark
 from diff4splat.files import atomic_path
 
 __all__ = ["VIDEO_SUFFIXES", "load_video", "save_video"]
@@ -30,6 +31,7 @@ def save_video(
     *,
     fps: int | float = 12,
     provenance: Mapping[str, Any] | None = None,
+    watermark: Watermark | None = None,
 ) -> None:
     """Write a clip as an H.264 mp4 that browsers and phones play, or as an animated WebP or GIF.
 
@@ -47,6 +49,8 @@ def save_video(
         fps: Frames per second, > 0; at most 50 in a GIF, as browsers slow down what is faster.
         provenance: JSON values (model, seed, prompt, licence), kept as JSON text: the `comment` of an mp4 and
             of a GIF, `dc:description` in the XMP of a WebP.
+        watermark: Mark to put into the picture (`embed_watermark`); none when omitted. The command line
+            marks what it writes; a function of the library writes what it is given.
 
     Raises:
         ValueError: If there are no frames, a value is NaN, `fps` is not positive or too large for the format,
@@ -62,7 +66,7 @@ def save_video(
         raise ValueError(f"video must have frames and pixels, got shape {tuple(video.shape)}.")
     if bool(video.isnan().any()):
         raise ValueError("video must be finite, got NaN.")
-    frames = _Frames(video)
+    frames = _Frames(video, watermark)
     text = None if provenance is None else provenance_text(provenance)
     with atomic_path(path) as temporary:
         if suffix == ".mp4":
@@ -91,10 +95,10 @@ def load_video(path: str | os.PathLike[str]) -> Float[Tensor, "frame rgb=3 heigh
 
 
 class _Frames(Sequence[np.ndarray]):
-    """The frames of a clip as 8-bit pixels, converted when they are asked for."""
+    """The frames of a clip as 8-bit pixels, marked and converted when they are asked for."""
 
-    def __init__(self, video: Tensor) -> None:
-        self._video = video
+    def __init__(self, video: Tensor, watermark: Watermark | None) -> None:
+        self._video, self._watermark = video, watermark
 
     def __len__(self) -> int:
         return len(self._video)
@@ -102,7 +106,10 @@ class _Frames(Sequence[np.ndarray]):
     def __getitem__(self, index: Any) -> Any:
         if not 0 <= index < len(self._video):
             raise IndexError(index)
-        pixels = self._video[int(index)].detach().clamp(0, 1).mul(255).round().to("cpu", torch.uint8)
+        frame = self._video[int(index)].detach().clamp(0, 1)
+        if self._watermark is not None:
+            frame = embed_watermark(frame, self._watermark)
+        pixels = frame.clamp(0, 1).mul(255).round().to("cpu", torch.uint8)
         return np.ascontiguousarray(rearrange(pixels, "c h w -> h w c").numpy())
 
 

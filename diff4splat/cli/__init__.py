@@ -61,6 +61,9 @@ COMMANDS: dict[str, Command] = {
     "trajectory": Command(
         "diff4splat.cli.trajectory:Trajectory", "look at a camera path, draw it, convert it"
     ),
+    "detect-watermark": Command(
+        "diff4splat.cli.detect_watermark:DetectWatermark", "say whether a video is marked as generated"
+    ),
     "evaluate": Command("diff4splat.cli.evaluate:Evaluate", "measure a model on scenes it has never seen"),
     "models": Command("diff4splat.cli.models:Models", "list what can be run, and what is missing for it"),
     "train": Command("diff4splat.cli.train:Train", "train a model by a recipe, stage by stage"),
@@ -207,7 +210,7 @@ def _own_options_first(command: Any) -> Any:
 
 
 def _overview() -> str:
-    commands = "\n".join(f"  {name:<12}  {command.summary}" for name, command in COMMANDS.items())
+    commands = "\n".join(f"  {name:<16}  {command.summary}" for name, command in COMMANDS.items())
     return _OVERVIEW.format(version=__version__, commands=commands)
 
 

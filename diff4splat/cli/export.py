@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 
 from diff4splat.cli.console import Console, file_size, table
 from diff4splat.cli.exports.kinds import FOLDER, KINDS, ExportJob, find_kind, table_of_kinds
+from diff4splat.cli.marking import MarkFlags
 from diff4splat.cli.options import MAX_FRAMES, MAX_SIZE, check_between, printable, recorded_fps
 from diff4splat.cli.output import check_output_file, check_output_folder, writing
 
@@ -19,7 +20,7 @@ _FOR_ALL = ("scene", "output", "to")
 
 
 @dataclass(frozen=True)
-class Export:
+class Export(MarkFlags):
     """Turn a scene into a file for another program.
 
     The kinds of file; the suffix of the output says which is meant where --to is left out:
@@ -79,6 +80,8 @@ class Export:
             except ImportError as error:  # a package that is there, but too old
                 raise ValueError(str(error)) from error
         console.print(table(("file", "size"), [(str(self.output), file_size(self.output))], right=(1,)))
+        if name == "video":
+            console.print(f"\n{self.say([self.output.name])}")
 
     def _check(self, name: str) -> None:
         """Refuse what cannot be done before anything is."""
@@ -87,6 +90,7 @@ class Export:
         check_between("--resolution", self.resolution, 16, 2048)
         check_between("--seconds", self.seconds, 0.1, 3600)
         check_between("--size", self.size, 16, MAX_SIZE)
+        self.check_marks()
         kind = KINDS[name]
         for option in (field.name for field in fields(self) if field.name not in _FOR_ALL):
             if option not in kind.options and getattr(self, option) not in (None, False):

@@ -11,6 +11,7 @@ from diff4splat.cli.console import Console
 from diff4splat.cli.depth import load_depth_prior
 from diff4splat.cli.errors import naming
 from diff4splat.cli.forecast import check_forecast
+from diff4splat.cli.marking import MarkFlags
 from diff4splat.cli.options import (
     DEFAULT_FPS,
     DEFAULT_FRAMES,
@@ -27,7 +28,7 @@ from diff4splat.cli.options import (
     refuse_unused,
 )
 from diff4splat.cli.output import staged_folder
-from diff4splat.cli.results import SceneFiles, output_size, written_files
+from diff4splat.cli.results import MARKED_FILES, SceneFiles, output_size, written_files
 from diff4splat.cli.speed import SpeedFlags
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ __all__ = ["Generate"]
 
 
 @dataclass(frozen=True)
-class Generate(SpeedFlags):
+class Generate(MarkFlags, SpeedFlags):
     """Make a moving 3D scene from one photograph.
 
     A video model imagines how the photograph goes on along a camera path; a second model turns that into 3D
@@ -163,9 +164,10 @@ class Generate(SpeedFlags):
                 depth=depth,
                 callback=console.progress,
             )
-            files = SceneFiles(folder, self.photo.name, "image", self.trajectory, self.fps)
+            files = SceneFiles(folder, self.photo.name, "image", self.trajectory, self.fps, self)
             files.write(console, field, fit_cameras(path, height=height, width=width, num_frames=self.frames))
         console.print(written_files(console, self.output))
+        console.print(f"\n{self.say(MARKED_FILES)}")
 
     def _depth(self, console: Console, device: "torch.device") -> "DepthPrior | None":
         if self.depth is None:
@@ -174,6 +176,7 @@ class Generate(SpeedFlags):
             return load_depth_prior(self.depth, self.depth_kind, self.photo, device)
 
     def _check(self) -> None:
+        self.check_marks()
         check_between("--frames", self.frames, 2, MAX_FRAMES)
         check_between("--size", self.size, 16, MAX_SIZE)
         check_between("--fps", self.fps, 0.1, MAX_FPS)

@@ -11,6 +11,7 @@ from diff4splat.cli import GENERATED_FILES
 from diff4splat.cli.console import Console
 from diff4splat.cli.errors import naming
 from diff4splat.cli.forecast import check_forecast
+from diff4splat.cli.marking import MarkFlags
 from diff4splat.cli.options import (
     DEFAULT_FPS,
     MAX_AMPLITUDE,
@@ -25,7 +26,7 @@ from diff4splat.cli.options import (
     refuse_unused,
 )
 from diff4splat.cli.output import staged_folder
-from diff4splat.cli.results import SceneFiles, output_size, written_files
+from diff4splat.cli.results import MARKED_FILES, SceneFiles, output_size, written_files
 from diff4splat.cli.speed import SpeedFlags
 
 __all__ = ["Reconstruct"]
@@ -34,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Reconstruct(SpeedFlags):
+class Reconstruct(MarkFlags, SpeedFlags):
     """Make a moving 3D scene from a video whose cameras are known.
 
     Nothing is generated: the frames and the cameras are taken as they are, and turned into 3D Gaussians and
@@ -95,6 +96,7 @@ class Reconstruct(SpeedFlags):
         check_between("--fps", self.fps, 0.1, MAX_FPS)
         check_between("--amplitude", self.amplitude, -MAX_AMPLITUDE, MAX_AMPLITUDE)
         check_between("--gaussians", self.gaussians, 1, 100_000_000)
+        self.check_marks()
         with console.libraries():  # also what is only used later: here requests to stop wait
             import av  # noqa: F401
             import torch
@@ -144,8 +146,9 @@ class Reconstruct(SpeedFlags):
             )
             shown = fit_cameras(path, height=height, width=width, num_frames=frames)
             fps = self.fps or _fps(facts.fps, facts.num_frames, frames)
-            SceneFiles(folder, self.video.name, "video", self.cameras, fps).write(console, field, shown)
+            SceneFiles(folder, self.video.name, "video", self.cameras, fps, self).write(console, field, shown)
         console.print(written_files(console, self.output))
+        console.print(f"\n{self.say(MARKED_FILES)}")
 
 
 def _fps(recorded: float | None, available: int, shown: int) -> float:

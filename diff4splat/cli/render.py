@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from diff4splat.cli.console import Console, file_size, table
+from diff4splat.cli.marking import MarkFlags
 from diff4splat.cli.options import (
     DEFAULT_FRAMES,
     MAX_AMPLITUDE,
@@ -33,7 +34,7 @@ __all__ = ["Render", "scene_path"]
 
 
 @dataclass(frozen=True)
-class Render:
+class Render(MarkFlags):
     """Render a scene along any camera path.
 
     The path is a name, a file of cameras, or the path that was commanded when the scene was made. Named paths
@@ -81,6 +82,7 @@ class Render:
         check_between("--size", self.size, 16, MAX_SIZE)
         check_between("--amplitude", self.amplitude, -MAX_AMPLITUDE, MAX_AMPLITUDE)
         check_between("--time", self.time, 0, 1)
+        self.check_marks()
         check_output_file(self.output, (".mp4", ".webp", ".gif"))
         check_between("--fps", self.fps, 0.1, 50 if self.output.suffix.lower() == ".gif" else MAX_FPS)
         with console.libraries():  # also what is only used later: here requests to stop wait
@@ -122,9 +124,13 @@ class Render:
             shown = {"trajectory": printable(Path(self.trajectory).name), "fps": fps, "show": self.show}
             if self.trajectory == "recorded":
                 del shown["trajectory"]
-            save_video(video, self.output, fps=fps, provenance={**field.metadata, **shown})
+            origin = {**field.metadata, **shown}
+            mark = self.watermark_for(field) if self.show == "color" else None
+            save_video(video, self.output, fps=fps, provenance=origin, watermark=mark)
+            self.sign([self.output], field)
         console.print(f"\n{console.stage_table()}\n")
         console.print(table(("file", "size"), [(str(self.output), file_size(self.output))], right=(1,)))
+        console.print(f"\n{self.say([self.output.name] if self.show == 'color' else [])}")
 
 
 def scene_path(

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 
 from diff4splat.cli import GENERATED_FILES
 from diff4splat.cli.console import Console, file_size, table
+from diff4splat.cli.marking import MarkFlags
 from diff4splat.cli.options import DEFAULT_SIZE, printable
 
 if TYPE_CHECKING:
     from diff4splat.cameras import Cameras
     from diff4splat.gaussians import DeformableGaussianField
 
-__all__ = ["SceneFiles", "output_size", "written_files"]
+__all__ = ["MARKED_FILES", "SceneFiles", "output_size", "written_files"]
+
+MARKED_FILES = ("video.mp4", "novel_view.mp4")
+"""Which files carry a watermark. Depth does not: its colours are measurements, which grain would change."""
 
 _MEANING = {
     "scene.safetensors": "the scene: Gaussians, motion, where it comes from",
@@ -54,6 +58,7 @@ class SceneFiles:
         kind: What it is, the key of `source` in the provenance.
         trajectory: Name of the camera path, or of its file.
         fps: Frames per second of the videos.
+        marks: How the videos are marked as generated.
     """
 
     folder: Path
@@ -61,6 +66,7 @@ class SceneFiles:
     kind: str
     trajectory: str
     fps: float
+    marks: MarkFlags = MarkFlags()
 
     def write(self, console: Console, field: "DeformableGaussianField", path: "Cameras") -> None:
         """Render the videos and write all seven files, in four stages.
@@ -75,6 +81,7 @@ class SceneFiles:
         from diff4splat.viewer import save_player
 
         path = path.to(device=field.device, dtype=field.dtype)
+        mark = self.marks.watermark_for(field)
         other = sway_cameras(path, focus_depth=focus_depth(field))
         source, named = printable(self.source), printable(Path(self.trajectory).name)
         made = datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -82,13 +89,16 @@ class SceneFiles:
         origin = {**field.metadata, **provenance}
         with console.stage("render the path", path.num_frames) as progress:
             film = render_path(field, path, callback=progress)
-            save_video(film.color, self.folder / "video.mp4", fps=self.fps, provenance=origin)
+            save_video(film.color, self.folder / "video.mp4", fps=self.fps, provenance=origin, watermark=mark)
             save_video(depth_video(film), self.folder / "depth.mp4", fps=self.fps, provenance=origin)
             del film
         with console.stage("render new views", path.num_frames) as progress:
             novel = render_path(field, other, callback=progress)
             sway = {**origin, "trajectory": "figure of eight around the first camera"}
-            save_video(novel.color, self.folder / "novel_view.mp4", fps=self.fps, provenance=sway)
+            save_video(
+                novel.color, self.folder / "novel_view.mp4", fps=self.fps, provenance=sway, watermark=mark
+            )
+            self.marks.sign([self.folder / name for name in (*MARKED_FILES, "depth.mp4")], field)
         with console.stage("draw overview"):
             self._draw(field, path, other)
         with console.stage("write scene"):

@@ -6,10 +6,11 @@ To add a kind, write a function that takes an `ExportJob` in a file of its famil
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from diff4splat.cli.marking import MarkFlags
 from diff4splat.cli.options import DEFAULT_FRAMES
 
 if TYPE_CHECKING:
@@ -17,10 +18,22 @@ if TYPE_CHECKING:
     from diff4splat.cli.export import Export
     from diff4splat.gaussians import DeformableGaussianField
 
-__all__ = ["FOLDER", "KINDS", "ExportJob", "ExportKind", "clip_seconds", "find_kind", "table_of_kinds"]
+__all__ = [
+    "FOLDER",
+    "KINDS",
+    "MARKS",
+    "ExportJob",
+    "ExportKind",
+    "clip_seconds",
+    "find_kind",
+    "table_of_kinds",
+]
 
 FOLDER = ""
 """Among the suffixes of a kind: its output is, or may be, a folder."""
+
+MARKS = tuple(option.name for option in fields(MarkFlags))
+"""Options that say how a video is marked as generated."""
 
 
 class ExportKind(NamedTuple):
@@ -104,7 +117,7 @@ KINDS: dict[str, ExportKind] = {
         "media:write_video",
         (".mp4", ".webp", ".gif"),
         "the clip along the path that the scene was made with",
-        ("frames", "seconds", "size"),
+        ("frames", "seconds", "size", *MARKS),
     ),
     "depth-png": ExportKind(
         "media:write_depth",

@@ -30,12 +30,16 @@ def write_video(job: ExportJob) -> None:
     """The clip along the path that the scene was made with; `diff4splat render` has other paths.
 
     Args:
-        job: The scene and where it goes; of the options, `frames`, `seconds` and `size`.
+        job: The scene and where it goes; of the options, `frames`, `seconds`, `size` and
+            how videos are marked.
     """
     path = _path(job)
     film = render_path(job.field, path, callback=job.progress)
     fps = path.num_frames / clip_seconds(job)
-    save_video(film.color, job.output, fps=fps, provenance={**job.field.metadata, "fps": fps})
+    marks, origin = job.options, {**job.field.metadata, "fps": fps}
+    mark = marks.watermark_for(job.field)
+    save_video(film.color, job.output, fps=fps, provenance=origin, watermark=mark)
+    marks.sign([job.output], job.field)
 
 
 def write_depth(job: ExportJob) -> None:
