@@ -50,6 +50,7 @@ def contact_sheet(
             is another than that of rows or columns.
 
     Examples:
+        >>> import torch
         >>> sheet = contact_sheet(torch.zeros(2, 3, 3, 20, 30), gap=2)
         >>> sheet.shape
         torch.Size([3, 46, 98])
