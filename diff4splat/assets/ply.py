@@ -173,7 +173,7 @@ def _to_gaussians(vertices: np.ndarray, rest: int) -> Gaussians:
 
     def columns(names: list[str], dtype: type = np.float32) -> np.ndarray:
         matrix: np.ndarray = np.empty((len(vertices), len(names)), dtype)
-        with np.errstate(over="ignore"):  # 64-bit values may not fit into 32 bits; infinity is found later
+        with np.errstate(over="ignore", invalid="ignore"):  # what does not fit in 32 bits is found later
             for index, name in enumerate(names):
                 matrix[:, index] = vertices[name]
         return matrix

@@ -1,8 +1,12 @@
 """Any file of Gaussians as a field."""
 
+import random
+import warnings
+
 import pytest
 import torch
 from assets.splat_scenes import NAMES, decibels, moving_scene, still_scene
+from plyfile import PlyData
 
 from diff4splat.assets import load_scene, save_field, save_glb, save_ply, save_ply_sequence, save_splat
 
@@ -49,3 +53,36 @@ def test_what_is_none_is_named(tmp_path):
     (tmp_path / "a.ply").write_bytes(b"PK\x03\x04")
     with pytest.raises(ValueError, match="a.ply is not a PLY file"):
         load_scene(tmp_path / "a.ply")
+
+
+@pytest.mark.parametrize("kind", ["binary.ply", "text.ply", "a.splat"])
+def test_damage_of_any_sort_ends_in_words_that_name_the_file(tmp_path, kind):
+    source, damaged = tmp_path / kind, tmp_path / ("damaged" + kind[kind.index(".") :])
+    if kind == "a.splat":
+        save_splat(still_scene(0), source)
+    else:
+        save_ply(still_scene(0), source, provenance={"seed": 3})
+    if kind == "text.ply":
+        ply = PlyData.read(source, mmap=False)
+        ply.text = True
+        ply.write(str(source))
+    whole, draw, refused = source.read_bytes(), random.Random(3), 0
+    for _ in range(150):
+        content = bytearray(whole)
+        place = draw.randrange(draw.choice((600, len(content))))
+        match draw.randrange(3):
+            case 0:
+                content[place] = draw.randrange(256)
+            case 1:
+                del content[place : place + draw.randrange(1, 40)]
+            case _:
+                content[place:place] = draw.choices(b"0123456789 \n-einf\xff", k=draw.randrange(1, 9))
+        damaged.write_bytes(content)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            try:
+                load_scene(damaged).validate()
+            except ValueError as error:
+                assert str(error).startswith(str(damaged))
+                refused += 1
+    assert refused > 75

@@ -247,6 +247,15 @@ def test_a_link_to_a_folder_stays_one(tmp_path):
     assert (tmp_path / "link").is_symlink() and len(names(tmp_path / "real")) == 3
 
 
+def test_a_frame_that_is_a_link_leaves_what_it_points_to(folder, tmp_path):
+    outside = tmp_path / "outside.ply"
+    (folder / "frame_00001.ply").rename(outside)
+    (folder / "frame_00001.ply").symlink_to(outside)
+    before = outside.read_bytes()
+    save_ply_sequence(moving_scene(0), folder)
+    assert outside.read_bytes() == before and not (folder / "frame_00001.ply").is_symlink()
+
+
 def test_metadata_cannot_add_lines_to_the_header(folder):
     comments = PlyData.read(folder / "frame_00001.ply").comments
     assert sum("end_header" in comment for comment in comments) == 1

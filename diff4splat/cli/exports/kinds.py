@@ -5,8 +5,10 @@ To add a kind, write a function that takes an `ExportJob` in a file of its famil
 `options` of the row.
 """
 
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -101,7 +103,7 @@ KINDS: dict[str, ExportKind] = {
     "usd": ExportKind(
         "splats:write_usd",
         (".usdc", ".usda", ".usdz", ".usd"),
-        "the moving scene as OpenUSD, for Blender, Omniverse",
+        "the moving scene and its cameras, as OpenUSD with time samples",
         ("frames", "seconds"),
         requires=("pxr", "usd"),
     ),
@@ -195,20 +197,20 @@ def clip_seconds(job: ExportJob) -> float:
     return job.options.seconds or frames / job.fps
 
 
-def table_of_kinds(*, indent: int = 0) -> str:
+def table_of_kinds(*, indent: int = 0, width: int = 78) -> str:
     """The kinds as lines of help.
 
     Args:
         indent: Spaces before each line but the first.
+        width: Most characters of a line, without these.
 
     Returns:
-        Aligned lines: what `--to` calls a kind, what its output ends in, and what it is for.
+        For each kind what `--to` calls it, what its output ends in, and what it is for, folded and aligned.
     """
-    rows = [(name, _shown(kind.suffixes), kind.meaning) for name, kind in KINDS.items()]
-    first, second = (max(len(row[column]) for row in rows) for column in range(2))
-    lines = [f"{name:<{first}}  {shown:<{second}}  {meaning}" for name, shown, meaning in rows]
+    column = 2 + max(len(name) for name in KINDS)
+    lines: list[str] = []
+    for name, kind in KINDS.items():
+        suffixes = ", ".join(suffix or "a folder" for suffix in kind.suffixes)
+        folded = textwrap.wrap(f"{suffixes}: {kind.meaning}", width - column, break_on_hyphens=False)
+        lines += [f"{start:<{column}}{part}" for start, part in zip_longest([name], folded, fillvalue="")]
     return ("\n" + " " * indent).join(lines)
-
-
-def _shown(suffixes: tuple[str, ...]) -> str:
-    return " ".join(suffix or "folder" for suffix in suffixes)
