@@ -21,6 +21,7 @@ BLOCKS = [
 ]
 GUIDES = ["README.md", "docs/own_model.md", "docs/quickstart.md", "docs/refinement.md", "docs/rendering.md"]
 GUIDES += ["docs/training.md", "docs/trajectories.md", "docs/video_models.md"]
+GUIDES += ["docs/export_media.md"]
 
 
 def python_blocks(page: str) -> list[tuple[int, str]]:
