@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -165,6 +166,11 @@ def test_generate_writes_all_seven_files(
     assert load_ply(out / "scene.ply").num_gaussians == field.num_gaussians
     videos = {name: load_video(out / f"{name}.mp4") for name in ("video", "novel_view", "depth")}
     assert {video.shape for video in videos.values()} == {(3, 3, 22, 22)}
+    for name in videos:
+        with av.open(str(out / f"{name}.mp4")) as container:
+            stated = json.loads(container.metadata["comment"])
+        told = {key: value for key, value in expected.items() if name != "novel_view" or key != "trajectory"}
+        assert told.items() <= stated.items() and stated["num_gaussians"] > 0
     assert (videos["video"][1] - videos["novel_view"][1]).abs().mean() > 0.01
     assert "<html" in (out / "player.html").read_text()
 

@@ -141,7 +141,7 @@ def load_tracks(path: str | os.PathLike[str]) -> PointTracks:
         path: The `.npz`.
 
     Returns:
-        Tracks on the CPU: float32 positions, cameras and times.
+        Tracks on the CPU, whose positions, cameras and times are float32.
 
     Raises:
         FileNotFoundError: If there is no such file.

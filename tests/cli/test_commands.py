@@ -108,7 +108,7 @@ def test_export(scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert '"seconds": 7.0,' in (tmp_path / "a.html").read_text()
     capsys.readouterr()
     for option, value, message in (
-        ("--seconds", "7", "--seconds is for --to usd, player, got --to ply"),
+        ("--seconds", "7", "--seconds is for --to usd, video, player, got --to ply"),
         ("--seconds", "0", "--seconds must be from 0.1 to 3600, got 0"),
         ("--time", "7", "--time must be from 0 to 1, got 7"),
     ):
