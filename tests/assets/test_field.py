@@ -177,6 +177,7 @@ def rewrite(path, *, tensors=None, drop=(), **header):
         ({"tensors": {"times": torch.tensor([0.0, 0.5, 0.5])}}, "ascend"),
         ({"tensors": {"times": torch.tensor([0.0, 0.5, 1.5])}}, "ascend"),
         ({"tensors": {"canonical.scales": torch.ones(7, 3)}}, r"canonical.scales must have shape \(11, 3\)"),
+        ({"tensors": {"canonical.scales": torch.ones(11)}}, r"canonical.scales must have shape \(11, 3\)"),
         (
             {"tensors": {"canonical.scales": torch.ones(11, 3, dtype=torch.int32)}},
             "canonical.scales must be one of",
