@@ -85,6 +85,15 @@ class ExportJob:
 
 
 KINDS: dict[str, ExportKind] = {
+    "scene": ExportKind(
+        "scenes:write_scene", (".safetensors",), "the moving scene, exactly, for this library"
+    ),
+    "compact": ExportKind(
+        "scenes:write_compact",
+        (".safetensors",),
+        "the same in a fifth of the size or less, with stated errors",
+        implied_by=(),
+    ),
     "ply": ExportKind(
         "splats:write_ply", (".ply",), "3D Gaussians at one moment, for any splat program", ("time",)
     ),
