@@ -9,9 +9,9 @@ Scenes: "generated" is what `diff4splat generate` makes of a photograph; in "mov
 own smooth way, turns and stretches; in "jumping" it does so at random at each stored time, the worst there
 is; "harmonics" is "moving" with colours of degree 3. Chromium draws in software (SwiftShader). Times are
 medians: export of a page from a field in memory, beside the mean time of the processor, which a busy machine
-does not lengthen; from opening the file to the first finished picture; of
-sorting. Pictures are counted while the scene plays in a window of 960 x 640, and the fidelity is the worst of
-three times, one of them between stored ones, at two cameras, against `render` on the CPU.
+does not lengthen; from opening the file to the first finished picture; of sorting. Pictures are counted while
+the scene plays in a window of 960 x 640, and the fidelity is the worst of three times, one of them between
+stored ones, at two cameras, against `render` on the CPU.
 """
 
 import json as json_files

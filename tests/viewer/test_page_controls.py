@@ -1,6 +1,7 @@
 """Everything a viewer of the page can do: slider, buttons, keys, mouse, touch, links."""
 
 import re
+import time
 
 import numpy as np
 import pytest
@@ -167,12 +168,13 @@ def test_keys_fly_along_the_cameras_axes(still, key, axis, sign):
 
 def test_shift_flies_faster(still):
     still.key("p", "KeyP")
-    first = camera(still)
-    still.key("w", "KeyW", seconds=0.25)
-    second = camera(still)
-    still.key("W", "KeyW", seconds=0.25, modifiers=8)
-    third = camera(still)
-    assert np.linalg.norm((third - second)[:3]) > 1.5 * np.linalg.norm((second - first)[:3])
+    speeds = []
+    for key, modifiers in (("w", 0), ("W", 8)):
+        start, begun = camera(still), time.monotonic()
+        still.key(key, "KeyW", seconds=0.4, modifiers=modifiers)
+        seconds = time.monotonic() - begun
+        speeds.append(np.linalg.norm((camera(still) - start)[:3]) / seconds)
+    assert speeds[1] > 1.5 * speeds[0]  # three times, less what a busy machine takes to press and let go
 
 
 def test_drags_orbit_and_pan_and_the_wheel_comes_nearer(still):
