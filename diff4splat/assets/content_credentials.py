@@ -80,7 +80,7 @@ def read_credentials(path: str | os.PathLike[str]) -> Mapping[str, Any] | None:
         path: File of a kind that `sign_file` takes.
 
     Returns:
-        The manifests as JSON values, with `validation_state`: "Trusted", "Valid" (the file is as it was
+        The manifests as JSON values. Their `validation_state` is "Trusted", "Valid" (the file is as it was
         signed, by somebody unknown) or "Invalid" (it was changed). None if the file has no credentials.
 
     Raises:

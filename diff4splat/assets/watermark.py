@@ -36,6 +36,9 @@ class Watermark:
         key: Any text that is not empty; keep it secret, unless it is the public one.
         payload: Number that the mark carries, from 0 to 2**32 - 1.
         strength: Factor on the amplitude, > 0 and at most 4; above 1.08, 40 dB are no longer certain.
+
+    Raises:
+        ValueError: If the key is empty, or a number is out of its range.
     """
 
     key: str = field(default=PUBLIC_KEY, repr=False)
