@@ -48,7 +48,8 @@ class Edit:
       diff4splat edit table.safetensors --merge turned.safetensors -o both.safetensors
 
     Args:
-        scene: A scene.safetensors that `diff4splat generate` wrote.
+        scene: A scene.safetensors that `diff4splat generate` wrote, or the folder with it; or a scene of
+            another program, as for `diff4splat export`.
         output: File to write; an existing file, SCENE too, is replaced once the new one is ready.
         keep_box: Keep the Gaussians with their centre in this box: smallest x, y, z, then largest x, y, z.
         drop_box: Leave out the Gaussians with their centre in this box.

@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from diff4splat.assets import load_field, load_field_cameras
 from diff4splat.cameras import Cameras
 from diff4splat.cli.errors import naming
 from diff4splat.cli.options import MAX_FPS, check_between, printable, recorded_fps
+from diff4splat.cli.scenes import read_scene
 from diff4splat.editing import (
     floaters,
     freeze,
@@ -69,9 +69,8 @@ class Scene:
 
 
 def load(option: str, path: Path) -> Scene:
-    """A scene from a file that `save_field` wrote; the one place that would read other formats."""
-    with naming(f"{option} cannot be read", path):
-        return Scene(load_field(path), load_field_cameras(path))
+    """A scene with its cameras, of any format that commands take."""
+    return Scene(*read_scene(path, option))
 
 
 def words(option: str, value: object) -> str:

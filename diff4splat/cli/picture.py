@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from diff4splat.cli.console import Console, file_size, table
-from diff4splat.cli.errors import naming
 from diff4splat.cli.options import (
     DEFAULT_FRAMES,
     DEFAULT_SIZE,
@@ -48,7 +47,8 @@ class Picture:
       diff4splat picture out/scene.safetensors --trajectory orbit --output around.jpg
 
     Args:
-        scene: A scene.safetensors that `diff4splat generate` wrote.
+        scene: A scene.safetensors that `diff4splat generate` wrote, or the folder with it; or a scene of
+            another program, as for `diff4splat export`.
         output: Picture to write: .png, .jpg or .webp; an existing file is replaced once the new one is ready.
         kind: What is drawn.
         trajectory: recorded (the commanded path), spiral, forward, backward, upward, downward, orbit, static,
@@ -75,13 +75,13 @@ class Picture:
         if self.time is not None and self.kind not in _OF_ONE_TIME:
             raise ValueError(f"--time is for --kind depth and trails, got --kind {self.kind}.")
         with console.libraries():
-            from diff4splat.assets import load_field, load_field_cameras
+            from diff4splat.cli.scenes import read_scene
             from diff4splat.pictures import save_picture
             from diff4splat.pipelines import fit_cameras, focus_depth
         device = check_device(self.device)
-        with console.stage("load scene"), naming("SCENE cannot be read", self.scene):
-            field = load_field(self.scene).to(device)
-            recorded = load_field_cameras(self.scene)
+        with console.stage("load scene"):
+            field, recorded = read_scene(self.scene)
+            field = field.to(device)
         path = scene_path(
             self.scene,
             self.trajectory,

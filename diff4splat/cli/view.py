@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from diff4splat.cli.console import Console
-from diff4splat.cli.errors import naming
 from diff4splat.cli.options import DEFAULT_FRAMES, check_between, check_device, printable, recorded_fps
 
 __all__ = ["View"]
@@ -31,7 +30,8 @@ class View:
       diff4splat view out/scene.safetensors --port 9000 --no-browser
 
     Args:
-        scene: A scene.safetensors that `diff4splat generate` wrote.
+        scene: A scene.safetensors that `diff4splat generate` wrote, or the folder with it; or a scene of
+            another program, as for `diff4splat export`.
         mode: Who draws at first: rendered, by the library, or splats, by the browser.
         port: Port to listen at; the next free one if it is taken.
         host: Address to listen at. With another than the default, all who reach this machine can look.
@@ -52,12 +52,12 @@ class View:
         if find_spec("viser") is None:
             raise ValueError("view needs viser: pip install 'diff4splat[viewer]'")
         with console.libraries():
-            from diff4splat.assets import load_field, load_field_cameras
+            from diff4splat.cli.scenes import read_scene
             from diff4splat.viewer import view_field
         device = check_device(self.device)
-        with console.stage("load scene"), naming("SCENE cannot be read", self.scene):
-            field = load_field(self.scene).to(device)
-            cameras = load_field_cameras(self.scene)
+        with console.stage("load scene"):
+            field, cameras = read_scene(self.scene)
+            field = field.to(device)
         frames = DEFAULT_FRAMES if cameras is None else cameras.num_frames
         with view_field(
             field,

@@ -16,7 +16,8 @@ from diff4splat.assets.depth_color import position_to_color
 from diff4splat.cameras import Cameras
 from diff4splat.files import atomic_path
 from diff4splat.gaussians import DeformableGaussianField, Gaussians
-from diff4splat.geometry import matrix_to_quaternion, project
+from diff4splat.geometry import matrix_to_quaternion
+from diff4splat.viewer.first_view import depths_in_view, overview_camera
 from diff4splat.viewer.packing import pack_field
 
 __all__ = ["player_html", "save_player"]
@@ -104,7 +105,7 @@ def player_html(
     header, payload = pack_field(field)
     start = field.at(0.0).detach().to("cpu", torch.float64)
     if cameras is None:
-        cameras = _overview(start)
+        cameras = overview_camera(start)
     cameras = cameras.to("cpu", torch.float64)
     cameras.validate()
     depth = _depth_entries(start, cameras)
@@ -132,26 +133,6 @@ def player_html(
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _source("player.html"))
 
 
-def _overview(gaussians: Gaussians) -> Cameras:
-    """A still 16:9 camera: at the origin looking forward if that sees the scene, else further back."""
-    focal = 640 / math.tan(math.radians(30))
-    intrinsics = torch.tensor([[focal, 0, 640], [0, focal, 360], [0, 0, 1]], dtype=torch.float64)
-    pose = torch.eye(4, dtype=torch.float64)
-    cameras = Cameras(pose[None], intrinsics[None], height=720, width=1280)
-    if len(_depths_in_view(gaussians, cameras)) < 0.5 * gaussians.num_gaussians:
-        center = gaussians.means.median(dim=0).values
-        radius = (gaussians.means - center).norm(dim=-1).quantile(0.9)
-        pose[:3, 3] = center - pose.new_tensor([0, 0, 1]) * max(float(radius), 1e-6) * 2.5
-    return cameras
-
-
-def _depths_in_view(gaussians: Gaussians, cameras: Cameras) -> torch.Tensor:
-    """z-depths of the Gaussians whose centres lie in the first camera's image."""
-    pixels, depth = project(gaussians.means, cameras.camera_to_world[0], cameras.intrinsics[0])
-    size = pixels.new_tensor([cameras.width, cameras.height])
-    return depth[(depth > 0) & ((pixels >= 0) & (pixels < size)).all(-1)]
-
-
 def _camera_entries(cameras: Cameras) -> dict[str, Any]:
     """Image size and, per frame, position, quaternion (wxyz) and lens (fx, fy, cx, cy)."""
     quaternions = matrix_to_quaternion(cameras.camera_to_world[:, :3, :3])
@@ -162,7 +143,7 @@ def _camera_entries(cameras: Cameras) -> dict[str, Any]:
 
 def _depth_entries(gaussians: Gaussians, cameras: Cameras) -> dict[str, Any]:
     """Depth that the viewer orbits around, limits of the depth view, and its colours from far to near."""
-    seen = _depths_in_view(gaussians, cameras).sort().values
+    seen = depths_in_view(gaussians, cameras).sort().values
     near, focus, far = (
         float(seen[int(part * (len(seen) - 1))]) if len(seen) else 1.0 for part in (0.01, 0.5, 0.99)
     )

@@ -1,6 +1,5 @@
 """A field made ready to be looked at: pictures of it, its Gaussians for a browser, and where to begin."""
 
-import math
 import threading
 from dataclasses import replace
 from typing import NamedTuple
@@ -22,6 +21,7 @@ from diff4splat.gaussians import (
 )
 from diff4splat.geometry import project
 from diff4splat.rendering import Rendering, render
+from diff4splat.viewer.first_view import overview_camera
 from diff4splat.viewer.live.look import Look
 from diff4splat.viewer.motion_color import motion_full_speed, motion_to_color
 
@@ -60,7 +60,9 @@ class LiveScene:
         self.commanded = cameras is not None
         self._lock = threading.Lock()
         self._colored: tuple[int, DeformableGaussianField] | None = None
-        self.cameras = (self._overview() if cameras is None else cameras).to("cpu", torch.float32)
+        self.cameras = (overview_camera(self.field.at(0.0)) if cameras is None else cameras).to(
+            "cpu", torch.float32
+        )
         self.near, self.focus, self.far = self._depths()
         self.full_speed = motion_full_speed(self.field)
 
@@ -152,18 +154,3 @@ class LiveScene:
             return 0.5, 1.0, 2.0
         near, focus, far = (float(depth[int(part * (len(depth) - 1))]) for part in (0.01, 0.5, 0.99))
         return near, focus, max(far, near * 1.001)
-
-    def _overview(self) -> Cameras:
-        """A still 16:9 camera: at the origin if it sees most of the scene from there, else further back."""
-        focal = 640 / math.tan(math.radians(30))
-        lens = torch.tensor([[focal, 0, 640], [0, focal, 360], [0, 0, 1]], dtype=torch.float64)
-        pose = torch.eye(4, dtype=torch.float64)
-        means = self.field.at(0.0).means.cpu().double()
-        pixels, depth = project(means, pose, lens)
-        inside = (depth > 0.01) & ((pixels >= 0) & (pixels < torch.tensor([1280, 720]))).all(-1)
-        if inside.double().mean() < 0.5:
-            center = means.median(dim=0).values
-            distances = (means - center).norm(dim=-1).sort().values
-            radius = float(distances[int(0.9 * (len(distances) - 1))])
-            pose[:3, 3] = center - torch.tensor([0.0, 0.0, 2.5 * max(radius, 1e-6)])
-        return Cameras(pose[None], lens[None], height=720, width=1280)
