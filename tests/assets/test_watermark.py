@@ -13,8 +13,9 @@ def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 def test_frame_is_that_of_the_loop():
-    frame = torch.rand(3, 13, 17, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    frame[:, 2:9, 3:11] = 0.98  # flat, and close to white
+    noise = torch.rand(3, 13, 17, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    frame = 0.5 + torch.linspace(0, 0.8, 17) ** 3 * (noise - 0.5)  # flat, then more and more contrast
+    frame[:, 2:7, 3:8] = 0.998  # close to white
     marked = embed_watermark(frame, Watermark(key="k", payload=5, strength=1.7))
     np.testing.assert_allclose(marked.numpy(), embed(frame.numpy(), "k", 5, 1.7), atol=1e-9)
 
