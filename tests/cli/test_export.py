@@ -149,7 +149,10 @@ def test_what_was_exported_is_a_scene_again(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["-o", "a.splat", "--frames", "3"], "--frames is for --to ply-sequence, usd, got --to splat."),
+        (
+            ["-o", "a.splat", "--frames", "3"],
+            "--frames is for --to ply-sequence, usd, video, depth-png, depth-npz, tracks, got --to splat.",
+        ),
         (["-o", "a.usdc", "--time", "0.5"], "--time is for --to ply, splat, glb"),
         (["-o", "frames", "--to", "ply-sequence", "--frames", "0"], "--frames must be from 1 to"),
         (["-o", "missing/frames", "--to", "ply-sequence"], "--output must lie in an existing folder, got"),
