@@ -85,10 +85,10 @@ def write_glb(
 
 
 def linear_light(srgb: np.ndarray) -> np.ndarray:
-    """sRGB decoded, as glTF wants the colours of vertices.
+    """Decode sRGB, as glTF wants the colours of vertices.
 
     Args:
-        srgb: In [0, 1].
+        srgb: Colours in [0, 1].
 
     Returns:
         Linear light, in [0, 1].
