@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
-__all__ = ["decode_frames"]
+__all__ = ["decode_frames", "mean_fps"]
 
 _ANIMATIONS = (".webp", ".png", ".apng")  # FFmpeg reads the first frame of these, or none
 
@@ -32,6 +33,38 @@ def decode_frames(
         raise FileNotFoundError(f"no such file: {path}")
     frames = _animation if path.suffix.lower() in _ANIMATIONS else _video
     yield from frames(path, wanted)
+
+
+def mean_fps(path: str | os.PathLike[str]) -> float | None:
+    """Frames per second of a video, or of an animated picture on average over its frames.
+
+    Args:
+        path: A file that `decode_frames` reads.
+
+    Returns:
+        The rate; None where the file does not say.
+
+    Raises:
+        ValueError: If the file cannot be read; names the file.
+    """
+    path = Path(path)
+    if path.suffix.lower() in (*_ANIMATIONS, ".gif"):  # FFmpeg rounds the rate of a GIF, 30 to 33.3
+        from PIL import Image, ImageSequence
+
+        with suppress(OSError, SyntaxError), Image.open(path) as picture:
+            durations = []
+            for frame in ImageSequence.Iterator(picture):
+                frame.load()
+                durations.append(frame.info.get("duration", 0))
+            return 1000 * len(durations) / sum(durations) if sum(durations) > 0 else None
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            rate = container.streams.video[0].average_rate
+    except (av.FFmpegError, IndexError) as error:
+        raise ValueError(f"{path} is not a readable video: {error}") from error
+    return None if not rate else float(rate)
 
 
 def _animation(path: Path, wanted: Collection[int] | None) -> Iterator[np.ndarray | None]:

@@ -1,9 +1,7 @@
 """Triangle meshes with colours, and the files that other programs open them from."""
 
 import io
-import json
 import os
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from diff4splat.assets.glb_file import linear_light, write_glb
 from diff4splat.assets.provenance_text import provenance_text
 from diff4splat.files import atomic_path
 
@@ -21,7 +20,20 @@ __all__ = ["Mesh", "save_mesh"]
 
 _SUFFIXES = (".ply", ".obj", ".glb")
 _Y_UP = np.array([-1.0, -1.0, 1.0])  # half a turn about z
-_LARGEST_FILE = 2**32 - 1  # bytes that the header of a .glb can count
+_CONTENT = {
+    "extensionsUsed": ["KHR_materials_unlit"],
+    "scene": 0,
+    "scenes": [{"nodes": [0]}],
+    "nodes": [{"mesh": 0}],
+    "meshes": [{"primitives": [{"attributes": {"POSITION": 0, "COLOR_0": 1}, "indices": 2, "material": 0}]}],
+    "materials": [
+        {
+            "pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 1.0},
+            "doubleSided": True,
+            "extensions": {"KHR_materials_unlit": {}},
+        }
+    ],
+}  # of a .glb
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +116,10 @@ def save_mesh(
     text = provenance_text(provenance or {})
     vertices = mesh.vertices.detach().cpu().float().numpy()
     faces, colors = mesh.faces.cpu().numpy(), mesh.colors.detach().cpu().double().numpy()
-    content = {".ply": _ply, ".obj": _obj, ".glb": _glb}[suffix](vertices, faces, colors, text)
+    if suffix == ".glb":
+        write_glb(path, _arrays(vertices, faces, colors), _CONTENT, provenance=provenance)
+        return
+    content = {".ply": _ply, ".obj": _obj}[suffix](vertices, faces, colors, text)
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
 
@@ -140,55 +155,10 @@ def _obj(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray, text: str)
     return lines.getvalue()
 
 
-def _glb(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray, text: str) -> bytes:
-    from diff4splat import __version__
-
-    places = np.ascontiguousarray(vertices * _Y_UP, dtype="<f4")
-    linear = np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)  # sRGB decoded
-    arrays = [places, linear.astype("<f4"), faces.reshape(-1).astype("<u4")]  # 16-bit colours not all read
-    offsets = np.cumsum([0, *(array.nbytes for array in arrays)])
-    if offsets[-1] + 2**20 > _LARGEST_FILE:
-        raise ValueError(f"mesh must fit into a file of 4 GiB, got {len(faces)} triangles.")
-    views = [
-        {"buffer": 0, "byteOffset": int(start), "byteLength": array.nbytes, "target": target}
-        for start, array, target in zip(offsets, arrays, (34962, 34962, 34963), strict=False)
-    ]
-    bounds = {"min": places.min(axis=0).tolist(), "max": places.max(axis=0).tolist()}
-    count = len(places)
-    material = {
-        "pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 1.0},
-        "doubleSided": True,
-        "extensions": {"KHR_materials_unlit": {}},
+def _arrays(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray) -> dict[str, np.ndarray]:
+    """What a .glb holds, in the order in which `_CONTENT` counts."""
+    return {
+        "POSITION": np.ascontiguousarray(vertices * _Y_UP, dtype="<f4"),
+        "COLOR_0": linear_light(colors).astype("<f4"),
+        "indices": faces.reshape(-1).astype("<u4"),
     }
-    described = {
-        "asset": {
-            "version": "2.0",
-            "generator": f"diff4splat {__version__}",
-            "extras": {"provenance": json.loads(text)},
-        },
-        "extensionsUsed": ["KHR_materials_unlit"],
-        "scene": 0,
-        "scenes": [{"nodes": [0]}],
-        "nodes": [{"mesh": 0}],
-        "meshes": [
-            {"primitives": [{"attributes": {"POSITION": 0, "COLOR_0": 1}, "indices": 2, "material": 0}]}
-        ],
-        "materials": [material],
-        "accessors": [
-            {"bufferView": 0, "componentType": 5126, "count": count, "type": "VEC3", **bounds},
-            {"bufferView": 1, "componentType": 5126, "count": count, "type": "VEC3"},
-            {"bufferView": 2, "componentType": 5125, "count": faces.size, "type": "SCALAR"},
-        ],
-        "bufferViews": views,
-        "buffers": [{"byteLength": int(offsets[-1])}],
-    }
-    words = json.dumps(described, allow_nan=False).encode("ascii")
-    words += b" " * (-len(words) % 4)
-    body = b"".join(array.tobytes() for array in arrays)
-    return b"".join(
-        (
-            struct.pack("<4sII", b"glTF", 2, 12 + 8 + len(words) + 8 + len(body)),
-            struct.pack("<I4s", len(words), b"JSON") + words,
-            struct.pack("<I4s", len(body), b"BIN\0") + body,
-        )
-    )

@@ -14,7 +14,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from diff4splat.assets.frames import decode_frames
+from diff4splat.assets.frames import decode_frames, mean_fps
 from diff4splat.backbones import LatentSpec
 from diff4splat.pipelines.images import centre_crop_box, image_size, resize_image
 
@@ -157,7 +157,7 @@ def video_facts(path: str | os.PathLike[str]) -> VideoFacts:
         if frame is not None:
             height, width = frame.shape[:2]
         count += 1
-    return VideoFacts(count, height, width, _fps(path))
+    return VideoFacts(count, height, width, mean_fps(path))
 
 
 def read_frames(
@@ -230,13 +230,3 @@ def _picture_files(folder: Path) -> list[Path]:
         raise ValueError(f"{folder} must hold pictures ({', '.join(_PICTURES)}), got none.")
     parts = {file: re.split(r"(\d+)", file.name) for file in files}  # texts and numbers by turns
     return sorted(files, key=lambda f: [int(p) if i % 2 else p for i, p in enumerate(parts[f])])
-
-
-def _fps(path: Path) -> float | None:
-    if path.is_dir() or path.suffix.lower() in (".webp", ".png", ".apng"):
-        return None
-    import av
-
-    with av.open(str(path)) as container:
-        rate = container.streams.video[0].average_rate
-        return None if not rate else float(rate)

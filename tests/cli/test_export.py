@@ -54,7 +54,7 @@ def test_suffixes_in_dispute(monkeypatch: pytest.MonkeyPatch) -> None:
         ):
             find_kind(None, Path("a" + suffix))
     for name in ("a.xyz", "a"):
-        with pytest.raises(ValueError, match="--to must be given for the output a.*, one of ply, "):
+        with pytest.raises(ValueError, match="--to must be given for the output a.*, one of scene, "):
             find_kind(None, Path(name))
 
 
@@ -149,13 +149,16 @@ def test_what_was_exported_is_a_scene_again(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["-o", "a.splat", "--frames", "3"], "--frames is for --to ply-sequence, usd, got --to splat."),
+        (
+            ["-o", "a.splat", "--frames", "3"],
+            "--frames is for --to ply-sequence, usd, video, depth-png, depth-npz, tracks, got --to splat.",
+        ),
         (["-o", "a.usdc", "--time", "0.5"], "--time is for --to ply, splat, glb"),
         (["-o", "frames", "--to", "ply-sequence", "--frames", "0"], "--frames must be from 1 to"),
         (["-o", "missing/frames", "--to", "ply-sequence"], "--output must lie in an existing folder, got"),
         (["-o", "a.file", "--to", "ply-sequence"], "--output must be a folder, got a file: a.file"),
         (["-o", "mine", "--to", "ply-sequence"], "it holds notes.txt, which would be lost among the frames"),
-        (["-o", "frames"], "--to must be given for the output frames, one of ply, ply-sequence, splat"),
+        (["-o", "frames"], "--to must be given for the output frames, one of scene, compact, ply, "),
         (["-o", "a.glb", "--to", "usd"], "--output must end in .usdc or .usda or .usdz or .usd, got a.glb"),
     ],
 )

@@ -45,9 +45,27 @@ def files(tmp_path: Path) -> dict[str, Path]:
 def test_frames_are_those_of_the_file(kind: str, files: dict[str, Path]) -> None:
     facts = video_facts(files[kind])
     assert (facts.num_frames, facts.height, facts.width) == (11, 22, 34)
-    assert facts.fps == (10 if kind in ("mp4", "gif") else None)
+    assert facts.fps == (None if kind == "folder" else 10)
     frames = read_frames(files[kind], [0, 3, 10], height=22, width=34)
     torch.testing.assert_close(frames, greys(11)[[0, 3, 10]], rtol=0, atol=0.03)
+
+
+@pytest.mark.parametrize("kind", ["mp4", "gif", "webp"])
+def test_the_rate_is_that_it_was_saved_at(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"clip.{kind}"
+    save_video(greys(31), path, fps=30)
+    assert video_facts(path).fps == pytest.approx(30, rel=0.01)
+
+
+def test_a_rate_that_a_file_does_not_tell(tmp_path: Path) -> None:
+    first, *others = pictures(3)
+    first.save(tmp_path / "clip.gif", save_all=True, append_images=others, duration=0)
+    assert video_facts(tmp_path / "clip.gif").fps is None
+    first.save(tmp_path / "still.webp")
+    assert video_facts(tmp_path / "still.webp").fps is None
+    save_video(greys(3), tmp_path / "clip.mp4", fps=10)
+    (tmp_path / "clip.mp4").rename(tmp_path / "misnamed.gif")
+    assert video_facts(tmp_path / "misnamed.gif").fps == 10
 
 
 def test_frames_are_cropped_around_the_centre_and_resized(files: dict[str, Path]) -> None:
