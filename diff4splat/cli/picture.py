@@ -1,6 +1,6 @@
 """`diff4splat picture`: a scene on one page, or one picture of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -53,6 +53,8 @@ class Picture:
         kind: What is drawn.
         trajectory: recorded (the commanded path), spiral, forward, backward, upward, downward, orbit, static,
             or a file of cameras.
+        coordinates: Where a file of cameras stands: first-camera moves it so that it starts where the scene's
+            first camera stands, scene takes it as it is.
         time: Time of depth, and of the picture under the trails, from 0 to 1; 0 for depth and 1 for trails
             when omitted.
         width: Width of the picture, pixels; 1600 for overview and sheet, 800 for the others when omitted.
@@ -63,6 +65,7 @@ class Picture:
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]
     kind: Literal["overview", "sheet", "depth", "trails", "flow", "path"] = "overview"
     trajectory: Annotated[str, arg(aliases=["-t"], metavar="NAME|FILE")] = "recorded"
+    coordinates: Literal["first-camera", "scene"] = "first-camera"
     time: Annotated[float | None, arg(metavar="T", help_behavior_hint="")] = None
     width: Annotated[int | None, arg(metavar="PX", help_behavior_hint="")] = None
     device: Annotated[str, arg(metavar="NAME")] = "auto"
@@ -88,10 +91,11 @@ class Picture:
             recorded,
             num_frames=DEFAULT_FRAMES if recorded is None else max(2, recorded.num_frames),
             size=DEFAULT_SIZE,
-            focus_depth=focus_depth(field),
+            focus_depth=focus_depth(field, recorded),
+            coordinates=self.coordinates,
         )
         note_warnings(self.trajectory, path)
-        path = fit_cameras(path, height=path.height, width=path.width)
+        path = fit_cameras(path, height=path.height, width=path.width, coordinates="kept")
         with console.stage("draw picture"):
             picture = self._draw(field, path.to(device=device, dtype=field.dtype))
         with console.stage("write picture"), writing(self.output):
@@ -114,7 +118,9 @@ class Picture:
 
         width = self.width or (1600 if self.kind in _PAGES else 800)
         if self.kind in _PAGES:
-            views = {"another view": sway_cameras(path, focus_depth=focus_depth(field))}
+            sway = sway_cameras(path, focus_depth=focus_depth(field, path))
+            beside = replace(sway, camera_to_world=path.camera_to_world[:1] @ sway.camera_to_world)
+            views = {"another view": beside}
             title = ": ".join(
                 str(field.metadata[key]) for key in ("image", "video", "prompt") if field.metadata.get(key)
             )

@@ -1,7 +1,8 @@
 """`diff4splat render`: a scene along a camera path to a video."""
 
+import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -32,19 +33,24 @@ if TYPE_CHECKING:
 
 __all__ = ["Render", "scene_path"]
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Render(MarkFlags):
     """Render a scene along any camera path.
 
     The path is a name, a file of cameras, or the path that was commanded when the scene was made. Named paths
-    turn around the middle of the scene and see through the lens that it was made with.
+    turn around the middle of the scene and see through the lens that it was made with. They and files of
+    cameras start where the scene's first camera stands, unless --coordinates scene says that a file is in the
+    coordinates of the scene, as are those that `diff4splat view` saves.
 
     In use:
       diff4splat render out/scene.safetensors --trajectory orbit --output orbit.mp4
       diff4splat render out/scene.safetensors --time 0.5 --trajectory spiral --output frozen.mp4
       diff4splat render out/scene.safetensors --show depth --output depth.mp4
       diff4splat render out/scene.safetensors --size 256 --output small.gif
+      diff4splat render out/scene.safetensors -t keyframes.json --coordinates scene -o mine.mp4
 
     Args:
         scene: A scene.safetensors that `diff4splat generate` wrote, or the folder with it; or a .ply, a
@@ -53,6 +59,8 @@ class Render(MarkFlags):
         trajectory: recorded (the commanded path), spiral, forward, backward, upward, downward, orbit, static,
             or a file of cameras.
         amplitude: How far a named path goes, in scene units; each path has its own default.
+        coordinates: Where a file of cameras stands: first-camera moves it so that it starts where the scene's
+            first camera stands, scene takes it as it is.
         image_size: Width and height of the images that a file of cameras is for, such as 640x480, where the
             file does not say; --size for both when omitted.
         frames: Frames of the video, at least 2; as many as the recorded path has when omitted.
@@ -68,6 +76,7 @@ class Render(MarkFlags):
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]
     trajectory: Annotated[str, arg(aliases=["-t"], metavar="NAME|FILE")] = "recorded"
     amplitude: Annotated[float | None, arg(metavar="UNITS", help_behavior_hint="")] = None
+    coordinates: Literal["first-camera", "scene"] = "first-camera"
     image_size: Annotated[str | None, arg(metavar="WxH", help_behavior_hint="")] = None
     frames: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     size: Annotated[int, arg(metavar="PX")] = 512
@@ -105,12 +114,13 @@ class Render(MarkFlags):
             num_frames=frames,
             size=self.size,
             amplitude=self.amplitude,
-            focus_depth=focus_depth(field),
+            focus_depth=focus_depth(field, recorded),
             image_size=self.image_size,
+            coordinates=self.coordinates,
         )
         refuse_unused(self.trajectory, {"--amplitude": self.amplitude, "--image-size": self.image_size})
         note_warnings(self.trajectory, path)
-        path = fit_cameras(path, height=self.size, width=self.size, num_frames=frames)
+        path = fit_cameras(path, height=self.size, width=self.size, num_frames=frames, coordinates="kept")
         path = path.to(device=device, dtype=field.dtype)
         times = None if self.time is None else torch.full((frames,), self.time, device=device)
         with console.stage("render the path", frames) as progress:
@@ -143,6 +153,7 @@ def scene_path(
     focus_depth: float,
     amplitude: float | None = None,
     image_size: str | None = None,
+    coordinates: Literal["first-camera", "scene"] = "first-camera",
 ) -> "Cameras":
     """The path along which a scene that exists is seen.
 
@@ -155,18 +166,26 @@ def scene_path(
         focus_depth: How far away the middle of the scene is, scene units.
         amplitude: How far a named path goes; each has its own default.
         image_size: Width and height that a file of cameras is for, where it does not say.
+        coordinates: Whether a file is moved so that it starts at the scene's first camera, or is in the
+            coordinates of the scene.
 
     Returns:
-        The path, in the coordinates that it has.
+        The path, in the coordinates of the scene.
 
     Raises:
-        ValueError: If there is no such path.
+        ValueError: If there is no such path, or `coordinates` is said of one that is no file.
     """
+    import torch
+
+    from diff4splat.cameras.trajectory import NAMES
+
+    if coordinates == "scene" and trajectory in ("recorded", *NAMES):
+        raise ValueError(f"--coordinates is for a file of cameras, got --trajectory {trajectory}.")
     if trajectory == "recorded":
         if recorded is None:
             raise ValueError(f"--trajectory must be given: {scene} does not hold the path it was made with.")
         return recorded
-    return load_path(
+    path = load_path(
         trajectory,
         num_frames=num_frames,
         size=size,
@@ -177,6 +196,19 @@ def scene_path(
         else _field_of_view_deg(recorded.intrinsics, recorded.width),
         image_size=image_size,
     )
+    if coordinates == "scene":
+        return path
+    start = path.relative_to()
+    if trajectory not in NAMES and not torch.allclose(path.camera_to_world, start.camera_to_world, atol=1e-4):
+        logger.info(
+            "%s does not start at the origin; it is moved to start where the scene's first camera stands "
+            "(--coordinates scene leaves it where it is)",
+            trajectory,
+        )
+    if recorded is None:
+        return start
+    first = recorded.camera_to_world[:1].to(start.camera_to_world)
+    return replace(start, camera_to_world=first @ start.camera_to_world)
 
 
 def _field_of_view_deg(intrinsics: "Tensor", width: int) -> float:

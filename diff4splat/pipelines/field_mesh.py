@@ -20,7 +20,7 @@ def mesh_cameras(field: DeformableGaussianField, path: Cameras, *, num_views: in
     """Views to fuse a scene from: half along the commanded path, half swaying around its start.
 
     Args:
-        field: One scene without batch axes, in the frame of its first camera.
+        field: One scene without batch axes.
         path: The commanded path, two or more frames.
         num_views: Number of views, at least 4.
 
@@ -36,7 +36,7 @@ def mesh_cameras(field: DeformableGaussianField, path: Cameras, *, num_views: in
         got = [*path.batch_shape, path.num_frames]
         raise ValueError(f"path must be one path of two or more frames, got shape {got}.")
     along = path.interpolate(torch.linspace(0, 1, num_views - num_views // 2))
-    sway = sway_cameras(path, focus_depth=focus_depth(field), num_frames=num_views // 2)
+    sway = sway_cameras(path, focus_depth=focus_depth(field, path), num_frames=num_views // 2)
     return Cameras(
         torch.cat((along.camera_to_world, path.camera_to_world[:1] @ sway.camera_to_world)),
         torch.cat((along.intrinsics, sway.intrinsics)),

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -18,7 +19,14 @@ __all__ = ["depth_video", "fit_cameras", "focus_depth", "render_path", "sway_cam
 _SWAY_RANGE = (0.04, 0.12)  # least and largest sway, as a fraction of the focus depth
 
 
-def fit_cameras(cameras: Cameras, *, height: int, width: int, num_frames: int | None = None) -> Cameras:
+def fit_cameras(
+    cameras: Cameras,
+    *,
+    height: int,
+    width: int,
+    num_frames: int | None = None,
+    coordinates: Literal["first camera", "kept"] = "first camera",
+) -> Cameras:
     """A camera path as the pipeline needs it: from the first camera, for a centre crop of another size.
 
     The intrinsics follow the pixels: the largest centred box of the new shape is cut out and resized, as is
@@ -29,14 +37,19 @@ def fit_cameras(cameras: Cameras, *, height: int, width: int, num_frames: int | 
         height: New height, pixels.
         width: New width, pixels.
         num_frames: New number of frames; as many as `cameras` has when omitted.
+        coordinates: "first camera" for a path that a scene is to be made along; "kept" for one that already
+            is in the world of a scene.
 
     Returns:
-        The path in the frame of its first camera, which becomes the identity.
+        The path in the frame of its first camera, which becomes the identity; or in the world it was in.
 
     Raises:
         TypeError: If `cameras` is not a `Cameras`.
-        ValueError: If there are batch axes or fewer than two frames, or a camera is not rigid or not finite.
+        ValueError: If there are batch axes or fewer than two frames, a camera is not rigid or not finite, or
+            `coordinates` is neither of the two.
     """
+    if coordinates not in ("first camera", "kept"):
+        raise ValueError(f"coordinates must be 'first camera' or 'kept', got {coordinates!r}.")
     if not isinstance(cameras, Cameras):
         raise TypeError(
             f"cameras must be a Cameras or the name of a trajectory, got {type(cameras).__name__}."
@@ -48,23 +61,29 @@ def fit_cameras(cameras: Cameras, *, height: int, width: int, num_frames: int | 
         raise ValueError(f"cameras must have at least 2 frames, got {cameras.num_frames}.")
     cameras.validate()
     box = centre_crop_box(cameras.height, cameras.width, aspect=width / height)
-    fitted = cameras.relative_to().crop(*box).resize(height, width)
+    placed = cameras.relative_to() if coordinates == "first camera" else cameras
+    fitted = placed.crop(*box).resize(height, width)
     if num_frames is None or num_frames == cameras.num_frames:
         return fitted
     return fitted.interpolate(torch.linspace(0, 1, num_frames, device=cameras.device, dtype=cameras.dtype))
 
 
-def focus_depth(field: DeformableGaussianField) -> float:
+def focus_depth(field: DeformableGaussianField, cameras: Cameras | None = None) -> float:
     """Depth at which half of the scene's opacity lies nearer to the first camera, scene units.
 
     Args:
-        field: One scene without batch axes, in the frame of its first camera.
+        field: One scene without batch axes.
+        cameras: Path without batch axes whose first camera is meant; the world's axes when omitted.
 
     Returns:
         Opacity-weighted median of the z-depth of the canonical Gaussians in front of that camera; 1 when
         there are none.
     """
-    depth = field.canonical.means[..., 2].detach().float()
+    means = field.canonical.means.detach().float()
+    depth = means[..., 2]
+    if cameras is not None:
+        pose = cameras.camera_to_world[0].to(means)
+        depth = (means - pose[:3, 3]) @ pose[:3, 2]
     weight = field.canonical.opacities.detach().float() * (depth > 0)
     if not bool(weight.sum() > 0):
         return 1.0

@@ -112,7 +112,7 @@ def _path(job: ExportJob) -> Cameras:
     path = _recorded(job)
     scale = 1.0 if job.options.size is None else job.options.size / max(path.height, path.width)
     height, width = (max(1, round(side * scale)) for side in (path.height, path.width))
-    fitted = fit_cameras(path, height=height, width=width, num_frames=job.options.frames)
+    fitted = fit_cameras(path, height=height, width=width, num_frames=job.options.frames, coordinates="kept")
     return fitted.to(dtype=job.field.dtype)
 
 
