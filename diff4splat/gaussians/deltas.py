@@ -147,9 +147,7 @@ def interpolate_deltas(
         )
     return Deltas(
         torch.lerp(start.means, end.means, share[..., None]),
-        quaternion_slerp(
-            quaternion_normalize(start.quaternions), quaternion_normalize(end.quaternions), share
-        ),
+        quaternion_slerp(quaternion_normalize(start.quaternions), end.quaternions, share),
         torch.lerp(start.scales, end.scales, share[..., None]),
     )
 

@@ -40,7 +40,8 @@ class DeformableGaussianField:
         canonical: Gaussians that every time is a deformation of.
         times: Times at which the deformation is stored, strictly ascending in [0, 1].
         delta_means: Displacements in world axes, scene units.
-        delta_quaternions: Rotations about each Gaussian's own axes, unit, wxyz.
+        delta_quaternions: Rotations about each Gaussian's own axes, wxyz; unit up to scale, as files may hold
+            them (users of it normalise).
         delta_scales: Changes of scale, in `scale_space`.
         scale_space: "log" (scale times exp of the change) or "linear" (scale plus the change).
         metadata: JSON values that travel with the field: where it came from, watermark, prompt.

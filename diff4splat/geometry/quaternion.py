@@ -115,26 +115,29 @@ def quaternion_slerp(
 
     $$\mathrm{slerp}(p, q; f) = \frac{\sin((1-f)\,\omega)\, p + \sin(f\,\omega)\, q'}{\sin\omega}$$
 
-    with $p$ = `start`, $q' = \pm$ `end` (the sign nearer to $p$), $f$ = `fraction` and $\omega$ the angle
-    between $p$ and $q'$. Source: Shoemake, Animating Rotation with Quaternion Curves, 1985. Where $\omega$ is
-    below the square root of the machine precision the formula equals linear interpolation to the last bit,
-    which is used there; values and gradients are finite for all inputs, identical ones included.
+    with $p$ = `start`, $q'$ = `end` with the sign nearer to $p$ and the length of $p$, $f$ = `fraction` and
+    $\omega$ the angle between $p$ and $q'$. Source: Shoemake, Animating Rotation with Quaternion Curves,
+    1985. Where $\omega$ is below the square root of the machine precision the formula equals linear
+    interpolation to the last bit, which is used there; values and gradients are finite for all inputs,
+    identical ones included.
 
     Args:
-        start: Unit quaternions, returned unchanged at fraction 0.
-        end: Unit quaternions, returned at fraction 1 with the sign nearer to `start`.
+        start: Rotations of any non-zero length, returned unchanged at fraction 0.
+        end: Rotations of any non-zero length, reached at fraction 1 with the sign nearer to `start`.
         fraction: Position on the arc, 0 to 1; values outside extrapolate.
 
     Returns:
-        Unit quaternions, to rounding.
+        Quaternions of the length of `start`, to rounding.
     """
     same_side = (start * end).sum(dim=-1, keepdim=True) >= 0
-    end = torch.where(same_side, end, -end)
     if not isinstance(fraction, Tensor):
         fraction = torch.full((), fraction, dtype=start.dtype, device=start.device)
     fraction = fraction[..., None]
 
     unit_start, unit_end = quaternion_normalize(start), quaternion_normalize(end)
+    unit_end = torch.where(same_side, unit_end, -unit_end)
+    length = (unit_start * start).sum(dim=-1, keepdim=True)
+    end = length * unit_end
     difference, total = unit_end - unit_start, unit_end + unit_start
     is_near = difference.square().sum(dim=-1, keepdim=True) < torch.finfo(start.dtype).eps
     safe_difference = torch.where(is_near, torch.ones_like(difference), difference)

@@ -114,12 +114,14 @@ def deform_forward(
         turn = _turn(motion.turns, lower, g)
         if fraction != 0.0:
             end = _turn(motion.turns, upper, g)
-            cosine = _dot(turn, end) / math.sqrt(_dot(turn, turn) * _dot(end, end))
+            start_square, end_square = _dot(turn, turn), _dot(end, end)
+            cosine = _dot(turn, end) / math.sqrt(start_square * end_square)
             half = math.sqrt(0.5 + 0.5 * abs(cosine))
             y = 0.5 - 0.5 * half
             near, far = 0.0, 0.0
             for i in range(_TERMS - 1, -1, -1):
                 near, far = near * y + series[i, 0], far * y + series[i, 1]
+            far *= math.sqrt(start_square / end_square)  # the end at the length of the start
             turn = _sum(near, turn, math.copysign(far, cosine), end)
         turned = _product(_quaternion(scene.quaternions, g), turn)
         length = math.sqrt(_dot(turned, turned))
@@ -162,10 +164,11 @@ def deform_backward(
         if between:
             end = _turn(motion.turns, upper, g)
             start_square, end_square = _dot(start, start), _dot(end, end)
-            lengths = math.sqrt(start_square * end_square)
-            cosine = _dot(start, end) / lengths
+            cosine = _dot(start, end) / math.sqrt(start_square * end_square)
             sign = math.copysign(1.0, cosine)
-            end, cosine = _sum(sign, end, 0.0, end), sign * cosine
+            # The end is taken at the length of the start.
+            ratio = math.sqrt(start_square / end_square)
+            end, cosine = _sum(sign * ratio, end, 0.0, end), sign * cosine
             half = math.sqrt(0.5 + 0.5 * cosine)
             y = 0.5 - 0.5 * half
             near, far, near_y, far_y, near_f, far_f = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
@@ -185,14 +188,17 @@ def deform_backward(
         _add(grad_scene.quaternions, g, _product(d, _conjugated(turn)))
         d = _product(_conjugated(canonical), d)
 
-        if between:  # slerp -> its weights and ends; the ends' lengths are no part of the cosine
+        if between:  # slerp -> its weights and ends
             on_start, on_end = _dot(d, start), _dot(d, end)
             d_fraction += near_f * on_start + far_f * on_end
             d_cosine = -0.125 / half * (near_y * on_start + far_y * on_end)
-            towards_end = _sum(1.0 / lengths, end, -cosine / start_square, start)
-            towards_start = _sum(1.0 / lengths, start, -cosine / end_square, end)
-            _add_turn(grad_motion.turns, lower, g, _sum(near, d, d_cosine, towards_end))
-            _add_turn(grad_motion.turns, upper, g, _sum(sign * far, d, sign * d_cosine, towards_start))
+            longer = far * on_end / start_square  # the end grows with the start
+            towards_end = _sum(1.0 / start_square, end, -cosine / start_square, start)
+            towards_start = _sum(1.0 / start_square, start, -cosine / start_square, end)
+            d_start = _sum(d_cosine, towards_end, longer, start)
+            d_end = _sum(d_cosine, towards_start, -longer, end)
+            _add_turn(grad_motion.turns, lower, g, _sum(near, d, 1.0, d_start))
+            _add_turn(grad_motion.turns, upper, g, _sum(sign * ratio * far, d, sign * ratio, d_end))
         else:
             _add_turn(grad_motion.turns, lower, g, d)
     for g in range(first, last):

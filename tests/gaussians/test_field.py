@@ -9,7 +9,7 @@ from reference import gaussians_deformation as reference
 from reference.geometry_quaternion import to_matrix
 
 from diff4splat.cameras import trajectory
-from diff4splat.gaussians import DeformableGaussianField, Gaussians, deform_gaussians
+from diff4splat.gaussians import DeformableGaussianField, Gaussians, deform_gaussians, gaussian_velocities
 from diff4splat.geometry import quaternion_normalize
 
 
@@ -36,6 +36,34 @@ def test_at_matches_the_loop(time, dtype, tolerance):
             sign * gaussians.quaternions[i, j, k].double().numpy(), expected[1], atol=tolerance
         )
         assert np.allclose(gaussians.scales[i, j, k].double(), expected[2], atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize("time", [0.2, 0.27, 0.55, 0.69])
+def test_lengths_of_delta_quaternions_do_not_matter(time):
+    field = random_field(dtype=torch.float64)
+    lengths = torch.tensor([0.01, 3.0, 50.0, 0.2, 7.0], dtype=torch.float64)[: field.num_times, None, None]
+    lengths = lengths * (1 + torch.arange(field.num_gaussians)[:, None])
+    stretched = replace(field, delta_quaternions=lengths * field.delta_quaternions)
+    gaussians = stretched.at(time)
+    for k in range(field.num_gaussians):
+        # The reference is given the unit quaternions.
+        deltas = (v[:, k].numpy() for v in (field.delta_means, field.delta_quaternions, field.delta_scales))
+        canonical = field.canonical
+        start = (v[k].numpy() for v in (canonical.means, canonical.quaternions, canonical.scales))
+        _, turn, _ = reference.deform(*start, *reference.interpolate(TIMES, *deltas, time), "log")
+        assert abs(abs(turn @ gaussians.quaternions[k].numpy()) - 1) < 1e-12
+    at_rates = (gaussian_velocities(one, time).angular for one in (field, stretched))
+    torch.testing.assert_close(*at_rates)
+
+
+def test_gradients_of_delta_quaternions_of_any_length_are_across_them():
+    field = random_field(dtype=torch.float64)
+    turns = (2.5 * field.delta_quaternions).requires_grad_()
+    weights = torch.randn(field.num_gaussians, 4, generator=torch.Generator().manual_seed(5)).double()
+    quaternions = replace(field, delta_quaternions=turns).at(0.27).quaternions
+    (gradient,) = torch.autograd.grad((quaternions * weights).sum(), turns)
+    assert gradient.abs().max() > 0.01
+    torch.testing.assert_close((gradient * turns).sum(-1), torch.zeros(turns.shape[:-1]).double())
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

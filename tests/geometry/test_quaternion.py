@@ -123,9 +123,18 @@ def test_slerp_is_exact_at_the_ends(dtype):
     start, end = random_unit(17, dtype=dtype), random_unit(17, dtype=dtype, seed=1)
     assert torch.equal(quaternion_slerp(start, end, 0), start)
     reached = quaternion_slerp(start, end, 1)
-    assert torch.equal(reached.abs(), end.abs())
-    assert torch.equal(quaternion_to_matrix(reached), quaternion_to_matrix(end))
-    assert torch.equal(quaternion_slerp(start, start, 0.3), start)
+    torch.testing.assert_close(reached.abs(), end.abs(), rtol=0, atol=TOLERANCE[dtype])
+    torch.testing.assert_close(
+        quaternion_to_matrix(reached), quaternion_to_matrix(end), rtol=0, atol=TOLERANCE[dtype]
+    )
+    torch.testing.assert_close(quaternion_slerp(start, start, 0.3), start, rtol=0, atol=TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("lengths", [(7.0, 0.01), (0.3, -1.0), (1.0, 50.0)])
+def test_slerp_does_not_depend_on_lengths(lengths):
+    start, end = random_unit(17), random_unit(17, seed=1)
+    long = quaternion_slerp(lengths[0] * start, lengths[1] * end, 0.3)
+    torch.testing.assert_close(long, lengths[0] * quaternion_slerp(start, end, 0.3))
 
 
 def test_slerp_turns_at_constant_speed_and_takes_one_fraction_per_rotation():

@@ -27,7 +27,7 @@ def inputs(seed=0):
         "near": start + 1e-5 * normal(4),
         "equal": start,
         "opposite": -1.5 * start,
-        "almost opposite": -start + 1e-4 * normal(4),
+        "almost opposite": -0.2 * (start + 1e-4 * normal(4)),
         "half turn": start[:, [1, 0, 3, 2]] * [1, -1, 1, -1],  # cosine 0: both ways are as long
     }
     kinds = [TURNS[i % len(TURNS)] for i in range(COUNT)]
