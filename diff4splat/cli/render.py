@@ -165,8 +165,8 @@ def scene_path(
     if trajectory == "recorded":
         if recorded is None:
             raise ValueError(
-                f"--trajectory must be given: {scene} does not hold the path it was made with. It takes a name "
-                "such as orbit, a file of cameras, or a scene.safetensors that holds a path."
+                f"--trajectory must be given: {scene} does not hold the path it was made with. "
+                "It takes a name such as orbit, a file of cameras, or a scene.safetensors that holds a path."
             )
         return recorded
     return load_path(
