@@ -1,10 +1,12 @@
 """Fixtures that more than one folder of tests needs."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 import torch
 from jaxtyping import config
+from viewer.browser import Browser, find_chromium
 
 
 @pytest.fixture(autouse=True)
@@ -19,3 +21,16 @@ def without_shape_checker() -> Iterator[None]:
     config.update("jaxtyping_disable", True)
     yield
     config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    binary = find_chromium()
+    if binary is None:
+        reason = "no chromium, chromium-browser or google-chrome in PATH"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    browser = Browser(binary)
+    yield browser
+    browser.close()

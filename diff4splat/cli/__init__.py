@@ -139,12 +139,17 @@ def _status(words: list[str]) -> int:
 
             _complain(f"{missing_memory(error)}: {memory_advice(options)}")
             return USER_ERROR
-        if isinstance(error, (ValueError, TypeError, OSError)):
+        if isinstance(error, (ValueError, TypeError, OSError)) or _names_an_extra(error):
             _complain(in_words(error))
             return USER_ERROR
         _complain(f"{type(error).__name__}: {in_words(error)}", kind="unexpected error")
         _complain("run it again with --debug to see where", kind=None)
         return BUG
+
+
+def _names_an_extra(error: BaseException) -> bool:
+    """Whether a package is missing that an extra brings, and the error says how to get it."""
+    return isinstance(error, ImportError) and "pip install" in str(error)
 
 
 class _Call(NamedTuple):

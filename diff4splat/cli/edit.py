@@ -63,7 +63,7 @@ class Edit:
         motion: Travel from which on a Gaussian is moving, scene units; a tenth of the largest when omitted.
         min_opacity: Leave out the Gaussians that are more transparent.
         remove_floaters: Leave out debris: Gaussians that are alone, in small groups, spikes, or too faint.
-        trim: Keep this part of the clip, from start to end, such as 0.2,0.8; it becomes the whole clip.
+        trim: Keep this part of the clip, from start to end (as 0.2,0.8); it becomes the whole clip.
         reverse: Play backwards.
         boomerang: Play forwards, then backwards.
         exaggerate: Multiply the motion since the start of the clip: 0.5 halves it, 2 doubles it.

@@ -36,8 +36,8 @@ class Export(MarkFlags):
       diff4splat export out/scene.safetensors --to depth-npz --output depth.npz
 
     Args:
-        scene: A scene.safetensors that `diff4splat generate` wrote, or the folder with it; or a .ply, a
-            .splat or a folder with one .ply per moment, of any program.
+        scene: A scene.safetensors that `diff4splat generate` wrote, or the folder with it; or a .ply, .splat
+            or a folder with one .ply per moment, of any program.
         output: File or folder to write; an existing file is replaced once the new one is ready.
         to: Kind of file.
         time: Moment to export, from 0 to 1; when omitted the canonical Gaussians, of a mesh and a single
@@ -75,10 +75,7 @@ class Export(MarkFlags):
         title = Path(str(field.metadata.get("image") or printable(self.scene.name))).stem
         fps = recorded_fps(field.metadata)
         with console.stage("write file") as progress, writing(self.output):
-            try:
-                write(ExportJob(name, field, cameras, self.output, self, title, fps, progress))
-            except ImportError as error:  # a package that is there, but too old
-                raise ValueError(str(error)) from error
+            write(ExportJob(name, field, cameras, self.output, self, title, fps, progress))
         console.print(table(("file", "size"), [(str(self.output), file_size(self.output))], right=(1,)))
         if name == "video":
             console.print(f"\n{self.say([self.output.name])}")
@@ -102,9 +99,8 @@ class Export(MarkFlags):
         else:
             check_output_file(self.output, suffixes)
         if kind.requires is not None and find_spec(kind.requires[0]) is None:
-            raise ValueError(
-                f"--to {name} needs {kind.requires[0]}: pip install 'diff4splat[{kind.requires[1]}]'"
-            )
+            _, package, extra = kind.requires
+            raise ValueError(f"--to {name} needs {package}: pip install 'diff4splat[{extra}]'")
 
 
 Export.__doc__ = str(Export.__doc__).replace("KINDS", table_of_kinds(indent=6), 1)

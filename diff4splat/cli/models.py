@@ -38,7 +38,7 @@ class Models:
         json: Print all that is known as JSON.
     """
 
-    name: Annotated[Positional[str | None], arg(metavar="NAME", help_behavior_hint="")] = None
+    name: Annotated[Positional[str | None], arg(metavar="[NAME]", help_behavior_hint="")] = None
     json: Annotated[bool, FlagCreatePairsOff] = False
 
     def run(self, console: Console) -> None:

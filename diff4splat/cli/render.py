@@ -53,11 +53,11 @@ class Render(MarkFlags):
       diff4splat render out/scene.safetensors -t keyframes.json --coordinates scene -o mine.mp4
 
     Args:
-        scene: A scene.safetensors that `diff4splat generate` wrote, or the folder with it; or a .ply, a
-            .splat or a folder with one .ply per moment, of any program.
+        scene: A scene.safetensors that `diff4splat generate` wrote, or the folder with it; or a .ply, .splat
+            or a folder with one .ply per moment, of any program.
         output: Video to write, .mp4, .webp or .gif; an existing file is replaced once the new one is ready.
         trajectory: recorded (the commanded path), spiral, forward, backward, upward, downward, orbit, static,
-            or a file of cameras.
+            a file of cameras, or another scene that holds a path.
         amplitude: How far a named path goes, in scene units; each path has its own default.
         coordinates: Where a file of cameras stands: first-camera moves it so that it starts where the scene's
             first camera stands, scene takes it as it is.
@@ -183,7 +183,10 @@ def scene_path(
         raise ValueError(f"--coordinates is for a file of cameras, got --trajectory {trajectory}.")
     if trajectory == "recorded":
         if recorded is None:
-            raise ValueError(f"--trajectory must be given: {scene} does not hold the path it was made with.")
+            raise ValueError(
+                f"--trajectory must be given: {scene} does not hold the path it was made with. "
+                "It takes a name such as orbit, a file of cameras, or a scene.safetensors that holds a path."
+            )
         return recorded
     path = load_path(
         trajectory,

@@ -73,13 +73,14 @@ def test_help_has_every_kind(capsys: pytest.CaptureFixture[str], monkeypatch: py
 def test_a_missing_package_is_named_before_the_scene_is_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    row = KINDS["ply"]._replace(requires=("a_package_that_is_not_there", "extra"))
-    monkeypatch.setitem(KINDS, "ply", row)
-    assert main(["export", "no_scene", "-o", str(tmp_path / "a.ply")]) == 2
-    assert (
-        "--to ply needs a_package_that_is_not_there: pip install 'diff4splat[extra]'"
-        in capsys.readouterr().err
-    )
+    monkeypatch.setattr("diff4splat.cli.export.find_spec", lambda name: None)
+    for name, words in (
+        ("a.usdc", "--to usd needs usd-core: pip install 'diff4splat[usd]'"),
+        ("a.obj", "--to mesh needs scikit-image: pip install 'diff4splat[mesh]'"),
+    ):
+        assert main(["export", "no_scene", "-o", str(tmp_path / name)]) == 2
+        assert capsys.readouterr().err == f"diff4splat: error: {words}\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def exported(tmp_path: Path, scene: Path, name: str, *words: str) -> Path:

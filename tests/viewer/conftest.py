@@ -1,26 +1,12 @@
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from viewer.browser import Browser, Page, find_chromium
+from viewer.browser import Browser, Page
 from viewer.scenes import rolling_ball, sideways
 
 from diff4splat.gaussians import DeformableGaussianField
 from diff4splat.viewer import save_player
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    binary = find_chromium()
-    if binary is None:
-        reason = "no chromium, chromium-browser or google-chrome in PATH"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    browser = Browser(binary)
-    yield browser
-    browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,7 @@ class ExportKind(NamedTuple):
         options: Fields of `Export` that the function makes use of; the others are refused where given.
         implied_by: Suffixes that mean this kind where `--to` is left out; all of `suffixes` when omitted. A
             folder never says what is meant.
-        requires: A module that is not always installed, and the extra that brings it.
+        requires: A module that is not always installed, its package, and the extra that brings it.
     """
 
     home: str
@@ -56,7 +56,7 @@ class ExportKind(NamedTuple):
     meaning: str
     options: tuple[str, ...] = ()
     implied_by: tuple[str, ...] | None = None
-    requires: tuple[str, str] | None = None
+    requires: tuple[str, str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ KINDS: dict[str, ExportKind] = {
         (".usdc", ".usda", ".usdz", ".usd"),
         "the moving scene and its cameras, as OpenUSD with time samples",
         ("frames", "seconds"),
-        requires=("pxr", "usd"),
+        requires=("pxr", "usd-core", "usd"),
     ),
     "mesh": ExportKind(
         "media:write_mesh",
@@ -122,7 +122,7 @@ KINDS: dict[str, ExportKind] = {
         "one moment as coloured triangles, for 3D programs",
         ("resolution", "time"),
         implied_by=(".obj",),
-        requires=("skimage", "mesh"),
+        requires=("skimage", "scikit-image", "mesh"),
     ),
     "video": ExportKind(
         "media:write_video",

@@ -103,7 +103,10 @@ def write_cameras(job: ExportJob) -> None:
 def _recorded(job: ExportJob) -> Cameras:
     """The path that the scene was made with."""
     if job.cameras is None:
-        raise ValueError(f"SCENE must hold the camera path it was made with for --to {job.kind}, got none.")
+        words = f"SCENE must hold the camera path it was made with for --to {job.kind}, got none"
+        if job.kind == "video":
+            words += "; diff4splat render takes any path: --trajectory NAME|FILE"
+        raise ValueError(f"{words}.")
     return job.cameras
 
 

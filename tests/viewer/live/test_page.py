@@ -1,7 +1,6 @@
 """The live viewer in a real browser: what it is sent, what its controls do, and what it saves."""
 
 import json
-import os
 import socket
 import threading
 import time
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from viewer.browser import Browser, find_chromium
+from viewer.browser import Browser
 from viewer.live.served_page import ServedPage, until
 from viewer.scenes import rolling_ball, sideways
 
@@ -31,19 +30,6 @@ HOSTILE = "</script><script>window.stolen=1</script><img src=x onerror='window.s
 OF_VISER = "computeBoundingSphere(): Computed radius is NaN"
 # Left of the controls and their shadow, and below the note that Chromium draws in software.
 CLEAR = np.s_[200:, :500]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    binary = find_chromium()
-    if binary is None:
-        reason = "no chromium, chromium-browser or google-chrome in PATH"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    browser = Browser(binary)
-    yield browser
-    browser.close()
 
 
 @pytest.fixture(scope="module")
