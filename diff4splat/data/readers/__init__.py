@@ -2,6 +2,7 @@
 
 from diff4splat.data.readers.open import DATASETS, find_datasets, open_dataset
 from diff4splat.data.readers.reader import DatasetReader
+from diff4splat.data.readers.realestate10k import RealEstate10K
 from diff4splat.data.readers.tartanair import TartanAir
 
-__all__ = ["DATASETS", "DatasetReader", "TartanAir", "find_datasets", "open_dataset"]
+__all__ = ["DATASETS", "DatasetReader", "RealEstate10K", "TartanAir", "find_datasets", "open_dataset"]
