@@ -30,7 +30,7 @@ class RecordingInfo:
         fps: Frames per second; None where nobody says.
         holds: Which of "cameras", "depth", "dynamic_mask" and "tracks" there are.
         unit: What a scene unit is.
-        missing: What has to be fetched before the recording can be read, in words; empty where it can be read.
+        missing: What has to be fetched before it can be read, in words; empty where it can be read.
     """
 
     name: str

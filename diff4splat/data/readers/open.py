@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from diff4splat.data.readers.dl3dv import DL3DV
 from diff4splat.data.readers.reader import DatasetReader
 from diff4splat.data.readers.realestate10k import RealEstate10K
 from diff4splat.data.readers.tartanair import TartanAir
@@ -11,7 +12,14 @@ from diff4splat.data.readers.tartanair import TartanAir
 __all__ = ["DATASETS", "find_datasets", "open_dataset"]
 
 DATASETS: Mapping[str, type[DatasetReader]] = MappingProxyType(
-    {reader.key: reader for reader in (TartanAir, RealEstate10K)}
+    {
+        reader.key: reader
+        for reader in (
+            TartanAir,
+            RealEstate10K,
+            DL3DV,
+        )
+    }
 )
 """Readers by name."""
 
