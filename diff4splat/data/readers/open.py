@@ -5,8 +5,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from diff4splat.data.readers.dl3dv import DL3DV
+from diff4splat.data.readers.multicamvideo import MultiCamVideo
 from diff4splat.data.readers.reader import DatasetReader
 from diff4splat.data.readers.realestate10k import RealEstate10K
+from diff4splat.data.readers.stereo4d import Stereo4D
 from diff4splat.data.readers.tartanair import TartanAir
 
 __all__ = ["DATASETS", "find_datasets", "open_dataset"]
@@ -18,6 +20,8 @@ DATASETS: Mapping[str, type[DatasetReader]] = MappingProxyType(
             TartanAir,
             RealEstate10K,
             DL3DV,
+            MultiCamVideo,
+            Stereo4D,
         )
     }
 )
