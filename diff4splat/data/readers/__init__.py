@@ -1,6 +1,7 @@
 """Readers of the datasets of the field, in their authors' own layouts, one file per dataset."""
 
 from diff4splat.data.readers.dl3dv import DL3DV
+from diff4splat.data.readers.matrixcity import MatrixCity
 from diff4splat.data.readers.multicamvideo import MultiCamVideo
 from diff4splat.data.readers.open import DATASETS, find_datasets, open_dataset
 from diff4splat.data.readers.reader import DatasetReader
@@ -12,6 +13,7 @@ __all__ = [
     "DATASETS",
     "DL3DV",
     "DatasetReader",
+    "MatrixCity",
     "MultiCamVideo",
     "RealEstate10K",
     "Stereo4D",

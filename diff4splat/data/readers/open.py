@@ -5,6 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from diff4splat.data.readers.dl3dv import DL3DV
+from diff4splat.data.readers.matrixcity import MatrixCity
 from diff4splat.data.readers.multicamvideo import MultiCamVideo
 from diff4splat.data.readers.reader import DatasetReader
 from diff4splat.data.readers.realestate10k import RealEstate10K
@@ -20,6 +21,7 @@ DATASETS: Mapping[str, type[DatasetReader]] = MappingProxyType(
             TartanAir,
             RealEstate10K,
             DL3DV,
+            MatrixCity,
             MultiCamVideo,
             Stereo4D,
         )

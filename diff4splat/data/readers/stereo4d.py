@@ -7,6 +7,7 @@ Tracks are ragged: each owns the next so many rows, which say the frame and the 
 import math
 import re
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -31,10 +32,11 @@ _FIELD_OF_VIEW_DEG = 60.0
 class Stereo4D(DatasetReader):
     """Stereo4D: `npz/<clip>.npz` and `processed/<clip>/<clip>-left_rectified.mp4`.
 
-    A clip is called `<video>_<time>`, the video as on YouTube, the time in microseconds. The authors hand out the npz alone. The video has to be fetched and rectified with their `rectify.py`,
-    which writes it; it is looked for beside the npz, in a folder of the clip's name there, and in
-    `processed/<clip>` beside that folder or one above it, up to the one that is opened. Without it, `info`
-    says what is missing, and `read` refuses. Names may begin with a dash.
+    A clip is called `<video>_<time>`, the video as on YouTube, the time in microseconds; names may begin with
+    a dash. The authors hand out the npz alone. The video has to be fetched and rectified with their
+    `rectify.py`, which writes it; it is looked for beside the npz, in a folder of the clip's name there, and
+    in `processed/<clip>` beside that folder or one above it, up to the one that is opened. Without it, `info`
+    says what is missing, and `read` refuses.
 
     The video may have a few frames more or fewer than the npz has cameras: those that both have are read.
     Points are known only while they are seen; those that none of the frames sees are left out. The unit rests
@@ -149,7 +151,7 @@ class Stereo4D(DatasetReader):
                 found = {key: archive[key] for key in names if not lacking}
         except FileNotFoundError:
             raise
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(f"{file} is not a readable npz: {error}") from error
         if lacking:
             raise ValueError(f"{file} must hold {', '.join(names)}, got no {lacking[0]}.")
