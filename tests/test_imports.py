@@ -25,7 +25,19 @@ PACKAGE = ROOT / "diff4splat"
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="isolates imports with os.fork")
 # Slow to load, so loaded by the function that needs them. roma brings torch's compiler along.
 HEAVY = {
-    *("PIL", "av", "diffusers", "gsplat", "huggingface_hub", "lpips", "numba", "roma", "scipy", "skimage"),
+    *(
+        "PIL",
+        "OpenEXR",
+        "av",
+        "diffusers",
+        "gsplat",
+        "huggingface_hub",
+        "lpips",
+        "numba",
+        "roma",
+        "scipy",
+        "skimage",
+    ),
     *("torchvision", "transformers", "tyro"),
     "viser",
 }

@@ -30,6 +30,7 @@ class RecordingInfo:
         fps: Frames per second; None where nobody says.
         holds: Which of "cameras", "depth", "dynamic_mask" and "tracks" there are.
         unit: What a scene unit is.
+        missing: What has to be fetched before it can be read, in words; empty where it can be read.
     """
 
     name: str
@@ -39,6 +40,7 @@ class RecordingInfo:
     fps: float | None
     holds: frozenset[str]
     unit: Unit
+    missing: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,19 +4,34 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from diff4splat.data.readers.dl3dv import DL3DV
+from diff4splat.data.readers.matrixcity import MatrixCity
+from diff4splat.data.readers.multicamvideo import MultiCamVideo
 from diff4splat.data.readers.reader import DatasetReader
+from diff4splat.data.readers.realestate10k import RealEstate10K
+from diff4splat.data.readers.stereo4d import Stereo4D
 from diff4splat.data.readers.tartanair import TartanAir
 
 __all__ = ["DATASETS", "find_datasets", "open_dataset"]
 
 DATASETS: Mapping[str, type[DatasetReader]] = MappingProxyType(
-    {reader.key: reader for reader in (TartanAir,)}
+    {
+        reader.key: reader
+        for reader in (
+            TartanAir,
+            RealEstate10K,
+            DL3DV,
+            MatrixCity,
+            MultiCamVideo,
+            Stereo4D,
+        )
+    }
 )
 """Readers by name."""
 
 
 def find_datasets(folder: str | Path) -> dict[str, int]:
-    """What a folder holds.
+    """What a folder holds; formats that any dataset may use count where no dataset is known.
 
     Args:
         folder: Any folder.
@@ -30,8 +45,12 @@ def find_datasets(folder: str | Path) -> dict[str, int]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"no such folder: {folder}")
-    counts = {key: len(reader.find(folder)) for key, reader in DATASETS.items()}
-    return {key: count for key, count in counts.items() if count}
+    for precedence in sorted({reader.precedence for reader in DATASETS.values()}):
+        readers = [reader for reader in DATASETS.values() if reader.precedence == precedence]
+        counts = {reader.key: len(reader.find(folder)) for reader in readers}
+        if any(counts.values()):
+            return {key: count for key, count in counts.items() if count}
+    return {}
 
 
 def open_dataset(folder: str | Path, dataset: str | None = None) -> DatasetReader:

@@ -36,6 +36,8 @@ class DatasetReader(ABC):
     """Name for people."""
     licence: ClassVar[str]
     """Tag of the licence of the data."""
+    precedence: ClassVar[int] = 0
+    """A folder belongs to the readers of the lowest number that know it: datasets 0, formats more."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
@@ -102,10 +104,14 @@ class DatasetReader(ABC):
 
         Raises:
             ValueError: If there is no such recording, no frame, or none of that number.
+            FileNotFoundError: If its frames have to be fetched first.
         """
         if name not in self.names:
             raise ValueError(f"name must be a recording of {self.folder}, got {name!r}.")
-        count = self.info(name).num_frames
+        info = self.info(name)
+        if info.missing:
+            raise FileNotFoundError(f"{self.folder / name} cannot be read: {info.missing}")
+        count = info.num_frames
         wanted = list(range(count)) if frames is None else list(frames)
         if not wanted or min(wanted) < 0 or max(wanted) >= count:
             raise ValueError(f"frames must be from 0 to {count - 1} and at least one, got {wanted[:9]}.")

@@ -1,0 +1,199 @@
+"""Frames that lie in a video: how many there are, and some of them by number or by time."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+__all__ = ["VIDEOS", "VideoFacts", "read_video", "read_video_at", "video_facts"]
+
+VIDEOS = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif")
+"""How names of videos end, in small letters."""
+
+_STEP_BACK_S = 4.0  # how much earlier to look where a jump to a key frame went too far
+
+
+class VideoFacts(NamedTuple):
+    """What a video is, as it is shown: turned upright, as phones ask for.
+
+    Args:
+        num_frames: Frames that are there.
+        height: Rows.
+        width: Columns.
+        fps: Frames per second; None where the file does not say.
+    """
+
+    num_frames: int
+    height: int
+    width: int
+    fps: float | None
+
+
+def video_facts(file: Path, *, count: bool = True) -> VideoFacts:
+    """What a video is; of its frames only the first is decoded, the others are counted.
+
+    Args:
+        file: Any format that FFmpeg reads.
+        count: Whether to count the frames, for which the file is read to its end; 0 otherwise.
+
+    Returns:
+        Its facts.
+
+    Raises:
+        ValueError: If it is no video, has no frames or has fewer than its header tells of; names it.
+        FileNotFoundError: If there is no such file.
+    """
+    with _opened(file) as container:
+        stream = container.streams.video[0]
+        first = next(container.decode(stream), None)
+        if first is None:
+            raise ValueError(f"{file} has no video frames.")
+        height, width = _upright(first).shape[:2]
+        rate = stream.average_rate
+        fps = float(rate) if rate else None
+    if not count:
+        return VideoFacts(0, height, width, fps)
+    with _opened(file) as container:
+        stream = container.streams.video[0]
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        if stream.frames and len(packets) < stream.frames:
+            raise ValueError(
+                f"{file} is cut off: its header tells of {stream.frames} frames, {len(packets)} are there."
+            )
+    return VideoFacts(sum(not packet.is_discard for packet in packets), height, width, fps)
+
+
+def read_video(file: Path, frames: Sequence[int]) -> UInt8[Tensor, "frame rgb=3 height width"]:
+    """Frames of a video by number.
+
+    Args:
+        file: Any format that FFmpeg reads.
+        frames: Which, from 0, in any order; the video is decoded up to the last of them.
+
+    Returns:
+        sRGB frames.
+
+    Raises:
+        ValueError: If it is no video, or ends before the last of the frames; names it.
+        FileNotFoundError: If there is no such file.
+    """
+    wanted, last, count = set(frames), max(frames), 0
+    found: dict[int, np.ndarray] = {}
+    with _opened(file) as container:
+        for index, frame in enumerate(container.decode(video=0)):
+            count = index + 1
+            if index in wanted:
+                found[index] = _upright(frame)
+            if index == last:
+                break
+    if count <= last:
+        raise ValueError(f"{file} must have a frame {last}, got {count} frames that can be decoded.")
+    return _stacked(file, [found[index] for index in frames])
+
+
+def read_video_at(
+    file: Path, times_us: Sequence[int]
+) -> tuple[UInt8[Tensor, "frame rgb=3 height width"], list[int]]:
+    """The frames of a video that are shown nearest to some times.
+
+    Times are counted from the first frame. The video is entered at the key frame before the first time.
+
+    Args:
+        file: Any format that FFmpeg reads.
+        times_us: Ascending, microseconds.
+
+    Returns:
+        sRGB frames, and how much later each is shown than wanted, microseconds.
+
+    Raises:
+        ValueError: If it is no video, or has no frame within half a frame of a time; names it.
+        FileNotFoundError: If there is no such file.
+    """
+    found: list[np.ndarray] = []
+    late: list[int] = []
+    with _opened(file) as container:
+        stream = container.streams.video[0]
+        base = float(stream.time_base) * 1e6
+        start = stream.start_time or 0
+        half = 0.5e6 / float(stream.average_rate or 1) + base
+        before: Any = None
+        for frame in _from(container, stream, start + times_us[0] / base):
+            time = (frame.pts - start) * base
+            while len(found) < len(times_us) and time >= times_us[len(found)]:
+                wanted = times_us[len(found)]
+                nearest, at = frame, time
+                if before is not None and wanted - before[1] <= time - wanted:
+                    nearest, at = before
+                if abs(at - wanted) > half:
+                    break
+                found.append(_upright(nearest))
+                late.append(round(at - wanted))
+            if len(found) == len(times_us):
+                break
+            before = (frame, time)
+        while before is not None and len(found) < len(times_us):  # times after the last frame began
+            if abs(before[1] - times_us[len(found)]) > half:
+                break
+            found.append(_upright(before[0]))
+            late.append(round(before[1] - times_us[len(found) - 1]))
+    if len(found) < len(times_us):
+        missing = times_us[len(found)] / 1e6
+        raise ValueError(f"{file} must have a frame at {missing:.3f} s, got none: is it the whole video?")
+    return _stacked(file, found), late
+
+
+def _from(container: Any, stream: Any, pts: float) -> Iterator[Any]:
+    """Frames in order, the first of which is shown at a time or before it."""
+    step = int(_STEP_BACK_S / float(stream.time_base))
+    first = stream.start_time or 0
+    goal = max(first, int(pts))
+    while True:
+        container.seek(goal, stream=stream)
+        frames = (frame for frame in container.decode(stream) if frame.pts is not None)
+        head = next(frames, None)
+        if goal == first or (head is not None and head.pts <= pts):
+            break
+        goal, step = max(first, goal - step), 2 * step
+    if head is not None:
+        yield head
+        yield from frames
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Any]:
+    """A video whose errors name it."""
+    import av
+
+    if not file.is_file():
+        raise FileNotFoundError(f"no such file: {file}")
+    try:
+        with av.open(str(file.absolute())) as container:
+            if not container.streams.video:
+                raise ValueError(f"{file} has no video frames.")
+            container.streams.video[0].thread_type = "AUTO"
+            yield container
+    except av.FFmpegError as error:
+        reason = getattr(error, "strerror", None) or error  # of FFmpeg, without its number
+        raise ValueError(f"{file} is not a readable video: {reason}") from error
+
+
+def _upright(frame: Any) -> np.ndarray:
+    """Pixels `[height, width, rgb]`, turned as the file asks for."""
+    turns = round(getattr(frame, "rotation", 0) / 90)  # phones; PyAV tells from 14 on
+    return np.rot90(frame.to_ndarray(format="rgb24"), turns)
+
+
+def _stacked(file: Path, frames: list[np.ndarray]) -> Tensor:
+    sizes = {frame.shape for frame in frames}
+    if len(sizes) > 1:
+        raise ValueError(f"{file} must have frames of one size, got {sorted(sizes)}.")
+    height, width, channels = frames[0].shape
+    video = torch.empty(len(frames), channels, height, width, dtype=torch.uint8)
+    for place, frame in zip(video, frames, strict=True):
+        place.copy_(torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1))
+    return video
