@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="isolates import
 # Slow to load, so loaded by the function that needs them. roma brings torch's compiler along.
 HEAVY = {
     *("PIL", "av", "diffusers", "gsplat", "huggingface_hub", "lpips", "numba", "roma", "scipy", "skimage"),
-    *("torchvision", "transformers", "tyro"),
+    *("h5py", "torchvision", "transformers", "tyro"),
 }
 
 

@@ -5,13 +5,16 @@ from pathlib import Path
 from types import MappingProxyType
 
 from diff4splat.data.readers.reader import DatasetReader
+from diff4splat.data.readers.spring import Spring
 from diff4splat.data.readers.tartanair import TartanAir
 
 __all__ = ["DATASETS", "find_datasets", "open_dataset"]
 
-DATASETS: Mapping[str, type[DatasetReader]] = MappingProxyType(
-    {reader.key: reader for reader in (TartanAir,)}
+_READERS: tuple[type[DatasetReader], ...] = (
+    TartanAir,
+    Spring,
 )
+DATASETS: Mapping[str, type[DatasetReader]] = MappingProxyType({reader.key: reader for reader in _READERS})
 """Readers by name."""
 
 
