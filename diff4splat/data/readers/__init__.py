@@ -4,5 +4,6 @@ from diff4splat.data.readers.open import DATASETS, find_datasets, open_dataset
 from diff4splat.data.readers.reader import DatasetReader
 from diff4splat.data.readers.spring import Spring
 from diff4splat.data.readers.tartanair import TartanAir
+from diff4splat.data.readers.tartanair2 import TartanAirV2
 
-__all__ = ["DATASETS", "DatasetReader", "Spring", "TartanAir", "find_datasets", "open_dataset"]
+__all__ = ["DATASETS", "DatasetReader", "Spring", "TartanAir", "TartanAirV2", "find_datasets", "open_dataset"]

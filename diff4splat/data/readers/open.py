@@ -7,11 +7,13 @@ from types import MappingProxyType
 from diff4splat.data.readers.reader import DatasetReader
 from diff4splat.data.readers.spring import Spring
 from diff4splat.data.readers.tartanair import TartanAir
+from diff4splat.data.readers.tartanair2 import TartanAirV2
 
 __all__ = ["DATASETS", "find_datasets", "open_dataset"]
 
 _READERS: tuple[type[DatasetReader], ...] = (
     TartanAir,
+    TartanAirV2,
     Spring,
 )
 DATASETS: Mapping[str, type[DatasetReader]] = MappingProxyType({reader.key: reader for reader in _READERS})
