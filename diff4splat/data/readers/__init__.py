@@ -5,5 +5,15 @@ from diff4splat.data.readers.reader import DatasetReader
 from diff4splat.data.readers.spring import Spring
 from diff4splat.data.readers.tartanair import TartanAir
 from diff4splat.data.readers.tartanair2 import TartanAirV2
+from diff4splat.data.readers.vkitti2 import VirtualKITTI2
 
-__all__ = ["DATASETS", "DatasetReader", "Spring", "TartanAir", "TartanAirV2", "find_datasets", "open_dataset"]
+__all__ = [
+    "DATASETS",
+    "DatasetReader",
+    "Spring",
+    "TartanAir",
+    "TartanAirV2",
+    "VirtualKITTI2",
+    "find_datasets",
+    "open_dataset",
+]

@@ -8,6 +8,7 @@ from diff4splat.data.readers.reader import DatasetReader
 from diff4splat.data.readers.spring import Spring
 from diff4splat.data.readers.tartanair import TartanAir
 from diff4splat.data.readers.tartanair2 import TartanAirV2
+from diff4splat.data.readers.vkitti2 import VirtualKITTI2
 
 __all__ = ["DATASETS", "find_datasets", "open_dataset"]
 
@@ -15,6 +16,7 @@ _READERS: tuple[type[DatasetReader], ...] = (
     TartanAir,
     TartanAirV2,
     Spring,
+    VirtualKITTI2,
 )
 DATASETS: Mapping[str, type[DatasetReader]] = MappingProxyType({reader.key: reader for reader in _READERS})
 """Readers by name."""
