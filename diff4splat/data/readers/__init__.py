@@ -1,6 +1,7 @@
 """Readers of the datasets of the field, in their authors' own layouts, one file per dataset."""
 
 from diff4splat.data.readers.open import DATASETS, find_datasets, open_dataset
+from diff4splat.data.readers.pointodyssey import PointOdyssey
 from diff4splat.data.readers.reader import DatasetReader
 from diff4splat.data.readers.spring import Spring
 from diff4splat.data.readers.tartanair import TartanAir
@@ -10,6 +11,7 @@ from diff4splat.data.readers.vkitti2 import VirtualKITTI2
 __all__ = [
     "DATASETS",
     "DatasetReader",
+    "PointOdyssey",
     "Spring",
     "TartanAir",
     "TartanAirV2",

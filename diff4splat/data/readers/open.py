@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from diff4splat.data.readers.pointodyssey import PointOdyssey
 from diff4splat.data.readers.reader import DatasetReader
 from diff4splat.data.readers.spring import Spring
 from diff4splat.data.readers.tartanair import TartanAir
@@ -15,6 +16,7 @@ __all__ = ["DATASETS", "find_datasets", "open_dataset"]
 _READERS: tuple[type[DatasetReader], ...] = (
     TartanAir,
     TartanAirV2,
+    PointOdyssey,
     Spring,
     VirtualKITTI2,
 )
