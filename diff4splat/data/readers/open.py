@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from diff4splat.data.readers.dynamicreplica import DynamicReplica
 from diff4splat.data.readers.pointodyssey import PointOdyssey
 from diff4splat.data.readers.reader import DatasetReader
 from diff4splat.data.readers.spring import Spring
@@ -17,6 +18,7 @@ _READERS: tuple[type[DatasetReader], ...] = (
     TartanAir,
     TartanAirV2,
     PointOdyssey,
+    DynamicReplica,
     Spring,
     VirtualKITTI2,
 )
