@@ -38,7 +38,7 @@ HEAVY = {
         "scipy",
         "skimage",
     ),
-    *("torchvision", "transformers", "tyro"),
+    *("h5py", "torchvision", "transformers", "tyro"),
     "viser",
 }
 

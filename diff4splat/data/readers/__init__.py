@@ -1,13 +1,18 @@
 """Readers of the datasets of the field, in their authors' own layouts, one file per dataset."""
 
 from diff4splat.data.readers.dl3dv import DL3DV
+from diff4splat.data.readers.dynamicreplica import DynamicReplica
 from diff4splat.data.readers.matrixcity import MatrixCity
 from diff4splat.data.readers.multicamvideo import MultiCamVideo
 from diff4splat.data.readers.open import DATASETS, find_datasets, open_dataset
+from diff4splat.data.readers.pointodyssey import PointOdyssey
 from diff4splat.data.readers.reader import DatasetReader
 from diff4splat.data.readers.realestate10k import RealEstate10K
+from diff4splat.data.readers.spring import Spring
 from diff4splat.data.readers.stereo4d import Stereo4D
 from diff4splat.data.readers.tartanair import TartanAir
+from diff4splat.data.readers.tartanair2 import TartanAirV2
+from diff4splat.data.readers.vkitti2 import VirtualKITTI2
 
 __all__ = [
     "DATASETS",
@@ -18,6 +23,11 @@ __all__ = [
     "RealEstate10K",
     "Stereo4D",
     "TartanAir",
+    "DynamicReplica",
+    "PointOdyssey",
+    "Spring",
+    "TartanAirV2",
+    "VirtualKITTI2",
     "find_datasets",
     "open_dataset",
 ]

@@ -5,28 +5,34 @@ from pathlib import Path
 from types import MappingProxyType
 
 from diff4splat.data.readers.dl3dv import DL3DV
+from diff4splat.data.readers.dynamicreplica import DynamicReplica
 from diff4splat.data.readers.matrixcity import MatrixCity
 from diff4splat.data.readers.multicamvideo import MultiCamVideo
+from diff4splat.data.readers.pointodyssey import PointOdyssey
 from diff4splat.data.readers.reader import DatasetReader
 from diff4splat.data.readers.realestate10k import RealEstate10K
+from diff4splat.data.readers.spring import Spring
 from diff4splat.data.readers.stereo4d import Stereo4D
 from diff4splat.data.readers.tartanair import TartanAir
+from diff4splat.data.readers.tartanair2 import TartanAirV2
+from diff4splat.data.readers.vkitti2 import VirtualKITTI2
 
 __all__ = ["DATASETS", "find_datasets", "open_dataset"]
 
-DATASETS: Mapping[str, type[DatasetReader]] = MappingProxyType(
-    {
-        reader.key: reader
-        for reader in (
-            TartanAir,
-            RealEstate10K,
-            DL3DV,
-            MatrixCity,
-            MultiCamVideo,
-            Stereo4D,
-        )
-    }
+_READERS: tuple[type[DatasetReader], ...] = (
+    TartanAir,
+    TartanAirV2,
+    PointOdyssey,
+    DynamicReplica,
+    Spring,
+    VirtualKITTI2,
+    RealEstate10K,
+    DL3DV,
+    MatrixCity,
+    MultiCamVideo,
+    Stereo4D,
 )
+DATASETS: Mapping[str, type[DatasetReader]] = MappingProxyType({reader.key: reader for reader in _READERS})
 """Readers by name."""
 
 

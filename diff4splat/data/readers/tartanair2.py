@@ -1,0 +1,115 @@
+"""TartanAir, the second version: twelve cameras in simulated places, with depth and poses.
+
+Poses and axes are those of the first version (camera to world, forward, right, down). Depth is a float32 a
+pixel, in metres along the view axis, whose four bytes are the blue, green, red and alpha of a PNG.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from diff4splat.cameras.files import load_cameras
+from diff4splat.data.readers.layout import companions, folders_where, numbered_frames
+from diff4splat.data.readers.maps import picture_size, read_map
+from diff4splat.data.readers.reader import DatasetReader, read_pictures
+from diff4splat.data.recordings import Recording, RecordingInfo
+
+__all__ = ["TartanAirV2"]
+
+_SKY = 1000.0  # metres; the sky is stored as a very large depth, 65504 or a dome some kilometres away
+_FPS = 10.0
+_CAMERA = r"[lr]cam_(?:front|back|left|right|top|bottom)"
+
+
+class TartanAirV2(DatasetReader):
+    """TartanAir v2: `<environment>/Data_<easy|hard>/P000` with `image_<camera>`, `depth_<camera>` and poses.
+
+    Each of up to twelve cameras is a recording, such as `P000/lcam_front`: `lcam` and `rcam` are 0.25 m apart
+    and look to `front`, `back`, `left`, `right`, `top` and `bottom`. Every lens sees 90 degrees of a square
+    picture. Depth keeps its 32 bits; the sky, at 1000 m or more, has none. Nothing moves by itself, but for a
+    few things that its authors do not mark.
+
+    Args:
+        folder: See `DatasetReader`.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If it holds no recording of this dataset.
+    """
+
+    key = "tartanair2"
+    title = "TartanAir v2"
+    licence = "CC-BY-4.0"
+
+    @classmethod
+    def find(cls, folder: Path) -> list[str]:
+        """Folders with `pose_lcam_front.txt`, or that of another camera, and its images."""
+        found = []
+        for place in folders_where(folder, lambda _, names: any(map(_camera_of, names))):
+            for camera in filter(None, (_camera_of(file.name) for file in place.glob("pose_*.txt"))):
+                if (place / f"image_{camera}").is_dir():
+                    found.append((place.relative_to(folder) / camera).as_posix())
+        return sorted(found)
+
+    def info(self, name: str) -> RecordingInfo:
+        """What there is: depth where every frame has it."""
+        images, depths, _ = self._files(name)
+        height, width = picture_size(next(iter(images.values())))
+        holds = {"cameras", "depth"} if depths else {"cameras"}
+        return RecordingInfo(name, len(images), height, width, _FPS, frozenset(holds), "metre")
+
+    def read(self, name: str, frames: Sequence[int] | None = None) -> Recording:
+        """Frames, cameras and depth; the sky has no depth."""
+        wanted = self.pick(name, frames)
+        images, depths, poses = self._files(name)
+        numbers = [list(images)[index] for index in wanted]
+        video = read_pictures([images[number] for number in numbers])
+        height, width = size = (video.shape[-2], video.shape[-1])
+        if height != width:
+            raise ValueError(
+                f"{images[numbers[0]]} must be square, as the lens of 90 degrees is, got {width} x {height}."
+            )
+        cameras = load_cameras(poses, height=height, width=width, axes="ned", field_of_view_deg=90.0)
+        if cameras.num_frames <= max(images):
+            raise ValueError(
+                f"{poses} must have a row for image {max(images)}, got {cameras.num_frames} rows."
+            )
+        depth = mask = None
+        if depths:
+            depth = torch.from_numpy(np.stack([_depth(depths[number], size) for number in numbers]))
+            mask = torch.isfinite(depth) & (depth > 0) & (depth < _SKY)
+        return Recording(
+            name=name,
+            dataset=self.key,
+            licence=self.licence,
+            video=video,
+            cameras=cameras.select(numbers),
+            depth=depth,
+            depth_mask=mask,
+            numbers=tuple(numbers),
+            fps=_FPS,
+            unit="metre",
+            static=True,
+        )
+
+    def _files(self, name: str) -> tuple[dict[int, Path], dict[int, Path], Path]:
+        """Images and depths by number, and the file of poses."""
+        folder, camera = (self.folder / name).parent, name.rsplit("/", 1)[-1]
+        images = numbered_frames(folder / f"image_{camera}", rf"(\d+)_{camera}\.png", f"000000_{camera}.png")
+        depths = companions(folder / f"depth_{camera}", rf"(\d+)_{camera}_depth\.png", images)
+        return images, depths, folder / f"pose_{camera}.txt"
+
+
+def _camera_of(name: str) -> str | None:
+    """The camera whose poses a file of this name holds."""
+    match = re.fullmatch(rf"pose_({_CAMERA})\.txt", name)
+    return match[1] if match else None
+
+
+def _depth(file: Path, size: tuple[int, int]) -> np.ndarray:
+    """A depth map, metres."""
+    pixels = read_map(file, "rgba8", size)
+    return np.ascontiguousarray(pixels[..., [2, 1, 0, 3]]).view("<f4")[..., 0].astype(np.float32)

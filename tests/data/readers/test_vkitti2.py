@@ -1,0 +1,178 @@
+"""Virtual KITTI 2, read from files written by hand from the description of the format."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from data.readers.truth import FRAMES, check_cameras, check_depth, cut, make_truth, pictures, write_png
+from PIL import Image
+
+from diff4splat.data.readers import VirtualKITTI2, find_datasets, open_dataset
+
+BASELINE = 0.532725
+LEFT, RIGHT = make_truth(), make_truth(baseline=BASELINE)
+NAME = "Scene01/15-deg-left/Camera_0"
+ALL = list(range(FRAMES))
+ROAD, SKY, CAR, TRUCK, VAN = (100, 60, 100), (90, 200, 255), (255, 127, 80), (160, 60, 60), (0, 139, 139)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The panel is a car with track 7 that moves; a part of the wall is one with track 3 that is parked."""
+    place = tmp_path / "Scene01" / "15-deg-left"
+    lenses = ["frame cameraID K[0,0] K[1,1] K[0,2] K[1,2]"]
+    poses = ["frame cameraID r1,1 r1,2 r1,3 t1 r2,1 r2,2 r2,3 t2 r3,1 r3,2 r3,3 t3 0 0 0 1"]
+    boxes = [
+        "frame cameraID trackID left right top bottom number_pixels truncation_ratio occupancy_ratio isMoving"
+    ]
+    for frame in ALL:
+        for camera, truth in enumerate((LEFT, RIGHT)):
+            frames, end = place / "frames", f"Camera_{camera}"
+            image = frames / "rgb" / end / f"rgb_{frame:05d}.jpg"
+            image.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pictures(truth)[frame]).save(image, quality=95)
+            depth = np.where(truth.depth[frame] > 0, np.rint(truth.depth[frame] * 100), 65535).astype(
+                np.uint16
+            )
+            write_png(frames / "depth" / end / f"depth_{frame:05d}.png", depth)
+            colors = np.full((22, 34, 3), ROAD, np.uint8)
+            colors[truth.depth[frame] == 0] = SKY
+            colors[-3:, :4], colors[-3:, 4:6], colors[-3:, 6:9] = CAR, TRUCK, VAN
+            colors[truth.moving[frame]] = CAR
+            write_png(frames / "classSegmentation" / end / f"classgt_{frame:05d}.png", colors)
+            instances = np.zeros((22, 34), np.uint8)
+            instances[-3:, :4] = 3 + 1
+            instances[truth.moving[frame]] = 7 + 1
+            write_png(
+                frames / "instanceSegmentation" / end / f"instancegt_{frame:05d}.png", instances, palette=True
+            )
+            # centres of pixels at whole numbers: the middle of 34 columns is 16.5
+            lenses.append(f"{frame} {camera} 30 30 16.5 10.5")
+            numbers = " ".join(f"{number:.9f}" for number in truth.world_to_camera[frame].ravel())
+            poses.append(f"{frame} {camera} {numbers}")
+            moves = [
+                f"{frame} {camera} {track} 0 9 0 9 81 0 1 {flag}" for track, flag in ((3, False), (7, True))
+            ]
+            boxes += [*moves, f"{frame} {1 - camera} 3 0 9 0 9 81 0 1 {frame > 99}"]
+    for file, rows in (("intrinsic.txt", lenses), ("extrinsic.txt", poses), ("bbox.txt", boxes)):
+        (place / file).write_text("\n".join(rows) + "\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("camera", "truth"), [(0, LEFT), (1, RIGHT)])
+def test_both_cameras_come_back(folder: Path, camera: int, truth) -> None:
+    assert find_datasets(folder) == {"vkitti2": 2}
+    reader = open_dataset(folder)
+    assert isinstance(reader, VirtualKITTI2) and reader.names == (NAME, NAME.replace("_0", "_1"))
+    name = NAME.replace("_0", f"_{camera}")
+    info = reader.info(name)
+    assert (info.num_frames, info.height, info.width, info.unit) == (FRAMES, 22, 34, "metre")
+    assert info.holds == {"cameras", "depth", "dynamic_mask"}
+    for frames in (ALL, [1, 3]):
+        recording = reader.read(name, frames)
+        assert recording.numbers == tuple(frames)
+        assert np.abs(recording.video[:, 0, 0, 0].numpy() - 20 - 40.0 * np.array(frames)).max() <= 3
+        check_cameras(recording, truth, frames)  # rows of two cameras take turns; half a pixel is added
+        check_depth(recording, truth, frames, 0.005 + 1e-6)  # half of a centimetre
+        assert np.array_equal(recording.dynamic_mask.numpy(), truth.moving[frames]), "the parked car rests"
+        assert recording.facts["dynamic_mask"] == "moving vehicles"
+
+
+@pytest.mark.parametrize("gone", ["bbox.txt", "frames/instanceSegmentation"])
+def test_without_flags_all_vehicles_are_candidates(folder: Path, gone: str) -> None:
+    path = folder / "Scene01" / "15-deg-left" / gone
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    recording = VirtualKITTI2(folder).read(NAME)
+    expected = torch.from_numpy(LEFT.moving.copy())
+    expected[:, -3:, :9] = True
+    assert torch.equal(recording.dynamic_mask, expected)
+    assert recording.facts["dynamic_mask"] == "all vehicles"
+    shutil.rmtree(folder / "Scene01" / "15-deg-left" / "frames" / "classSegmentation")
+    assert VirtualKITTI2(folder).read(NAME).dynamic_mask is None
+
+
+def test_archives_may_lie_beside_each_other(folder: Path) -> None:
+    whole = VirtualKITTI2(folder).read(NAME)
+    place = folder / "Scene01" / "15-deg-left"
+    target = folder / "apart"
+    for kind in ("rgb", "depth", "instanceSegmentation", "classSegmentation"):
+        shutil.move(
+            place / "frames" / kind, target / f"vkitti_2.0.3_{kind}" / "Scene01/15-deg-left/frames" / kind
+        )
+    text = target / "vkitti_2.0.3_textgt" / "Scene01/15-deg-left"
+    text.mkdir(parents=True)
+    for file in place.glob("*.txt"):
+        shutil.move(file, text / file.name)
+    for inside in (target, target / "vkitti_2.0.3_rgb" / "Scene01"):
+        reader = open_dataset(inside)
+        apart = reader.read(reader.names[0])
+        for name in ("video", "depth", "depth_mask", "dynamic_mask"):
+            assert torch.equal(getattr(apart, name), getattr(whole, name)), name
+        assert torch.equal(apart.cameras.camera_to_world, whole.cameras.camera_to_world)
+    shutil.rmtree(target / "vkitti_2.0.3_textgt")
+    shutil.rmtree(target / "vkitti_2.0.3_depth")
+    reader = open_dataset(target)
+    assert reader.info(reader.names[0]).holds == {"dynamic_mask"}
+    assert reader.read(reader.names[0]).cameras is None
+
+
+def test_the_far_end_of_depth_is_the_sky(folder: Path) -> None:
+    depth = np.full((22, 34), 65499, np.uint16)
+    depth[0, :3] = [65500, 65535, 0]
+    write_png(folder / "Scene01/15-deg-left/frames/depth/Camera_0/depth_00002.png", depth)
+    recording = VirtualKITTI2(folder).read(NAME, [2])
+    assert recording.depth_mask[0, 0].tolist() == [False] * 3 + [True] * 31
+    assert recording.depth[0, 1, 1].item() == pytest.approx(654.99)
+
+
+def test_what_is_wrong_is_named(folder: Path) -> None:
+    place = folder / "Scene01" / "15-deg-left"
+    reader = VirtualKITTI2(folder)
+    depths = place / "frames" / "depth" / "Camera_0"
+    write_png(depths / "depth_00000.png", np.zeros((22, 34), np.uint8))
+    with pytest.raises(
+        ValueError, match="depth_00000.png must be a picture of kind grey16, got one of mode L"
+    ):
+        reader.read(NAME, [0])
+    (depths / "depth_00001.png").write_bytes(b"")
+    with pytest.raises(ValueError, match="depth_00001.png is not a readable picture"):
+        reader.read(NAME, [1])
+    write_png(depths / "depth_00002.png", np.zeros((34, 22), np.uint16))
+    with pytest.raises(
+        ValueError, match="depth_00002.png must have the size of its frame, 34 x 22, got 22 x 34"
+    ):
+        reader.read(NAME, [2])
+    (depths / "depth_00003.png").unlink()
+    with pytest.raises(
+        ValueError, match="depth/Camera_0 must hold a file for every frame, lacks 1, .* frame 3"
+    ):
+        reader.info(NAME)
+    shutil.rmtree(depths)
+    (place / "bbox.txt").unlink()
+    write_png(place / "frames/classSegmentation/Camera_0/classgt_00004.png", np.zeros((9, 9, 3), np.uint8))
+    with pytest.raises(
+        ValueError, match="classgt_00004.png must have the size of its frame, 34 x 22, got 9 x 9"
+    ):
+        reader.read(NAME, [4])
+    poses = place / "extrinsic.txt"
+    rows = poses.read_text().splitlines()
+    poses.write_text("\n".join(row for row in rows if not row.startswith("2 0 ")))
+    with pytest.raises(ValueError, match="extrinsic.txt must have a row for frame 2 of camera 0, got none"):
+        reader.read(NAME, [1, 2])
+    poses.write_text("\n".join(row.replace("0.0", "0.9") for row in rows[1:]))
+    with pytest.raises(ValueError, match="extrinsic.txt must hold rigid world-to-camera matrices"):
+        reader.read(NAME, [1])
+    poses.write_text(rows[0] + "\n0 0 1 0 0 zero\n")
+    with pytest.raises(ValueError, match="extrinsic.txt, line 2, must hold 18 finite numbers"):
+        reader.read(NAME, [1])
+    images = place / "frames" / "rgb" / "Camera_0"
+    cut(images / "rgb_00004.jpg")
+    with pytest.raises(ValueError, match="rgb_00004.jpg is not a readable picture"):
+        reader.read(NAME, [4])
+    (images / "rgb_00002.jpg").unlink()
+    with pytest.raises(
+        ValueError, match="rgb/Camera_0 must hold every frame from 0 to 4, lacks 1, .* them 2"
+    ):
+        reader.info(NAME)
