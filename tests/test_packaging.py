@@ -31,7 +31,7 @@ def third_party(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             names.add((node.module or "").partition(".")[0])
     names -= {*sys.stdlib_module_names, "diff4splat"}
-    return {DISTRIBUTIONS.get(name, name).replace("_", "-") for name in names}
+    return {DISTRIBUTIONS.get(name, name).replace("_", "-").lower() for name in names}
 
 
 def declared() -> set[str]:

@@ -83,8 +83,9 @@ class DL3DV(DatasetReader):
         video = read_pictures([scene.files[number] for number in numbers])
         height, width = video.shape[-2:]
         content = scene.content
-        full = tuple(content.get(side) for side in ("h", "w"))
-        if all(isinstance(side, int | float) and side > 0 for side in full):
+        full_height, full_width = content.get("h"), content.get("w")
+        if all(isinstance(side, int | float) and side > 0 for side in (full_height, full_width)):
+            full = (int(full_height), int(full_width))
             check_shape(scene.files[numbers[0]].parent, (height, width), full)
         cameras = load_cameras(scene.file, height=height, width=width, distortion="drop")
         cameras = cameras.select([scene.rows[number] for number in numbers])
@@ -114,13 +115,14 @@ class DL3DV(DatasetReader):
         names: dict[int, str] = {}
         for row, frame in enumerate(content["frames"]):
             path = frame.get("file_path") if isinstance(frame, Mapping) else None
-            digits = re.findall(r"[0-9]+", path.rsplit("/", 1)[-1]) if isinstance(path, str) else []
+            picture = path.rsplit("/", 1)[-1] if isinstance(path, str) else ""
+            digits = re.findall(r"[0-9]+", picture)
             if not digits:
                 raise ValueError(f"{file} frame {row} must have a numbered file_path, got {path!r}.")
             number = int(digits[-1])
             if number in rows:
                 raise ValueError(f"{file} must list each frame once, got {path!r} twice.")
-            rows[number], names[number] = row, path.rsplit("/", 1)[-1]
+            rows[number], names[number] = row, picture
         for folder in (self.images,) if self.images else IMAGE_FOLDERS:
             there = {picture.name: picture for picture in picture_files(file.parent / folder)}
             files = {number: there[names[number]] for number in sorted(names) if names[number] in there}
