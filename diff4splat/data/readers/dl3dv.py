@@ -83,9 +83,9 @@ class DL3DV(DatasetReader):
         video = read_pictures([scene.files[number] for number in numbers])
         height, width = video.shape[-2:]
         content = scene.content
-        full_height, full_width = content.get("h"), content.get("w")
-        if all(isinstance(side, int | float) and side > 0 for side in (full_height, full_width)):
-            full = (int(full_height), int(full_width))
+        rows, columns = content.get("h"), content.get("w")
+        if isinstance(rows, int | float) and isinstance(columns, int | float) and min(rows, columns) > 0:
+            full = (int(rows), int(columns))
             check_shape(scene.files[numbers[0]].parent, (height, width), full)
         cameras = load_cameras(scene.file, height=height, width=width, distortion="drop")
         cameras = cameras.select([scene.rows[number] for number in numbers])
