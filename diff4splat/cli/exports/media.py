@@ -49,7 +49,8 @@ def write_depth(job: ExportJob) -> None:
         job: The scene and where it goes; of the options, `frames`, `size` and `time`.
     """
     path, time, provenance = _path(job), job.options.time, job.field.metadata
-    floats, folder = job.output.suffix.lower() == ".npz", not job.output.suffix
+    floats = job.output.suffix.lower() == ".npz"
+    folder = not job.output.suffix or job.output.is_dir()
     if time is not None and folder:
         raise ValueError(f"--output must end in .png for one map, got the folder {job.output}.")
     if folder and job.output.is_dir() and any(job.output.iterdir()):
