@@ -26,7 +26,8 @@ def decode_frames(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file cannot be read, is truncated, or has no frames; names the file.
+        ValueError: If the file cannot be read, is truncated (a GIF gives the frames that are left), or has no
+            frames; names the file.
     """
     path = Path(path)
     if not path.is_file():

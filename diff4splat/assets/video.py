@@ -87,7 +87,8 @@ def load_video(path: str | os.PathLike[str]) -> Float[Tensor, "frame rgb=3 heigh
         each is returned once.
 
     Raises:
-        ValueError: If the file is not a video, is truncated, or has no frames; names the file.
+        ValueError: If the file is not a video, is truncated (a GIF gives the frames that are left), or has no
+            frames; names the file.
         FileNotFoundError: If there is no such file.
     """
     frames = [frame for frame in decode_frames(path) if frame is not None]
