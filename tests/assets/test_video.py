@@ -104,6 +104,14 @@ def test_an_mp4_refuses_rates_that_it_cannot_hold(tmp_path, fps):
     assert [*tmp_path.iterdir()] == []
 
 
+@pytest.mark.parametrize("name", ["12:30.mp4", "file:clip.gif", "concat:a|b.mp4", "-%03d.mp4", "ü ?.webp"])
+def test_any_name_of_a_file_will_do(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    save_video(smooth_clip(3), name)
+    assert len(load_video(name)) == 3
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_files_that_are_no_video_are_named(tmp_path):
     path = tmp_path / "clip.mp4"
     path.write_bytes(b"not a video at all" * 50)
