@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     import PIL.Image
 
-__all__ = ["ANIMATION_SUFFIXES", "frame_durations", "save_animation"]
+__all__ = ["ANIMATION_SUFFIXES", "checked_durations", "frame_durations", "save_animation"]
 
 ANIMATION_SUFFIXES = (".webp", ".gif")
 """How files end that `save_animation` writes."""
@@ -47,6 +47,28 @@ def frame_durations(num_frames: int, fps: int | float, *, step: int = 1) -> list
     return [end - start for start, end in zip(starts[:-1], starts[1:], strict=True)]
 
 
+def checked_durations(num_frames: int, fps: int | float, suffix: str) -> list[int]:
+    """How long each frame of an animation is shown, which a caller may ask before it makes the frames.
+
+    Args:
+        num_frames: Number of frames.
+        fps: Frames per second, > 0.
+        suffix: `.webp` or `.gif`.
+
+    Returns:
+        One duration per frame, milliseconds, see `frame_durations`.
+
+    Raises:
+        ValueError: If the frames are too short or too long for the format.
+    """
+    durations = frame_durations(num_frames, fps, step=1 if suffix == ".webp" else 10)
+    shortest, longest = _SHORTEST[suffix], _LONGEST[suffix]
+    if min(durations) < shortest or max(durations) > longest:
+        low, high = 1000 / longest, 1000 // shortest
+        raise ValueError(f"fps must be from {low:.3g} to {high} in a {suffix}, got {fps:.6g}.")
+    return durations
+
+
 def save_animation(
     frames: Sequence[np.ndarray], path: Path, *, fps: int | float, comment: str | bytes | None
 ) -> None:
@@ -66,11 +88,7 @@ def save_animation(
         ValueError: If the frames are too short or too long for the format.
     """
     suffix = path.suffix.lower()
-    durations = frame_durations(len(frames), fps, step=1 if suffix == ".webp" else 10)
-    shortest, longest = _SHORTEST[suffix], _LONGEST[suffix]
-    if min(durations) < shortest or max(durations) > longest:
-        low, high = 1000 / longest, 1000 // shortest
-        raise ValueError(f"fps must be from {low:.3g} to {high} in a {suffix}, got {fps:.6g}.")
+    durations = checked_durations(len(frames), fps, suffix)
     options: dict[str, Any] = {"duration": durations, "loop": 0}
     if suffix == ".webp":
         pictures = _pictures(frames)

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diff4splat.assets.provenance_text import provenance_text
+from diff4splat.cameras.files.archives import open_npy, open_npz
 from diff4splat.files import atomic_path
 
 __all__ = ["DepthFileKind", "DepthUnit", "load_depth", "save_depth"]
@@ -73,7 +74,7 @@ def load_depth(
     shape = values.shape
     while values.ndim > 2 and 1 in (values.shape[0], values.shape[-1]):
         values = values[0] if values.shape[0] == 1 else values[..., 0]
-    if values.ndim != 2:
+    if values.ndim != 2 or 0 in values.shape:
         more = "; load_depth_sequence reads several" if values.ndim == 3 else ""
         raise ValueError(f"{path}: a depth map must have shape [height, width], got {list(shape)}{more}.")
     return depth_of_values(path, values, unit=stated if unit is None else unit, kind=kind)
@@ -190,17 +191,14 @@ def _read(path: Path) -> tuple[np.ndarray, float | None]:
 
 def _read_array(path: Path) -> np.ndarray:
     try:
-        content = np.load(path, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            return content
-        with content:
-            names = content.files
-            name = "depth" if "depth" in names else names[0] if len(names) == 1 else None
-            if name is not None:
-                return np.asarray(content[name])
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        if not zipfile.is_zipfile(path):
+            return open_npy(path)
+        arrays = open_npz(path, {"depth"}) or open_npz(path, None)
+    except (ValueError, OSError) as error:
         raise ValueError(f"{path}: must be a numpy file of numbers: {error}") from None
-    raise ValueError(f"{path}: must hold one array, or one that is called 'depth', got {names}.")
+    if len(arrays) != 1:
+        raise ValueError(f"{path}: must hold one array, or one that is called 'depth', got {[*arrays]}.")
+    return next(iter(arrays.values()))
 
 
 def read_picture(path: Path) -> tuple[np.ndarray, float | None]:
@@ -212,7 +210,10 @@ def read_picture(path: Path) -> tuple[np.ndarray, float | None]:
             mode = picture.mode
             values = np.asarray(picture)
             stated = getattr(picture, "text", {}).get(_UNIT_KEY)
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except (  # the first also of texts that are too long
+        *(ValueError, UnidentifiedImageError, OSError, SyntaxError),
+        Image.DecompressionBombError,
+    ) as error:
         raise ValueError(f"{path}: must be a readable picture: {error}") from None
     if mode not in ("F", "I") and not mode.startswith("I;16"):
         raise ValueError(

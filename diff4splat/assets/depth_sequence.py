@@ -2,7 +2,6 @@
 
 import os
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from diff4splat.assets.depth_file import (
 )
 from diff4splat.assets.provenance_text import provenance_text
 from diff4splat.cameras import Cameras, save_cameras
+from diff4splat.cameras.files.archives import open_npz
 from diff4splat.files import atomic_folder, atomic_path
 
 __all__ = ["load_depth_sequence", "save_depth_sequence"]
@@ -80,7 +80,7 @@ def save_depth_sequence(
         with atomic_path(target) as temporary:
             temporary.write_bytes(content)
         return
-    if target.suffix:
+    if target.suffix and not target.is_dir():
         raise ValueError(f"path must end in .npz, or name a folder, got {path}.")
     step = step_size(values, unit)
     with atomic_folder(target) as folder:
@@ -119,11 +119,10 @@ def load_depth_sequence(path: str | os.PathLike[str]) -> Float[Tensor, "frame he
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file or folder.")
     try:
-        with np.load(path, allow_pickle=False) as content:
-            values = np.asarray(content["depth"])
-    except (ValueError, OSError, EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        values = open_npz(path, {"depth"})["depth"]
+    except (ValueError, OSError, KeyError) as error:
         raise ValueError(f"{path}: must be a .npz with an array 'depth': {error}") from None
-    if values.ndim != 3:
+    if values.ndim != 3 or 0 in values.shape:
         shape = list(values.shape)
         raise ValueError(f"{path}: depth must have shape [frame, height, width], got {shape}.")
     return depth_of_values(path, values, unit=None, kind="depth")

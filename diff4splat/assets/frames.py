@@ -9,6 +9,7 @@ import numpy as np
 
 __all__ = ["decode_frames", "mean_fps"]
 
+# Paths are made absolute for FFmpeg, which takes what stands before a colon for a protocol.
 _ANIMATIONS = (".webp", ".png", ".apng")  # FFmpeg reads the first frame of these, or none
 
 
@@ -26,7 +27,8 @@ def decode_frames(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file cannot be read, is truncated, or has no frames; names the file.
+        ValueError: If the file cannot be read, is truncated (a GIF gives the frames that are left), or has no
+            frames; names the file.
     """
     path = Path(path)
     if not path.is_file():
@@ -60,7 +62,7 @@ def mean_fps(path: str | os.PathLike[str]) -> float | None:
     import av
 
     try:
-        with av.open(str(path)) as container:
+        with av.open(os.path.abspath(path)) as container:
             rate = container.streams.video[0].average_rate
     except (av.FFmpegError, IndexError) as error:
         raise ValueError(f"{path} is not a readable video: {error}") from error
@@ -84,7 +86,7 @@ def _video(path: Path, wanted: Collection[int] | None) -> Iterator[np.ndarray | 
 
     empty = True
     try:
-        with av.open(str(path)) as container:
+        with av.open(os.path.abspath(path)) as container:
             for index, frame in enumerate(container.decode(video=0)):
                 empty = False
                 if wanted is not None and index not in wanted:

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from diff4splat.assets.glb_file import linear_light, write_glb
+from diff4splat.assets.ply_header import comment_lines
 from diff4splat.assets.provenance_text import provenance_text
 from diff4splat.files import atomic_path
 
@@ -101,8 +102,8 @@ def save_mesh(
     Args:
         mesh: The mesh, of any device and floating type; positions become float32.
         path: File to write; must end in `.ply`, `.obj` or `.glb`.
-        provenance: JSON values (model, seed, prompt, licence): comments of a `.ply` and an `.obj`,
-            `asset.extras` of a `.glb`.
+        provenance: JSON values (model, seed, prompt, licence): comments of a `.ply`, as in that of Gaussians,
+            and of an `.obj`, `asset.extras` of a `.glb`.
 
     Raises:
         ValueError: If the suffix is another, the mesh is invalid, it does not fit into a `.glb` of 4 GiB, or
@@ -113,23 +114,22 @@ def save_mesh(
     if suffix not in _SUFFIXES:
         raise ValueError(f"path must end in {', '.join(_SUFFIXES)}, got {path}.")
     mesh.validate()
-    text = provenance_text(provenance or {})
     vertices = mesh.vertices.detach().cpu().float().numpy()
     faces, colors = mesh.faces.cpu().numpy(), mesh.colors.detach().cpu().double().numpy()
     if suffix == ".glb":
         write_glb(path, _arrays(vertices, faces, colors), _CONTENT, provenance=provenance)
         return
-    content = {".ply": _ply, ".obj": _obj}[suffix](vertices, faces, colors, text)
+    content = {".ply": _ply, ".obj": _obj}[suffix](vertices, faces, colors, provenance or {})
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
 
 
-def _ply(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray, text: str) -> bytes:
+def _ply(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray, provenance: Mapping[str, Any]) -> bytes:
     header = [
         "ply",
         "format binary_little_endian 1.0",
         "comment axes opencv: +x right, +y down, +z forward",
-        f"comment provenance {text}",
+        *comment_lines(provenance),
         f"element vertex {len(vertices)}",
         *(f"property float {axis}" for axis in "xyz"),
         *(f"property uchar {name}" for name in ("red", "green", "blue")),
@@ -144,10 +144,10 @@ def _ply(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray, text: str)
     return "\n".join(header).encode("ascii") + corners.tobytes() + triangles.tobytes()
 
 
-def _obj(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray, text: str) -> bytes:
+def _obj(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray, provenance: Mapping[str, Any]) -> bytes:
     lines = io.BytesIO()
     lines.write(b"# axes: x left, y up, z forward; colours are sRGB behind each vertex\n")
-    lines.write(f"# provenance {text}\n".encode("ascii"))
+    lines.write(f"# provenance {provenance_text(provenance)}\n".encode("ascii"))
     np.savetxt(
         lines, np.concatenate((vertices * _Y_UP, colors), axis=1), fmt="v %.7g %.7g %.7g %.4f %.4f %.4f"
     )

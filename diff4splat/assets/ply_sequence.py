@@ -3,7 +3,6 @@
 The Gaussians of all files are the same ones in the same order; that is what lets a folder become a field.
 """
 
-import math
 import os
 import re
 import shutil
@@ -25,6 +24,7 @@ from diff4splat.gaussians import DeformableGaussianField, Gaussians, deltas_betw
 __all__ = ["load_ply_sequence", "save_ply_sequence"]
 
 KEY = "diff4splat_sequence"  # the comment that tells our frames from files of others
+_LARGEST_TIME = 1e30  # what 32 bits hold; whether it lies in [0, 1] is asked later
 SAME_APPEARANCE = 1e-3  # of an opacity, or of a coefficient: a quarter of a step of 8 bits
 
 
@@ -190,7 +190,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def _is_ply(path: Path) -> bool:
-    return path.suffix.lower() == ".ply" and not path.name.startswith(".")
+    return path.suffix.lower() == ".ply" and not path.name.startswith(".") and path.is_file()
 
 
 def _frames_in_order(folder: Path) -> list[Path]:
@@ -237,7 +237,7 @@ def _times_of(
 
 
 def _is_time(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST_TIME
 
 
 def _check_same(file: Path, frame: Gaussians, first: Path, canonical: Gaussians) -> None:

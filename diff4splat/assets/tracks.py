@@ -1,7 +1,6 @@
 """Paths of points through a clip, in space and in pictures, as files in the keys of TAPVid-3D."""
 
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor
 from diff4splat.assets.depth_file import npz_bytes
 from diff4splat.assets.provenance_text import provenance_text
 from diff4splat.cameras import Cameras
+from diff4splat.cameras.files.archives import open_npz
 from diff4splat.files import atomic_path
 from diff4splat.geometry import project, rigid_inverse
 
@@ -151,8 +151,7 @@ def load_tracks(path: str | os.PathLike[str]) -> PointTracks:
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}")
     try:
-        with np.load(path, allow_pickle=False) as content:
-            arrays = {name: np.asarray(content[name]) for name in _NEEDED}
+        arrays = open_npz(path, _NEEDED)
         frames, points = arrays["visibility"].shape
         queries = arrays["queries_xyt"].reshape(points, 3)
         tracks = PointTracks(
@@ -168,6 +167,6 @@ def load_tracks(path: str | os.PathLike[str]) -> PointTracks:
             query_frame=int(queries[0, 2]) if points else 0,
         )
         tracks.cameras.validate()
-    except (ValueError, OSError, EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, KeyError, TypeError, OverflowError) as error:
         raise ValueError(f"{path} holds no point tracks: {error}") from None
     return tracks

@@ -24,6 +24,8 @@ __all__ = ["VIDEO_SUFFIXES", "load_video", "save_video"]
 VIDEO_SUFFIXES = (".mp4", *ANIMATION_SUFFIXES)
 """How files end that `save_video` writes."""
 
+_SLOWEST_MP4, _FASTEST_MP4 = 0.0001, 100000  # frames per second that FFmpeg's mp4 keeps exactly
+
 
 def save_video(
     video: Float[Tensor, "frame rgb=3 height width"],
@@ -53,7 +55,7 @@ def save_video(
             marks what it writes; a function of the library writes what it is given.
 
     Raises:
-        ValueError: If there are no frames, a value is NaN, `fps` is not positive or too large for the format,
+        ValueError: If there are no frames, a value is NaN, `fps` is out of range for the format,
             the suffix is another, or provenance is not JSON.
         FileNotFoundError: If the folder does not exist.
     """
@@ -62,6 +64,8 @@ def save_video(
     suffix = Path(path).suffix.lower()
     if suffix not in VIDEO_SUFFIXES:
         raise ValueError(f"path must end in {', '.join(VIDEO_SUFFIXES)}, got {path}.")
+    if suffix == ".mp4" and not _SLOWEST_MP4 <= fps <= _FASTEST_MP4:
+        raise ValueError(f"fps must be from {_SLOWEST_MP4} to {_FASTEST_MP4} in a .mp4, got {fps:.6g}.")
     if 0 in video.shape:
         raise ValueError(f"video must have frames and pixels, got shape {tuple(video.shape)}.")
     if bool(video.isnan().any()):
@@ -87,7 +91,8 @@ def load_video(path: str | os.PathLike[str]) -> Float[Tensor, "frame rgb=3 heigh
         each is returned once.
 
     Raises:
-        ValueError: If the file is not a video, is truncated, or has no frames; names the file.
+        ValueError: If the file is not a video, is truncated (a GIF gives the frames that are left), or has no
+            frames; names the file.
         FileNotFoundError: If there is no such file.
     """
     frames = [frame for frame in decode_frames(path) if frame is not None]
@@ -113,6 +118,13 @@ class _Frames(Sequence[np.ndarray]):
         return np.ascontiguousarray(rearrange(pixels, "c h w -> h w c").numpy())
 
 
+def _short_fraction(fps: int | float) -> Fraction:
+    """A rate in the small numbers that formats have room for, however slow it is."""
+    if fps < 1:
+        return 1 / Fraction(1 / fps).limit_denominator(1001)
+    return Fraction(fps).limit_denominator(1001)
+
+
 def _save_mp4(frames: Sequence[np.ndarray], path: Path, *, fps: int | float, comment: str | None) -> None:
     import av
 
@@ -120,9 +132,7 @@ def _save_mp4(frames: Sequence[np.ndarray], path: Path, *, fps: int | float, com
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         if comment is not None:
             container.metadata["comment"] = comment
-        stream = container.add_stream(
-            "libx264", rate=Fraction(fps).limit_denominator(1001), options={"crf": "18"}
-        )
+        stream = container.add_stream("libx264", rate=_short_fraction(fps), options={"crf": "18"})
         stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
         context = stream.codec_context
         context.colorspace, context.color_primaries, context.color_trc, context.color_range = (

@@ -38,7 +38,7 @@ class Export(MarkFlags):
     Args:
         scene: A scene.safetensors that `diff4splat generate` wrote, or the folder with it; or a .ply, .splat
             or a folder with one .ply per moment, of any program.
-        output: File or folder to write; an existing file is replaced once the new one is ready.
+        output: File or folder to write; an existing file, SCENE too, is replaced once the new one is ready.
         to: Kind of file.
         time: Moment to export, from 0 to 1; when omitted the canonical Gaussians, of a mesh and a single
             depth map the start, of other depth the whole clip.

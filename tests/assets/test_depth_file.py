@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from assets.archives import damaged_archives, header_of_an_array
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from diff4splat.assets import load_depth, save_depth
 
@@ -147,9 +149,25 @@ def test_saving_refuses_in_words_and_leaves_what_was_there(tmp_path: Path) -> No
     assert path.read_bytes() == before and [*tmp_path.iterdir()] == [path]
 
 
-def test_a_stated_unit_that_is_none_is_damage(tmp_path: Path) -> None:
-    from PIL.PngImagePlugin import PngInfo
+def test_damage_of_any_sort_ends_in_words_that_name_the_file(tmp_path: Path) -> None:
+    for kind, content in damaged_archives().items():
+        (tmp_path / f"{kind}.npz").write_bytes(content)
+        with pytest.raises(ValueError, match=f"{kind}.npz: must be a numpy file of numbers"):
+            load_depth(tmp_path / f"{kind}.npz")
+    (tmp_path / "a.npy").write_bytes(header_of_an_array((10**6, 10**6)) + bytes(100))
+    with pytest.raises(ValueError, match="a.npy: must be a numpy file of numbers"):
+        load_depth(tmp_path / "a.npy")
+    np.save(tmp_path / "b.npy", np.ones((0, 5)))
+    with pytest.raises(ValueError, match=r"b.npy: a depth map must have shape .*, got \[0, 5\]"):
+        load_depth(tmp_path / "b.npy")
+    info = PngInfo()
+    info.add_text("depth_unit", "1" * (1 << 21), zip=True)
+    Image.fromarray(np.ones((2, 3), dtype=np.uint16)).save(tmp_path / "c.png", pnginfo=info)
+    with pytest.raises(ValueError, match="c.png: must be a readable picture"):
+        load_depth(tmp_path / "c.png")
 
+
+def test_a_stated_unit_that_is_none_is_damage(tmp_path: Path) -> None:
     for text in ("0", "nan", "a metre", "-1"):
         info = PngInfo()
         info.add_text("depth_unit", text)

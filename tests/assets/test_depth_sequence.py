@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from assets.archives import damaged_archives
 from PIL import Image
 
 from diff4splat.assets import load_depth, load_depth_sequence, save_depth_sequence
@@ -106,6 +107,9 @@ def test_a_folder_that_fails_half_way_is_not_there(tmp_path: Path, monkeypatch: 
 def test_reading_refuses_in_words(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 no archive")
+    for kind, content in damaged_archives().items():
+        (tmp_path / f"{kind}.npz").write_bytes(content)
+    np.savez(tmp_path / "none.npz", depth=np.ones((0, 3, 4)))
     np.savez(tmp_path / "other.npz", a=np.ones((2, 3, 4)))
     np.savez(tmp_path / "one.npz", depth=np.ones((3, 4)))
     (tmp_path / "sizes").mkdir()
@@ -115,6 +119,8 @@ def test_reading_refuses_in_words(tmp_path: Path) -> None:
     for name, words in {
         "empty": "must hold depth maps",
         "broken.npz": "an array 'depth'",
+        **{f"{kind}.npz": rf"{kind}.npz: .* an array 'depth'" for kind in damaged_archives()},
+        "none.npz": r"\[frame, height, width\], got \[0, 3, 4\]",
         "other.npz": "an array 'depth'",
         "one.npz": r"\[frame, height, width\], got \[3, 4\]",
         "sizes": r"of one size, got \[\(2, 3\), \(3, 3\)\]",
@@ -122,4 +128,4 @@ def test_reading_refuses_in_words(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=words):
             load_depth_sequence(tmp_path / name)
     with pytest.raises(FileNotFoundError, match="no such file or folder"):
-        load_depth_sequence(tmp_path / "none")
+        load_depth_sequence(tmp_path / "nothing")

@@ -9,6 +9,7 @@ import torch
 import trimesh
 
 from diff4splat.assets import Mesh, save_mesh
+from diff4splat.assets.ply_header import read_provenance
 
 PROVENANCE = {"prompt": 'Tässä\n"kuppi" <b>', "seed": 7}
 TURNED = np.array([-1.0, -1.0, 1.0])
@@ -57,8 +58,9 @@ def test_text_formats_state_axes_and_provenance(tmp_path: Path) -> None:
         save_mesh(tetrahedron(), tmp_path / f"mesh.{kind}", provenance=PROVENANCE)
         head = (tmp_path / f"mesh.{kind}").read_bytes()[:400].decode("ascii", errors="replace")
         assert (
-            "axes" in head and r'provenance {"prompt": "T\u00e4ss\u00e4\n\"kuppi\" <b>", "seed": 7}' in head
+            "axes" in head and r'{"prompt": "T\u00e4ss\u00e4\n\"kuppi\" <b>"' in head and '"seed": 7}' in head
         )
+    assert read_provenance(tmp_path / "mesh.ply") == PROVENANCE
 
 
 def test_refuses_in_words_and_leaves_what_was_there(tmp_path: Path) -> None:

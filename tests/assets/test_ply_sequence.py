@@ -156,6 +156,24 @@ def test_files_that_do_not_belong_together_are_named(folder):
         load_ply_sequence(folder / "missing")
 
 
+def test_a_folder_is_no_frame_and_a_number_without_end_no_time(tmp_path, folder):
+    (folder / "frame_00009.ply").mkdir()
+    assert len(load_ply_sequence(folder).times) == 3
+    lone = tmp_path / "lone"
+    (lone / "frame_00000.ply").mkdir(parents=True)
+    with pytest.raises(ValueError, match="holds no .ply files"):
+        load_ply_sequence(lone)
+    path = folder / "frame_00002.ply"
+    content = path.read_bytes()
+    for time, words in ((b"1" + b"0" * 400, None), (b"3.0", "times must ascend strictly")):
+        path.write_bytes(content.replace(b'"time": 1.0', b'"time": ' + time, 1))
+        if words is None:  # nothing that can be a time: evenly spaced
+            torch.testing.assert_close(load_ply_sequence(folder).times, torch.tensor([0, 0.5, 1]))
+            continue
+        with pytest.raises(ValueError, match=words):
+            load_ply_sequence(folder)
+
+
 def test_an_earlier_sequence_is_replaced_whole(folder):
     (folder / ".DS_Store").write_text("hidden")
     save_ply_sequence(moving_scene(1), folder, times=[0.5])

@@ -87,7 +87,10 @@ def test_what_is_no_file_of_tracks(tmp_path: Path) -> None:
         arrays = dict(content)
     np.savez(tmp_path / "short.npz", **{**arrays, "tracks_world": arrays["tracks_world"][1:]})
     np.savez(tmp_path / "bad.npz", **{**arrays, "c2w": arrays["c2w"] * 0})
-    for name in ("broken", "other", "short", "bad"):
+    huge = np.array([[[1e30, 0, 1e30]]])
+    np.savez(tmp_path / "number.npz", **{**arrays, "queries_xyt": np.full((7, 3), np.inf)})
+    np.savez(tmp_path / "sizes.npz", **{**arrays, "height": huge})
+    for name in ("broken", "other", "short", "bad", "number", "sizes"):
         with pytest.raises(ValueError, match=f"{name}.npz holds no point tracks"):
             load_tracks(tmp_path / f"{name}.npz")
     with pytest.raises(FileNotFoundError, match="no such file"):

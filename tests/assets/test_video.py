@@ -90,6 +90,28 @@ def test_errors(tmp_path):
     assert [*tmp_path.iterdir()] == []
 
 
+@pytest.mark.parametrize("fps", [0.0002, 0.00056, 0.3, 24000 / 1001, 59.94, 240, 100000])
+def test_an_mp4_keeps_slow_and_fast_rates(tmp_path, fps):
+    save_video(smooth_clip(2), tmp_path / "clip.mp4", fps=fps)
+    with av.open(str(tmp_path / "clip.mp4")) as container:
+        assert float(container.streams.video[0].average_rate) == pytest.approx(fps, rel=1e-4)
+
+
+@pytest.mark.parametrize("fps", [1e-6, 1e12])
+def test_an_mp4_refuses_rates_that_it_cannot_hold(tmp_path, fps):
+    with pytest.raises(ValueError, match=r"fps must be from 0.0001 to 100000 in a .mp4, got 1e"):
+        save_video(smooth_clip(2), tmp_path / "clip.mp4", fps=fps)
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("name", ["12:30.mp4", "file:clip.gif", "concat:a|b.mp4", "-%03d.mp4", "ü ?.webp"])
+def test_any_name_of_a_file_will_do(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    save_video(smooth_clip(3), name)
+    assert len(load_video(name)) == 3
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_files_that_are_no_video_are_named(tmp_path):
     path = tmp_path / "clip.mp4"
     path.write_bytes(b"not a video at all" * 50)

@@ -15,6 +15,7 @@ from pipelines.fake_parts import fake_pipeline
 from diff4splat.assets import load_depth_sequence, load_field, load_tracks, load_video, save_field
 from diff4splat.cameras import load_cameras, trajectory
 from diff4splat.cli import main
+from diff4splat.cli.exports import media
 from diff4splat.pipelines import fit_cameras, render_path
 
 
@@ -81,6 +82,22 @@ def test_a_metric_scene_has_depth_in_millimetres(scene: Path, tmp_path: Path) ->
     assert main(["export", str(path), "--to", "depth-png", "-o", str(tmp_path / "maps")]) == 0
     with Image.open(tmp_path / "maps" / "depth_00001.png") as picture:
         assert picture.text["depth_unit"] == "0.001"
+
+
+def test_a_rate_that_a_gif_cannot_have_is_refused_before_the_work(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(media, "render_path", None)
+    words = ["--seconds", "0.1", "--frames", "9"]
+    assert main(["export", str(scene), "-o", str(tmp_path / "a.gif"), *words]) == 2
+    assert "fps must be from" in capsys.readouterr().err and not (tmp_path / "a.gif").exists()
+
+
+def test_a_folder_for_depth_may_have_a_dot_in_its_name(scene: Path, tmp_path: Path) -> None:
+    (tmp_path / "depth.v2").mkdir()
+    words = ["--to", "depth-png", "--frames", "3", "--size", "16"]
+    assert main(["export", str(scene), "-o", str(tmp_path / "depth.v2"), *words]) == 0
+    assert len(list((tmp_path / "depth.v2").glob("*.png"))) == 3
 
 
 @pytest.mark.parametrize("kind", ["ply", "obj", "glb"])

@@ -7,13 +7,12 @@
 """
 
 import io
-import tokenize
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from diff4splat.cameras.files.archives import open_npz
+from diff4splat.cameras.files.archives import open_npy, open_npz
 from diff4splat.cameras.files.matrices import check_rigid, numbers, rigid_inverses, square
 from diff4splat.cameras.files.neoverse import read_sparse
 from diff4splat.cameras.files.request import Read, Request, intrinsics_of, stored_size
@@ -66,11 +65,7 @@ def _read_vipe(path: Path, matrices: np.ndarray, request: Request) -> Read:
 
 def read_npy(path: Path, request: Request) -> Read:
     """Cameras of one array of matrices, `[frame, 4, 4]`, `[frame, 3, 4]`, `[frame, 16]` or `[frame, 12]`."""
-    try:
-        array = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
-    except (EOFError, tokenize.TokenError) as error:  # the second from a header that is cut off
-        raise ValueError(f"file must be an npy array, got a damaged one ({error}).") from error
-    return read_matrices(array, request)
+    return read_matrices(open_npy(path), request)
 
 
 def read_matrices(values: Any, request: Request) -> Read:

@@ -87,12 +87,13 @@ def save_cameras(cameras: Cameras, path: str | Path, *, format: CameraFormat | N
 
 
 def _write_model(folder: Path, contents: dict[str, bytes]) -> None:
-    """The files of a COLMAP model, unless there is one with points already, which nobody wants to lose."""
+    """The files of a COLMAP model, unless there is one of another program, which nobody wants to lose."""
     folder.mkdir(exist_ok=True)
     points = folder / "points3D.txt"
-    if list(folder.glob("*.bin")) or (points.is_file() and points.read_bytes() != contents[points.name]):
+    ours = points.is_file() and points.read_bytes() == contents[points.name]
+    if list(folder.glob("*.bin")) or (not ours and any((folder / name).exists() for name in contents)):
         raise ValueError(f"folder must hold no other COLMAP model, got {folder}; name another one.")
-    for name, content in contents.items():
+    for name, content in sorted(contents.items(), reverse=True):  # points first: they tell whose it is
         with atomic_path(folder / name) as temporary:
             temporary.write_bytes(content)
 

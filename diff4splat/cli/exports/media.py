@@ -12,6 +12,7 @@ from diff4splat.assets import (
     save_tracks,
     save_video,
 )
+from diff4splat.assets.animation import ANIMATION_SUFFIXES, checked_durations
 from diff4splat.cameras import Cameras, save_cameras
 from diff4splat.cli.exports.kinds import ExportJob, clip_seconds
 from diff4splat.pipelines import field_mesh, fit_cameras, mesh_cameras, pixel_tracks, render_path
@@ -34,8 +35,11 @@ def write_video(job: ExportJob) -> None:
             how videos are marked.
     """
     path = _path(job)
-    film = render_path(job.field, path, callback=job.progress)
     fps = path.num_frames / clip_seconds(job)
+    suffix = job.output.suffix.lower()
+    if suffix in ANIMATION_SUFFIXES:
+        checked_durations(path.num_frames, fps, suffix)  # before the work
+    film = render_path(job.field, path, callback=job.progress)
     marks, origin = job.options, {**job.field.metadata, "fps": fps}
     mark = marks.watermark_for(job.field)
     save_video(film.color, job.output, fps=fps, provenance=origin, watermark=mark)
@@ -49,7 +53,8 @@ def write_depth(job: ExportJob) -> None:
         job: The scene and where it goes; of the options, `frames`, `size` and `time`.
     """
     path, time, provenance = _path(job), job.options.time, job.field.metadata
-    floats, folder = job.output.suffix.lower() == ".npz", not job.output.suffix
+    floats = job.output.suffix.lower() == ".npz"
+    folder = not job.output.suffix or job.output.is_dir()
     if time is not None and folder:
         raise ValueError(f"--output must end in .png for one map, got the folder {job.output}.")
     if folder and job.output.is_dir() and any(job.output.iterdir()):

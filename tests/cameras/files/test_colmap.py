@@ -120,6 +120,11 @@ def test_a_model_with_points_is_not_overwritten(tmp_path):
     (tmp_path / "a.model" / "points3D.txt").write_text("1 0 0 0 9 9 9 0.5 1 0\n")
     with pytest.raises(ValueError, match="folder must hold no other COLMAP model"):
         save_cameras(cameras, tmp_path / "a.model")
+    (tmp_path / "a.model" / "points3D.txt").unlink()  # known poses, which were never triangulated
+    before = (tmp_path / "a.model" / "images.txt").read_bytes()
+    with pytest.raises(ValueError, match="folder must hold no other COLMAP model"):
+        save_cameras(cameras, tmp_path / "a.model")
+    assert (tmp_path / "a.model" / "images.txt").read_bytes() == before
     (tmp_path / "binary").mkdir()
     (tmp_path / "binary" / "images.bin").write_bytes(b"")
     with pytest.raises(ValueError, match="folder must hold no other COLMAP model"):
