@@ -2,7 +2,9 @@
 
 import json
 
-from viewer.browser import Browser, Page
+from viewer.browser import Browser, Page, until
+
+__all__ = ["ServedPage", "until"]
 
 
 class ServedPage(Page):

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from viewer.browser import Browser, until
-from viewer.live.served_page import ServedPage
+from viewer.browser import Browser
+from viewer.live.served_page import ServedPage, until
 from viewer.scenes import rolling_ball, sideways
 
 from diff4splat.assets import load_video
