@@ -302,8 +302,12 @@ def test_pages_are_independent_and_end_with_the_viewer(browser, field) -> None:
         until(lambda: one._panel.look().time not in (0, 0.75), "it plays")
         assert other._panel.look() == Look()
         port = viewer.port
-    with socket.socket() as trial:
-        assert trial.connect_ex(("127.0.0.1", port)) != 0
+
+    def is_closed() -> bool:
+        with socket.socket() as trial:
+            return trial.connect_ex(("127.0.0.1", port)) != 0
+
+    until(is_closed, "the port is closed")
     assert viewer.sessions == {}
     for page in pages:
         page.close()

@@ -73,11 +73,14 @@ def test_it_starts_says_nothing_by_itself_and_ends_whole(field, capfd) -> None:
             with pytest.raises(urllib.error.HTTPError, match="404"):
                 urllib.request.urlopen(viewer.address + path, timeout=10)
         assert viewer.server.request_share_url() is None  # no page can publish it
-    assert not listening(port)
+    until(lambda: not listening(port), "the port is closed")
     viewer.stop()  # a second time
     viewer.wait()  # returns at once
-    left = {thread for thread in threading.enumerate() if thread.name != "diff4splat-render"} - before
-    assert not left, left
+
+    def left() -> set[threading.Thread]:
+        return {thread for thread in threading.enumerate() if thread.name != "diff4splat-render"} - before
+
+    until(lambda: not left(), "no thread is left")
     assert capfd.readouterr().out == ""
 
 
