@@ -19,6 +19,7 @@ from diff4splat.gaussians import DeformableGaussianField, Gaussians
 from diff4splat.geometry import matrix_to_quaternion
 from diff4splat.viewer.first_view import depths_in_view, overview_camera
 from diff4splat.viewer.packing import pack_field
+from diff4splat.viewer.shown_text import shown_text
 
 __all__ = ["player_html", "save_player"]
 
@@ -110,18 +111,18 @@ def player_html(
     cameras.validate()
     depth = _depth_entries(start, cameras)
     header |= {
-        "title": title,
+        "title": shown_text(title),
         "seconds": seconds,
         "background": list(background),
         "cameras": _camera_entries(cameras),
         "depth": depth,
         "near": min(NEAR, 0.1 * depth["near"]),
-        "about": {key: _as_text(value) for key, value in field.metadata.items()},
+        "about": {shown_text(key): shown_text(value) for key, value in field.metadata.items()},
     }
     style = _source("player.css")
     script = "(() => {\n" + "\n".join(_source(name) for name in SCRIPTS) + "})();\n"
     parts = {
-        "title": html.escape(title.replace("\0", "\ufffd")),  # a character that HTML has not
+        "title": html.escape(shown_text(title)),
         "style": style,
         "script": script,
         "style_hash": _content_hash(style),
@@ -149,11 +150,6 @@ def _depth_entries(gaussians: Gaussians, cameras: Cameras) -> dict[str, Any]:
     )
     colors = (position_to_color(torch.linspace(0, 1, 256)) * 255).round().to(torch.uint8)
     return {"near": near, "focus": focus, "far": max(far, near * 1.001), "colors": colors.flatten().tolist()}
-
-
-def _as_text(value: Any) -> str:
-    """A metadata value as a reader would write it."""
-    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _script_json(value: Any) -> str:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -142,18 +143,24 @@ class Page:
             raise RuntimeError(json.dumps(answer["exceptionDetails"])[:2000])
         return answer["result"].get("value")
 
-    def wait_for(self, condition: str, timeout: float = 30.0) -> None:
+    def wait_for(self, condition: str, timeout: float = 60.0) -> None:
         deadline = time.monotonic() + timeout
         while not self.evaluate(f"Boolean({condition})"):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"never true: {condition}")
             time.sleep(0.02)
 
-    def key(self, key: str, code: str = "", *, seconds: float = 0.0, modifiers: int = 0) -> None:
-        """Press a key, hold it, and let it go; modifiers are 1 alt, 2 control, 8 shift."""
+    def key(self, key: str, code: str = "", *, modifiers: int = 0) -> None:
+        """Press a key and let it go; modifiers are 1 alt, 2 control, 8 shift."""
         values = {"key": key, "code": code, "modifiers": modifiers}
         self.call("Input.dispatchKeyEvent", type="keyDown", **values)
-        time.sleep(seconds)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **values)
+
+    def hold(self, key: str, code: str, condition: Callable[[], object], *, modifiers: int = 0) -> None:
+        """Hold a key until something is true, however long a slow machine takes."""
+        values = {"key": key, "code": code, "modifiers": modifiers}
+        self.call("Input.dispatchKeyEvent", type="keyDown", **values)
+        until(condition, f"{key} has its effect")
         self.call("Input.dispatchKeyEvent", type="keyUp", **values)
 
     def settle(self) -> None:
@@ -215,6 +222,15 @@ class Page:
 
     def close(self) -> None:
         self.browser.call("Target.closeTarget", targetId=self.target)
+
+
+def until(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
+    """Wait for something to come true; long, for machines that are slow or busy."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"never true: {what}")
+        time.sleep(0.02)
 
 
 def _pixels(png: bytes) -> np.ndarray:

@@ -23,6 +23,7 @@ from diff4splat.viewer.live.look import MODES, Mode
 from diff4splat.viewer.live.panel import MAX_FRAMES, MAX_SIDE, Panel
 from diff4splat.viewer.live.scene import LiveScene
 from diff4splat.viewer.live.session import Session
+from diff4splat.viewer.shown_text import shown_text
 
 __all__ = ["LiveViewer", "view_field"]
 
@@ -155,7 +156,7 @@ def view_field(
             return None
 
     with _quiet():
-        server = Server(host=host, port=free, label=title, verbose=False)
+        server = Server(host=host, port=free, label=shown_text(title), verbose=False)
     viewer = LiveViewer(server, _address(host, int(server.get_port())))
     server.gui.configure_theme(dark_mode=True, show_share_button=False, show_logo=False)
     server.scene.set_up_direction("-y")
@@ -297,7 +298,7 @@ def _about(scene: LiveScene) -> Mapping[str, str]:
     field = scene.field
     facts = {"Gaussians": f"{field.num_gaussians:,}", "stored times": str(field.num_times)}
     return facts | {
-        key: str(field.metadata[key])[:2000]
+        key: shown_text(field.metadata[key])[:2000]
         for key in ("prompt", "image", "model", "seed", "license")
         if field.metadata.get(key) not in (None, "")
     }

@@ -99,12 +99,6 @@ class Player {
     else document.documentElement.requestFullscreen().catch(() => {});
   }
 
-  toggleHelp() {
-    const sheet = element("sheet");
-    if (sheet.open) sheet.close();
-    else sheet.showModal();
-  }
-
   // What is seen.
 
   draw(quality = this.quality) {

@@ -1,10 +1,10 @@
 """A tab of Chromium on a page that a server of this machine serves, and its controls."""
 
 import json
-import time
-from typing import Any
 
-from viewer.browser import Browser, Page
+from viewer.browser import Browser, Page, until
+
+__all__ = ["ServedPage", "until"]
 
 
 class ServedPage(Page):
@@ -72,11 +72,3 @@ class ServedPage(Page):
             if level not in ("log", "info", "verbose", "warning", "debug"):
                 found.append(str(entry)[:500])
         return found
-
-
-def until(condition: Any, what: str, seconds: float = 30.0) -> None:
-    """Wait for something of this process to come true."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"never true: {what}"
-        time.sleep(0.02)

@@ -23,7 +23,7 @@ def test_the_clock_tells_the_seconds_since_its_last_call_until_it_is_stopped() -
             enough.set()
 
     clock = ClipClock(tick, pace=0.01)
-    assert enough.wait(10)
+    assert enough.wait(60)
     clock.stop()
     count = len(calls)
     assert min(calls) >= 0.009  # as long as the pace, or longer on a busy machine

@@ -18,13 +18,13 @@ class Drawn:
 
     def __call__(self, view: str, quality: str, scale: float) -> None:
         self.begun.set()
-        assert self.go.wait(10)
+        assert self.go.wait(60)
         self.calls.append((view, quality, scale))
         if view == "broken":
             raise RuntimeError("no picture")
 
     def wait_for(self, count: int) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while len(self.calls) < count:
             assert time.monotonic() < deadline, self.calls
             time.sleep(0.002)
@@ -55,7 +55,7 @@ def test_a_request_is_drawn_small_at_once_then_full_then_exact_and_no_more(loop,
 def test_requests_do_not_pile_up_and_the_newest_wins(loop, drawn) -> None:
     drawn.go.clear()
     loop.request("first")
-    assert drawn.begun.wait(10)  # it is being drawn, and nothing else until it is done
+    assert drawn.begun.wait(60)  # it is being drawn, and nothing else until it is done
     for number in range(100):
         loop.request(f"number {number}")
     drawn.go.set()
@@ -78,7 +78,7 @@ def test_it_ends_while_a_picture_is_asked_for(drawn) -> None:
     loop.request("a")
     start = time.monotonic()
     loop.stop()
-    assert time.monotonic() - start < 5 and not loop._thread.is_alive()
+    assert time.monotonic() - start < 30 and not loop._thread.is_alive()
     loop.stop()
 
 
