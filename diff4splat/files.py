@@ -71,7 +71,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     if not target.parent.is_dir():
         raise FileNotFoundError(f"cannot write {path}: the folder {target.parent} does not exist.")
     # The start of the name is cut so that the longer temporary name stays within what file systems allow.
-    temporary = target.with_name(f".{target.stem[:64]}.{secrets.token_hex(6)}{target.suffix[:32]}")
+    temporary = target.with_name(f".{target.stem[:32]}.{secrets.token_hex(6)}{target.suffix[:16]}")
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         mode = (target if target.exists() else temporary).stat().st_mode
@@ -112,7 +112,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise ValueError(f"path must name a new or an empty folder, got {path}, which has something in it.")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"cannot write {path}: the folder {target.parent} does not exist.")
-    temporary = target.with_name(f".{target.name[:64]}.{secrets.token_hex(6)}")
+    temporary = target.with_name(f".{target.name[:32]}.{secrets.token_hex(6)}")
     try:
         temporary.mkdir()
         yield temporary

@@ -132,6 +132,40 @@ def test_assets_are_measured(
     assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
 
 
+def test_edits_are_measured(
+    without_shape_checker: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    names = runpy.run_path(str(BENCHMARKS / "editing.py"))
+    results = names["main"](quick=True, json=tmp_path / "results.json")
+    assert [result.part for result in results] == 10 * ["seconds"] + 2 * ["debris"] + 4 * ["novel"]
+    found = {(result.part, result.name): result.value for result in results}
+    assert all(value > 0 for (part, _), value in found.items() if part == "seconds")
+    assert all(0 <= value <= 100 for (part, _), value in found.items() if part == "debris")
+    # 300 Gaussians before the lens spoil a picture of 32 x 32, and removing some of them mends it.
+    spoilt, mended = (found["novel", f"change by debris{end}"] for end in ("", ", floaters removed"))
+    assert spoilt < mended < 0 < found["novel", "the model's own"]
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert [result["value"] for result in written["results"]] == [result.value for result in results]
+
+
+def test_debris_lies_before_the_surface_in_the_size_of_the_scene(
+    without_shape_checker: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    names = runpy.run_path(str(BENCHMARKS / "editing.py"))
+    field = names["random_field"](499, 3)
+    dirty = names["with_debris"](field, 0)
+    assert dirty.num_gaussians == 499 + 100 + 40 * 5
+    assert dirty.canonical.means[:499].equal(field.canonical.means)
+    means, scales = dirty.canonical.means[499:], dirty.canonical.scales[499:]
+    assert scales.unique().tolist() == [field.canonical.scales.median().item()]
+    assert means[:, 2].min() > 0 and means[:, 2].max() < field.canonical.means[:, 2].max()
+    assert not dirty.delta_means[:, 499:].any()
+    groups = means[100:].reshape(40, 5, 3)
+    assert (groups.amax(dim=1) - groups.amin(dim=1)).max() <= 4 * scales[0, 0] * 1.001
+
+
 @pytest.mark.slow
 def test_speed_switches(without_shape_checker: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pytest.importorskip("diffusers")

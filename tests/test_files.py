@@ -29,6 +29,16 @@ def test_success_replaces_the_file(tmp_path):
     assert [*tmp_path.iterdir()] == [target]
 
 
+def test_names_of_four_bytes_a_letter_fit(tmp_path):
+    name = "\U0001f600" * 60 + ".safetensors"  # 252 of 255 bytes
+    with atomic_path(tmp_path / name) as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / name).read_text() == "new"
+    with atomic_folder(tmp_path / ("\U0001f600" * 63)) as folder:
+        (folder / "file").write_text("new")
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_link_stays_a_link_and_long_names_fit(tmp_path):
     (tmp_path / "shelf").mkdir()
     target, link = tmp_path / "shelf" / ("n" * 250), tmp_path / "link"

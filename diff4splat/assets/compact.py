@@ -21,6 +21,8 @@ MOTIONS = ("means", "rotation_vectors", "scales")
 HALF_LARGEST = torch.finfo(torch.float16).max
 PLACE_SHARE = 1 / 2  # of `tolerance`: half for the canonical place, half for the displacement from there
 ANGLE_SHARE = 1 / 20  # radians, and changes of log-scale, per unit of `tolerance`
+COLOR_ERROR = 1 / 128  # of harmonics beyond the base; 8 bits where they are that fine, else 16
+CHUNK = 1 << 14  # Gaussians whose motion is worked out at a time, in float64
 
 
 class CompactField(NamedTuple):
@@ -49,6 +51,9 @@ def pack_compact(field: DeformableGaussianField, tolerance: float) -> CompactFie
 
     Returns:
         Tensors, encodings and error bounds.
+
+    Raises:
+        ValueError: If 32-bit floats cannot hold the values, or not the places to within the tolerance.
     """
     field = field.detach().to("cpu")
     canonical, times = field.canonical, field.times
@@ -66,7 +71,10 @@ def pack_compact(field: DeformableGaussianField, tolerance: float) -> CompactFie
     fits = float(base.abs().max()) <= HALF_LARGEST
     packed.tensors["canonical.base_harmonics"] = base.to(torch.float16 if fits else torch.float32)
     if higher.shape[1]:
-        _put_whole(packed, "canonical.higher_harmonics", higher.flatten(1), dtype=torch.int8)
+        low, high = higher.double().aminmax(dim=0)
+        coarse = float((high - low).max()) / (2**8 - 1) / 2 > COLOR_ERROR
+        dtype = torch.int16 if coarse else torch.int8
+        _put_whole(packed, "canonical.higher_harmonics", higher.flatten(1), dtype=dtype)
 
     angle = tolerance * ANGLE_SHARE
     scale_unit = 1.0 if field.scale_space == "log" else canonical.scales.double()
@@ -85,7 +93,18 @@ def pack_compact(field: DeformableGaussianField, tolerance: float) -> CompactFie
         if keys.step is not None:
             packed.encodings[f"motion.{name}.values"] = {"offset": [0.0], "step": [keys.step]}
     decoded = unpack_compact(packed.tensors, packed.encodings, field.scale_space)
-    packed.error_bound.update(own_size_floor=floor, **_largest_errors(field, decoded, own))
+    try:
+        decoded.validate()
+    except ValueError as error:
+        raise ValueError(f"field must hold values that 32-bit floats can hold, but {error}") from None
+    errors = _largest_errors(field, decoded, own)
+    if errors["position"] > tolerance * 1.000001:
+        raise ValueError(
+            f"tolerance must be at least {_round_up(errors['position']):g}, got {tolerance:g}: compact files "
+            "hold 32-bit floats, which are no finer so far from the origin. An exact file keeps 64 bits."
+        )
+    packed.error_bound["own_size_floor"] = floor
+    packed.error_bound.update({key: _round_up(value) for key, value in errors.items()})
     return packed
 
 
@@ -115,16 +134,22 @@ def unpack_compact(
     if "canonical.higher_harmonics" in tensors:
         higher = decoded("canonical.higher_harmonics").reshape(count, -1, 3)
         harmonics = torch.cat((harmonics, higher.float()), dim=1)
-    motion = {}
-    for name in MOTIONS:
+    motion = {name: torch.zeros(num_times, count, 4 if name == "rotation_vectors" else 3) for name in MOTIONS}
+    motion["rotation_vectors"][..., 0] = 1
+    for name, filled in motion.items():
         is_key = unpack_bits(f"motion.{name}.keys", tensors[f"motion.{name}.keys"], count * num_times)
-        values = decoded(f"motion.{name}.values")
+        values, is_key = decoded(f"motion.{name}.values"), is_key.reshape(count, num_times)
         if int(is_key.sum()) != len(values):
             raise ValueError(
                 f"motion.{name}.keys marks {int(is_key.sum())} keys, "
                 f"but motion.{name}.values has {len(values)}."
             )
-        motion[name] = fill_keyframes(times.double(), is_key.reshape(count, num_times), values)
+        first = 0
+        for movers in is_key.any(dim=1).nonzero()[:, 0].split(CHUNK):
+            last = first + int(is_key[movers].sum())
+            part = fill_keyframes(times.double(), is_key[movers], values[first:last])
+            filled[:, movers] = (_quaternions(part) if name == "rotation_vectors" else part).float()
+            first = last
     return DeformableGaussianField(
         canonical=Gaussians(
             means=means.float(),
@@ -134,9 +159,9 @@ def unpack_compact(
             harmonics=harmonics,
         ),
         times=times,
-        delta_means=motion["means"].float(),
-        delta_quaternions=_quaternions(motion["rotation_vectors"]).float(),
-        delta_scales=motion["scales"].float(),
+        delta_means=motion["means"],
+        delta_quaternions=motion["rotation_vectors"],
+        delta_scales=motion["scales"],
         scale_space=scale_space,
     )
 
@@ -163,7 +188,7 @@ def compact_shapes(
         "times": ((num_times,), ("F64", "F32", "F16", "BF16")),
     }
     if degree:
-        shapes["canonical.higher_harmonics"] = ((count, 3 * ((degree + 1) ** 2 - 1)), ("I8",))
+        shapes["canonical.higher_harmonics"] = ((count, 3 * ((degree + 1) ** 2 - 1)), ("I8", "I16"))
     for name in MOTIONS:
         shapes[f"motion.{name}.keys"] = ((-(-count * num_times // 8),), ("U8",))
         shapes[f"motion.{name}.values"] = ((None, 3), ("I8", "I16", "F32"))
@@ -178,7 +203,10 @@ def pack_bits(flags: Tensor) -> Tensor:
 
 def unpack_bits(name: str, bytes_: Tensor, count: int) -> Tensor:
     """The flags of `pack_bits`; ValueError if one is set beyond the last."""
-    flags = ((bytes_[:, None] >> torch.arange(8, dtype=torch.uint8)) & 1).bool().flatten()
+    flags = torch.empty(len(bytes_), 8, dtype=torch.bool)
+    for bit in range(8):
+        flags[:, bit] = (bytes_ & (1 << bit)) != 0
+    flags = flags.flatten()
     if flags[count:].any():
         raise ValueError(f"{name} marks keys of Gaussians that are not there.")
     return flags[:count]
@@ -268,13 +296,14 @@ def _largest_errors(
         errors = {
             "position": ((read.means - exact.means).abs() / own).max(),
             "rotation": 2 * torch.atan2(turn[:, 1:].norm(dim=-1), turn[:, 0].abs()).max(),
-            "log_scale": (read.scales.log() - exact.scales.log()).abs().max(),
+            # Both may be infinite; then they are equal.
+            "log_scale": (read.scales.log() - exact.scales.log()).abs().nan_to_num(nan=0.0).max(),
         }
         largest = {key: max(value, float(errors[key])) for key, value in largest.items()}
     for name in ("opacities", "harmonics"):
         error = getattr(decoded.canonical, name).double() - getattr(field.canonical, name).double()
         largest[name] = float(error.abs().max())
-    return {key: _round_up(value) for key, value in largest.items()}
+    return largest
 
 
 def _deformed(field: DeformableGaussianField, index: int) -> Gaussians:

@@ -59,7 +59,8 @@ def save_field(
 
     Raises:
         ValueError: If the field or the cameras have batch axes or invalid values, if `tolerance` is out of
-            range, or if provenance is not JSON.
+            range, or if provenance is not JSON. Of a compact file also if 32-bit floats cannot hold a value,
+            or not the places to within `tolerance`.
         FileNotFoundError: If the folder does not exist.
         OSError: If the file cannot be written, for instance on a full disk.
     """

@@ -22,7 +22,8 @@ def transform_part(
     One matrix acts at all times alike, as `DeformableGaussianField.transform` does on the whole field. One
     matrix per stored time drives the part along a path: exact at the stored times, on straight lines in
     between (`resample_times` gives more of them); what colours depend on the direction of view then stays in
-    world axes, because harmonics do not change over time.
+    world axes, because harmonics do not change over time. In a "linear" field no scale gets below a
+    thousandth of the canonical one, whatever the matrix.
 
     Args:
         field: Any field; in a batch, the same Gaussians of every set are moved.

@@ -9,6 +9,7 @@ import torch
 from reference.assets_scene import Scene
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from diff4splat.assets import load_field, load_field_cameras, read_field_header, save_field
 from diff4splat.cameras import trajectory
@@ -159,6 +160,87 @@ def test_small_gaussians_in_a_wide_scene_keep_32_bits(tmp_path):
     stored = load_file(tmp_path / "scene.safetensors")
     assert stored["canonical.means"].dtype == stored["motion.means.values"].dtype == torch.float32
     assert read_field_header(tmp_path / "scene.safetensors")["error_bound"]["position"] <= 0.12
+
+
+def test_one_bright_coefficient_does_not_coarsen_the_others(tmp_path):
+    field = moving_field(degree=3)
+    harmonics = field.canonical.harmonics.clone()
+    harmonics[5, 7] = 60.0
+    field = replace(field, canonical=replace(field.canonical, harmonics=harmonics))
+    save_field(field, tmp_path / "scene.safetensors", compact=True)
+    read = load_field(tmp_path / "scene.safetensors")
+    assert (read.canonical.harmonics - harmonics)[:, 1:].abs().max() <= 1 / 128
+    assert read_field_header(tmp_path / "scene.safetensors")["error_bound"]["harmonics"] <= 1 / 128
+    theirs = torch.from_numpy(Scene(tmp_path / "scene.safetensors").canonical_harmonics)
+    torch.testing.assert_close(read.canonical.harmonics, theirs.float(), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "factor", "words"),
+    [
+        ("means", 1e60, "means must be finite"),
+        ("scales", 1e-60, "scales must be > 0"),
+        ("scales", 1e60, "scales must be finite"),
+        ("harmonics", 1e60, "harmonics must be finite"),
+        ("delta_means", 1e60, "delta_means must be finite"),
+    ],
+)
+def test_values_beyond_32_bits_are_refused_and_what_is_there_stays(tmp_path, name, factor, words):
+    field, path = moving_field().to(dtype=torch.float64), tmp_path / "scene.safetensors"
+    path.write_text("precious")
+    if name.startswith("delta"):
+        field = replace(field, **{name: factor * getattr(field, name)})
+    else:
+        values = factor * getattr(field.canonical, name)
+        field = replace(field, canonical=replace(field.canonical, **{name: values}))
+    with pytest.raises(ValueError, match=f"field must hold values that 32-bit floats can hold, but {words}"):
+        save_field(field, path, compact=True)
+    assert path.read_text() == "precious"
+
+
+def test_a_place_too_far_out_for_32_bits_is_refused(tmp_path):
+    field = moving_field(size=1e-3).to(dtype=torch.float64)
+    far = replace(field, canonical=replace(field.canonical, means=field.canonical.means + 6378137.0))
+    with pytest.raises(ValueError, match=r"tolerance must be at least [0-9]+, got 0.12: compact files hold"):
+        save_field(far, tmp_path / "scene.safetensors", compact=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_infinite_scale_does_not_hide_the_errors_of_others(tmp_path):
+    field = moving_field()
+    stretched = field.delta_scales.clone()
+    stretched[:, 1] = 900.0  # exp of it is infinite in 64 bits
+    save_field(replace(field, delta_scales=stretched), tmp_path / "scene.safetensors", compact=True)
+    read = load_field(tmp_path / "scene.safetensors")
+    others = torch.arange(23) != 1
+    found = errors(field.select(others), read.select(others))["log_scale"]
+    assert found > 1e-4
+    bound = read_field_header(tmp_path / "scene.safetensors")["error_bound"]["log_scale"]
+    assert bound >= found * 0.999 - 1e-6
+
+
+class LargestTensor(TorchDispatchMode):
+    """Bytes of the largest tensor that is made."""
+
+    largest = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for value in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(value, torch.Tensor):
+                self.largest = max(self.largest, value.untyped_storage().nbytes())
+        return result
+
+
+def test_reading_what_holds_still_takes_no_more_than_the_field(tmp_path):
+    still = DeformableGaussianField.from_gaussians(
+        moving_field(count=997).canonical, torch.linspace(0, 1, 41)
+    )
+    save_field(still, tmp_path / "scene.safetensors", compact=True)
+    with LargestTensor() as seen:
+        read = load_field(tmp_path / "scene.safetensors")
+    assert torch.equal(read.delta_quaternions, still.delta_quaternions)
+    assert seen.largest == 4 * 4 * 997 * 41  # the quaternions themselves
 
 
 def test_bright_colors_beyond_half_floats(tmp_path):
