@@ -47,6 +47,12 @@ def test_every_import_is_declared() -> None:
     assert set(THROUGH_OTHERS.values()) <= declared()
 
 
+def test_the_page_of_installation_has_every_extra() -> None:
+    section = (ROOT / "docs" / "installation.md").read_text().partition("## Extras")[2].partition("\n## ")[0]
+    told = re.findall(r"^\| `(\w+)` \|", section, flags=re.MULTILINE)
+    assert sorted(told) == sorted(PROJECT["optional-dependencies"])
+
+
 def test_every_dependency_is_used() -> None:
     files = [*(ROOT / "diff4splat").rglob("*.py"), *(ROOT / "examples").glob("*.py")]
     used = {name for path in files for name in third_party(path)}
