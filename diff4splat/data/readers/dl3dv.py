@@ -83,10 +83,11 @@ class DL3DV(DatasetReader):
         video = read_pictures([scene.files[number] for number in numbers])
         height, width = video.shape[-2:]
         content = scene.content
-        full = tuple(content.get(side) for side in ("h", "w"))
-        if all(isinstance(side, int | float) and side > 0 for side in full):
-            check_shape(scene.files[numbers[0]].parent, (height, width), full)
-        cameras = load_cameras(scene.file, height=height, width=width, distortion="drop")
+        if not {"w", "h"} <= content.keys():
+            raise ValueError(f"{scene.file} must state w and h of the full size, got keys {sorted(content)}.")
+        cameras = load_cameras(scene.file, distortion="drop")
+        check_shape(scene.files[numbers[0]].parent, (height, width), (cameras.height, cameras.width))
+        cameras = cameras.resize(height, width)
         cameras = cameras.select([scene.rows[number] for number in numbers])
         bent = {key: content[key] for key in ("k1", "k2", "k3", "p1", "p2") if content.get(key)}
         facts = {
@@ -114,15 +115,16 @@ class DL3DV(DatasetReader):
         names: dict[int, str] = {}
         for row, frame in enumerate(content["frames"]):
             path = frame.get("file_path") if isinstance(frame, Mapping) else None
-            digits = re.findall(r"[0-9]+", path.rsplit("/", 1)[-1]) if isinstance(path, str) else []
+            picture = path.rsplit("/", 1)[-1] if isinstance(path, str) else ""
+            digits = re.findall(r"[0-9]+", picture)
             if not digits:
                 raise ValueError(f"{file} frame {row} must have a numbered file_path, got {path!r}.")
             number = int(digits[-1])
             if number in rows:
                 raise ValueError(f"{file} must list each frame once, got {path!r} twice.")
-            rows[number], names[number] = row, path.rsplit("/", 1)[-1]
+            rows[number], names[number] = row, picture
         for folder in (self.images,) if self.images else IMAGE_FOLDERS:
-            there = {picture.name: picture for picture in picture_files(file.parent / folder)}
+            there = {each.name: each for each in picture_files(file.parent / folder)}
             files = {number: there[names[number]] for number in sorted(names) if names[number] in there}
             if files:
                 return _Scene(file, content, files, rows, len(names))
