@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from diff4splat.data.readers.colmap import Colmap
 from diff4splat.data.readers.dl3dv import DL3DV
 from diff4splat.data.readers.matrixcity import MatrixCity
 from diff4splat.data.readers.multicamvideo import MultiCamVideo
@@ -24,6 +25,7 @@ DATASETS: Mapping[str, type[DatasetReader]] = MappingProxyType(
             MatrixCity,
             MultiCamVideo,
             Stereo4D,
+            Colmap,
         )
     }
 )

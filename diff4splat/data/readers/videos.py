@@ -60,7 +60,7 @@ def video_facts(file: Path, *, count: bool = True) -> VideoFacts:
         return VideoFacts(0, height, width, fps)
     with _opened(file) as container:
         stream = container.streams.video[0]
-        packets = [packet for packet in container.demux(stream) if packet.size]
+        packets = [packet for packet in container.demux(stream) if packet.size and not packet.is_corrupt]
         if stream.frames and len(packets) < stream.frames:
             raise ValueError(
                 f"{file} is cut off: its header tells of {stream.frames} frames, {len(packets)} are there."
