@@ -10,6 +10,7 @@ from diff4splat.data.readers.realestate10k import RealEstate10K
 from diff4splat.data.readers.sparse_points import SparsePoints, load_sparse_points
 from diff4splat.data.readers.stereo4d import Stereo4D
 from diff4splat.data.readers.tartanair import TartanAir
+from diff4splat.data.readers.video import Video
 
 __all__ = [
     "Colmap",
@@ -22,6 +23,7 @@ __all__ = [
     "SparsePoints",
     "Stereo4D",
     "TartanAir",
+    "Video",
     "find_datasets",
     "load_sparse_points",
     "open_dataset",

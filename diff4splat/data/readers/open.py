@@ -12,6 +12,7 @@ from diff4splat.data.readers.reader import DatasetReader
 from diff4splat.data.readers.realestate10k import RealEstate10K
 from diff4splat.data.readers.stereo4d import Stereo4D
 from diff4splat.data.readers.tartanair import TartanAir
+from diff4splat.data.readers.video import Video
 
 __all__ = ["DATASETS", "find_datasets", "open_dataset"]
 
@@ -26,6 +27,7 @@ DATASETS: Mapping[str, type[DatasetReader]] = MappingProxyType(
             MultiCamVideo,
             Stereo4D,
             Colmap,
+            Video,
         )
     }
 )
