@@ -111,3 +111,5 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
         open_dataset(tmp_path / "mixed").read(".")
     with pytest.raises(ValueError, match="frames must be from 0 to 1 and at least one, got \\[2\\]"):
         open_dataset(tmp_path / "mixed").read(".", [2])
+    with pytest.raises(ValueError, match="frames must ascend, got \\[1, 0\\]"):
+        open_dataset(tmp_path / "mixed").read(".", [1, 0])
