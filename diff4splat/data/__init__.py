@@ -13,7 +13,14 @@ from diff4splat.data.procedural import (
     sample_scenes,
     track_visibility,
 )
-from diff4splat.data.readers import DATASETS, DatasetReader, find_datasets, open_dataset
+from diff4splat.data.readers import (
+    DATASETS,
+    DatasetReader,
+    SparsePoints,
+    find_datasets,
+    load_sparse_points,
+    open_dataset,
+)
 from diff4splat.data.recordings import Recording, RecordingInfo
 from diff4splat.data.shards import ShardClips, read_shard, shard_is_there, write_shard
 
@@ -28,8 +35,10 @@ __all__ = [
     "Recording",
     "RecordingInfo",
     "ShardClips",
+    "SparsePoints",
     "check_clip",
     "find_datasets",
+    "load_sparse_points",
     "make_clips",
     "object_motion",
     "open_dataset",

@@ -16,7 +16,7 @@ from diff4splat.cameras.files.matrices import quaternions_to_matrices, rigid_inv
 from diff4splat.cameras.files.request import Read, Request, intrinsics_of, stored_size
 from diff4splat.geometry import matrix_to_quaternion
 
-__all__ = ["find_model", "read_colmap", "write_colmap"]
+__all__ = ["Bytes", "find_model", "read_colmap", "read_distortions", "read_images", "write_colmap"]
 
 # Names in the order of their numbers, and how their parameters are called.
 _MODELS = {
@@ -46,6 +46,7 @@ class _Image(NamedTuple):
     pose: tuple[float, ...]  # qw qx qy qz tx ty tz
     lens: int
     name: str
+    points: bytes | str  # what it sees: x, y and a point's id, as the file has them
 
 
 def find_model(path: Path) -> Path:
@@ -73,17 +74,12 @@ def read_colmap(path: Path, request: Request) -> Read:
     """Cameras of a model, one per registered image, sorted by the images' names."""
     request.refuse_stated("COLMAP", "axes", "direction", "field_of_view_deg")
     file = find_model(path)
-    cameras_file = file.with_name(f"cameras{file.suffix}")
-    if file.suffix == ".bin":
-        lenses, images = _cameras_binary(cameras_file), _images_binary(file)
-    else:
-        lenses, images = _cameras_text(cameras_file), _images_text(file)
-    images.sort(key=lambda image: _by_number(image.name))
+    lenses, images = _lenses(file), read_images(file)
     if not images:
         raise ValueError("model must hold at least one image, got none.")
     unknown = [image.name for image in images if image.lens not in lenses]
     if unknown:
-        raise ValueError(f"images must have a camera of {cameras_file.name}, got none for {unknown[0]}.")
+        raise ValueError(f"images must have a camera of cameras{file.suffix}, got none for {unknown[0]}.")
     used = [lenses[image.lens] for image in images]
     sizes = {(lens.height, lens.width) for lens in used}
     if len(sizes) > 1:
@@ -93,6 +89,43 @@ def read_colmap(path: Path, request: Request) -> Read:
     matrices = quaternions_to_matrices(poses[:, :4], poses[:, 4:])
     intrinsics = np.stack([_pinhole(lens, request) for lens in used])
     return Read(rigid_inverses(matrices), intrinsics, height, width)
+
+
+def read_images(file: Path) -> list[_Image]:
+    """Registered images in the order of their cameras: sorted by name, numbers in it by value.
+
+    Args:
+        file: `images.bin` or `images.txt`.
+
+    Returns:
+        Pose, id of the lens, name, and the points that are seen, still in the words of the file.
+    """
+    images = _images_binary(file) if file.suffix == ".bin" else _images_text(file)
+    return sorted(images, key=lambda image: _by_number(image.name))
+
+
+def read_distortions(file: Path) -> list[dict[str, float]]:
+    """What `read_colmap` drops of the lens of each image, in the order of `read_images`.
+
+    Args:
+        file: `images.bin` or `images.txt`.
+
+    Returns:
+        Coefficients that are not zero, by COLMAP's names.
+    """
+    lenses = _lenses(file)
+    return [_bent(lenses[image.lens]) for image in read_images(file)]
+
+
+def _lenses(file: Path) -> dict[int, _Lens]:
+    """Lenses by id, from beside the images."""
+    cameras = file.with_name(f"cameras{file.suffix}")
+    return _cameras_binary(cameras) if file.suffix == ".bin" else _cameras_text(cameras)
+
+
+def _bent(lens: _Lens) -> dict[str, float]:
+    values = zip(_MODELS[lens.model].split(), lens.parameters, strict=True)
+    return {name: value for name, value in values if name[0] in "kps" and value}
 
 
 def _by_number(name: str) -> list[tuple[int, str]]:
@@ -107,7 +140,7 @@ def _pinhole(lens: _Lens, request: Request) -> np.ndarray:
             "undistort the images (colmap image_undistorter)."
         )
     values = dict(zip(_MODELS[lens.model].split(), lens.parameters, strict=True))
-    request.take_distortion({name: value for name, value in values.items() if name[0] in "kps"})
+    request.take_distortion(_bent(lens))
     focal_x = values.get("fx", values.get("f", 0.0))
     return intrinsics_of(focal_x, values.get("fy", focal_x), values["cx"], values["cy"])
 
@@ -146,18 +179,19 @@ def _images_text(path: Path) -> list[_Image]:
         if not words or words[0].startswith("#"):
             continue
         try:
-            images.append(_Image(tuple(map(float, words[1:8])), int(words[8]), words[9]))
+            pose, lens, name = tuple(map(float, words[1:8])), int(words[8]), words[9]
         except (ValueError, IndexError):
             raise ValueError(
                 f"{path.name} line {number} must be an id, a quaternion, a translation, a camera id and a "
                 f"name, got {line[:60]!r}."
             ) from None
-        next(lines, None)  # the points of the image, a line that may be empty
+        _, points = next(lines, (0, ""))  # a line that may be empty
+        images.append(_Image(pose, lens, name, points))
     return images
 
 
 def _cameras_binary(path: Path) -> dict[int, _Lens]:
-    content, lenses = _Bytes(path), {}
+    content, lenses = Bytes(path), {}
     for _ in range(content.take("<Q")[0]):
         key, model, width, height = content.take("<iiQQ")
         if not 0 <= model < len(_MODELS):
@@ -168,17 +202,21 @@ def _cameras_binary(path: Path) -> dict[int, _Lens]:
 
 
 def _images_binary(path: Path) -> list[_Image]:
-    content, images = _Bytes(path), []
+    content, images = Bytes(path), []
     for _ in range(content.take("<Q")[0]):
         _, *pose, lens = content.take("<i7di")
         name = content.take_text()
-        content.skip(24 * content.take("<Q")[0])  # x, y and the point's id
-        images.append(_Image(tuple(pose), lens, name))
+        points = content.take_bytes(24 * content.take("<Q")[0])
+        images.append(_Image(tuple(pose), lens, name, points))
     return images
 
 
-class _Bytes:
-    """A binary file read from its start, which says where it is cut off."""
+class Bytes:
+    """A binary file read from its start, which says where it is cut off.
+
+    Args:
+        path: The file.
+    """
 
     def __init__(self, path: Path) -> None:
         self._name, self._content, self._at = path.name, path.read_bytes(), 0
@@ -188,6 +226,12 @@ class _Bytes:
         start = self._at
         self.skip(struct.calcsize(form))
         return struct.unpack_from(form, self._content, start)
+
+    def take_bytes(self, count: int) -> bytes:
+        """The next bytes as they are."""
+        start = self._at
+        self.skip(count)
+        return self._content[start : self._at]
 
     def take_text(self) -> str:
         """The next text, which ends with a zero byte."""

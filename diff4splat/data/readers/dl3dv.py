@@ -83,11 +83,11 @@ class DL3DV(DatasetReader):
         video = read_pictures([scene.files[number] for number in numbers])
         height, width = video.shape[-2:]
         content = scene.content
-        rows, columns = content.get("h"), content.get("w")
-        if isinstance(rows, int | float) and isinstance(columns, int | float) and min(rows, columns) > 0:
-            full = (int(rows), int(columns))
-            check_shape(scene.files[numbers[0]].parent, (height, width), full)
-        cameras = load_cameras(scene.file, height=height, width=width, distortion="drop")
+        if not {"w", "h"} <= content.keys():
+            raise ValueError(f"{scene.file} must state w and h of the full size, got keys {sorted(content)}.")
+        cameras = load_cameras(scene.file, distortion="drop")
+        check_shape(scene.files[numbers[0]].parent, (height, width), (cameras.height, cameras.width))
+        cameras = cameras.resize(height, width)
         cameras = cameras.select([scene.rows[number] for number in numbers])
         bent = {key: content[key] for key in ("k1", "k2", "k3", "p1", "p2") if content.get(key)}
         facts = {
@@ -124,7 +124,7 @@ class DL3DV(DatasetReader):
                 raise ValueError(f"{file} must list each frame once, got {path!r} twice.")
             rows[number], names[number] = row, picture
         for folder in (self.images,) if self.images else IMAGE_FOLDERS:
-            there = {picture.name: picture for picture in picture_files(file.parent / folder)}
+            there = {each.name: each for each in picture_files(file.parent / folder)}
             files = {number: there[names[number]] for number in sorted(names) if names[number] in there}
             if files:
                 return _Scene(file, content, files, rows, len(names))

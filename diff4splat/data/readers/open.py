@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from diff4splat.data.readers.colmap import Colmap
 from diff4splat.data.readers.dl3dv import DL3DV
 from diff4splat.data.readers.dynamicreplica import DynamicReplica
 from diff4splat.data.readers.matrixcity import MatrixCity
@@ -15,6 +16,7 @@ from diff4splat.data.readers.spring import Spring
 from diff4splat.data.readers.stereo4d import Stereo4D
 from diff4splat.data.readers.tartanair import TartanAir
 from diff4splat.data.readers.tartanair2 import TartanAirV2
+from diff4splat.data.readers.video import Video
 from diff4splat.data.readers.vkitti2 import VirtualKITTI2
 
 __all__ = ["DATASETS", "find_datasets", "open_dataset"]
@@ -31,6 +33,8 @@ _READERS: tuple[type[DatasetReader], ...] = (
     MatrixCity,
     MultiCamVideo,
     Stereo4D,
+    Colmap,
+    Video,
 )
 DATASETS: Mapping[str, type[DatasetReader]] = MappingProxyType({reader.key: reader for reader in _READERS})
 """Readers by name."""

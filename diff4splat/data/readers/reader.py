@@ -103,7 +103,7 @@ class DatasetReader(ABC):
             The numbers.
 
         Raises:
-            ValueError: If there is no such recording, no frame, or none of that number.
+            ValueError: If there is no such recording, no frame, none of that number, or they do not ascend.
             FileNotFoundError: If its frames have to be fetched first.
         """
         if name not in self.names:
@@ -115,6 +115,8 @@ class DatasetReader(ABC):
         wanted = list(range(count)) if frames is None else list(frames)
         if not wanted or min(wanted) < 0 or max(wanted) >= count:
             raise ValueError(f"frames must be from 0 to {count - 1} and at least one, got {wanted[:9]}.")
+        if wanted != sorted(wanted):
+            raise ValueError(f"frames must ascend, got {wanted[:9]}.")
         return wanted
 
 

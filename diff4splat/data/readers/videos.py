@@ -60,7 +60,7 @@ def video_facts(file: Path, *, count: bool = True) -> VideoFacts:
         return VideoFacts(0, height, width, fps)
     with _opened(file) as container:
         stream = container.streams.video[0]
-        packets = [packet for packet in container.demux(stream) if packet.size]
+        packets = [packet for packet in container.demux(stream) if packet.size and not packet.is_corrupt]
         if stream.frames and len(packets) < stream.frames:
             raise ValueError(
                 f"{file} is cut off: its header tells of {stream.frames} frames, {len(packets)} are there."
@@ -192,8 +192,4 @@ def _stacked(file: Path, frames: list[np.ndarray]) -> Tensor:
     sizes = {frame.shape for frame in frames}
     if len(sizes) > 1:
         raise ValueError(f"{file} must have frames of one size, got {sorted(sizes)}.")
-    height, width, channels = frames[0].shape
-    video = torch.empty(len(frames), channels, height, width, dtype=torch.uint8)
-    for place, frame in zip(video, frames, strict=True):
-        place.copy_(torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1))
-    return video
+    return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)  # colours last in memory, as decoded

@@ -75,20 +75,24 @@ def video(
     from fractions import Fraction
 
     import av
+    from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)
+    frames = [np.full((height, width, 3), shade(index), np.uint8) for index in range(count)]
+    if codec == "gif":
+        first, *others = map(Image.fromarray, frames)
+        first.save(path, save_all=True, append_images=others, duration=1000 / fps)
+        return
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1001))
         stream.width, stream.height = width, height
-        stream.pix_fmt = {"gif": "rgb8", "ffv1": "bgr0"}.get(codec, "yuv420p")
+        stream.pix_fmt = "bgr0" if codec == "ffv1" else "yuv420p"
         if codec == "libx264":
             stream.options = {"crf": "10", "g": "5"}
-        for index in range(count):
-            pixels = np.full((height, width, 3), shade(index), np.uint8)
-            for packet in stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")):
+        for pixels in [*frames, None]:
+            frame = None if pixels is None else av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            for packet in stream.encode(frame):
                 container.mux(packet)
-        for packet in stream.encode(None):
-            container.mux(packet)
 
 
 def shades(frames: np.ndarray) -> list[int]:

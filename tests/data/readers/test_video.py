@@ -1,0 +1,115 @@
+"""Plain videos and folders of pictures."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from data.readers.wall import picture, shades, video
+
+from diff4splat.data.readers import find_datasets, open_dataset
+
+HEIGHT, WIDTH, COUNT = 34, 46, 7
+CODECS = {"mp4": "libx264", "mov": "libx264", "mkv": "ffv1", "webm": "libvpx", "gif": "gif"}
+
+
+@pytest.mark.parametrize("suffix", CODECS)
+def test_a_video_comes_back(tmp_path: Path, suffix: str) -> None:
+    name = f"a film/-clip 1.{suffix}"
+    video(tmp_path / name, COUNT, HEIGHT, WIDTH, fps=25 if suffix != "gif" else 20, codec=CODECS[suffix])
+    assert find_datasets(tmp_path) == {"video": 1}
+    reader = open_dataset(tmp_path)
+    assert reader.names == (name,)
+    info = reader.info(name)
+    assert (info.num_frames, info.height, info.width) == (COUNT, HEIGHT, WIDTH)
+    assert info.fps == pytest.approx(20 if suffix == "gif" else 25) and info.holds == frozenset()
+    recording = reader.read(name, [1, 2, 6])
+    recording.validate()
+    assert recording.cameras is None and recording.numbers == (1, 2, 6)
+    assert shades(recording.video.numpy()) == [1, 2, 6]
+    assert torch.equal(reader.read(name).video[[1, 2, 6]], recording.video)
+
+
+def test_pictures_are_sorted_by_number(tmp_path: Path) -> None:
+    for index in (1, 2, 10, 11):
+        picture(tmp_path / "my frames" / f"{index}.png", index, 11, 13)
+    picture(tmp_path / "my frames" / ".hidden.png", 0, 11, 13)
+    picture(tmp_path / "alone" / "one.png", 0, 3, 3)
+    picture(tmp_path / ".cache" / "1.png", 0, 3, 3)
+    picture(tmp_path / ".cache" / "2.png", 0, 3, 3)
+    reader = open_dataset(tmp_path)
+    assert reader.names == ("my frames",)
+    assert shades(reader.read("my frames").video.numpy()) == [1, 2, 10, 11]
+    alone = open_dataset(tmp_path / "my frames")
+    assert alone.names == (".",) and shades(alone.read(".", [2]).video.numpy()) == [10]
+    assert (alone.info(".").num_frames, alone.info(".").height, alone.info(".").width) == (4, 11, 13)
+
+
+def test_a_video_that_lies_on_its_side(tmp_path: Path) -> None:
+    """Phones store the picture turned, and a matrix that turns it back: its left side is the top."""
+    file = tmp_path / "phone.mp4"
+    pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    pixels[:, : WIDTH // 2] = 220
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for frame in (av.VideoFrame.from_ndarray(pixels, format="rgb24"), None):
+            for packet in stream.encode(frame):
+                container.mux(packet)
+    content = bytearray(file.read_bytes())
+    at = content.index(b"tkhd") + 44  # version 0: the matrix follows 40 bytes of times, layer and volume
+    one = 1 << 16
+    assert content[at : at + 4] == one.to_bytes(4, "big")
+    content[at : at + 36] = np.array([0, one, 0, -one, 0, 0, 0, 0, 1 << 30], ">i4").tobytes()
+    file.write_bytes(content)
+    reader = open_dataset(tmp_path)
+    if not hasattr(av.VideoFrame, "rotation"):  # PyAV before 14 does not tell
+        assert reader.info("phone.mp4").height == HEIGHT
+        return
+    assert (reader.info("phone.mp4").height, reader.info("phone.mp4").width) == (WIDTH, HEIGHT)
+    shown = reader.read("phone.mp4").video[0, 0]
+    assert shown[: WIDTH // 2 - 3].min() > 200 and shown[WIDTH // 2 + 3 :].max() < 20
+
+
+def cut_off(file: Path, count: int) -> None:
+    """A file that keeps its header, which stands first, but not its last frames."""
+    whole = file.with_name("whole.mp4")
+    file.rename(whole)
+    options = {"movflags": "+faststart"}
+    with av.open(str(whole)) as old, av.open(str(file), "w", options=options) as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                new.mux(packet)
+    whole.unlink()
+    file.write_bytes(file.read_bytes()[:-count])
+
+
+@pytest.mark.parametrize("count", [10, 300])
+def test_a_video_that_is_cut_off(tmp_path: Path, count: int) -> None:
+    video(tmp_path / "a.mp4", 31, HEIGHT, WIDTH)
+    cut_off(tmp_path / "a.mp4", count)
+    with pytest.raises(ValueError, match=r"a.mp4 is cut off: its header tells of 31 frames, \d+ are there"):
+        open_dataset(tmp_path).info("a.mp4")
+
+
+def test_what_is_wrong_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "-a.mp4"
+    video(file, 31, HEIGHT, WIDTH)
+    reader = open_dataset(tmp_path)
+    file.write_bytes(b"no video")
+    with pytest.raises(ValueError, match="-a.mp4 is not a readable video"):
+        reader.info("-a.mp4")
+    file.unlink()
+    with pytest.raises(FileNotFoundError, match="no such file: .*-a.mp4"):
+        reader.info("-a.mp4")
+    for index, side in enumerate((11, 13)):
+        picture(tmp_path / "mixed" / f"{index}.png", index, side, side)
+    with pytest.raises(ValueError, match="1.png must have the size of the first frame, 11 x 11, got 13 x 13"):
+        open_dataset(tmp_path / "mixed").read(".")
+    with pytest.raises(ValueError, match="frames must be from 0 to 1 and at least one, got \\[2\\]"):
+        open_dataset(tmp_path / "mixed").read(".", [2])
+    with pytest.raises(ValueError, match="frames must ascend, got \\[1, 0\\]"):
+        open_dataset(tmp_path / "mixed").read(".", [1, 0])
