@@ -53,7 +53,8 @@ class DynamicReplica(DatasetReader):
     5 m), cameras and tracks float32's. `dynamic_mask` is the foreground, people and animals, whether they
     move in that frame or rest. A point is visible where the file says so and it lies in the image; points
     that are not seen in any frame that is read are left out. Tracks are loaded as tensors only: a file that
-    would run code is refused. The split `real` has neither depth nor these names, and is not read.
+    would run code is refused. The split `real` has neither depth nor these names, and is not read. Its
+    authors' own program leaves out the sequences 8369cb-7_obj and a7b915-7_obj, and does not say why.
 
     Args:
         folder: See `DatasetReader`.

@@ -46,7 +46,7 @@ def read_map(file: Path, kind: str, size: tuple[int, int] | None = None) -> np.n
         if picture.mode not in modes:
             raise ValueError(f"{file} must be a picture of kind {kind}, got one of mode {picture.mode}.")
         try:
-            pixels = np.array(picture).astype(dtype)
+            pixels = np.array(picture).astype(dtype, copy=False)
         except (OSError, SyntaxError, ValueError, EOFError) as error:
             raise ValueError(f"{file} is not a readable picture: {error}") from error
     if size is not None and pixels.shape[:2] != size:

@@ -52,7 +52,9 @@ class PointOdyssey(DatasetReader):
     A principal point in the middle of the image (width / 2), as the renderer of its authors writes it, means
     centres of pixels at +0.5, and nothing is added; at (width - 1) / 2 it means whole numbers, and half a
     pixel is added to it and to the pixels of tracks. Scenes outdoors were modelled at ten times life size by
-    its authors' programs: metres there are not to be trusted. Version 1.0 had other axes, and is not read.
+    its authors' programs: metres there are not to be trusted. Some sequences have wrong depth or cameras even in version
+    1.2: hold one frame against another before training. Version 1.0 had other axes; nothing here tells it
+    from 1.2.
 
     Args:
         folder: See `DatasetReader`.
@@ -93,7 +95,7 @@ class PointOdyssey(DatasetReader):
         depth = mask = cameras = tracks = visible = pixels = None
         if depths:
             stored = np.stack([read_map(depths[number], "grey16", size) for number in numbers])
-            depth = torch.from_numpy((stored / 65535 * 1000).astype(np.float32))
+            depth = torch.from_numpy(stored * np.float32(1000 / 65535))
             mask = torch.from_numpy((stored > 0) & (stored < 65535))
         if annotation is not None:
             rows = _Annotation(annotation, len(images))

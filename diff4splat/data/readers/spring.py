@@ -86,10 +86,10 @@ class Spring(DatasetReader):
             for index, number in enumerate(numbers):
                 if files["sky"]:
                     known[index] &= ~_marked(files["sky"][number], size)
-            scale = (lenses[:, 0] * _BASELINE)[:, None, None]
-            depth = torch.from_numpy(
-                np.where(known, scale / np.where(known, disparity, 1), 0).astype(np.float32)
-            )
+            scale = (lenses[:, 0] * _BASELINE).astype(np.float32)[:, None, None]
+            distance = np.zeros_like(disparity)
+            np.divide(scale, disparity, out=distance, where=known)
+            depth = torch.from_numpy(distance)
             mask = torch.from_numpy(known)
         if files["dynamic_mask"]:
             moving = torch.from_numpy(

@@ -59,7 +59,7 @@ class VirtualKITTI2(DatasetReader):
     def find(cls, folder: Path) -> list[str]:
         """Folders with `frames/rgb/Camera_0` or `Camera_1`."""
         found = []
-        for place in folders_where(folder, lambda _, names: "frames" in names):
+        for place in folders_where(folder, _holds_frames):
             for camera in ("Camera_0", "Camera_1"):
                 if (place / "frames" / "rgb" / camera).is_dir():
                     found.append((place.relative_to(folder) / camera).as_posix())
@@ -188,3 +188,8 @@ class VirtualKITTI2(DatasetReader):
                 f"{colors.shape[2]} x {colors.shape[1]}."
             )
         return np.any([(colors == color).all(-1) for color in _VEHICLES], axis=0)
+
+
+def _holds_frames(place: Path, names: set[str]) -> bool:
+    """Whether a folder is a scene; others may have `frames`, too."""
+    return "frames" in names and (place / "frames" / "rgb").is_dir()

@@ -118,6 +118,11 @@ def test_archives_may_lie_beside_each_other(folder: Path) -> None:
     assert reader.read(reader.names[0]).cameras is None
 
 
+def test_other_folders_may_be_called_frames(folder: Path) -> None:
+    (folder / "frames").mkdir()
+    assert len(VirtualKITTI2(folder).names) == 2
+
+
 def test_the_far_end_of_depth_is_the_sky(folder: Path) -> None:
     depth = np.full((22, 34), 65499, np.uint16)
     depth[0, :3] = [65500, 65535, 0]

@@ -1,0 +1,58 @@
+"""Numbers in pictures come back bit by bit, whatever wrote them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data.readers.truth import write_png
+from PIL import Image
+
+from diff4splat.data.readers.maps import picture_size, read_map, read_mask
+
+DRAW = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "dtype", "palette"),
+    [
+        ("grey16", (7, 11), np.uint16, False),
+        ("grey8", (7, 11), np.uint8, False),
+        ("grey8", (7, 11), np.uint8, True),
+        ("rgba8", (7, 11, 4), np.uint8, False),
+    ],
+)
+def test_numbers_come_back(tmp_path: Path, kind: str, shape, dtype, palette: bool) -> None:
+    values = DRAW.integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+    file = tmp_path / "a map.png"
+    write_png(file, values, palette)
+    found = read_map(file, kind, (7, 11))
+    assert found.dtype == dtype and np.array_equal(found, values) and picture_size(file) == (7, 11)
+    if not palette:  # another writer
+        Image.fromarray(values).save(file)
+        assert np.array_equal(read_map(file, kind), values)
+
+
+def test_masks_may_be_of_one_bit_grey_or_coloured(tmp_path: Path) -> None:
+    mask = DRAW.integers(0, 2, (7, 11)).astype(bool)
+    Image.fromarray(mask).save(tmp_path / "bits.png")
+    write_png(tmp_path / "grey.png", mask.astype(np.uint8))
+    write_png(tmp_path / "blue.png", np.stack((0 * mask, 0 * mask, 255 * mask), -1).astype(np.uint8))
+    for name in ("bits", "grey", "blue"):
+        assert np.array_equal(read_mask(tmp_path / f"{name}.png", (7, 11)), mask), name
+
+
+def test_what_is_wrong_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "a map.png"
+    with pytest.raises(FileNotFoundError, match="a map.png"):
+        read_map(file, "grey16")
+    write_png(file, DRAW.integers(0, 255, (7, 11), np.uint8))
+    with pytest.raises(ValueError, match="a map.png must be a picture of kind grey16, got one of mode L"):
+        read_map(file, "grey16")
+    with pytest.raises(ValueError, match="a map.png must have the size of its frame, 7 x 11, got 11 x 7"):
+        read_mask(file, (11, 7))
+    file.write_bytes(file.read_bytes()[:80])
+    with pytest.raises(ValueError, match="a map.png is not a readable picture"):
+        read_map(file, "grey8")
+    file.write_bytes(b"")
+    with pytest.raises(ValueError, match="a map.png is not a readable picture"):
+        picture_size(file)
