@@ -21,8 +21,8 @@ def fit_line(
       s = \frac{\sum_i w_i (x_i - \bar x)(y_i - \bar y)}{\sum_i w_i (x_i - \bar x)^2}, \qquad
       t = \bar y - s \bar x$$
 
-    with $w$ = `weights` and $\bar x$, $\bar y$ the weighted means. With relative depth as $x$ and metric depth
-    as $y$ it is line 15 of Algorithm 1.
+    with $w$ = `weights` and $\bar x$, $\bar y$ the weighted means. With relative depth as $x$ and
+    metric depth as $y$ it is line 15 of Algorithm 1.
 
     Args:
         x: Where the values are, any unit.

@@ -149,7 +149,7 @@ def metric_scale(alignment: DepthAlignment, anchors: Anchors) -> float:
     """Metres per unit of the cameras: the median of aligned depth by depth in that unit.
 
     Cameras and points of structure from motion have a unit of their own. Where metric depth came from
-    elsewhere, this factor brings them to metres. A factor alone: a shift of camera positions would mean nothing.
+    elsewhere, this factor brings them to metres. A shift would mean nothing for them.
 
     Args:
         alignment: Of the relative map, in metres.
@@ -162,8 +162,8 @@ def metric_scale(alignment: DepthAlignment, anchors: Anchors) -> float:
         ValueError: If no anchor counts, the alignment has no scale, or the factor would not be above 0.
     """
     anchors.validate()
-    ratios = apply_alignment(anchors.relative.double(), alignment) / anchors.depth.double()
-    factor = float(weighted_median(ratios, anchors.weights.double()))
+    ratios = apply_alignment(anchors.relative.detach().double(), alignment) / anchors.depth.detach()
+    factor = float(weighted_median(ratios, anchors.weights.detach().double()))
     if not factor > 0:
         raise ValueError(f"anchors must give a factor above 0, got {factor} from {len(anchors)} of them.")
     return factor

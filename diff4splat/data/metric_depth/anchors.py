@@ -92,7 +92,7 @@ def mask_medians(
     Raises:
         ValueError: If the sizes differ, or `min_pixels` is below 1.
     """
-    if masks.shape[::2] != values.shape[::2] or masks.shape[-1] != values.shape[-1]:
+    if (len(masks), *masks.shape[2:]) != values.shape:
         expected = [len(values), "object", *values.shape[1:]]
         raise ValueError(f"masks must have shape {expected}, got {list(masks.shape)}.")
     if valid is not None and valid.shape != values.shape:

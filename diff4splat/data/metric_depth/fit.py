@@ -50,13 +50,13 @@ def fit_scale_and_shift(
       y_i = \begin{cases} 1 / z_i & \text{disparity} \\ z_i & \text{depth} \end{cases}$$
 
     with $d$, $z$ and $w$ the relative values, depths and weights of `anchors`. Source: Algorithm 1, line 15,
-    which is `space="depth"`, `method="least-squares"`, $\rho(r) = r^2$. Differs by default: in disparity space,
-    because the relative models that the paper names give inverse depth, and a line from it to depth has a
-    negative slope.
+    which is `space="depth"`, `method="least-squares"`, $\rho(r) = r^2$. Differs by default: in disparity
+    space, because the relative models that the paper names give inverse depth, and a line from it to depth
+    has a negative slope.
 
     - "least-squares": $\rho(r) = r^2$, in closed form; one wrong anchor can spoil it.
-    - "huber": $\rho$ quadratic up to 1.345 standard deviations, measured by the median residual, linear beyond;
-      by reweighted least squares from the "median" line.
+    - "huber": $\rho$ quadratic up to 1.345 standard deviations, measured by the median residual, and linear
+      beyond; by reweighted least squares from the "median" line.
     - "ransac": least squares on the anchors within `tolerance` of the best of `num_trials` lines through two.
     - "median": $s$ is the median of ratios of what is left when both sides are centred by their medians, $t$
       the median of $y - s d$, as MegaSaM does it; repeated, because wrong anchors move the centres.
@@ -64,9 +64,9 @@ def fit_scale_and_shift(
 
     The result is rejected, with the first of these as its reason, where fewer than `min_anchors` objects or
     points have a weight, their relative values are the same up to `min_spread`, the scale is not above 0, too
-    few anchors come out in front, or the scale varies by more than `max_variation` when objects and points are
-    drawn again with replacement. In this bootstrap "huber" and "ransac" start from the full result; "ransac"
-    draws no new lines.
+    few anchors come out in front, or the scale varies by more than `max_variation` when objects and points
+    are drawn again with replacement. In this bootstrap "huber" and "ransac" start from the full result;
+    "ransac" draws no new lines.
 
     Args:
         anchors: Of the whole clip, in metres.

@@ -27,7 +27,7 @@ def weighted_median(
     if not values.shape[-1]:
         return values.new_full(values.shape[:-1], torch.nan)
     ordered, order = torch.where(weights > 0, values, torch.inf).sort(-1)
-    sums = weights.gather(-1, order).cumsum(-1)
+    sums = weights.double().gather(-1, order).cumsum(-1)
     total = sums[..., -1:]
     last = values.shape[-1] - 1
     low = torch.searchsorted(sums, total * (0.5 - _ROUNDING)).clamp_max(last)
