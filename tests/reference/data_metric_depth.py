@@ -1,4 +1,4 @@
-"""Metric from relative depth in float64 numpy, one mask and one anchor at a time (Diff4Splat, Algorithm 1)."""
+"""Metric from relative depth in float64 numpy, mask by mask, anchor by anchor (Diff4Splat, Algorithm 1)."""
 
 import math
 

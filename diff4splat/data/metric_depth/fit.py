@@ -271,9 +271,11 @@ def _rows(values: Tensor) -> int:
 
 def _spread(x: Tensor, weights: Tensor) -> float:
     """Standard deviation by the size of the mean; 0 where all values are the same."""
+    if bool(x.amax() == x.amin()):
+        return 0.0
     mean = (weights * x).mean()
     deviation = (weights * (x - mean).square()).mean().sqrt()
-    return float(deviation / mean.abs()) if float(deviation) else 0.0
+    return float(deviation / mean.abs())
 
 
 def _reason(found: DepthAlignment, min_positive: float, max_variation: float | None) -> str | None:

@@ -25,7 +25,7 @@ UNIT = 2.5
 
 
 def scene() -> tuple[Recording, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """A slanted wall: recording in units of its cameras, depth in metres, relative map, points on the wall."""
+    """A slanted wall: recording in units of its cameras, depth in metres, relative map, points on it."""
     poses = torch.eye(4, dtype=torch.float64).repeat(FRAMES, 1, 1)
     poses[:, 0, 3] = torch.linspace(0, 0.4, FRAMES)
     lens = torch.tensor([[40.0, 0, WIDTH / 2], [0, 40.0, HEIGHT / 2], [0, 0, 1]]).double()

@@ -1,4 +1,4 @@
-"""Scale and shift of a clip: found in spite of wrong anchors, rejected where anchors do not determine them."""
+"""Scale and shift of a clip: found in spite of wrong anchors, rejected where they are not determined."""
 
 import math
 from dataclasses import replace
@@ -167,21 +167,27 @@ def test_scale_only_is_the_median_ratio() -> None:
     assert (found.scale, found.reason) == (2, None), "a factor needs no spread"
 
 
-def test_variation_of_the_scale_is_the_analytic_one() -> None:
-    """Of least squares under Gaussian noise: sigma / (s sqrt(sum (x - mean)^2))."""
-    draw = seeded(3)
-    relative = 1 + torch.rand(499, generator=draw, dtype=torch.float64)
+@pytest.mark.parametrize(("method", "tolerance"), [("least-squares", 0.05), ("huber", 0.05), ("ransac", 0.2)])
+def test_variation_of_the_scale_is_the_analytic_one(method: str, tolerance: float) -> None:
+    """Of least squares under Gaussian noise: sigma / (s sqrt(sum (x - mean)^2)).
+
+    "huber" needs 5 % more anchors for the same; "ransac" keeps all anchors at this tolerance.
+    """
+    draw = seeded(0)
+    relative = 1 + torch.rand(4001, generator=draw, dtype=torch.float64)
     sigma = 0.2
-    depth = 10 + 2 * relative + sigma * torch.randn(499, generator=draw, dtype=torch.float64)
+    depth = 10 + 2 * relative + sigma * torch.randn(4001, generator=draw, dtype=torch.float64)
     expected = sigma / (2 * float((relative - relative.mean()).square().sum().sqrt()))
-    fit = partial(fit_scale_and_shift, as_anchors(relative, depth), space="depth", num_resamples=2000)
-    found = fit(generator=draw)
-    # resamples: 1.6 %; the drawn noise against sigma: 3.2 %
-    assert found.scale_variation == pytest.approx(expected, rel=0.12)
-    assert fit(method="huber", generator=draw).scale_variation == pytest.approx(expected, rel=0.15)
-    # errors are seldom within 0.5 %, often within 10 %: then RANSAC keeps all, and is least squares
-    wide = fit(method="ransac", tolerance=0.2, generator=draw)
-    assert wide.scale_variation == pytest.approx(expected, rel=0.12)
+    found = fit_scale_and_shift(
+        as_anchors(relative, depth),
+        space="depth",
+        method=method,
+        tolerance=tolerance,
+        num_resamples=800,
+        generator=draw,
+    )
+    # one standard deviation: 2.5 % by the number of resamples, 1.4 % by the scale, 2 % by the drawn noise
+    assert found.scale_variation == pytest.approx(expected, rel=0.08)
 
 
 def test_anchors_of_one_point_are_drawn_together() -> None:
@@ -231,9 +237,9 @@ def test_anchors_that_determine_nothing_are_rejected(method: str) -> None:
 
 
 def test_results_behind_the_camera_are_rejected() -> None:
-    """The far half of the anchors, all at 20 m or more, lies below the line of the near ones."""
+    """The far third of the anchors, at 1000 m, where the line of the near ones is below 0."""
     relative = torch.linspace(0, 1, 23, dtype=torch.float64)
-    depth = torch.where(relative > 0.5, 1 / (2 * relative - 0.9), 1000.0)
+    depth = torch.where(relative > 0.3, 1 / (2 * relative - 0.6), 1000.0)
     found = fit_scale_and_shift(
         as_anchors(relative, depth), method="ransac", max_variation=None, generator=seeded()
     )
