@@ -1,5 +1,6 @@
-"""Rotations and pinhole projection: tensors in, tensors out."""
+"""Rotations, pinhole projection, line fits: tensors in, tensors out."""
 
+from diff4splat.geometry.line_fit import fit_line
 from diff4splat.geometry.projection import (
     depth_to_distance,
     distance_to_depth,
@@ -24,6 +25,7 @@ from diff4splat.geometry.quaternion import (
 __all__ = [
     "depth_to_distance",
     "distance_to_depth",
+    "fit_line",
     "matrix_to_quaternion",
     "pixel_grid",
     "pixel_rays",

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from diff4splat.cameras import Cameras
 from diff4splat.gaussians import DeformableGaussianField
-from diff4splat.geometry import project
+from diff4splat.geometry import fit_line, project
 from diff4splat.pipelines.images import ImageSource, PreparedImage, centre_crop_box
 
 if TYPE_CHECKING:
@@ -296,10 +296,7 @@ def _fit_disparity(given: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Scale and shift from disparity to inverse depth, by least absolute relative residuals."""
     inverse, weight = 1 / target, target.square()
     for _ in range(_ROUNDS):
-        mean_given, mean_inverse = ((weight * v).sum() / weight.sum() for v in (given, inverse))
-        centred = weight * (given - mean_given)
-        scale = (centred * inverse).sum() / (centred * given).sum()
-        shift = mean_inverse - scale * mean_given
+        scale, shift = fit_line(given, inverse, weights=weight)
         residual = target * (scale * given + shift - inverse).abs()
         weight = target.square() / residual.clamp_min(_SMALL_RESIDUAL)
     if not bool(scale > 0):
