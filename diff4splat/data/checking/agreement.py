@@ -130,7 +130,9 @@ def find_convention(recording: Recording, pairs: Sequence[tuple[int, int]]) -> s
     return found
 
 
-def agreement_findings(recording: Recording, *, most_pairs: int = 6) -> tuple[list[Finding], Agreement | None]:
+def agreement_findings(
+    recording: Recording, *, most_pairs: int = 6
+) -> tuple[list[Finding], Agreement | None]:
     """Whether depth, poses and lens fit together, by carrying depth and colours from frame to frame.
 
     Args:
@@ -189,9 +191,7 @@ def agreement_findings(recording: Recording, *, most_pairs: int = 6) -> tuple[li
         findings.append(Finding("conventions", "fails", f"as if {hint}"))
     else:
         tried = f"none of {len(CONVENTIONS)} usual mistakes explains it better"
-        findings.append(
-            Finding("conventions", "holds" if verdict == "holds" else "cannot tell", tried)
-        )
+        findings.append(Finding("conventions", "holds" if verdict == "holds" else "cannot tell", tried))
     return findings, agreement
 
 
@@ -226,7 +226,9 @@ def _colors(agreement: Agreement) -> Finding:
     words = f"median difference; {unmoved:.3g} where nothing is carried"
     if agreement.color_error_unmoved < _MOVES_COLORS:
         return Finding(name, "cannot tell", "pictures hardly change", value, limit, unit)
-    verdict: Verdict = "holds" if value < 0.8 * unmoved else "fails" if value > 1.1 * unmoved else "cannot tell"
+    verdict: Verdict = (
+        "holds" if value < 0.8 * unmoved else "fails" if value > 1.1 * unmoved else "cannot tell"
+    )
     return Finding(name, verdict, words, value, limit, unit)
 
 

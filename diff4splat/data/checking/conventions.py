@@ -109,8 +109,13 @@ CONVENTIONS: Mapping[str, Callable[[Recording], Recording]] = MappingProxyType(
         ),
         "the rotations were transposed": _poses(_transposed),
         "the depth were the distance along the ray": _along_the_ray,
-        **{f"the depth had to be divided by {factor}": _depth_scaled(1 / factor) for factor in (10, 100, 1000)},
-        **{f"the depth had to be multiplied by {factor}": _depth_scaled(factor) for factor in (10, 100, 1000)},
+        **{
+            f"the depth had to be divided by {factor}": _depth_scaled(1 / factor)
+            for factor in (10, 100, 1000)
+        },
+        **{
+            f"the depth had to be multiplied by {factor}": _depth_scaled(factor) for factor in (10, 100, 1000)
+        },
         "the centre of the lens had to move by +0.5 pixels": _centre_moved(0.5),
         "the centre of the lens had to move by -0.5 pixels": _centre_moved(-0.5),
         "the lens were that of images of half the size": _lens_scaled(2.0),

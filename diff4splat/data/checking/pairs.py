@@ -13,7 +13,7 @@ _ANGLE = 25.0  # degrees
 
 
 def sample_frames(num_frames: int) -> list[int]:
-    """Frames to look at: groups at the start, in the middle and at the end, each with near and far neighbours.
+    """Frames to look at: groups at the start, middle and end, each with near and far neighbours.
 
     Args:
         num_frames: Frames of the recording, at least 1.
@@ -73,7 +73,9 @@ def pick_pairs(recording: Recording, most: int = 6) -> list[tuple[int, int]]:
 
 def _apart(order: list[int], first: torch.Tensor, second: torch.Tensor) -> list[int]:
     """The same order, with those that share both neighbourhoods with one before put last."""
-    fresh, others, taken = [], [], set()
+    fresh: list[int] = []
+    others: list[int] = []
+    taken: set[tuple[int, int]] = set()
     for index in order:
         place = (int(first[index]) // 4, int(second[index]) // 4)
         (others if place in taken else fresh).append(index)

@@ -28,7 +28,7 @@ class RecordingCheck:
 
     @property
     def verdict(self) -> Verdict:
-        """"fails" if anything does; "cannot tell" if frames could not be compared; else "holds"."""
+        """What all findings come to: one that fails decides; without frames or tracks compared, nobody can tell."""
         verdicts = {finding.verdict for finding in self.findings}
         if "fails" in verdicts:
             return "fails"
@@ -59,7 +59,7 @@ class CheckReport:
 
     @property
     def verdict(self) -> Verdict:
-        """"fails" if any recording does, "holds" if some do and none fails, else "cannot tell"."""
+        """What all recordings come to: one that fails decides, then one that holds."""
         verdicts = {check.verdict for check in self.recordings}
         return "fails" if "fails" in verdicts else "holds" if "holds" in verdicts else "cannot tell"
 

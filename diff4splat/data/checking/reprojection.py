@@ -25,8 +25,8 @@ class Reprojection:
     Args:
         first: Place of the frame whose depth is carried.
         second: Place of the frame that it is carried into.
-        error: Median of $|z' / z - 1|$ with $z'$ the carried depth and $z$ that of the second frame; NaN where
-            no pixel can be compared.
+        error: Median of $|z' / z - 1|$ with $z'$ the carried depth and $z$ that of the second frame; NaN
+            where no pixel can be compared.
         inlier_share: Share of the compared pixels within 5 %.
         pixel_error: Median distance between a pixel and where it comes back to, pixels.
         color_error: Median absolute difference of colours, carried along, in [0, 1].
@@ -204,9 +204,7 @@ def _corners(pixels: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, T
     return rows * width + columns, weights, inside
 
 
-def _depth_at(
-    depth: Tensor, known: Tensor, moving: Tensor | None, pixels: Tensor
-) -> tuple[Tensor, Tensor]:
+def _depth_at(depth: Tensor, known: Tensor, moving: Tensor | None, pixels: Tensor) -> tuple[Tensor, Tensor]:
     """Depth between pixels, and where the pixels around are of one surface."""
     index, weights, inside = _corners(pixels, *depth.shape)
     values = depth.flatten()[index].double()

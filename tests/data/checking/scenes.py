@@ -12,7 +12,7 @@ FRAMES, HEIGHT, WIDTH = 13, 107, 149
 
 
 def path(num_frames: int = FRAMES) -> tuple[Cameras, torch.Tensor]:
-    """A path that turns about all axes and speeds up on its way, and what takes it to the axes of its scene."""
+    """A path that turns about all axes and speeds up, and what takes it to the axes of its scene."""
     time = torch.linspace(0, 1, num_frames)
     half = torch.stack(
         (torch.ones_like(time), 0.06 * time, 0.13 * time**2, 0.1 * torch.sin(2 * time)), dim=-1
