@@ -15,13 +15,12 @@ _MOST_ASPECT = 2.5
 _DIFFERENCE = 3.0  # times as bright as it is
 
 
-def check_sheet(checks: "Sequence[RecordingCheck]", *, title: str = "", unit: str = "") -> "Tensor | None":
+def check_sheet(checks: "Sequence[RecordingCheck]", *, title: str = "") -> "Tensor | None":
     """One row for each recording: a frame, it as another camera sees it, that camera's frame, and more.
 
     Args:
         checks: Recordings that were looked at; those without a view have no row.
         title: Line above everything.
-        unit: Of the depth.
 
     Returns:
         A picture [3, height, width], sRGB in [0, 1]; None where there is no row. Grey stripes are pixels
@@ -60,7 +59,7 @@ def check_sheet(checks: "Sequence[RecordingCheck]", *, title: str = "", unit: st
     ]
     names = [f"{view.numbers[0]} to {view.numbers[1]}, {check.name}" for check, view in views]
     sheet = contact_sheet(rows, row_labels=names, column_labels=labels, title=title)
-    bar = depth_bar(near, far, width=sheet.shape[-1], unit=unit, unknown=True)
+    bar = depth_bar(near, far, width=sheet.shape[-1], unit=views[0][1].unit, unknown=True)
     return stack_pictures([sheet, bar.to(sheet)])
 
 

@@ -64,11 +64,11 @@ def _centre_moved(by: float) -> Callable[[Recording], Recording]:
     return _lens(lambda lenses: lenses + offset.to(lenses))
 
 
-def _lens_scaled(factor: float) -> Callable[[Recording], Recording]:
+def _lens_scaled(factor: int | float) -> Callable[[Recording], Recording]:
     return _lens(lambda lenses: lenses * torch.tensor([factor, factor, 1.0])[:, None].to(lenses))
 
 
-def _depth_scaled(factor: float) -> Callable[[Recording], Recording]:
+def _depth_scaled(factor: int | float) -> Callable[[Recording], Recording]:
     return lambda recording: replace(
         recording, depth=None if recording.depth is None else recording.depth * factor
     )

@@ -28,7 +28,7 @@ class RecordingCheck:
 
     @property
     def verdict(self) -> Verdict:
-        """What all findings come to: one that fails decides; without frames or tracks compared, nobody can tell."""
+        """What all findings come to: one that fails decides; with nothing compared, nobody can tell."""
         verdicts = {finding.verdict for finding in self.findings}
         if "fails" in verdicts:
             return "fails"

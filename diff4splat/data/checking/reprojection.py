@@ -124,6 +124,7 @@ class View:
         target: The other frame.
         depth: z-depth of the other frame.
         depth_mask: Where it is known.
+        unit: What the depth counts, "m" or "units".
     """
 
     numbers: tuple[int, int]
@@ -133,6 +134,7 @@ class View:
     target: Float[Tensor, "rgb=3 height width"]
     depth: Float[Tensor, "height width"]
     depth_mask: Bool[Tensor, "height width"]
+    unit: str = "units"
 
 
 def view_from(recording: Recording, source: int, target: int) -> View:
@@ -171,6 +173,7 @@ def view_from(recording: Recording, source: int, target: int) -> View:
         target=recording.video[target].float() / 255,
         depth=depth[target],
         depth_mask=mask[target],
+        unit="m" if recording.unit == "metre" else "units",
     )
 
 
