@@ -2,7 +2,7 @@
 
 Importing this loads neither torch nor any part of the library: a command's module is imported when it is
 called. To add a command, write a frozen dataclass whose fields are its options, with a method `run(console)`,
-and add a line to `COMMANDS`.
+and add a line to `COMMANDS`. What `run` returns is the exit status; nothing means 0.
 """
 
 import contextlib
@@ -66,6 +66,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "evaluate": Command("diff4splat.cli.evaluate:Evaluate", "measure a model on scenes it has never seen"),
     "models": Command("diff4splat.cli.models:Models", "list what can be run, and what is missing for it"),
+    "data": Command("diff4splat.cli.data:Data", "say which dataset a folder is, and whether it is sound"),
     "train": Command("diff4splat.cli.train:Train", "train a model by a recipe, stage by stage"),
 }
 
@@ -194,8 +195,8 @@ def _run(call: _Call) -> int:
     from diff4splat.cli.console import Console
 
     with Console(quiet=call.quiet) as console:
-        call.options.run(console)
-    return 0
+        status = call.options.run(console)
+    return status if isinstance(status, int) else 0
 
 
 def _help_page(name: str, command: Any) -> str:
