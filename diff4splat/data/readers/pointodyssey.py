@@ -53,8 +53,8 @@ class PointOdyssey(DatasetReader):
     centres of pixels at +0.5, and nothing is added; at (width - 1) / 2 it means whole numbers, and half a
     pixel is added to it and to the pixels of tracks. Scenes outdoors were modelled at ten times life size by
     its authors' programs: metres there are not to be trusted. Some sequences have wrong depth or cameras even
-    in version 1.2: hold one frame against another before training. Version 1.0 had other axes; nothing here tells it
-    from 1.2.
+    in version 1.2: hold one frame against another before training. Version 1.0 had other axes; nothing here
+    tells it from 1.2.
 
     Args:
         folder: See `DatasetReader`.

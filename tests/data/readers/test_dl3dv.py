@@ -151,6 +151,9 @@ def test_what_is_wrong_is_named(scene: Path) -> None:
     file.write_text(json.dumps(content)[:-99])
     with pytest.raises(ValueError, match="transforms.json is not readable JSON"):
         reader.info(NAME)
+    file.write_text(json.dumps({key: value for key, value in content.items() if key != "h"}))
+    with pytest.raises(ValueError, match="transforms.json must state w and h of the full size, got keys"):
+        reader.read(NAME)
     content["frames"][1]["transform_matrix"][0][0] = 7.0
     file.write_text(json.dumps(content))
     for index in range(3):

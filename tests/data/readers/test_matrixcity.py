@@ -119,6 +119,13 @@ def test_wider_depth_is_taken_first(city: Path) -> None:
     assert recording.depth_mask.all() and recording.depth.unique().tolist() == [700.0]
 
 
+def test_depth_of_a_block_whose_name_begins_alike(city: Path) -> None:
+    place = city / "small_city_depth" / "aerial" / "train"
+    (place / "block_1").rename(place / "block_10_depth")
+    reader = open_dataset(city)
+    assert reader.info(NAME).holds == {"cameras"} and reader.info(f"{NAME}0").holds == {"cameras", "depth"}
+
+
 def test_neighbours_that_look_elsewhere_are_told(city: Path) -> None:
     content = block([0, 2, 4, 12])
     turned = np.array(content["frames"][2]["rot_mat"])

@@ -113,3 +113,9 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
         open_dataset(tmp_path / "mixed").read(".", [2])
     with pytest.raises(ValueError, match="frames must ascend, got \\[1, 0\\]"):
         open_dataset(tmp_path / "mixed").read(".", [1, 0])
+
+
+def test_recordings_are_sorted_by_number(tmp_path: Path) -> None:
+    for name in ("10.mp4", "2.MP4", ".3.mp4"):
+        (tmp_path / name).touch()
+    assert open_dataset(tmp_path).names == ("2.MP4", "10.mp4")
