@@ -51,6 +51,9 @@ def video_facts(file: Path, *, count: bool = True) -> VideoFacts:
     with _opened(file) as container:
         stream = container.streams.video[0]
         first = next(container.decode(stream), None)
+        if first is None and stream.frames:
+            told = f"its header tells of {stream.frames} frames, none can be decoded"
+            raise ValueError(f"{file} is cut off: {told}.")
         if first is None:
             raise ValueError(f"{file} has no video frames.")
         height, width = _upright(first).shape[:2]

@@ -131,7 +131,9 @@ def test_what_is_wrong_is_named(scene: Path) -> None:
     file.write_text(json.dumps(cameras()))
     whole = mp4.read_bytes()
     mp4.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match="cam02.mp4 is "):
+    with pytest.raises(
+        ValueError, match="cam02.mp4 is cut off: its header tells of 7 frames, none can be decoded"
+    ):
         reader.info("cam02")
     mp4.write_bytes(b"")
     with pytest.raises(ValueError, match="cam02.mp4 is not a readable video"):

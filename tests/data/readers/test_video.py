@@ -72,25 +72,12 @@ def test_a_video_that_lies_on_its_side(tmp_path: Path) -> None:
     assert shown[: WIDTH // 2 - 3].min() > 200 and shown[WIDTH // 2 + 3 :].max() < 20
 
 
-def cut_off(file: Path, count: int) -> None:
-    """A file that keeps its header, which stands first, but not its last frames."""
-    whole = file.with_name("whole.mp4")
-    file.rename(whole)
-    options = {"movflags": "+faststart"}
-    with av.open(str(whole)) as old, av.open(str(file), "w", options=options) as new:
-        stream = new.add_stream_from_template(old.streams.video[0])
-        for packet in old.demux(video=0):
-            if packet.dts is not None:
-                packet.stream = stream
-                new.mux(packet)
-    whole.unlink()
-    file.write_bytes(file.read_bytes()[:-count])
-
-
 @pytest.mark.parametrize("count", [10, 300])
 def test_a_video_that_is_cut_off(tmp_path: Path, count: int) -> None:
     video(tmp_path / "a.mp4", 31, HEIGHT, WIDTH)
-    cut_off(tmp_path / "a.mp4", count)
+    content = (tmp_path / "a.mp4").read_bytes()
+    assert content.index(b"moov") < content.index(b"mdat"), "the header comes first, so frames are cut off"
+    (tmp_path / "a.mp4").write_bytes(content[:-count])
     with pytest.raises(ValueError, match=r"a.mp4 is cut off: its header tells of 31 frames, \d+ are there"):
         open_dataset(tmp_path).info("a.mp4")
 

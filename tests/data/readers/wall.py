@@ -83,7 +83,8 @@ def video(
         first, *others = map(Image.fromarray, frames)
         first.save(path, save_all=True, append_images=others, duration=1000 / fps)
         return
-    with av.open(str(path), "w") as container:
+    options = {"movflags": "+faststart"} if path.suffix in (".mp4", ".mov") else {}  # header before frames
+    with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1001))
         stream.width, stream.height = width, height
         stream.pix_fmt = "bgr0" if codec == "ffv1" else "yuv420p"
