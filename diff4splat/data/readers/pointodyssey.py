@@ -52,9 +52,9 @@ class PointOdyssey(DatasetReader):
     A principal point in the middle of the image (width / 2), as the renderer of its authors writes it, means
     centres of pixels at +0.5, and nothing is added; at (width - 1) / 2 it means whole numbers, and half a
     pixel is added to it and to the pixels of tracks. Scenes outdoors were modelled at ten times life size by
-    its authors' programs: metres there are not to be trusted. Some sequences have wrong depth or cameras even
-    in version 1.2: hold one frame against another before training. Version 1.0 had other axes; nothing here
-    tells it from 1.2.
+    its authors' programs: metres there are not to be trusted. Some sequences have wrong depth or cameras
+    even in version 1.2: hold one frame against another before training. Version 1.0 had other axes; nothing
+    here tells it from 1.2.
 
     Args:
         folder: See `DatasetReader`.
