@@ -69,7 +69,11 @@ class DepthAlignment:
         return self.reason is None
 
     def facts(self) -> dict[str, Any]:
-        """All of it as JSON values; None for what is not a finite number."""
+        """Every field as JSON knows it.
+
+        Returns:
+            Values by name; None for what is not a finite number.
+        """
         return {
             name: None if isinstance(value, float) and not math.isfinite(value) else value
             for name, value in asdict(self).items()
