@@ -16,6 +16,9 @@ _OPENGL = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0]))
 _PYTORCH3D = torch.diag(torch.tensor([-1.0, -1.0, 1.0, 1.0]))
 _FORWARD_RIGHT_DOWN = torch.tensor([[0.0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
 
+# A reader that turned the axes of world-to-camera matrices, taking them for camera-to-world, is found as the
+# second kind: the two differ by a turn of the world only.
+
 
 def _poses(change: Callable[[Tensor], Tensor]) -> Callable[[Recording], Recording]:
     def apply(recording: Recording) -> Recording:
@@ -106,6 +109,12 @@ CONVENTIONS: Mapping[str, Callable[[Recording], Recording]] = MappingProxyType(
         "the camera axes were forward, right, down": _axes(_FORWARD_RIGHT_DOWN),
         "the poses were world-to-camera in OpenGL's axes": _poses(
             lambda poses: rigid_inverse(poses) @ _OPENGL.to(poses)
+        ),
+        "the poses were world-to-camera in PyTorch3D's axes": _poses(
+            lambda poses: rigid_inverse(poses) @ _PYTORCH3D.to(poses)
+        ),
+        "the poses were world-to-camera in axes forward, right, down": _poses(
+            lambda poses: rigid_inverse(poses) @ _FORWARD_RIGHT_DOWN.to(poses)
         ),
         "the rotations were transposed": _poses(_transposed),
         "the depth were the distance along the ray": _along_the_ray,

@@ -67,19 +67,23 @@ class CheckReport:
         """The verdict in one sentence.
 
         Returns:
-            Such as "conventions hold in 3 of 41 recordings of TartanAir (v1)".
+            Such as "conventions of TartanAir (v1) hold (3 recordings looked at, 41 in all)".
         """
-        looked = f"{len(self.recordings)} of {self.num_recordings} recordings of {self.title}"
+        count = len(self.recordings)
+        looked = f"{count} recording{'s' * (count != 1)} looked at, {self.num_recordings} in all"
         failing = [check for check in self.recordings if check.verdict == "fails"]
         if not failing:
             if self.verdict == "holds":
-                return f"conventions hold in {looked}"
-            return f"nothing fails in {looked}, but frames cannot be compared: conventions remain unknown"
+                return f"conventions of {self.title} hold ({looked})"
+            return (
+                f"conventions of {self.title} remain unknown: nothing fails, but frames cannot be compared "
+                f"({looked})"
+            )
         found = [item for check in failing for item in check.findings if item.verdict == "fails"]
         hints = dict.fromkeys(item.words for item in found if item.words.startswith("as if "))
         names = dict.fromkeys(item.name for item in found)
         what = "; ".join(hints) if hints else ", ".join(names)
-        return f"conventions fail in {len(failing)} of {looked}: {what}"
+        return f"conventions of {self.title} fail in {len(failing)} ({looked}): {what}"
 
     def to_text(self) -> str:
         """A table of findings for each recording, and the verdict.

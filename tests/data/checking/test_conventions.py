@@ -66,6 +66,10 @@ MISTAKES = {
     "the camera axes were PyTorch3D's (x left, y up)": poses(lambda m: m @ LEFT),
     "the camera axes were forward, right, down": poses(lambda m: m @ NED.T),
     "the poses were world-to-camera in OpenGL's axes": poses(lambda m: torch.linalg.inv(m @ FLIP)),
+    "the poses were world-to-camera in PyTorch3D's axes": poses(lambda m: torch.linalg.inv(m @ LEFT)),
+    "the poses were world-to-camera in axes forward, right, down": poses(
+        lambda m: torch.linalg.inv(m @ NED.T)
+    ),
     "the rotations were transposed": poses(transposed),
     "the depth were the distance along the ray": distance,
     "the depth had to be divided by 10": depth(10.0),
@@ -96,6 +100,18 @@ def test_a_planted_mistake_is_named(words: str) -> None:
     check = check_recording(MISTAKES[words](without_tracks(recording(5))))
     assert check.verdict == "fails"
     assert [item.words for item in check.findings if item.name == "conventions"] == [f"as if {words}"]
+
+
+@pytest.mark.parametrize(
+    ("axes", "words"),
+    [(FLIP, "OpenGL's axes"), (LEFT, "PyTorch3D's axes"), (NED, "axes forward, right, down")],
+)
+def test_a_reader_that_turns_the_axes_of_inverted_poses_is_named(axes: torch.Tensor, words: str) -> None:
+    plant = poses(lambda m: torch.linalg.inv(m @ axes.T) @ axes)
+    check = check_recording(plant(without_tracks(recording(5))))
+    assert [item.words for item in check.findings if item.name == "conventions"] == [
+        f"as if the poses were world-to-camera in {words}"
+    ]
 
 
 @pytest.mark.parametrize("words", [words for words in MISTAKES if "poses were those" not in words])
