@@ -142,6 +142,26 @@ def test_weights_count_anchors(method: str) -> None:
     assert weighted.residual == pytest.approx(one.residual) and weighted.num_anchors == 15
 
 
+def test_anchors_that_hardly_count_change_no_verdict() -> None:
+    anchors = disparity_like(noise=0.01)
+    wild = anchors.sources % 3 == 0
+    spoiled = replace(
+        anchors,
+        depth=torch.where(wild, 0.1 * anchors.depth, anchors.depth),
+        relative=torch.where(wild, 40.0, anchors.relative),
+        weights=torch.where(wild, 1e-12, 5.0).double(),
+    )
+    kept = {
+        name: getattr(anchors, name)[~wild] for name in ("relative", "depth", "weights", "frames", "sources")
+    }
+    expected = fit_scale_and_shift(Anchors(**kept), generator=seeded())
+    found = fit_scale_and_shift(spoiled, generator=seeded())
+    assert found.scale == pytest.approx(expected.scale, rel=1e-4)
+    assert found.spread == pytest.approx(expected.spread, rel=1e-4)
+    assert found.scale_variation == pytest.approx(expected.scale_variation, rel=0.3)
+    assert found.accepted and found.inlier_share == pytest.approx(expected.inlier_share)
+
+
 def test_huber_is_the_least_of_its_cost() -> None:
     anchors = disparity_like(noise=0.02, wrong=0.1, count=53)
     x, y = anchors.relative.numpy(), 1 / anchors.depth.numpy()
