@@ -220,7 +220,7 @@ def test_output_may_be_the_scene(file: Path, field) -> None:
         (("--times", "0"), "--times must be from 1 to 10000, got 0"),
         (("--budget", "0"), "--budget must be from 1 to 1000000000, got 0"),
         (("--min-opacity", "2"), "--min-opacity must be from 0 to 1, got 2"),
-        (("--merge", "none.safetensors"), "no such file: none.safetensors"),
+        (("--merge", "none.safetensors"), "no such file or folder: none.safetensors"),
         (("--keep-mask", "none.png"), "--keep-mask cannot be read: No such file or directory: none.png"),
         (("--keep-mask", "scene.safetensors"), "--keep-mask must be a picture"),
         (
