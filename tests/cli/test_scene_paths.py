@@ -38,7 +38,8 @@ def moved(scene: Path) -> Path:
 
 
 def rendered(scene: Path, *words: str) -> torch.Tensor:
-    output = scene.with_name("video.mp4")
+    """A clip as WebP: the threads of an mp4's encoder make another file each time."""
+    output = scene.with_name("video.webp")
     assert main(["render", str(scene), "-o", str(output), "--size", "32", "--no-watermark", *words]) == 0
     return load_video(output)
 
@@ -65,8 +66,7 @@ def file_along(scene: Path) -> Path:
 def test_a_moved_scene_looks_as_before(scene: Path, moved: Path, words: list[str]) -> None:
     before = rendered(scene, *words)
     assert before.mean() > 0.3, "the wall is seen"
-    difference = (rendered(moved, *words) - before).abs()
-    assert difference.mean() < 0.004 and difference.max() < 0.15, "the codec rounds a few pixels otherwise"
+    torch.testing.assert_close(rendered(moved, *words), before, atol=0.05, rtol=0)
 
 
 def test_a_part_of_a_clip_is_seen_from_where_it_was(scene: Path, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_part_of_a_clip_is_seen_from_where_it_was(scene: Path, tmp_path: Path)
 def test_exports_of_a_moved_scene_look_as_before(scene: Path, moved: Path, tmp_path: Path) -> None:
     videos = []
     for file in (scene, moved):
-        output = tmp_path / f"{file.stem}.mp4"
+        output = tmp_path / f"{file.stem}.webp"
         assert main(["export", str(file), "-o", str(output), "--size", "40", "--no-watermark"]) == 0
         videos.append(load_video(output))
     torch.testing.assert_close(videos[1], videos[0], atol=0.05, rtol=0)
