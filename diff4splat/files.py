@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +20,7 @@ __all__ = [
     "atomic_folder",
     "atomic_path",
     "flush",
+    "natural_order",
     "pickles_in",
     "read_safetensors",
     "write_safetensors",
@@ -126,6 +128,22 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     flush(target.parent)
+
+
+def natural_order(name: str) -> list[str | int]:
+    """Key of sorting by which `frame_2.png` stands before `frame_10.png`.
+
+    Args:
+        name: Any text.
+
+    Returns:
+        Its texts and numbers by turns.
+
+    Examples:
+        >>> sorted(["b10", "b2", "a"], key=natural_order)
+        ['a', 'b2', 'b10']
+    """
+    return [int(part) if index % 2 else part for index, part in enumerate(re.split(r"(\d+)", name))]
 
 
 def flush(path: str | os.PathLike[str]) -> None:

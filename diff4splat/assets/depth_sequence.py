@@ -1,7 +1,6 @@
 """Depth of every frame of a clip: a folder of 16-bit PNGs, or one `.npz` with cameras and times."""
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from diff4splat.assets.depth_file import (
 from diff4splat.assets.provenance_text import provenance_text
 from diff4splat.cameras import Cameras, save_cameras
 from diff4splat.cameras.files.archives import open_npz
-from diff4splat.files import atomic_folder, atomic_path
+from diff4splat.files import atomic_folder, atomic_path, natural_order
 
 __all__ = ["load_depth_sequence", "save_depth_sequence"]
 
@@ -107,8 +106,7 @@ def load_depth_sequence(path: str | os.PathLike[str]) -> Float[Tensor, "frame he
     """
     path = Path(path)
     if path.is_dir():
-        parts = {file: re.split(r"(\d+)", file.name) for file in path.glob("*.png")}
-        files = sorted(parts, key=lambda f: [int(p) if i % 2 else p for i, p in enumerate(parts[f])])
+        files = sorted(path.glob("*.png"), key=lambda file: natural_order(file.name))
         if not files:
             raise ValueError(f"{path} must hold depth maps (.png), got none.")
         maps = [load_depth(file) for file in files]

@@ -1,7 +1,6 @@
 """Videos a person has, as clips for a pipeline: which frames are taken, read at the size they are used at."""
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from diff4splat.assets.frames import decode_frames, mean_fps
 from diff4splat.backbones import LatentSpec
+from diff4splat.files import natural_order
 from diff4splat.pipelines.images import centre_crop_box, image_size, resize_image
 
 if TYPE_CHECKING:
@@ -228,5 +228,4 @@ def _picture_files(folder: Path) -> list[Path]:
     files = [file for file in folder.iterdir() if file.suffix.lower() in _PICTURES and file.name[0] != "."]
     if not files:
         raise ValueError(f"{folder} must hold pictures ({', '.join(_PICTURES)}), got none.")
-    parts = {file: re.split(r"(\d+)", file.name) for file in files}  # texts and numbers by turns
-    return sorted(files, key=lambda f: [int(p) if i % 2 else p for i, p in enumerate(parts[f])])
+    return sorted(files, key=lambda file: natural_order(file.name))

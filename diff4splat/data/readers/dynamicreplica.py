@@ -18,8 +18,9 @@ import torch
 
 from diff4splat.cameras import Cameras
 from diff4splat.data.readers.layout import folders_where
-from diff4splat.data.readers.maps import picture_size, read_map, read_mask
+from diff4splat.data.readers.maps import read_map, read_mask
 from diff4splat.data.readers.matrices import cameras_from_world_to_camera
+from diff4splat.data.readers.pictures import picture_size
 from diff4splat.data.readers.reader import DatasetReader, read_pictures
 from diff4splat.data.recordings import Recording, RecordingInfo
 

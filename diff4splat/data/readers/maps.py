@@ -1,28 +1,12 @@
 """Pictures whose pixels are numbers: depth, classes, masks."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-__all__ = ["picture_size", "read_map", "read_mask"]
+from diff4splat.data.readers.pictures import opened_picture
 
-
-def picture_size(file: Path) -> tuple[int, int]:
-    """Rows and columns of a picture, from its header alone.
-
-    Args:
-        file: Picture that Pillow reads.
-
-    Returns:
-        Height and width, pixels.
-
-    Raises:
-        ValueError: If it cannot be read; names it.
-        FileNotFoundError: If there is none.
-    """
-    with _opened(file) as picture:
-        return picture.height, picture.width
+__all__ = ["read_map", "read_mask"]
 
 
 def read_map(file: Path, kind: str, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -42,12 +26,12 @@ def read_map(file: Path, kind: str, size: tuple[int, int] | None = None) -> np.n
         FileNotFoundError: If there is none.
     """
     modes, dtype = _KINDS[kind]
-    with _opened(file) as picture:
+    with opened_picture(file) as picture:
         if picture.mode not in modes:
             raise ValueError(f"{file} must be a picture of kind {kind}, got one of mode {picture.mode}.")
         try:
             pixels = np.array(picture).astype(dtype, copy=False)
-        except (OSError, SyntaxError, ValueError, EOFError) as error:
+        except (ValueError, EOFError) as error:
             raise ValueError(f"{file} is not a readable picture: {error}") from error
     if size is not None and pixels.shape[:2] != size:
         raise ValueError(
@@ -81,14 +65,3 @@ _KINDS = {  # Pillow before 11 opens pictures of 16 bits in mode "I"
     "rgba8": (("RGBA",), np.uint8),
     "any8": (("L", "P", "1", "RGB"), np.uint8),
 }
-
-
-def _opened(file: Path) -> Any:
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        return Image.open(file)
-    except FileNotFoundError:
-        raise
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{file} is not a readable picture: {error}") from error

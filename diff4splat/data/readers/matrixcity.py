@@ -18,9 +18,10 @@ import torch
 from diff4splat.cameras import Cameras
 from diff4splat.cameras.files.matrices import check_rigid, number, numbers
 from diff4splat.cameras.files.request import intrinsics_of
-from diff4splat.data.readers.pictures import check_shape, natural, picture_size
+from diff4splat.data.readers.pictures import check_shape, picture_size
 from diff4splat.data.readers.reader import DatasetReader, read_pictures
 from diff4splat.data.recordings import Recording, RecordingInfo
+from diff4splat.files import natural_order
 
 __all__ = ["MatrixCity"]
 
@@ -68,13 +69,13 @@ class MatrixCity(DatasetReader):
             if b"rot_mat" in head:
                 blocks.append(file.parent.relative_to(folder).as_posix())
         if blocks:
-            return sorted(blocks, key=natural)
+            return sorted(blocks, key=natural_order)
         splits = []
         for file in folder.rglob("transforms_*.json"):
             inside = {*file.absolute().parts} & {*_CITIES, "pose"}
             if _SPLIT.fullmatch(file.name) and "pose" in inside and len(inside) > 1:
                 splits.append(file.relative_to(folder).with_suffix("").as_posix())
-        return sorted(splits, key=natural)
+        return sorted(splits, key=natural_order)
 
     def info(self, name: str) -> RecordingInfo:
         """What there is: the pictures that are there; depth where every one of them has it."""
@@ -170,7 +171,7 @@ def _read_block(file: Path) -> _Block:
         twice = next(picture for picture in pictures if pictures.count(picture) > 1)
         raise ValueError(f"{file} must list each frame once, got {twice.name} twice.")
     listed = {folder: _names(folder) for folder in {picture.parent for picture in pictures}}
-    order = sorted(range(len(frames)), key=lambda index: natural(str(pictures[index])))
+    order = sorted(range(len(frames)), key=lambda index: natural_order(str(pictures[index])))
     there = [index for index in order if pictures[index].name in listed[pictures[index].parent]]
     lens = {name: value for name, value in content.items() if name != "frames"}
     kept = there or order

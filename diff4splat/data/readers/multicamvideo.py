@@ -13,10 +13,10 @@ from typing import Any
 
 from diff4splat.cameras import Cameras
 from diff4splat.cameras.files import load_cameras
-from diff4splat.data.readers.pictures import natural
 from diff4splat.data.readers.reader import DatasetReader
 from diff4splat.data.readers.videos import VideoFacts, read_video, video_facts
 from diff4splat.data.recordings import Recording, RecordingInfo
+from diff4splat.files import natural_order
 
 __all__ = ["MultiCamVideo"]
 
@@ -61,7 +61,7 @@ class MultiCamVideo(DatasetReader):
             if file.parent.name == "cameras" and scene.is_relative_to(folder):
                 videos = (scene / "videos").glob("*.mp4")
                 found += [(scene.relative_to(folder) / video.stem).as_posix() for video in videos]
-        return sorted(found, key=natural)
+        return sorted(found, key=natural_order)
 
     def info(self, name: str) -> RecordingInfo:
         """What there is: the frames that have a camera."""

@@ -1,28 +1,22 @@
 """Frames that lie in a folder as pictures: which files, in which order, of which size."""
 
-import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-__all__ = ["IMAGE_FOLDERS", "PICTURES", "check_shape", "natural", "picture_files", "picture_size"]
+from diff4splat.files import natural_order
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+__all__ = ["IMAGE_FOLDERS", "PICTURES", "check_shape", "opened_picture", "picture_files", "picture_size"]
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 """How names of pictures end, in small letters."""
 
 IMAGE_FOLDERS = ("images", "images_2", "images_4", "images_8")
 """Folders of one set of pictures in several sizes, the largest first; the number divides the sides."""
-
-
-def natural(name: str) -> list[Any]:
-    """Key of sorting by which `frame_2` stands before `frame_10`.
-
-    Args:
-        name: Any text.
-
-    Returns:
-        Its texts and numbers by turns.
-    """
-    return [int(part) if index % 2 else part for index, part in enumerate(re.split(r"([0-9]+)", name))]
 
 
 def picture_files(folder: Path) -> list[Path]:
@@ -37,7 +31,7 @@ def picture_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     files = [file for file in folder.iterdir() if file.suffix.lower() in PICTURES and file.name[0] != "."]
-    return sorted(files, key=lambda file: natural(file.name))
+    return sorted(files, key=lambda file: natural_order(file.name))
 
 
 def picture_size(file: Path) -> tuple[int, int]:
@@ -53,11 +47,29 @@ def picture_size(file: Path) -> tuple[int, int]:
         ValueError: If it cannot be read; names it.
         FileNotFoundError: If it is missing.
     """
+    with opened_picture(file) as picture:
+        return picture.height, picture.width
+
+
+@contextmanager
+def opened_picture(file: Path) -> Iterator["PIL.Image.Image"]:
+    """A picture that is open; what is wrong with it, also when it is decoded, is said with its name.
+
+    Args:
+        file: Picture that Pillow reads.
+
+    Yields:
+        The picture.
+
+    Raises:
+        ValueError: If it cannot be read; names it.
+        FileNotFoundError: If it is missing.
+    """
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(file) as picture:
-            return picture.height, picture.width
+            yield picture
     except FileNotFoundError:
         raise
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:

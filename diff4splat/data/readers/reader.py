@@ -6,10 +6,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from diff4splat.data.readers.pictures import opened_picture
 from diff4splat.data.recordings import Recording, RecordingInfo
 
 __all__ = ["DatasetReader", "numbered", "read_pictures"]
@@ -157,18 +159,10 @@ def read_pictures(files: Sequence[Path]) -> UInt8[Tensor, "frame rgb=3 height wi
         ValueError: If one cannot be read, or has another size than the first; names it.
         FileNotFoundError: If one is missing.
     """
-    import numpy as np
-    from PIL import Image, UnidentifiedImageError
-
     frames: list[Tensor] = []
     for file in files:
-        try:
-            with Image.open(file) as picture:
-                pixels = np.array(picture.convert("RGB"))
-        except FileNotFoundError:
-            raise
-        except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-            raise ValueError(f"{file} is not a readable picture: {error}") from error
+        with opened_picture(file) as picture:
+            pixels = np.array(picture.convert("RGB"))
         frame = torch.from_numpy(pixels).permute(2, 0, 1)
         if frames and frame.shape != frames[0].shape:
             size, first = (f"{shape[2]} x {shape[1]}" for shape in (frame.shape, frames[0].shape))

@@ -13,8 +13,9 @@ import torch
 
 from diff4splat.cameras import Cameras
 from diff4splat.data.readers.layout import companions, folders_where, numbered_frames
-from diff4splat.data.readers.maps import picture_size, read_mask
+from diff4splat.data.readers.maps import read_mask
 from diff4splat.data.readers.matrices import cameras_from_world_to_camera, read_table
+from diff4splat.data.readers.pictures import picture_size
 from diff4splat.data.readers.reader import DatasetReader, read_pictures
 from diff4splat.data.recordings import Recording, RecordingInfo
 

@@ -4,10 +4,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from diff4splat.data.readers.pictures import PICTURES, natural, picture_files, picture_size
+from diff4splat.data.readers.pictures import PICTURES, picture_files, picture_size
 from diff4splat.data.readers.reader import DatasetReader, read_pictures
 from diff4splat.data.readers.videos import VIDEOS, read_video, video_facts
 from diff4splat.data.recordings import Recording, RecordingInfo
+from diff4splat.files import natural_order
 
 __all__ = ["Video"]
 
@@ -41,7 +42,7 @@ class Video(DatasetReader):
             found += [file for file in shown if file.suffix.lower() in VIDEOS]
             if sum(file.suffix.lower() in PICTURES for file in shown) > 1:
                 found.append(Path(place))
-        return sorted((file.relative_to(folder).as_posix() for file in found), key=natural)
+        return sorted((file.relative_to(folder).as_posix() for file in found), key=natural_order)
 
     def info(self, name: str) -> RecordingInfo:
         """What there is: frames."""

@@ -7,7 +7,8 @@ import pytest
 from data.readers.truth import write_png
 from PIL import Image
 
-from diff4splat.data.readers.maps import picture_size, read_map, read_mask
+from diff4splat.data.readers.maps import read_map, read_mask
+from diff4splat.data.readers.pictures import picture_size
 
 DRAW = np.random.default_rng(0)
 
