@@ -87,7 +87,7 @@ def test_help_of_each_command(
     name: str, columns: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
-    assert main([name, "--help"]) == 0
+    assert main([*name.split(), "--help"]) == 0
     page = capsys.readouterr().out
     assert f"usage: diff4splat {name}" in page
     assert f"In use:\n  diff4splat {name}" in page, "examples of use"
@@ -113,7 +113,7 @@ def test_help_loads_neither_torch_nor_anything_slow() -> None:
 def test_help_of_the_commands_does_not_load_torch() -> None:
     code = (
         "import sys; from diff4splat.cli import COMMANDS, main;"
-        "print([main([name, '--help']) for name in COMMANDS], 'torch' in sys.modules)"
+        "print([main([*name.split(), '--help']) for name in COMMANDS], 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == f"{[0] * len(COMMANDS)} False"

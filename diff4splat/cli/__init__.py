@@ -2,7 +2,7 @@
 
 Importing this loads neither torch nor any part of the library: a command's module is imported when it is
 called. To add a command, write a frozen dataclass whose fields are its options, with a method `run(console)`,
-and add a line to `COMMANDS`. What `run` returns is the exit status; nothing means 0.
+and add a line to `COMMANDS`, under one word or two. What `run` returns is the exit status; nothing means 0.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -66,7 +66,10 @@ COMMANDS: dict[str, Command] = {
     ),
     "evaluate": Command("diff4splat.cli.evaluate:Evaluate", "measure a model on scenes it has never seen"),
     "models": Command("diff4splat.cli.models:Models", "list what can be run, and what is missing for it"),
-    "data": Command("diff4splat.cli.data:Data", "say which dataset a folder is, and whether it is sound"),
+    "data list": Command("diff4splat.cli.data_commands.list:List", "say which datasets can be read"),
+    "data check": Command(
+        "diff4splat.cli.data_commands.check:Check", "say which dataset a folder is, and whether it is sound"
+    ),
     "train": Command("diff4splat.cli.train:Train", "train a model by a recipe, stage by stage"),
 }
 
@@ -171,9 +174,7 @@ def _read(words: list[str]) -> _Call:
     if "version" in switches or not words:
         _print(f"diff4splat {__version__}\n" if "version" in switches else _overview())
         raise SystemExit(0 if switches & {"version", "help"} else USER_ERROR)
-    name, words = words[0], words[1:]
-    if name not in COMMANDS:
-        raise ValueError(f"COMMAND must be one of {', '.join(COMMANDS)}, got {name!r}; see diff4splat --help")
+    name, words = _take_name(words, asked_for_help="help" in switches)
     module, _, attribute = COMMANDS[name].home.partition(":")
     command: Any = getattr(import_module(module), attribute)
     parts = split_words(command, words)
@@ -189,6 +190,25 @@ def _read(words: list[str]) -> _Call:
     except ValueError as error:
         raise ValueError(f"{error}; see diff4splat {name} --help") from None
     return _Call(options, quiet="quiet" in switches, debug="debug" in switches)
+
+
+def _take_name(words: list[str], *, asked_for_help: bool) -> tuple[str, list[str]]:
+    """The command that a line begins with, and the words after it. What a group holds is printed here."""
+    first, second = words[0], words[1] if len(words) > 1 else ""
+    if first in COMMANDS:
+        return first, words[1:]
+    if f"{first} {second}" in COMMANDS:
+        return f"{first} {second}", words[2:]
+    group = {name: command for name, command in COMMANDS.items() if name.startswith(f"{first} ")}
+    if group and second in ("", "-h", "--help", "help"):
+        _print(f"usage: diff4splat {first} COMMAND [options]\n\n{_summaries(group)}\n")
+        raise SystemExit(0 if second or asked_for_help else USER_ERROR)
+    if group:
+        known = ", ".join(name.partition(" ")[2] for name in group)
+        raise ValueError(
+            f"{first} must be followed by one of {known}, got {second!r}; see diff4splat {first} --help"
+        )
+    raise ValueError(f"COMMAND must be one of {', '.join(COMMANDS)}, got {first!r}; see diff4splat --help")
 
 
 def _run(call: _Call) -> int:
@@ -216,8 +236,11 @@ def _own_options_first(command: Any) -> Any:
 
 
 def _overview() -> str:
-    commands = "\n".join(f"  {name:<16}  {command.summary}" for name, command in COMMANDS.items())
-    return _OVERVIEW.format(version=__version__, commands=commands)
+    return _OVERVIEW.format(version=__version__, commands=_summaries(COMMANDS))
+
+
+def _summaries(commands: Mapping[str, Command]) -> str:
+    return "\n".join(f"  {name:<16}  {command.summary}" for name, command in commands.items())
 
 
 def _wrapped(page: str) -> str:

@@ -14,7 +14,7 @@ from PIL import Image
 
 import diff4splat.data.readers.open as readers
 from diff4splat.cli import main
-from diff4splat.cli.check_picture import check_sheet
+from diff4splat.cli.data_commands.check_picture import check_sheet
 from diff4splat.data import DatasetReader, Recording, RecordingInfo
 from diff4splat.data.checking import check_recording
 from diff4splat.geometry import rigid_inverse
@@ -161,15 +161,15 @@ def test_several_datasets_are_all_checked(folder: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["check"], "PATH must be given: the folder to check"),
+        (["check"], "PATH must be given; see diff4splat data check --help"),
         (["check", "{}"], "folder must hold one dataset of exact, other, got none in {}"),
         (["check", "{}/none"], "no such folder: {}/none"),
         (["check", "{}", "--dataset", "imagenet"], "dataset must be one of exact, other, got 'imagenet'"),
         (["check", "{}", "--dataset", "exact"], "folder must hold Exact scenes, got {} without any"),
         (["check", "{}", "--recordings", "0"], "--recordings must be from 1 to 10000, got 0"),
         (["check", "{}", "-o", "{}/none/out.png"], "--output must lie in an existing folder"),
-        (["list", "{}"], "PATH, --dataset and --output are for check, got the action list"),
-        (["chekc", "{}"], "ACTION must be one of check, list, got 'chekc'"),
+        (["list", "{}"], "'{}' is one word too many; see diff4splat data list --help"),
+        (["chekc", "{}"], "data must be followed by one of list, check, got 'chekc'"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(
@@ -177,6 +177,16 @@ def test_what_is_wrong_is_one_sentence(
 ) -> None:
     assert main(["data", *(word.replace("{}", str(folder)) for word in words), "--quiet"]) == 2
     assert message.replace("{}", str(folder)) in error_of(capsys)
+
+
+def test_alone_it_says_what_may_follow(capsys: pytest.CaptureFixture[str]) -> None:
+    for words, status in ((["data"], 2), (["data", "--help"], 0), (["help", "data"], 0)):
+        assert main(words) == status
+        page = capsys.readouterr().out
+        assert page.startswith("usage: diff4splat data COMMAND [options]\n")
+        assert "\n  data check " in page and "generate" not in page
+    assert main(["help", "data", "check"]) == 0
+    assert "usage: diff4splat data check" in capsys.readouterr().out
 
 
 def test_the_known_datasets_are_listed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

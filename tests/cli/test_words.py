@@ -114,12 +114,12 @@ def test_help_and_version_anywhere(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_option_on_the_page_of_help_is_known(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([name, "--help"]) == 0
+    assert main([*name.split(), "--help"]) == 0
     page = capsys.readouterr().out
     options = set(re.findall(r"--[a-z][a-z0-9-]*", page.split("options\n")[-1]))
     assert "--help" in options
     for option in sorted(options - {"--help"}):
-        main([name, option, "x", "--bogus"])  # so that nothing is run
+        main([*name.split(), option, "x", "--bogus"])  # so that nothing is run
         assert f"there is no option {option}" not in capsys.readouterr().err, option
 
 

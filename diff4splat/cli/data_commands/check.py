@@ -1,22 +1,22 @@
-"""`diff4splat data`: which dataset a folder is, and whether its files mean what they should."""
+"""`diff4splat data check`: which dataset a folder is, and whether its files mean what they should."""
 
 import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from diff4splat.cli.check_picture import check_sheet
-from diff4splat.cli.console import Console, table
+from diff4splat.cli.console import Console
+from diff4splat.cli.data_commands.check_picture import check_sheet
 from diff4splat.cli.options import check_between
 from diff4splat.cli.output import check_output_file, check_output_folder, staged_folder, writing
 
 if TYPE_CHECKING:
     from diff4splat.data.checking import CheckReport
 
-__all__ = ["Data"]
+__all__ = ["Check"]
 
 logger = logging.getLogger(__name__)
 
@@ -26,15 +26,15 @@ _FAILS = 2
 
 
 @dataclass(frozen=True)
-class Data:
+class Check:
     """Look at a dataset before it is trained on: which one it is, and whether its conventions hold.
 
-    check finds out which dataset a folder holds, reads a few recordings of it, spread over the folder, and
+    It finds out which dataset a folder holds, reads a few recordings of it, spread over the folder, and
     measures: are rotations rotations, is the lens plausible, is the depth positive and free of marks for the
     sky, do tracks fall onto their pixels. Then it carries the depth of one frame into another, on what does
     not move, and compares it with the depth there. Where that fails, the usual mistakes are tried (direction
     and axes of the poses, ray distance, unit of the depth, half a pixel, poses one frame off), and the one
-    that would make it hold is named. list says which datasets are known.
+    that would make it hold is named.
 
     Each line of the table is a finding: holds, fails, or cannot tell, where a recording lacks what is needed,
     or its camera hardly moves. The exit status is 0 if nothing fails, and 2 if something does.
@@ -44,10 +44,8 @@ class Data:
       diff4splat data check tartanair/office/Easy/P000 --output frames.png
       diff4splat data check downloads/ --dataset tartanair --recordings 10 --output report/
       diff4splat data check downloads/ --json
-      diff4splat data list
 
     Args:
-        action: What to do: check or list.
         path: The folder to check: that of the dataset, one above it, or that of one recording.
         dataset: Which dataset it is, as `diff4splat data list` calls it; found out when omitted.
         recordings: How many recordings of a dataset are looked at.
@@ -56,22 +54,14 @@ class Data:
         json: Print the report as JSON.
     """
 
-    action: Annotated[Positional[Literal["check", "list"]], arg(metavar="ACTION")]
-    path: Annotated[Positional[Path | None], arg(metavar="PATH", help_behavior_hint="")] = None
+    path: Annotated[Positional[Path], arg(metavar="PATH")]
     dataset: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
     recordings: Annotated[int, arg(metavar="N")] = 3
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="FILE|FOLDER", help_behavior_hint="")] = None
     json: Annotated[bool, FlagCreatePairsOff] = False
 
     def run(self, console: Console) -> int:
-        """Check, or list; the exit status says whether something fails."""
-        if self.action == "list":
-            if self.path is not None or self.dataset is not None or self.output is not None:
-                raise ValueError("PATH, --dataset and --output are for check, got the action list.")
-            _list(console, as_json=self.json)
-            return 0
-        if self.path is None:
-            raise ValueError("PATH must be given: the folder to check.")
+        """Check; the exit status says whether something fails."""
         check_between("--recordings", self.recordings, 1, 10_000)
         as_picture = self.output is not None and self.output.suffix.lower() in _PICTURES
         if self.output is not None:
@@ -96,17 +86,6 @@ class Data:
                 (staging / _FILES[1]).write_text(found + "\n", encoding="utf-8")
                 _draw(reports, staging / _FILES[2])
         return _FAILS if any(report.verdict == "fails" for report in reports) else 0
-
-
-def _list(console: Console, *, as_json: bool) -> None:
-    with console.libraries():
-        from diff4splat.data import DATASETS
-    rows = [(key, reader.title, reader.licence) for key, reader in DATASETS.items()]
-    if as_json:
-        facts = [{"name": name, "title": title, "licence": licence} for name, title, licence in rows]
-        console.print(json.dumps(facts, ensure_ascii=False, indent=1))
-    else:
-        console.print(table(("name", "dataset", "licence"), rows))
 
 
 def _draw(reports: "list[CheckReport]", file: Path) -> None:

@@ -1,0 +1,1 @@
+"""The commands of `diff4splat data`: which datasets can be read, is one sound, its curation."""
