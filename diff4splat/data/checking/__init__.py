@@ -14,6 +14,7 @@ from diff4splat.data.checking.finding import Finding
 from diff4splat.data.checking.pairs import pick_pairs, sample_frames
 from diff4splat.data.checking.report import CheckReport, RecordingCheck
 from diff4splat.data.checking.reprojection import Reprojection, View, reproject, view_from
+from diff4splat.data.checking.surface import pixel_corners, surface_depth
 from diff4splat.data.checking.track_findings import track_findings
 
 __all__ = [
@@ -32,8 +33,10 @@ __all__ = [
     "find_convention",
     "frame_agreement",
     "pick_pairs",
+    "pixel_corners",
     "reproject",
     "sample_frames",
+    "surface_depth",
     "track_findings",
     "view_from",
 ]

@@ -8,12 +8,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from diff4splat.cameras import Cameras
+from diff4splat.data.checking.surface import pixel_corners, surface_depth
 from diff4splat.data.recordings import Recording
 from diff4splat.geometry import pixel_grid, project, rigid_inverse, unproject_pixels
 
 __all__ = ["Reprojection", "View", "reproject", "view_from"]
 
-_AGREE = 1.03  # largest over smallest of four neighbours that are on one surface
+_AGREE = 0.03  # largest over smallest of four neighbours that are on one surface, minus 1
 _INLIER = 0.05
 _NEAREST = 1e-6
 
@@ -191,35 +192,17 @@ def _carry(
     return project(points, torch.eye(4, dtype=points.dtype), other_lens)
 
 
-def _corners(pixels: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Indices [point, 4] of the pixels around, their weights, and whether all are inside."""
-    place = pixels - 0.5
-    low = place.floor()
-    share_x, share_y = (place - low).unbind(-1)
-    column, row = low.long().unbind(-1)
-    inside = (column >= 0) & (column + 1 < width) & (row >= 0) & (row + 1 < height)
-    columns = torch.stack((column, column + 1, column, column + 1), -1).clamp(0, width - 1)
-    rows = torch.stack((row, row, row + 1, row + 1), -1).clamp(0, height - 1)
-    weights = torch.stack(
-        ((1 - share_x) * (1 - share_y), share_x * (1 - share_y), (1 - share_x) * share_y, share_x * share_y),
-        -1,
-    )
-    return rows * width + columns, weights, inside
-
-
 def _depth_at(depth: Tensor, known: Tensor, moving: Tensor | None, pixels: Tensor) -> tuple[Tensor, Tensor]:
     """Depth between pixels, and where the pixels around are of one surface."""
-    index, weights, inside = _corners(pixels, *depth.shape)
-    values = depth.flatten()[index].double()
-    good = inside & known.flatten()[index].all(-1) & torch.isfinite(values).all(-1)
+    index, _, inside = pixel_corners(pixels, *depth.shape)
+    found, good = surface_depth(depth, known, pixels, agree=_AGREE, edge=_AGREE)
+    good &= inside
     if moving is not None:
         good &= ~moving.flatten()[index].any(-1)
-    good &= values.amin(-1) > 0
-    good &= values.amax(-1) <= _AGREE * values.amin(-1)
-    return 1 / (weights / values).sum(-1), good
+    return found, good
 
 
 def _colors_at(frame: Tensor, pixels: Tensor) -> Tensor:
     """Colours [point, 3] in [0, 1] between pixels."""
-    index, weights, _ = _corners(pixels, *frame.shape[-2:])
+    index, weights, _ = pixel_corners(pixels, *frame.shape[-2:])
     return torch.einsum("cnk,nk->nc", frame.flatten(1)[:, index].double() / 255, weights)
