@@ -84,7 +84,9 @@ def _pair(path: Path) -> tuple[np.ndarray, np.ndarray]:
         names = next((pair for pair in _NAMES if keys >= set(pair)), _NAMES[0])
         content = read_npz(path, names)
     if isinstance(content, Mapping):
-        content = next(([content[name] for name in pair] for pair in _NAMES if set(pair) <= content.keys()), ())
+        content = next(
+            ([content[name] for name in pair] for pair in _NAMES if set(pair) <= content.keys()), ()
+        )
     if not isinstance(content, list | tuple) or len(content) != 2:
         raise ValueError(f"{path} must hold tracks and visibility, or just this pair, got others.")
     try:

@@ -1,6 +1,5 @@
 """Depth of models that look at one picture at a time: an npz per frame in a folder, or one for all."""
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -77,7 +76,7 @@ def read_image_depths(
             raise ValueError(f"{path} must hold {odd} in every file or in none, {file.name} differs.")
         for name, values in found.items():
             inner = depth.shape[1:] if shapes[name] is None else shapes[name]
-            if values.size != len(depth) * math.prod(inner):
+            if _without_ones(values.shape) != _without_ones((len(depth), *inner)):
                 raise ValueError(
                     f"{file} must hold {name} of shape {list(inner)} for each of {len(depth)} frames, got "
                     f"{list(values.shape)}."
@@ -95,3 +94,7 @@ def _frames(file: Path, depth: np.ndarray) -> np.ndarray:
     if depth.ndim == 4 and depth.shape[1] == 1:
         depth = depth[:, 0]
     return checked(file, "depth", depth[None] if depth.ndim == 2 else depth, (None, None, None))
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)

@@ -33,9 +33,7 @@ class MoGe(AnnotationFormat):
     name = "moge"
     title = "MoGe"
     licence = "MIT"
-    files = (
-        "a folder of `<frame>.npz`, or one npz, with `depth` and `intrinsics`; a folder of `<frame>/depth.exr`"
-    )
+    files = "a folder of `<frame>.npz`, or one npz, with `depth` and `intrinsics`; a folder of `<frame>/depth.exr`"
     places = ("{name}", "{name}.npz")
     options = frozenset({"unit"})
 
@@ -50,9 +48,7 @@ class MoGe(AnnotationFormat):
         if folders:
             values, mask, lenses = _read_folders(folders)
         else:
-            found = read_image_depths(
-                path, ("intrinsics",), ("mask",), {"intrinsics": (3, 3), "mask": None}
-            )
+            found = read_image_depths(path, ("intrinsics",), ("mask",), {"intrinsics": (3, 3), "mask": None})
             values, lenses = found.depth, found.others["intrinsics"].astype(np.float64)
             mask = found.others["mask"] != 0 if "mask" in found.others else None
         frames, height, width = values.shape
