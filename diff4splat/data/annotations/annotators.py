@@ -33,8 +33,8 @@ class FileAnnotations:
 
     The files of a recording are those that are called as it is: by the name that is asked for, else by
     `recording.name`; the same without the suffix of a video, and the same with "_" for what is neither
-    letter, digit, "-" nor "_". The whole name counts, folders included: last parts, such as `image_left`, are alike
-    in many recordings.
+    letter, digit, "-" nor "_". The whole name counts, folders included: last parts, such as `image_left`, are
+    alike in many recordings.
 
     Args:
         folder: Where the files are, laid out as `ANNOTATION_FORMATS[format].places` says.

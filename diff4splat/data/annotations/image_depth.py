@@ -75,7 +75,8 @@ def read_image_depths(
             odd = sorted(set(found) ^ names)[0]
             raise ValueError(f"{path} must hold {odd} in every file or in none, {file.name} differs.")
         for name, values in found.items():
-            inner = depth.shape[1:] if shapes[name] is None else shapes[name]
+            wanted = shapes[name]
+            inner = depth.shape[1:] if wanted is None else wanted
             if _without_ones(values.shape) != _without_ones((len(depth), *inner)):
                 raise ValueError(
                     f"{file} must hold {name} of shape {list(inner)} for each of {len(depth)} frames, got "

@@ -85,9 +85,7 @@ class MegaSaM(AnnotationFormat):
         disparity = checked(path / "disps.npy", "disps", read_npy(path / "disps.npy"), (None, None, None))
         frames, height, width = disparity.shape
         rows = checked(path / "poses.npy", "poses", read_npy(path / "poses.npy"), (frames, 7))
-        lenses = checked(
-            path / "intrinsics.npy", "intrinsics", read_npy(path / "intrinsics.npy"), (frames, 4)
-        )
+        lenses = checked(path / "intrinsics.npy", "intrinsics", read_npy(path / "intrinsics.npy"), (None, 4))
         with np.errstate(divide="ignore", invalid="ignore"):
             values = 1 / disparity.astype(np.float64)
         moving = confidence = None
@@ -100,7 +98,7 @@ class MegaSaM(AnnotationFormat):
         place = path / "poses.npy"
         to_world = _camera_to_world(place, rows)
         annotation = self._annotation(
-            place, values, _PRIOR, to_world, lenses_of(lenses), options, "the prior"
+            place, values, _PRIOR, to_world, _one_lens(lenses, frames), options, "the prior"
         )
         return replace(annotation, moving=moving, static_confidence=confidence)
 
@@ -163,6 +161,11 @@ def _camera_to_world(file: Path, rows: np.ndarray) -> np.ndarray:
         return rigid_inverses(quaternions_to_matrices(rows[:, [6, 3, 4, 5]], rows[:, :3]))
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
+
+
+def _one_lens(rows: np.ndarray, frames: int) -> np.ndarray:
+    """The first lens for all frames, as its authors take it: rows after it are of key frames, if of any."""
+    return lenses_of(np.tile(rows[:1], (frames, 1)))
 
 
 def _covered(file: Path, lenses: np.ndarray, height: int, width: int) -> tuple[float, float]:

@@ -33,7 +33,9 @@ class MoGe(AnnotationFormat):
     name = "moge"
     title = "MoGe"
     licence = "MIT"
-    files = "a folder of `<frame>.npz`, or one npz, with `depth` and `intrinsics`; a folder of `<frame>/depth.exr`"
+    files = (
+        "a folder of `<frame>.npz` or one npz with `depth` and `intrinsics`; a folder of `<frame>/depth.exr`"
+    )
     places = ("{name}", "{name}.npz")
     options = frozenset({"unit"})
 
