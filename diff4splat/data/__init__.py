@@ -1,5 +1,14 @@
 """Data: readers of datasets, metric depth, the clip of training, shards, procedural scenes of known truth."""
 
+from diff4splat.data.annotations import (
+    ANNOTATION_FORMATS,
+    Annotation,
+    Annotator,
+    FileAnnotations,
+    annotate,
+    fit_annotation,
+    load_annotation,
+)
 from diff4splat.data.clips import ClipDataset, check_clip
 from diff4splat.data.metric_depth import (
     AlignmentMethod,
@@ -39,13 +48,18 @@ from diff4splat.data.recordings import Recording, RecordingInfo
 from diff4splat.data.shards import ShardClips, read_shard, shard_is_there, write_shard
 
 __all__ = [
+    "ANNOTATION_FORMATS",
     "AlignmentMethod",
     "AlignmentSpace",
     "Anchors",
+    "Annotation",
+    "Annotator",
     "DepthAlignment",
+    "FileAnnotations",
     "align_recording",
     "anchors_from_masks",
     "anchors_from_points",
+    "annotate",
     "apply_alignment",
     "check_on_map",
     "fit_scale_and_shift",
@@ -64,6 +78,8 @@ __all__ = [
     "SparsePoints",
     "check_clip",
     "find_datasets",
+    "fit_annotation",
+    "load_annotation",
     "load_sparse_points",
     "make_clips",
     "object_motion",
