@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -20,6 +21,7 @@ __all__ = [
     "atomic_folder",
     "atomic_path",
     "flush",
+    "folder_lock",
     "natural_order",
     "pickles_in",
     "read_safetensors",
@@ -128,6 +130,36 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     flush(target.parent)
+
+
+@contextmanager
+def folder_lock(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Keep other processes that ask for the same out of a folder until the block ends.
+
+    The system holds the lock for this process and lets go of it when the process ends, in whatever way: the
+    file `.lock` that stays behind keeps nobody out.
+
+    Args:
+        folder: The folder, which must exist.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        ValueError: If another process has it.
+    """
+    lock = FileLock(Path(folder) / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ValueError(
+            f"folder must be used by one run at a time, got {folder}, in which another process is working: "
+            "wait for it, or choose another folder."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def natural_order(name: str) -> list[str | int]:

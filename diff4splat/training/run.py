@@ -14,7 +14,7 @@ from torch import Tensor
 from diff4splat.backbones.compact import CausalVideoVAE, CompactBackbone, CompactDiT
 from diff4splat.data import ShardClips, check_clip
 from diff4splat.data.procedural.clips import GENERATOR_VERSION
-from diff4splat.files import atomic_path
+from diff4splat.files import atomic_path, folder_lock
 from diff4splat.hub import HubModule, weights_hash
 from diff4splat.losses import LpipsDistance
 from diff4splat.models import LDRM
@@ -22,7 +22,6 @@ from diff4splat.pipelines import Diff4SplatPipeline
 from diff4splat.training.as_json import to_json
 from diff4splat.training.batches import Batches
 from diff4splat.training.clip_factory import ClipFactory
-from diff4splat.training.folder_lock import folder_lock
 from diff4splat.training.model_card import read_run, write_model_card
 from diff4splat.training.objective import Objective
 from diff4splat.training.pictures import stage_picture

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from diff4splat.files import write_safetensors
+from diff4splat.files import folder_lock, write_safetensors
 from diff4splat.pictures import save_picture
 from diff4splat.training.checkpoints import (
     Checkpoint,
@@ -21,7 +21,6 @@ from diff4splat.training.checkpoints import (
     restore,
 )
 from diff4splat.training.draws import Draws
-from diff4splat.training.folder_lock import folder_lock
 from diff4splat.training.optimizers import learning_rate, make_optimizers
 from diff4splat.training.recipe import Stage
 from diff4splat.training.report import note_session

@@ -10,10 +10,10 @@ import torch
 from diff4splat.backbones.compact import CausalVideoVAE
 from diff4splat.cli import main as command_line
 from diff4splat.data import make_clips, write_shard
+from diff4splat.files import folder_lock
 from diff4splat.models import LDRM
 from diff4splat.pipelines import Diff4SplatPipeline
 from diff4splat.training import RECIPES, Recipe, Source, Stage, Watch, stage_picture, train
-from diff4splat.training.folder_lock import folder_lock
 
 SMALL = {
     "embed_dim": 16,

@@ -298,7 +298,7 @@ def test_a_checkpoint_is_on_the_disk_before_older_ones_go(tmp_path, monkeypatch)
 
 def test_one_run_at_a_time_in_a_folder(tmp_path) -> None:
     hold = (
-        "import pathlib, sys, time; from diff4splat.training.folder_lock import folder_lock\n"
+        "import pathlib, sys, time; from diff4splat.files import folder_lock\n"
         "with folder_lock(pathlib.Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
