@@ -184,22 +184,25 @@ def _pair(
 
 def _errors(pairs: list[_Pair], logs: Float[Tensor, " scale"]) -> Float[Tensor, "pair scale"]:
     """Mean error of each pair at each scale, from 0 to 1."""
-    return torch.stack([torch.stack([_error(pair, float(log.exp())) for log in logs]) for pair in pairs])
+    return torch.stack([_error(pair, logs.exp()) for pair in pairs])
 
 
-def _error(pair: _Pair, scale: float) -> Tensor:
-    pixels, z = project(pair.points + scale * pair.way, torch.eye(4, dtype=torch.float64), pair.lens)
+def _error(pair: _Pair, scales: Float[Tensor, " scale"]) -> Float[Tensor, " scale"]:
+    points = (pair.points + scales[:, None, None] * pair.way).flatten(0, 1)
+    pixels, z = project(points, torch.eye(4, dtype=torch.float64), pair.lens)
     height, width = pair.depth.shape
     inside = (z > 1e-6) & torch.isfinite(pixels).all(-1)
     inside &= ((pixels >= 0) & (pixels < pixels.new_tensor([width, height]))).all(-1)
-    places = torch.where(inside[:, None], pixels, 0.5)
-    found, known = surface_depth(pair.depth, pair.resting, places, edge=_EDGE)
-    known &= inside
-    far = torch.where(known, (z.clamp_min(1e-6) / torch.where(known, found, 1)).log().abs(), _MOST)
-    index, weights, _ = pixel_corners(places, height, width)
+    far = torch.full_like(z, _MOST)
+    unlike = torch.full_like(z, _MOST)
+    found, known = surface_depth(pair.depth, pair.resting, pixels[inside], edge=_EDGE)
+    compared = inside.nonzero()[known, 0]
+    far[compared] = (z[compared] / found[known]).log().abs()
+    index, weights, _ = pixel_corners(pixels[compared], height, width)
     there = torch.einsum("cnk,nk->nc", pair.picture.flatten(1)[:, index].double() / 255, weights)
-    unlike = torch.where(known, (there - pair.colors).abs().mean(-1), _MOST)
-    return (far.clamp_max(_MOST) + unlike.clamp_max(_MOST)).mean() / (2 * _MOST)
+    unlike[compared] = (there - pair.colors[compared % len(pair.colors)]).abs().mean(-1)
+    errors = (far.clamp_max(_MOST) + unlike.clamp_max(_MOST)) / (2 * _MOST)
+    return errors.reshape(len(scales), -1).mean(1)
 
 
 def _around(middle: float, reach: float, count: int) -> Tensor:
