@@ -129,9 +129,7 @@ def dynamic_from_flow(
             negative.
     """
     if not (min_pixels >= 0 and min_share >= 0):
-        raise ValueError(
-            f"min_pixels and min_share must be at least 0, got {min_pixels} and {min_share}."
-        )
+        raise ValueError(f"min_pixels and min_share must be at least 0, got {min_pixels} and {min_share}.")
     limit = max(min_pixels, min_share * recording.width)
     return residual_flow(recording, flow) > limit  # false for NaN
 
@@ -197,13 +195,13 @@ def find_dynamic_mask(
     """
     if recording.static:
         size = (recording.num_frames, recording.height, recording.width)
-        return torch.zeros(size, dtype=torch.bool) if recording.dynamic_mask is None else recording.dynamic_mask
+        return (
+            torch.zeros(size, dtype=torch.bool) if recording.dynamic_mask is None else recording.dynamic_mask
+        )
     found = None
     if confidence is not None:
         if len(confidence) != recording.num_frames:
-            raise ValueError(
-                f"confidence must have {recording.num_frames} frames, got {len(confidence)}."
-            )
+            raise ValueError(f"confidence must have {recording.num_frames} frames, got {len(confidence)}.")
         found = dynamic_from_confidence(
             confidence, height=recording.height, width=recording.width, meaning=meaning
         )
