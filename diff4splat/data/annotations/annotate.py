@@ -24,7 +24,7 @@ AnnotationPart = Literal["cameras", "depth", "dynamic_mask"]
 CountedIn = Literal["recording", "source"]
 """Whether an annotator was given the frames of the recording, or the video that these were taken from."""
 
-_ROUNDING = 2.01  # pixels; annotators round the sides of resized frames, some to even numbers
+_ROUNDING = 1.51  # pixels; annotators round the sides of resized frames, some up to even numbers
 
 
 def fit_annotation(
@@ -191,8 +191,9 @@ def _places(recording: Recording, annotation: Annotation, counted_in: CountedIn)
 
 def _check_proportion(recording: Recording, annotation: Annotation, full: tuple[float, float]) -> None:
     sides = (recording.height, recording.width)
-    scale = max(found / side for found, side in zip(full, sides, strict=True))
-    if any(abs(found - side * scale) > _ROUNDING for found, side in zip(full, sides, strict=True)):
+    least = max((found - _ROUNDING) / side for found, side in zip(full, sides, strict=True))
+    most = min((found + _ROUNDING) / side for found, side in zip(full, sides, strict=True))
+    if least > most:  # no one scale makes both sides
         raise ValueError(
             f"annotation of {annotation.source} must be of frames in the proportion of {recording.width} x "
             f"{recording.height}, as those of {recording.name}, got {full[1]:.6g} x {full[0]:.6g}."

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 from diff4splat.data.annotations.annotation import Annotation
 from diff4splat.data.annotations.arrays import npz_keys
@@ -78,7 +79,7 @@ def load_annotation(
     format: str | None = None,
     *,
     numbers: Sequence[int] | None = None,
-    unit: str | None = None,
+    unit: Literal["metre", "unknown"] | None = None,
     frame_size: tuple[int, int] | None = None,
     depth_factor: float | None = None,
 ) -> Annotation:
@@ -105,11 +106,13 @@ def load_annotation(
     found = annotation_format(find_annotation_format(path) if format is None else format)
     if not path.exists():
         raise FileNotFoundError(f"no such file or folder: {path}")
-    given = {"unit": unit, "frame_size": frame_size, "depth_factor": depth_factor}
-    for name, value in given.items():
+    options = AnnotationOptions(unit, frame_size, depth_factor)
+    for name, value in vars(options).items():
         if value is not None and name not in found.options:
-            raise ValueError(f"{name} must not be given for {found.name}, whose files say it, got {value!r}.")
-    annotation = found.load(path, AnnotationOptions(**given))  # type: ignore[arg-type]
+            raise ValueError(
+                f"{name} must not be given for {found.name}, which does not read it, got {value!r}."
+            )
+    annotation = found.load(path, options)
     if numbers is not None:
         if len(numbers) != annotation.num_frames:
             raise ValueError(
