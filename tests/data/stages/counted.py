@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from dataclasses import dataclass, replace
+from multiprocessing import active_children
 from pathlib import Path
 
 import torch
@@ -25,6 +26,12 @@ def count(folder: str, name: str, uid: str) -> None:
 def calls(folder: str | Path) -> dict[str, int]:
     """Calls by "stage-clip"."""
     return {path.name: path.stat().st_size for path in sorted(Path(folder).iterdir())}
+
+
+def all_bytes(folder: str | Path) -> dict[str, bytes]:
+    """Files below a folder by their paths in it, without the lock."""
+    paths = [path for path in Path(folder).rglob("*") if path.is_file() and path.name != ".lock"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Measure:
-    """The mean depth, and the processor's own word for who measured it is left out."""
+    """The mean depth, and the colours as a file."""
 
     calls: str
     digits: int = 6
@@ -87,7 +94,7 @@ class Measure:
 
 
 class Model:
-    """A stage with something to load, which says in which process it was loaded."""
+    """A stage with something to load, which counts that, too."""
 
     def __init__(self, calls: str, broken: bool = False) -> None:
         self.calls, self.broken, self.weight = calls, broken, None
@@ -122,12 +129,16 @@ def tasks(*names: str) -> list[Task]:
     return [Task(name, {"first": index}) for index, name in enumerate(names)]
 
 
-if __name__ == "__main__":  # a run that a test kills
+if __name__ == "__main__":  # a run that a test stops; says how far it is, and which processes it has
     from diff4splat.data.stages import run_stages
 
-    results, called, workers = sys.argv[1:4]
+    results, called, workers, engine = sys.argv[1:5]
     clips = tasks(*(f"clip{number}" for number in range(11)))
-    slow = stages(called, seconds=0.15)
     run_stages(
-        clips, slow, results, workers=int(workers), callback=lambda done, total: print(done, flush=True)
+        clips,
+        stages(called, seconds=0.1),
+        results,
+        workers=int(workers),
+        engine=engine,  # type: ignore[arg-type]
+        callback=lambda *done: print(*done, *(p.pid for p in active_children()), flush=True),
     )
