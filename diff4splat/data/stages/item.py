@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from diff4splat.data.recordings import Recording
 
@@ -21,12 +21,14 @@ class Item:
         recording: The clip; None where only files are left of it.
         metrics: What was measured so far, by name.
         files: What will be kept of it, by the end of the file's name, such as "mp4".
+        inputs: What it is made from, as its task says it.
     """
 
     uid: str
     recording: Recording | None = None
     metrics: Mapping[str, Value] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
+    inputs: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Rejected(Exception):
@@ -57,11 +59,11 @@ class Outcome:
     Args:
         uid: Its name.
         status: Whether all stages ran, one of them rejected it, or one of them failed.
-        stage: The last stage that ran.
+        stage: The last stage that ran, or was running when it failed.
         reason: Why it was rejected, or how it failed; empty where it is kept.
         metrics: What was measured, by name.
-        seconds: Time of each stage that ran for it, by name.
-        key: Hash of what went in: source, stages and their parameters.
+        seconds: Time of each stage that ran for it in this run, by name.
+        key: Hash of what went in: source, stages up to this one and their parameters.
         reused: Whether the result was there already.
     """
 
