@@ -114,9 +114,9 @@ def sample_clip(
         raise ValueError(f"{entry.uid} {reason}")
     recording = _read_window(source, index, sampling, generator)
     recording = _cut(recording, sampling, generator)
-    if draw_number(0, 1, generator) < sampling.flip:
+    if draw_number(0.0, 1.0, generator) < sampling.flip:
         recording = mirrored(recording)
-    if draw_number(0, 1, generator) < sampling.reverse:
+    if draw_number(0.0, 1.0, generator) < sampling.reverse:
         recording = recording.select(range(recording.num_frames)[::-1])
     try:
         if sampling.scale == "mean distance":
