@@ -45,6 +45,17 @@ from diff4splat.data.readers import (
     open_dataset,
 )
 from diff4splat.data.recordings import Recording, RecordingInfo
+from diff4splat.data.sampling import (
+    DATASET_SETTINGS,
+    ClipSampling,
+    ReaderSource,
+    SampledClips,
+    mix,
+    read_views,
+    sample_clip,
+    synchronized,
+    to_clip,
+)
 from diff4splat.data.shards import ShardClips, read_shard, shard_is_there, write_shard
 
 __all__ = [
@@ -66,14 +77,18 @@ __all__ = [
     "mask_medians",
     "metric_scale",
     "DATASETS",
+    "DATASET_SETTINGS",
     "HELD_OUT_SEEDS",
     "PATH_NAMES",
     "ClipDataset",
+    "ClipSampling",
     "DatasetReader",
     "ProceduralFrames",
     "ProceduralScenes",
+    "ReaderSource",
     "Recording",
     "RecordingInfo",
+    "SampledClips",
     "ShardClips",
     "SparsePoints",
     "check_clip",
@@ -82,13 +97,18 @@ __all__ = [
     "load_annotation",
     "load_sparse_points",
     "make_clips",
+    "mix",
     "object_motion",
     "open_dataset",
     "procedural_sample",
     "read_shard",
+    "read_views",
     "sample_cameras",
+    "sample_clip",
     "sample_scenes",
     "shard_is_there",
+    "synchronized",
+    "to_clip",
     "track_visibility",
     "write_shard",
 ]

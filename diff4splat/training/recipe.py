@@ -42,11 +42,21 @@ RENDERED = ("photometric", "perceptual", "pearson", "total_variation")
 """Losses that need a rendered image."""
 MOVING = ("motion", "motion_beside", "rotation", "point_motion")
 """Losses that need motion to learn from."""
+OF_RECORDINGS = ("only", "weights", "temperature", "draws", "max_gap", "scale", "tracks")
+"""Options of a source for clips that are drawn from recordings."""
+_OF_PROCEDURAL = ("clips", "static", "photographs", "still_camera")
 
 
 def _check(name: str, right: bool, expected: str, value: object) -> None:
     if not right:
         raise ValueError(f"{name} must be {expected}, got {value!r}.")
+
+
+def _check_choices(value: Any, *names: str) -> None:
+    """Refuse texts that the annotation of a field does not list."""
+    for name in names:
+        allowed = get_args(next(f.type for f in fields(value) if f.name == name))
+        _check(name, getattr(value, name) in allowed, f"one of {', '.join(allowed)}", getattr(value, name))
 
 
 def _make_tuples(value: object, *names: str) -> None:
@@ -60,18 +70,29 @@ def _make_tuples(value: object, *names: str) -> None:
 
 @dataclass(frozen=True)
 class Source:
-    """Clips that a stage learns from: procedural scenes, or a folder of shards.
+    """Clips that a stage learns from: procedural scenes, a folder of shards, or recordings.
 
     Args:
         share: Clips of a batch that come from here, in proportion to the shares of the other sources.
-        folder: Folder of shards with the keys of `diff4splat.data.clips`; procedural scenes when omitted.
+        folder: Folder of shards with the keys of `diff4splat.data.clips`, or one of recordings from which
+            clips are drawn: shards of them, or datasets as their authors lay them out. Procedural scenes when
+            omitted.
         clips: Procedural: how many different clips there are; they are made once and kept on disk.
         static: Procedural: leave all objects at rest.
         photographs: Procedural: paint some surfaces with photographs (extra `data`).
         still_camera: Procedural: share of clips whose camera rests.
+        only: Recordings: those for "static" or "dynamic" stages, see `DATASET_SETTINGS`, or "all".
+        weights: Recordings: shares of datasets by the "scenes" that there are, or those of the "paper".
+        temperature: Recordings: at least 1; more makes shares more alike, see `mix`.
+        draws: Recordings: clips of each scene in an epoch.
+        max_gap: Recordings: largest number of frames from one frame of a clip to the next; that of
+            `DATASET_SETTINGS` when omitted.
+        scale: Recordings: "none" keeps units, "mean distance" divides lengths by that of what is seen.
+        tracks: Recordings: number of tracks of a clip, where the stage compares motion.
 
     Raises:
-        ValueError: If a number is out of range, or options of procedural scenes stand beside a folder.
+        ValueError: If a value is out of range, or options of procedural scenes stand beside a folder, or
+            those of recordings without one.
     """
 
     share: float = 1.0
@@ -80,17 +101,32 @@ class Source:
     static: bool = False
     photographs: bool = False
     still_camera: float = 0.3
+    only: Literal["all", "static", "dynamic"] = "all"
+    weights: Literal["scenes", "paper"] = "scenes"
+    temperature: float = 1.0
+    draws: int = 16
+    max_gap: int | None = None
+    scale: Literal["none", "mean distance"] = "none"
+    tracks: int = 1024
 
     def __post_init__(self) -> None:
         _check("share", self.share > 0 and math.isfinite(self.share), "> 0", self.share)
-        _check("clips", self.clips >= 1, "at least 1", self.clips)
+        for name in ("clips", "draws", "tracks"):
+            _check(name, getattr(self, name) >= 1, "at least 1", getattr(self, name))
         _check("still_camera", 0 <= self.still_camera <= 1, "in [0, 1]", self.still_camera)
-        if self.folder is not None:
-            for name in ("clips", "static", "photographs", "still_camera"):
-                if getattr(self, name) != getattr(type(self), name):
-                    raise ValueError(
-                        f"{name} is for procedural scenes, got it beside folder={self.folder!r}."
-                    )
+        _check("temperature", 1 <= self.temperature < math.inf, "at least 1", self.temperature)
+        _check("max_gap", self.max_gap is None or self.max_gap >= 1, "at least 1", self.max_gap)
+        _check_choices(self, "only", "weights", "scale")
+        for name in _OF_PROCEDURAL if self.folder is not None else OF_RECORDINGS:
+            if getattr(self, name) != getattr(type(self), name):
+                kind = "procedural scenes" if name in _OF_PROCEDURAL else "recordings"
+                where = "without a folder" if self.folder is None else f"beside folder={self.folder!r}"
+                raise ValueError(f"{name} is for {kind}, got it {where}.")
+
+    @property
+    def is_static(self) -> bool:
+        """Whether nothing moves in its clips, as far as the recipe says."""
+        return self.static or self.only == "static"
 
 
 @dataclass(frozen=True)
@@ -214,9 +250,7 @@ class Stage:
         _check("average", 0 <= self.average < 1, "in [0, 1)", self.average)
         _check("accumulate", self.batch % self.accumulate == 0, f"a divisor of batch={self.batch}",
                self.accumulate)  # fmt: skip
-        for name in ("latents", "shapes", "optimizer", "schedule"):
-            allowed = get_args(next(f.type for f in fields(self) if f.name == name))
-            _check(name, getattr(self, name) in allowed, f"one of {', '.join(allowed)}", getattr(self, name))
+        _check_choices(self, "latents", "shapes", "optimizer", "schedule")
         if not self.data:
             raise ValueError("data must name a source at least, got none.")
 
@@ -256,7 +290,7 @@ class Stage:
 
     def _check_sense(self) -> None:
         moving = [name for name in MOVING if name in self.losses]
-        if moving and all(source.static for source in self.data):
+        if moving and all(source.is_static for source in self.data):
             raise ValueError(f"{moving[0]} needs clips in which something moves, got static sources alone.")
         seen = [name for name in RENDERED if name in self.losses]
         if seen and not self.rendered:

@@ -3,7 +3,7 @@
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from diff4splat.backbones.compact import CausalVideoVAE, CompactBackbone, CompactDiT
-from diff4splat.data import ShardClips, check_clip
+from diff4splat.data import ClipDataset, ShardClips
 from diff4splat.data.procedural.clips import GENERATOR_VERSION
 from diff4splat.files import atomic_path, folder_lock
 from diff4splat.hub import HubModule, weights_hash
@@ -27,6 +27,7 @@ from diff4splat.training.objective import Objective
 from diff4splat.training.pictures import stage_picture
 from diff4splat.training.recipe import Recipe, Source, Stage
 from diff4splat.training.report import write_report
+from diff4splat.training.sources import open_folder
 from diff4splat.training.trainer import make_accelerator, train_stage
 from diff4splat.training.watch import Watch
 
@@ -128,6 +129,7 @@ class _Run:
     watch: Watch
     max_bad_share: float
     perceptual: Callable[[Tensor, Tensor], Tensor] | None
+    opened: dict[tuple[Source, str], list[tuple[ClipDataset, float]]] = field(default_factory=dict)
 
     @property
     def parts(self) -> dict[str, Any]:
@@ -147,7 +149,7 @@ class _Run:
         for source in stage.data:
             if source.folder is not None:
                 try:
-                    _check_size(source.folder, stage)
+                    self._open(source, stage)
                 except ValueError as error:
                     raise ValueError(f"stage {stage.name!r}: {error}") from None
             elif source.photographs and find_spec("skimage") is None:
@@ -200,10 +202,12 @@ class _Run:
                 self.parts["vae"].save_pretrained(encoder)
             self.accelerator.wait_for_everyone()
             encoder_hash = weights_hash(encoder)  # in full precision, as `known_hash` wants it
-        sources = [
-            (self._dataset(source, stage, encoder, encoder_hash, stack), source.share)
-            for source in stage.data
-        ]
+        sources: list[tuple[ClipDataset, float]] = []
+        for source in stage.data:
+            if source.folder is not None:
+                sources += self._open(source, stage)
+            else:
+                sources.append((self._made(source, stage, encoder, encoder_hash, stack), source.share))
         encoded = encoder_hash is not None and all(
             _has_latents(dataset, encoder_hash) for dataset, _ in sources
         )
@@ -218,16 +222,22 @@ class _Run:
             bad_log=folder / "bad_clips.jsonl",
         )
 
-    def _dataset(
+    def _open(self, source: Source, stage: Stage) -> list[tuple[ClipDataset, float]]:
+        """Clips of a folder, which is looked through once."""
+        key = (source, stage.name)
+        if key not in self.opened:
+            self.opened[key] = open_folder(source, stage, seed=self.seed)
+        return self.opened[key]
+
+    def _made(
         self,
         source: Source,
         stage: Stage,
         encoder: Path | None,
         encoder_hash: str | None,
         stack: contextlib.ExitStack,
-    ) -> ShardClips | ClipFactory:
-        if source.folder is not None:
-            return ShardClips(source.folder)
+    ) -> ClipFactory:
+        """Procedural clips."""
         words = [f"{stage.frames}x{stage.size}", "static" if source.static else "moving"]
         words += ["photographs"] if source.photographs else []
         words += [f"still{source.still_camera:g}", f"v{GENERATOR_VERSION}"]
@@ -251,25 +261,11 @@ class _Run:
         )
 
 
-def _check_size(folder: str, stage: Stage) -> None:
-    """Refuse a folder without shards, or whose first clip has not the frames and size of the stage."""
-    clips = ShardClips(folder, names=["video"])
-    clip: dict[str, Tensor] = {}
-    with contextlib.suppress(OSError, ValueError):
-        clip, _ = clips[0]
-    if check_clip(clip, needs=["video"]) is not None:
-        return  # a bad clip, to be counted when it is drawn
-    frames, _, height, width = clip["video"].shape
-    if (frames, height, width) != (stage.frames, stage.size, stage.size):
-        raise ValueError(
-            f"clips of {folder} must have frames={stage.frames} of size={stage.size} x {stage.size}, "
-            f"got {frames} of {height} x {width} in {clips.name_of(0)}."
-        )
-
-
-def _has_latents(dataset: ShardClips | ClipFactory, encoder_hash: str) -> bool:
+def _has_latents(dataset: ClipDataset, encoder_hash: str) -> bool:
     """Whether clips come with the latents of this very autoencoder; others are encoded when they are used."""
-    return isinstance(dataset, ClipFactory) or dataset.origin().get("vae") == encoder_hash
+    if isinstance(dataset, ShardClips):
+        return dataset.origin().get("vae") == encoder_hash
+    return isinstance(dataset, ClipFactory)
 
 
 @torch.no_grad()

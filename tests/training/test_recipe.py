@@ -23,6 +23,16 @@ def test_a_recipe_survives_its_file(name, tmp_path) -> None:
 def test_every_field_survives_its_file(tmp_path) -> None:
     sources = (
         Source(share=0.5, folder="here"),
+        Source(
+            folder="there",
+            only="dynamic",
+            weights="paper",
+            temperature=2.0,
+            draws=3,
+            max_gap=7,
+            scale="mean distance",
+            tracks=11,
+        ),
         Source(clips=3, static=True, photographs=True, still_camera=1.0),
     )
     full = stage(
@@ -174,6 +184,12 @@ def test_a_stage_that_cannot_be_is_refused(changes, message) -> None:
         ({"clips": 0}, "clips must be at least 1, got 0"),
         ({"still_camera": 1.5}, r"still_camera must be in \[0, 1\], got 1.5"),
         ({"folder": "x", "static": True}, "static is for procedural scenes, got it beside folder='x'"),
+        ({"max_gap": 3}, "max_gap is for recordings, got it without a folder"),
+        ({"only": "static"}, "only is for recordings, got it without a folder"),
+        ({"folder": "x", "max_gap": 0}, "max_gap must be at least 1, got 0"),
+        ({"folder": "x", "draws": 0}, "draws must be at least 1, got 0"),
+        ({"folder": "x", "tracks": 0}, "tracks must be at least 1, got 0"),
+        ({"folder": "x", "temperature": 0.5}, "temperature must be at least 1, got 0.5"),
     ],
 )
 def test_a_source_that_cannot_be_is_refused(changes, message) -> None:

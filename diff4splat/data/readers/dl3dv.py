@@ -47,6 +47,7 @@ class DL3DV(DatasetReader):
     key = "dl3dv"
     title = "DL3DV-10K"
     licence = "CC-BY-NC-4.0, and the terms of use of its page"
+    static = True
 
     def __init__(self, folder: str | Path, images: str | None = None) -> None:
         if images not in (None, *IMAGE_FOLDERS):
@@ -104,7 +105,7 @@ class DL3DV(DatasetReader):
             video=video,
             cameras=cameras,
             numbers=tuple(numbers),
-            static=True,
+            static=self.static,
             facts=facts,
         )
 

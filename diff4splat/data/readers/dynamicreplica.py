@@ -82,6 +82,11 @@ class DynamicReplica(DatasetReader):
         )
         return sorted(place.relative_to(folder).as_posix() for place in found)
 
+    def scene_of(self, name: str) -> str:
+        """The sequence, which is the same for both cameras."""
+        folder, slash, _ = name.rpartition("/")
+        return f"{folder}{slash}{self._key(name)[0]}"
+
     def info(self, name: str) -> RecordingInfo:
         """What there is: depth, masks and tracks where every frame has them."""
         frames = self._frames(name)

@@ -58,6 +58,7 @@ class MatrixCity(DatasetReader):
     key = "matrixcity"
     title = "MatrixCity"
     licence = "CC-BY-NC-4.0"
+    static = True
 
     @classmethod
     def find(cls, folder: Path) -> list[str]:
@@ -109,7 +110,7 @@ class MatrixCity(DatasetReader):
             depth_mask=mask,
             numbers=tuple(block.numbers[index] for index in wanted),
             unit="metre",
-            static=True,
+            static=self.static,
             facts={
                 "frames_without_picture": block.without_picture,
                 "jumps": [block.numbers[index] for index in _jumps(block.matrices)],

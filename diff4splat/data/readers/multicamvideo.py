@@ -63,6 +63,10 @@ class MultiCamVideo(DatasetReader):
                 found += [(scene.relative_to(folder) / video.stem).as_posix() for video in videos]
         return sorted(found, key=natural_order)
 
+    def scene_of(self, name: str) -> str:
+        """The folder, which is the same for all cameras."""
+        return name.rpartition("/")[0] or "."
+
     def info(self, name: str) -> RecordingInfo:
         """What there is: the frames that have a camera."""
         video = video_facts(self._video(name))

@@ -38,6 +38,8 @@ class DatasetReader(ABC):
     """Name for people."""
     licence: ClassVar[str]
     """Tag of the licence of the data."""
+    static: ClassVar[bool] = False
+    """Whether nothing moves by itself in any recording."""
     precedence: ClassVar[int] = 0
     """A folder belongs to the readers of the lowest number that know it: datasets 0, formats more."""
 
@@ -93,6 +95,17 @@ class DatasetReader(ABC):
             ValueError: If a file is damaged, files do not belong together, or there is no such frame.
             FileNotFoundError: If a file is missing.
         """
+
+    def scene_of(self, name: str) -> str:
+        """What a recording shows; the same for cameras that film one thing at the same time, frame by frame.
+
+        Args:
+            name: One of `names`.
+
+        Returns:
+            The name itself, where each recording stands alone.
+        """
+        return name
 
     def pick(self, name: str, frames: Sequence[int] | None) -> list[int]:
         """Checked numbers of frames, for `read`.

@@ -61,6 +61,10 @@ class Spring(DatasetReader):
             found += [(place.relative_to(folder) / side).as_posix() for side in sides]
         return sorted(found)
 
+    def scene_of(self, name: str) -> str:
+        """The folder, which is the same for both cameras."""
+        return name.rpartition("/")[0] or "."
+
     def info(self, name: str) -> RecordingInfo:
         """What there is: depth and masks where every frame has them, cameras where there are poses."""
         files = self._files(name)

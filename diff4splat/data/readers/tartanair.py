@@ -38,6 +38,7 @@ class TartanAir(DatasetReader):
     key = "tartanair"
     title = "TartanAir (v1)"
     licence = "CC-BY-4.0"
+    static = True
 
     @classmethod
     def find(cls, folder: Path) -> list[str]:
@@ -48,6 +49,10 @@ class TartanAir(DatasetReader):
                 if (file.parent / f"image_{side}").is_dir():
                     found.append((file.parent.relative_to(folder) / side).as_posix())
         return sorted(found)
+
+    def scene_of(self, name: str) -> str:
+        """The folder, which is the same for both cameras."""
+        return name.rpartition("/")[0] or "."
 
     def info(self, name: str) -> RecordingInfo:
         """What there is: depth where every frame has it."""
@@ -86,7 +91,7 @@ class TartanAir(DatasetReader):
             numbers=tuple(numbers),
             fps=_FPS,
             unit="metre",
-            static=True,
+            static=self.static,
         )
 
     def _files(self, name: str) -> tuple[dict[int, Path], dict[int, Path], Path]:

@@ -44,6 +44,7 @@ class TartanAirV2(DatasetReader):
     key = "tartanair2"
     title = "TartanAir v2"
     licence = "CC-BY-4.0"
+    static = True
 
     @classmethod
     def find(cls, folder: Path) -> list[str]:
@@ -54,6 +55,10 @@ class TartanAirV2(DatasetReader):
                 if (place / f"image_{camera}").is_dir():
                     found.append((place.relative_to(folder) / camera).as_posix())
         return sorted(found)
+
+    def scene_of(self, name: str) -> str:
+        """The folder, which is the same for all cameras."""
+        return name.rpartition("/")[0] or "."
 
     def info(self, name: str) -> RecordingInfo:
         """What there is: depth where every frame has it."""
@@ -93,7 +98,7 @@ class TartanAirV2(DatasetReader):
             numbers=tuple(numbers),
             fps=_FPS,
             unit="metre",
-            static=True,
+            static=self.static,
         )
 
     def _files(self, name: str) -> tuple[dict[int, Path], dict[int, Path], Path]:

@@ -66,6 +66,10 @@ class VirtualKITTI2(DatasetReader):
                     found.append((place.relative_to(folder) / camera).as_posix())
         return sorted(found)
 
+    def scene_of(self, name: str) -> str:
+        """The folder, which is the same for both cameras."""
+        return name.rpartition("/")[0] or "."
+
     def info(self, name: str) -> RecordingInfo:
         """What there is: depth and masks where every frame has them, cameras where the tables are there."""
         images = self._images(name)
