@@ -107,21 +107,31 @@ def find_cuts(
     Returns:
         Words by the place of the first frame after each cut, ascending.
     """
-    cuts = {place: "frames are missing before it" for place in number_gaps(recording.numbers)}
-    if recording.cameras is not None:
+    numbers = recording.numbers
+    cuts = {
+        place: f"frame {numbers[place]} follows frame {numbers[place - 1]}" for place in number_gaps(numbers)
+    }
+    cameras = recording.cameras
+    if cameras is not None:
         typical = None
         if recording.depth is not None and recording.depth_mask is not None:
             known = recording.depth[recording.depth_mask & torch.isfinite(recording.depth)]
             typical = float(known.median()) if len(known) else None
         jumps = camera_jumps(
-            recording.cameras,
-            max_rotation_deg=max_rotation_deg,
-            max_step_ratio=max_step_ratio,
-            scene_depth=typical,
+            cameras, max_rotation_deg=max_rotation_deg, max_step_ratio=max_step_ratio, scene_depth=typical
         )
-        cuts = {**{place: "the camera jumps" for place in jumps}, **cuts}
+        angles = rotation_steps_deg(cameras)
+        steps = (cameras.positions[1:] - cameras.positions[:-1]).double().norm(dim=-1)
+        for place in jumps:
+            angle, step, usual = float(angles[place - 1]), float(steps[place - 1]), float(steps.median())
+            words = f"the camera turns by {angle:.3g} degrees (limit {max_rotation_deg}) and goes {step:.3g}"
+            words += f" units, where {usual:.3g} is usual (limit {max_step_ratio} times)"
+            cuts.setdefault(place, words)
     if max_color_change is not None:
-        cuts = {**{place: "another scene" for place in scene_cuts(recording.video, max_color_change)}, **cuts}
+        changes = color_changes(recording.video)
+        for place in scene_cuts(recording.video, max_color_change):
+            words = f"colours change by {float(changes[place - 1]):.3g}, more than {max_color_change:g}"
+            cuts.setdefault(place, words)
     return dict(sorted(cuts.items()))
 
 

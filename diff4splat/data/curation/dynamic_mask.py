@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from diff4splat.data.curation.flow import VideoFlow, ego_flow
+from diff4splat.data.curation.flow import VideoFlow, camera_flow
 from diff4splat.data.recordings import Recording
 
 __all__ = [
@@ -89,19 +89,13 @@ def residual_flow(recording: Recording, flow: VideoFlow) -> Float[Tensor, "frame
     Raises:
         ValueError: If there are no cameras or no depth, or the flow is not that of these frames.
     """
-    cameras, depth, mask = recording.cameras, recording.depth, recording.depth_mask
-    if cameras is None or depth is None or mask is None:
-        raise ValueError("recording must have cameras and depth, got one without.")
-    expected = (recording.num_frames - 1, 2, recording.height, recording.width)
-    if recording.num_frames < 2 or flow.forward.shape != expected:
-        raise ValueError(
-            f"flow must have shape {list(expected)} for two frames or more, got {list(flow.forward.shape)}."
-        )
-    known = torch.where(mask, depth, torch.nan)
-    earlier, later = cameras.select(slice(0, -1)), cameras.select(slice(1, None))
-    lengths = torch.full((2, *depth.shape), torch.nan, dtype=torch.float64)
-    lengths[0, :-1] = (flow.forward.double() - ego_flow(known[:-1], earlier, later)).norm(dim=1)
-    lengths[1, 1:] = (flow.backward.double() - ego_flow(known[1:], later, earlier)).norm(dim=1)
+    ego = camera_flow(recording)
+    if flow.forward.shape != ego.forward.shape:
+        raise ValueError(f"flow must have shape {list(ego.forward.shape)}, got {list(flow.forward.shape)}.")
+    size = (2, recording.num_frames, recording.height, recording.width)
+    lengths = torch.full(size, torch.nan, dtype=torch.float64)
+    lengths[0, :-1] = (flow.forward.double() - ego.forward).norm(dim=1)
+    lengths[1, 1:] = (flow.backward.double() - ego.backward).norm(dim=1)
     return lengths[0].fmin(lengths[1])
 
 

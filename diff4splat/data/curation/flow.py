@@ -1,5 +1,6 @@
 """Optical flow: what the pictures show, and what the camera alone would cause."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -9,9 +10,10 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from diff4splat.cameras import Cameras
+from diff4splat.data.recordings import Recording
 from diff4splat.geometry import pixel_grid, project, rigid_inverse, unproject
 
-__all__ = ["FlowMethod", "VideoFlow", "ego_flow", "estimate_flow"]
+__all__ = ["FlowMethod", "VideoFlow", "camera_flow", "ego_flow", "estimate_flow"]
 
 FlowMethod = Literal["tvl1", "ilk"]
 """How `estimate_flow` finds flow: "tvl1" is smoother and right more often, "ilk" takes half of the time."""
@@ -83,29 +85,64 @@ def ego_flow(
     return flow.mT.unflatten(-1, (height, width))
 
 
-def estimate_flow(
-    video: UInt8[Tensor, "frame rgb=3 height width"], *, method: FlowMethod = "tvl1"
-) -> VideoFlow:
-    """Optical flow between neighbouring frames, by classical methods that need no weights.
+def camera_flow(recording: Recording) -> VideoFlow:
+    """`ego_flow` between all neighbouring frames of a recording.
 
-    It is meant for small motions of some pixels between frames and for recordings without anything better;
-    give the flow of a learned model where there is one.
+    Args:
+        recording: With cameras and depth, two frames or more.
+
+    Returns:
+        Flow in float64; NaN where depth is not known.
+
+    Raises:
+        ValueError: If there are no cameras, no depth or fewer than two frames.
+    """
+    cameras, depth, mask = recording.cameras, recording.depth, recording.depth_mask
+    if cameras is None or depth is None or mask is None:
+        raise ValueError("recording must have cameras and depth, got one without.")
+    if recording.num_frames < 2:
+        raise ValueError("recording must have at least 2 frames, got 1.")
+    known = torch.where(mask, depth, torch.nan)
+    earlier, later = cameras.select(slice(0, -1)), cameras.select(slice(1, None))
+    return VideoFlow(ego_flow(known[:-1], earlier, later), ego_flow(known[1:], later, earlier))
+
+
+def estimate_flow(
+    video: UInt8[Tensor, "frame rgb=3 height width"],
+    *,
+    guess: VideoFlow | None = None,
+    method: FlowMethod = "tvl1",
+) -> VideoFlow:
+    r"""Optical flow between neighbouring frames, by classical methods that need no weights.
+
+    It is meant for recordings without anything better; give the flow of a learned model where there is one.
+    With a guess $g$, the second frame is carried back by it first, and what is left is found,
+
+    $$f(p) = r(p) + g(p + r(p)), \qquad I(p) \approx J\bigl(p + r(p) + g(p + r(p))\bigr),$$
+
+    so that only the motion of things has to be small and not that of the camera.
 
     Args:
         video: sRGB frames, at least two.
+        guess: Such as `camera_flow`; NaN is no motion.
         method: Of scikit-image; see `FlowMethod`.
 
     Returns:
         Flow forward and backward.
 
     Raises:
-        ValueError: If there are fewer than two frames, or the method is not known.
+        ValueError: If there are fewer than two frames, the guess is not that of these frames, or the method
+            is not known.
         ModuleNotFoundError: If scikit-image is missing.
     """
-    if len(video) < 2:
-        raise ValueError(f"video must have at least 2 frames, got {len(video)}.")
+    frames, _, height, width = video.shape
+    if frames < 2:
+        raise ValueError(f"video must have at least 2 frames, got {frames}.")
     if method not in get_args(FlowMethod):
         raise ValueError(f"method must be one of {list(get_args(FlowMethod))}, got {method!r}.")
+    shape = (frames - 1, 2, height, width)
+    if guess is not None and guess.forward.shape != shape:
+        raise ValueError(f"guess must have shape {list(shape)}, got {list(guess.forward.shape)}.")
     try:
         from skimage.registration import optical_flow_ilk, optical_flow_tvl1
     except ImportError as error:
@@ -113,8 +150,30 @@ def estimate_flow(
             'estimate_flow needs scikit-image: pip install "diff4splat[data]", or pip install scikit-image.'
         ) from error
     find = optical_flow_tvl1 if method == "tvl1" else optical_flow_ilk
-    grey = np.tensordot(_LUMA, video.cpu().numpy().astype(np.float32) / 255, axes=(0, 1)).astype(np.float32)
-    pairs = list(zip(grey, grey[1:], strict=False))
-    forward = [find(one, other)[::-1] for one, other in pairs]  # rows before columns, there
-    backward = [find(other, one)[::-1] for one, other in pairs]
-    return VideoFlow(*(torch.from_numpy(np.stack(flow).astype(np.float32)) for flow in (forward, backward)))
+    grey = np.tensordot(_LUMA, video.cpu().numpy().astype(np.float64) / 255, axes=(0, 1))
+    found = []
+    for ahead in (True, False):
+        guesses = np.zeros(shape)
+        if guess is not None:
+            guesses = (guess.forward if ahead else guess.backward).double().nan_to_num(0, 0, 0).cpu().numpy()
+        pairs = zip(*((grey, grey[1:]) if ahead else (grey[1:], grey)), guesses, strict=False)
+        found.append(np.stack([_flow(find, one, other, start) for one, other, start in pairs]))
+    return VideoFlow(*(torch.from_numpy(flow.astype(np.float32)) for flow in found))
+
+
+def _flow(
+    find: Callable[..., np.ndarray], one: np.ndarray, other: np.ndarray, start: np.ndarray
+) -> np.ndarray:
+    """Flow [xy, height, width] from one picture to another, from a start."""
+    if not start.any():
+        return find(one.astype(np.float32), other.astype(np.float32))[::-1]  # rows before columns, there
+    from scipy.ndimage import map_coordinates
+
+    places = np.indices(one.shape) + start[::-1]
+    size = np.array(one.shape).reshape(2, 1, 1)
+    inside = ((places >= 0) & (places <= size - 1)).all(0)
+    carried = np.where(inside, map_coordinates(other, places, order=1, mode="nearest"), one)
+    rest = find(one.astype(np.float32), carried.astype(np.float32))
+    there = np.indices(one.shape) + rest
+    moved = np.stack([map_coordinates(part, there, order=1, mode="nearest") for part in start])
+    return rest[::-1] + moved

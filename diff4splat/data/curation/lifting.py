@@ -28,10 +28,10 @@ def lift_tracks(
     $$X_t = R_t \, z_t(p_t) \, K_t^{-1} (p_t, 1)^\top + c_t$$
 
     with $p_t$ = `pixels`, $R_t, c_t, K_t$ of `cameras` and $z_t(p)$ the depth between pixels: interpolated
-    where the four pixels around agree, the nearest one's where they differ a little. A point is given up in a
-    frame where it lies outside of the image, next to unknown depth or on an edge of depth, and where its depth
-    is off the median of its neighbours in time. These are carried into the camera of the frame first, so
-    that a camera that drives forward gives up nothing.
+    where the four pixels around agree, the nearest one's where they differ a little. A point is given up in
+    a frame where it lies outside of the image, next to unknown depth or on an edge of depth, and where its
+    depth is off the median of its neighbours in time. These are carried into the camera of the frame first,
+    so that a camera that drives forward gives up nothing.
 
     Args:
         pixels: Where the points are, (x, y), centres of pixels at +0.5; any value where they are not visible.
@@ -78,7 +78,7 @@ def lift_tracks(
 
 
 def _jumps(positions: Tensor, z: Tensor, poses: Tensor, max_jump: float, window: int) -> Tensor:
-    """Whether the depth of a point is off that of itself in neighbouring frames, seen from the same camera."""
+    """Whether the depth of a point is off that of its neighbours in time, seen from the same camera."""
     jumps = torch.zeros(z.shape, dtype=torch.bool)
     frames = z.shape[1]
     for frame in range(frames):

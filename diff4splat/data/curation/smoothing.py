@@ -53,8 +53,8 @@ def smooth_tracks(
         acceleration: Usual change of the motion per frame, share of the distance.
 
     Returns:
-        Positions, NaN where not visible. A point that rests has one position; one that moves and is visible in
-        fewer than three frames stays as it is.
+        Positions, NaN where not visible. A point that rests has one position; one that moves and is visible
+        in fewer than three frames stays as it is.
 
     Raises:
         ValueError: If shapes do not agree, positions are not finite where visible, numbers do not ascend, or
@@ -169,7 +169,7 @@ def _one_place(
 
 
 def _along_rays(rays: np.ndarray, centres: np.ndarray, times: np.ndarray, ratio: float) -> np.ndarray:
-    """Points `centres + s rays` with the s that minimise the sum of (s - 1)^2 and the weighted differences."""
+    """Points `centres + s rays`, with the s that minimise (s - 1)^2 and the weighted differences."""
     from scipy.linalg import solveh_banded
 
     count = len(times)
