@@ -271,7 +271,7 @@ def _read_depth(file: Path, height: int, width: int) -> tuple[torch.Tensor, torc
         raise ValueError(f"{file} must hold {height} x {width} depths, got {list(values.shape)}.")
     limit = _HALF_MAX if values.dtype == np.float16 else _FAR_CM
     centimetres = values.astype(np.float32)
-    known = np.isfinite(centimetres) & (centimetres > 0) & (centimetres < limit)
+    known = (centimetres > 0) & (centimetres < limit)  # neither holds for nan
     return torch.from_numpy(centimetres / 100), torch.from_numpy(known)
 
 

@@ -61,7 +61,7 @@ def test_what_is_wrong_is_named(folder: Path) -> None:
     depths, images = place / "depth_lcam_front", place / "image_lcam_front"
     reader = TartanAirV2(folder)
     write_png(depths / "000000_lcam_front_depth.png", np.zeros((SIDE, SIDE), np.uint16))
-    with pytest.raises(ValueError, match="000000_lcam_front_depth.png must be a picture of kind rgba8"):
+    with pytest.raises(ValueError, match="000000_lcam_front_depth.png must be a picture of kind bgra32"):
         reader.read(NAME, [0])
     write_depth(depths / "000001_lcam_front_depth.png", np.ones((11, 11)))
     with pytest.raises(
