@@ -18,7 +18,7 @@ import torch
 
 from diff4splat.cameras import Cameras
 from diff4splat.data.readers.layout import folders_where
-from diff4splat.data.readers.maps import read_map, read_mask
+from diff4splat.data.readers.maps import read_maps, read_mask
 from diff4splat.data.readers.matrices import cameras_from_world_to_camera
 from diff4splat.data.readers.pictures import picture_size
 from diff4splat.data.readers.reader import DatasetReader, read_pictures
@@ -116,9 +116,9 @@ class DynamicReplica(DatasetReader):
         video = read_pictures(images)
         depth = mask = moving = tracks = visible = pixels = None
         if "depth" in holds:
-            stored = np.stack([read_map(_inside(place, frame.depth), "grey16", size) for frame in picked])
-            depth = torch.from_numpy(stored.view(np.float16).astype(np.float32))
-            mask = torch.isfinite(depth) & (depth > 0)
+            stored = read_maps([_inside(place, frame.depth) for frame in picked], "grey16", size)
+            depth = torch.from_numpy(stored.view(np.float16)).float()
+            mask = (depth > 0) & (depth < torch.inf)  # neither holds for nan
         if "dynamic_mask" in holds:
             masks = [read_mask(_inside(place, frame.mask), size) for frame in picked]
             moving = torch.from_numpy(np.stack(masks))

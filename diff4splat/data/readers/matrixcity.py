@@ -98,8 +98,7 @@ class MatrixCity(DatasetReader):
         depths = self._depths(block)
         depth = mask = None
         if depths:
-            maps, masks = zip(*(_read_depth(depths[index], height, width) for index in wanted), strict=True)
-            depth, mask = torch.stack(maps), torch.stack(masks)
+            depth, mask = _read_depths([depths[index] for index in wanted], height, width)
         return Recording(
             name=name,
             dataset=self.key,
@@ -265,15 +264,18 @@ def _depth_folder(pictures: Path, end: str) -> Path | None:
     return None
 
 
-def _read_depth(file: Path, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """A depth map, metres, and where it is known."""
-    values = _read_exr(file)
-    if values.shape != (height, width):
-        raise ValueError(f"{file} must hold {height} x {width} depths, got {list(values.shape)}.")
-    limit = _HALF_MAX if values.dtype == np.float16 else _FAR_CM
-    centimetres = values.astype(np.float32)
-    known = np.isfinite(centimetres) & (centimetres > 0) & (centimetres < limit)
-    return torch.from_numpy(centimetres / 100), torch.from_numpy(known)
+def _read_depths(files: list[Path], height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Depth maps, metres, and where they are known."""
+    metres, known = (np.empty((len(files), height, width), dtype) for dtype in (np.float32, bool))
+    for index, file in enumerate(files):
+        values = _read_exr(file)
+        if values.shape != (height, width):
+            raise ValueError(f"{file} must hold {height} x {width} depths, got {list(values.shape)}.")
+        limit = _HALF_MAX if values.dtype == np.float16 else _FAR_CM
+        centimetres = values.astype(np.float32)
+        np.logical_and(centimetres > 0, centimetres < limit, out=known[index])  # neither holds for nan
+        np.divide(centimetres, 100, out=metres[index])
+    return torch.from_numpy(metres), torch.from_numpy(known)
 
 
 def _read_exr(file: Path) -> np.ndarray:

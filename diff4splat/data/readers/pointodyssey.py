@@ -15,7 +15,7 @@ import torch
 
 from diff4splat.cameras import Cameras
 from diff4splat.data.readers.layout import companions, folders_where, numbered_frames
-from diff4splat.data.readers.maps import read_map
+from diff4splat.data.readers.maps import read_depths
 from diff4splat.data.readers.matrices import cameras_from_world_to_camera
 from diff4splat.data.readers.pictures import picture_size
 from diff4splat.data.readers.reader import DatasetReader, read_pictures
@@ -95,9 +95,8 @@ class PointOdyssey(DatasetReader):
         size = (video.shape[-2], video.shape[-1])
         depth = mask = cameras = tracks = visible = pixels = None
         if depths:
-            stored = np.stack([read_map(depths[number], "grey16", size) for number in numbers])
-            depth = torch.from_numpy(stored * np.float32(1000 / 65535))
-            mask = torch.from_numpy((stored > 0) & (stored < 65535))
+            files = [depths[number] for number in numbers]
+            depth, mask = map(torch.from_numpy, read_depths(files, size, step=1000 / 65535, far=65535))
         if annotation is not None:
             rows = _Annotation(annotation, len(images))
             cameras, shift = rows.cameras(wanted, *size)
@@ -134,8 +133,8 @@ class _Annotation:
     def __init__(self, file: Path, num_frames: int) -> None:
         self.file = file
         shapes = {}
-        for key, ends in _SHAPES.items():
-            shape = shapes[key] = self._array(key, None).shape
+        for (key, ends), array in zip(_SHAPES.items(), self._arrays(None, *_SHAPES), strict=True):
+            shape = shapes[key] = array.shape
             whole = shape[1:] if None not in ends else (None, *shape[2:])
             if len(shape) != len(ends) + 1 or whole != ends:
                 words = ", ".join("point" if end is None else str(end) for end in ("frame", *ends))
@@ -151,11 +150,12 @@ class _Annotation:
 
     def cameras(self, frames: list[int], height: int, width: int) -> tuple[Cameras, float]:
         """Cameras, and what is added to pixels so that their centres are at +0.5."""
-        intrinsics = self._array("intrinsics", frames).astype(np.float64)
+        intrinsics, poses = (
+            array.astype(np.float64) for array in self._arrays(frames, "intrinsics", "extrinsics")
+        )
         centre = intrinsics[:, :2, 2]
         shift = 0.5 if (np.abs(centre - [width / 2 - 0.5, height / 2 - 0.5]) < 0.25).all() else 0.0
         intrinsics[:, :2, 2] += shift
-        poses = self._array("extrinsics", frames).astype(np.float64)
         cameras = cameras_from_world_to_camera(
             self.file, poses, intrinsics, height=height, width=width, tolerance=_ROUNDING
         )
@@ -165,25 +165,29 @@ class _Annotation:
         self, frames: list[int], height: int, width: int, shift: float
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Places, visibility and pixels of the points that are visible in some frame, a row each."""
-        visible = (self._array("visibs", frames) == 1) & (self._array("valids", frames) == 1)
-        points = self._array("trajs_3d", frames).astype(np.float32)
-        pixels = self._array("trajs_2d", frames).astype(np.float32) + shift
+        seen, valid, stored, flat = self._arrays(frames, "visibs", "valids", "trajs_3d", "trajs_2d")
+        visible = (seen == 1) & (valid == 1)
+        points, pixels = stored.astype(np.float32), flat.astype(np.float32) + shift
         visible &= np.isfinite(points).all(-1) & np.isfinite(pixels).all(-1)
         visible &= ((pixels >= 0) & (pixels < [width, height])).all(-1)
         points, pixels = (np.where(np.isfinite(array), array, 0) for array in (points, pixels))
         way = np.abs(np.diff(points, axis=0)).sum((0, 2))
         kept = visible.any(0) & (way <= _LONGEST_WAY)
-        places, seen, places_2d = (
+        tracks, visibility, places = (
             torch.from_numpy(np.ascontiguousarray(array[:, kept].swapaxes(0, 1)))
             for array in (points, visible, pixels)
         )
-        return places, seen, places_2d
+        return tracks, visibility, places
 
-    def _array(self, key: str, frames: list[int] | None) -> np.ndarray:
-        """Rows of an array; for None an empty one of its shape, of which only the header is read."""
+    def _arrays(self, frames: list[int] | None, *keys: str) -> list[np.ndarray]:
+        """Rows of arrays; for None empty ones of their shapes, of which only the headers are read."""
+        found, key = [], keys[0]
         try:
-            with zipfile.ZipFile(self.file) as archive, archive.open(f"{key}.npy") as member:
-                return _read_rows(member, frames)
+            with zipfile.ZipFile(self.file) as archive:
+                for key in keys:
+                    with archive.open(f"{key}.npy") as member:
+                        found.append(_read_rows(member, frames))
+            return found
         except KeyError as error:
             raise ValueError(f"{self.file} must hold an array {key}, got none.") from error
         except (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, NotImplementedError) as error:

@@ -172,13 +172,16 @@ def read_pictures(files: Sequence[Path]) -> UInt8[Tensor, "frame rgb=3 height wi
         ValueError: If one cannot be read, or has another size than the first; names it.
         FileNotFoundError: If one is missing.
     """
-    frames: list[Tensor] = []
-    for file in files:
+    frames = np.empty((0, 0, 0, 3), np.uint8)
+    for index, file in enumerate(files):
         with opened_picture(file) as picture:
-            pixels = np.array(picture.convert("RGB"))
-        frame = torch.from_numpy(pixels).permute(2, 0, 1)
-        if frames and frame.shape != frames[0].shape:
-            size, first = (f"{shape[2]} x {shape[1]}" for shape in (frame.shape, frames[0].shape))
-            raise ValueError(f"{file} must have the size of the first frame, {first}, got {size}.")
-        frames.append(frame)
-    return torch.stack(frames)
+            if index == 0:
+                frames = np.empty((len(files), picture.height, picture.width, 3), np.uint8)
+            if (picture.height, picture.width) != frames.shape[1:3]:
+                raise ValueError(
+                    f"{file} must have the size of the first frame, {frames.shape[2]} x {frames.shape[1]}, "
+                    f"got {picture.width} x {picture.height}."
+                )
+            picture.load()
+            frames[index] = np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
+    return torch.from_numpy(frames).permute(0, 3, 1, 2)  # colours last in memory, as decoded

@@ -87,7 +87,7 @@ class Spring(DatasetReader):
         depth = mask = moving = None
         if files["depth"]:
             disparity = np.stack([_disparity(files["depth"][number], size) for number in numbers])
-            known = np.isfinite(disparity) & (disparity > 0)
+            known = (disparity > 0) & (disparity < np.inf)  # neither holds for nan
             for index, number in enumerate(numbers):
                 if files["sky"]:
                     known[index] &= ~_marked(files["sky"][number], size)
@@ -189,6 +189,8 @@ def _disparity(file: Path, size: tuple[int, int]) -> np.ndarray:
 def _marked(file: Path, size: tuple[int, int]) -> np.ndarray:
     """Whether a map of any size is other than 0 at each pixel of a frame."""
     values = read_mask(file)
+    if values.shape == (2 * size[0], 2 * size[1]):
+        return values[::2, ::2]
     rows, columns = (
         np.arange(wanted) * found // wanted for wanted, found in zip(size, values.shape, strict=True)
     )

@@ -78,8 +78,11 @@ class TartanAir(DatasetReader):
             )
         depth = mask = None
         if depths:
-            depth = torch.stack([_depth(depths[number]) for number in numbers])
-            mask = torch.isfinite(depth) & (depth > 0) & (depth < _SKY)
+            maps = np.empty((len(numbers), _HEIGHT, _WIDTH), np.float32)
+            for index, number in enumerate(numbers):
+                maps[index] = _depth(depths[number])
+            depth = torch.from_numpy(maps)
+            mask = (depth > 0) & (depth < _SKY)  # neither holds for nan
         return Recording(
             name=name,
             dataset=self.key,
@@ -111,7 +114,7 @@ class TartanAir(DatasetReader):
         return images, depths, folder / f"pose_{side}.txt"
 
 
-def _depth(file: Path) -> torch.Tensor:
+def _depth(file: Path) -> np.ndarray:
     """A depth map, metres."""
     try:
         values = np.load(file, allow_pickle=False)
@@ -121,4 +124,4 @@ def _depth(file: Path) -> torch.Tensor:
         raise ValueError(
             f"{file} must hold {_HEIGHT} x {_WIDTH} floats, got {values.dtype} {list(values.shape)}."
         )
-    return torch.from_numpy(values.astype(np.float32))
+    return values

@@ -8,12 +8,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from diff4splat.cameras.files import load_cameras
 from diff4splat.data.readers.layout import companions, folders_where, numbered_frames
-from diff4splat.data.readers.maps import read_map
+from diff4splat.data.readers.maps import read_maps
 from diff4splat.data.readers.pictures import picture_size
 from diff4splat.data.readers.reader import DatasetReader, read_pictures
 from diff4splat.data.recordings import Recording, RecordingInfo
@@ -85,8 +84,8 @@ class TartanAirV2(DatasetReader):
             )
         depth = mask = None
         if depths:
-            depth = torch.from_numpy(np.stack([_depth(depths[number], size) for number in numbers]))
-            mask = torch.isfinite(depth) & (depth > 0) & (depth < _SKY)
+            depth = torch.from_numpy(read_maps([depths[number] for number in numbers], "bgra32", size))
+            mask = (depth > 0) & (depth < _SKY)  # neither holds for nan
         return Recording(
             name=name,
             dataset=self.key,
@@ -113,9 +112,3 @@ def _camera_of(name: str) -> str | None:
     """The camera whose poses a file of this name holds."""
     match = re.fullmatch(rf"pose_({_CAMERA})\.txt", name)
     return match[1] if match else None
-
-
-def _depth(file: Path, size: tuple[int, int]) -> np.ndarray:
-    """A depth map, metres."""
-    pixels = read_map(file, "rgba8", size)
-    return np.ascontiguousarray(pixels[..., [2, 1, 0, 3]]).view("<f4")[..., 0].astype(np.float32)

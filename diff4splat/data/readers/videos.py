@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,6 +38,8 @@ class VideoFacts(NamedTuple):
 def video_facts(file: Path, *, count: bool = True) -> VideoFacts:
     """What a video is; of its frames only the first is decoded, the others are counted.
 
+    Kept in memory for as long as the file has the same size and time.
+
     Args:
         file: Any format that FFmpeg reads.
         count: Whether to count the frames, for which the file is read to its end; 0 otherwise.
@@ -48,27 +51,11 @@ def video_facts(file: Path, *, count: bool = True) -> VideoFacts:
         ValueError: If it is no video, has no frames or has fewer than its header tells of; names it.
         FileNotFoundError: If there is no such file.
     """
-    with _opened(file) as container:
-        stream = container.streams.video[0]
-        first = next(container.decode(stream), None)
-        if first is None and stream.frames:
-            told = f"its header tells of {stream.frames} frames, none can be decoded"
-            raise ValueError(f"{file} is cut off: {told}.")
-        if first is None:
-            raise ValueError(f"{file} has no video frames.")
-        height, width = _upright(first).shape[:2]
-        rate = stream.average_rate
-        fps = float(rate) if rate else None
-    if not count:
-        return VideoFacts(0, height, width, fps)
-    with _opened(file) as container:
-        stream = container.streams.video[0]
-        packets = [packet for packet in container.demux(stream) if packet.size and not packet.is_corrupt]
-        if stream.frames and len(packets) < stream.frames:
-            raise ValueError(
-                f"{file} is cut off: its header tells of {stream.frames} frames, {len(packets)} are there."
-            )
-    return VideoFacts(sum(not packet.is_discard for packet in packets), height, width, fps)
+    try:
+        known = file.stat()
+    except OSError:
+        return _facts(file, count)
+    return _known_facts(file.absolute(), count, known.st_mtime_ns, known.st_size)
 
 
 def read_video(file: Path, frames: Sequence[int]) -> UInt8[Tensor, "frame rgb=3 height width"]:
@@ -148,6 +135,36 @@ def read_video_at(
         missing = times_us[len(found)] / 1e6
         raise ValueError(f"{file} must have a frame at {missing:.3f} s, got none: is it the whole video?")
     return _stacked(file, found), late
+
+
+@lru_cache(maxsize=4096)
+def _known_facts(file: Path, count: bool, time_ns: int, size: int) -> VideoFacts:
+    """The facts of a file that has this time of change and this size."""
+    return _facts(file, count)
+
+
+def _facts(file: Path, count: bool) -> VideoFacts:
+    first, there, shown = None, 0, 0
+    with _opened(file) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "SLICE"  # several frames at once would delay the first
+        for packet in container.demux(stream):
+            if packet.size and not packet.is_corrupt:
+                there, shown = there + 1, shown + (not packet.is_discard)
+            if first is None:
+                first = next(iter(packet.decode()), None)
+            elif not count:
+                break
+        stated, rate = stream.frames, stream.average_rate
+    if first is None and stated:
+        told = f"its header tells of {stated} frames, none can be decoded"
+        raise ValueError(f"{file} is cut off: {told}.")
+    if first is None:
+        raise ValueError(f"{file} has no video frames.")
+    if count and stated and there < stated:
+        raise ValueError(f"{file} is cut off: its header tells of {stated} frames, {there} are there.")
+    height, width = _upright(first).shape[:2]
+    return VideoFacts(shown if count else 0, height, width, float(rate) if rate else None)
 
 
 def _from(container: Any, stream: Any, pts: float) -> Iterator[Any]:

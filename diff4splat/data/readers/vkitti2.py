@@ -12,7 +12,7 @@ import torch
 
 from diff4splat.cameras import Cameras
 from diff4splat.data.readers.layout import companions, folders_where, numbered_frames
-from diff4splat.data.readers.maps import read_map
+from diff4splat.data.readers.maps import read_depths, read_map
 from diff4splat.data.readers.matrices import cameras_from_world_to_camera, read_table
 from diff4splat.data.readers.pictures import picture_size
 from diff4splat.data.readers.reader import DatasetReader, read_pictures
@@ -95,9 +95,8 @@ class VirtualKITTI2(DatasetReader):
         depth = mask = moving = None
         depths = self._companions(name, "depth", "depth", images)
         if depths:
-            stored = np.stack([read_map(depths[number], "grey16", size) for number in numbers])
-            depth = torch.from_numpy(stored.astype(np.float32) / 100)
-            mask = torch.from_numpy((stored > 0) & (stored < _SKY))
+            files = [depths[number] for number in numbers]
+            depth, mask = map(torch.from_numpy, read_depths(files, size, step=0.01, far=_SKY))
         facts = {}
         masks, kind = self._vehicles(name, images)
         if masks:
@@ -180,12 +179,13 @@ class VirtualKITTI2(DatasetReader):
         if kind == "moving vehicles" and table is not None:
             rows = self._rows(table, name)
             rows = rows[rows[:, 10] != 0]
-            masks = []
-            for number in numbers:  # a pixel holds the number of its vehicle + 1
-                masks.append(
-                    np.isin(read_map(files[number], "grey8", size), rows[rows[:, 0] == number, 2] + 1)
-                )
-            return np.stack(masks)
+            masks = np.empty((len(numbers), *size), bool)
+            for index, number in enumerate(numbers):
+                tracks = rows[rows[:, 0] == number, 2]
+                moves = np.isin(np.arange(256), tracks + 1)  # a pixel holds the number of its vehicle + 1
+                pixels = read_map(files[number], "grey8", size).tobytes().translate(moves.tobytes())
+                masks[index] = np.frombuffer(pixels, bool).reshape(size)
+            return masks
         colors = read_pictures([files[number] for number in numbers]).movedim(1, -1).numpy()
         if colors.shape[1:3] != size:
             raise ValueError(

@@ -3,46 +3,39 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from data.readers.wall import camera_to_world, picture, pixel, shades
+from data.layouts import dl3dv
+from data.readers.wall import camera_to_world, picture, pixel, shades, wall_scene
 
 from diff4splat.data.readers import DL3DV, find_datasets, open_dataset
 from diff4splat.geometry import project
 
-HASH = "0123456789abcdef" * 4
+HASH = dl3dv.HASHES[0]
 NAME = f"1K/{HASH}"
 WIDTH, HEIGHT = 3840, 2160  # of the lens
 SMALL = (27, 48)  # rows and columns of images_8 here, an 80th
 FOCAL = 2900.0
-APPLIED = [[1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0]]
 
 
-def transforms(order: list[int]) -> dict:
-    """Cameras of the wall with OpenGL axes: y up and z backward, so that their columns are negated."""
-    frames = []
-    for index in order:
-        matrix = camera_to_world(index)
-        matrix[:, 1:3] *= -1
-        name = f"images/frame_{index + 1:05d}.png"
-        frames.append({"file_path": name, "transform_matrix": matrix.tolist(), "colmap_im_id": 40 - index})
-    return {
-        **{"w": WIDTH, "h": HEIGHT, "fl_x": FOCAL, "fl_y": FOCAL, "cx": WIDTH / 2, "cy": HEIGHT / 2},
-        **{"k1": 0.03, "k2": -0.01, "p1": 0.0002, "p2": -0.0001, "camera_model": "OPENCV"},
-        **{"applied_transform": APPLIED, "ply_file_path": "sparse_pc.ply", "frames": frames},
-    }
+BENT = {"k1": 0.03, "k2": -0.01, "p1": 0.0002, "p2": -0.0001}
+SCENE = wall_scene(range(7), *SMALL, FOCAL / 80)
+
+
+def transforms(order: list[int]) -> dict[str, Any]:
+    return dl3dv.transforms(SCENE, order, factor=80, **BENT)
 
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Path:
     """Seven frames in no order; the second has no picture."""
-    place = tmp_path / "some scenes" / "1K" / HASH
-    for index in (0, 2, 3, 4, 5, 6):
-        picture(place / "images_8" / f"frame_{index + 1:05d}.png", index, *SMALL)
-    (place / "transforms.json").write_text(json.dumps(transforms([5, 0, 3, 1, 6, 2, 4])))
-    return place
+    root = tmp_path / "some scenes"
+    dl3dv.write(root, SCENE, without=[1])
+    (root / NAME / "transforms.json").write_text(json.dumps(transforms([5, 0, 3, 1, 6, 2, 4])))
+    return root / NAME
 
 
 def root(scene: Path) -> Path:
@@ -62,7 +55,7 @@ def test_frames_are_sorted_and_meet_their_cameras(scene: Path) -> None:
     truth = np.stack([camera_to_world(number - 1) for number in recording.numbers])
     np.testing.assert_allclose(recording.cameras.camera_to_world, truth, atol=1e-6)
     assert recording.facts["frames_without_picture"] == 1 and recording.facts["pictures"] == "images_8"
-    assert recording.facts["applied_transform"] == APPLIED
+    assert recording.facts["applied_transform"] == dl3dv.APPLIED
 
 
 def test_the_lens_is_that_of_the_full_size(scene: Path) -> None:

@@ -1,7 +1,5 @@
 """DynamicReplica, read from files written by hand from the description of the format."""
 
-import gzip
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from data.layouts import dynamicreplica
+from data.layouts.dynamicreplica import write_entries
 from data.readers.truth import (
     FRAMES,
     check_cameras,
@@ -16,7 +16,6 @@ from data.readers.truth import (
     check_tracks,
     cut,
     make_truth,
-    pictures,
     write_png,
 )
 
@@ -25,87 +24,22 @@ from diff4splat.geometry import project
 
 LENS: dict[str, Any] = {"focal": (33.0, 29.0), "centre": (16.2, 11.9)}
 LEFT, RIGHT = make_truth(**LENS), make_truth(**LENS, baseline=0.3)
-NAME = "valid/009850-3_obj_source_left"
+NAME = dynamicreplica.NAMES["left"]
 ALL = list(range(FRAMES))
 HALF_STEP = 2**-9 + 1e-6  # of float16 at 4 to 8 m
 
 
-def viewpoint(pose: np.ndarray, kind: str | None) -> dict[str, Any]:
-    """A camera in PyTorch3D's terms: x left, y up, X_camera = X_world R + T, lens in device coordinates."""
-    turn = pose[:3, :3] @ np.diag([-1.0, -1.0, 1.0])  # columns: the camera's axes left, up, forward
-    sides = np.array([34, 22]) / 2
-    scale = np.array([11.0, 11.0]) if kind == "ndc_isotropic" else sides
-    found = {
-        "R": turn.tolist(),
-        "T": (-pose[:3, 3] @ turn).tolist(),
-        "focal_length": (np.array(LENS["focal"]) / scale).tolist(),
-        "principal_point": ((sides - LENS["centre"]) / scale).tolist(),
-    }
-    return found if kind is None else {**found, "intrinsics_format": kind}
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return dynamicreplica.write(tmp_path, LEFT, RIGHT).folder
 
 
 def entries(kind: str | None = "ndc_isotropic") -> list[dict[str, Any]]:
-    """What the annotations say: frames of the left and the right camera take turns, and another sequence."""
-    listed = []
-    for frame in [3, 0, 1, 2, 4]:
-        for side, truth in (("left", LEFT), ("right", RIGHT)):
-            place = f"009850-3_obj_source_{side}"
-            entry: dict[str, Any] = {
-                "sequence_name": "009850-3_obj",
-                "frame_number": frame,
-                "frame_timestamp": frame / 30,
-                "camera_name": side,
-                "image": {"path": f"{place}/images/{place}-{frame:04d}.png", "size": [22, 34]},
-                "depth": {
-                    "path": f"{place}/depths/{place}_{frame:04d}.geometric.png",
-                    "scale_adjustment": 1.0,
-                    "mask_path": None,
-                },
-                "mask": {"path": f"{place}/masks/{place}_{frame:04d}.png", "mass": 9},
-                "viewpoint": viewpoint(truth.camera_to_world[frame], kind),
-                "meta": None,
-                "instance_id_map_path": f"{place}/instance_id_maps/{place}_{frame:04d}.png",
-                "flow_forward": {"path": f"{place}/flow_forward/{place}_{frame:04d}.png"},
-            }
-            if side == "left":
-                entry["trajectories"] = {"path": f"{place}/trajectories/{frame:06d}.pth"}
-            listed.append(entry)
-    return [*listed, {**listed[0], "sequence_name": "another"}]
-
-
-def write_entries(folder: Path, listed: Any) -> None:
-    with gzip.open(folder / "frame_annotations_valid.jgz", "wt", encoding="utf-8") as file:
-        json.dump(listed, file)
+    return dynamicreplica.entries(LEFT, RIGHT, kind=kind)
 
 
 def points(frame: int) -> dict[str, torch.Tensor]:
-    depth = np.zeros((LEFT.pixels.shape[1], 1))
-    return {
-        "traj_2d": torch.from_numpy(np.hstack((LEFT.pixels[frame], depth))).float(),
-        "traj_3d_world": torch.from_numpy(LEFT.points[frame]).float(),
-        "verts_inds_vis": torch.from_numpy(LEFT.visible[frame]),
-        "img": torch.from_numpy(pictures(LEFT)[frame]),
-        "instances": torch.zeros(LEFT.pixels.shape[1]),
-    }
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    split = tmp_path / "valid"
-    for side, truth in (("left", LEFT), ("right", RIGHT)):
-        name = f"009850-3_obj_source_{side}"
-        for frame in ALL:
-            write_png(split / name / "images" / f"{name}-{frame:04d}.png", pictures(truth)[frame])
-            bits = truth.depth[frame].astype(np.float16).view(np.uint16)
-            write_png(split / name / "depths" / f"{name}_{frame:04d}.geometric.png", bits)
-            mask = truth.moving[frame].astype(np.uint8) * 255
-            write_png(split / name / "masks" / f"{name}_{frame:04d}.png", mask)
-            if side == "left":
-                (split / name / "trajectories").mkdir(exist_ok=True)
-                torch.save(points(frame), split / name / "trajectories" / f"{frame:06d}.pth")
-        (split / name / "images" / "done.ok").touch()
-    write_entries(split, entries())
-    return tmp_path
+    return dynamicreplica.points(LEFT, frame)
 
 
 @pytest.mark.parametrize(("side", "truth"), [("left", LEFT), ("right", RIGHT)])

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from data.readers.truth import turned
+from data.layouts.scene import turned
 
 from diff4splat.data.readers.matrices import cameras_from_world_to_camera, read_table
 

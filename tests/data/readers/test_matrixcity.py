@@ -5,16 +5,18 @@ import math
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from data.readers.wall import camera_to_world, depth_map, picture, pixel, shades
+from data.layouts import matrixcity
+from data.layouts.matrixcity import NAME, write_depth
+from data.readers.wall import camera_to_world, depth_map, picture, pixel, shades, wall_scene
 
 from diff4splat.data.readers import MatrixCity, find_datasets, open_dataset
 from diff4splat.geometry import project, unproject
 
-NAME = "small_city/aerial/train/block_1"
 HEIGHT, WIDTH = 13, 23
 ANGLE = 0.7853981852531433
 FOCAL = 0.5 * WIDTH / math.tan(0.5 * ANGLE)
@@ -28,35 +30,16 @@ def opengl(index: int) -> np.ndarray:
     return matrix
 
 
-def block(order: list[int]) -> dict:
-    frames = []
-    for index in order:
-        matrix = opengl(index)
-        matrix[:3, :3] *= 0.01
-        frames.append({"frame_index": index, "rot_mat": matrix.tolist(), "euler": [0.0, 0.1, 0.2]})
-    return {"camera_angle_x": ANGLE, "frames": frames}
-
-
-def write_depth(file: Path, metres: np.ndarray, dtype: type = np.float16) -> None:
-    import OpenEXR
-
-    file.parent.mkdir(parents=True, exist_ok=True)
-    values = (metres * 100).astype(dtype)
-    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
-    OpenEXR.File(header, {name: values for name in "BGR"}).write(str(file))
+def block(order: list[int]) -> dict[str, Any]:
+    return matrixcity.block(wall_scene(order, HEIGHT, WIDTH, FOCAL), order)
 
 
 @pytest.fixture
 def city(tmp_path: Path) -> Path:
     """A block with depth in half floats; block_10, whose name begins alike, has none."""
-    root = tmp_path / "a city"
-    for name in (NAME, f"{NAME}0"):
-        for index in ORDER:
-            picture(root / name / f"{index:04d}.png", index, HEIGHT, WIDTH)
-        (root / name / "transforms.json").write_text(json.dumps(block(ORDER)))
-    place = root / NAME.replace("small_city", "small_city_depth")
-    for index in ORDER:
-        write_depth(place / f"{index:04d}.exr", depth_map(index, HEIGHT, WIDTH, FOCAL))
+    scene = wall_scene(ORDER, HEIGHT, WIDTH, FOCAL, depth=True)
+    root = matrixcity.write(tmp_path / "a city", scene, scene, numbers=ORDER).folder
+    shutil.rmtree(root / f"{NAME}0".replace("small_city", "small_city_depth"))
     return root
 
 

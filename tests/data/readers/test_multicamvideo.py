@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from data.readers.wall import camera_to_world, pixel, shades, video
+from data.layouts import multicamvideo
+from data.readers.wall import camera_to_world, pixel, shades, video, wall_scene
 
 from diff4splat.data.readers import MultiCamVideo, find_datasets, open_dataset
 from diff4splat.geometry import project
@@ -15,33 +16,21 @@ NAME = "train/f24_aperture5/scene 1/cam02"
 SIDE, COUNT = 64, 7
 
 
-def unreal(index: int) -> str:
-    """A camera of the wall as Unreal writes it: rows forward, right, up and place of x, y, z in cm.
-
-    Its x is our z, its y our x, its z our -y; numbers are printed with %g, a zero may be -0.
-    """
-    pose = camera_to_world(index)
-    right, down, forward, place = (pose[:3, column] for column in range(4))
-    rows = []
-    for vector, last in ((forward, 0), (right, 0), (-down, 0), (100 * place, 1)):
-        rows.append(f"[{vector[2]:g} {vector[0]:g} {-vector[1]:g} {last}]")
-    return " ".join(rows) + " "
+STILL = np.array([[1, 0, 0, 13.8], [0, 1, 0, -2.4], [0, 0, 1, 33.9], [0, 0, 0, 1]])
 
 
 def cameras(count: int = COUNT) -> dict[str, dict[str, str]]:
-    """Frames stand in the order of texts, so frame10 would stand before frame2."""
-    still = "[1 0 0 0] [-0 1 0 0] [0 -0 1 0] [3390 1380 240 1] "
-    names = sorted(f"frame{index}" for index in range(count))
-    return {name: {"cam01": still, "cam02": unreal(int(name[5:]))} for name in names}
+    """cam01 rests, cam02 is that of the wall."""
+    moving = np.stack([camera_to_world(index) for index in range(count)])
+    return multicamvideo.cameras(np.tile(STILL, (count, 1, 1)), moving)
 
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Path:
+    scene = wall_scene(range(COUNT), SIDE, SIDE, 24 / 23.76 * SIDE)
+    multicamvideo.write(tmp_path, scene, scene)
     place = tmp_path / "train" / "f24_aperture5" / "scene 1"
-    (place / "cameras").mkdir(parents=True)
     (place / "cameras" / "camera_extrinsics.json").write_text(json.dumps(cameras(), indent=4))
-    for name in ("cam01", "cam02"):
-        video(place / "videos" / f"{name}.mp4", COUNT, SIDE, SIDE)
     return place
 
 
@@ -78,6 +67,11 @@ def test_the_lens_stands_in_the_name_of_a_folder(scene: Path) -> None:
 
 def test_a_left_handed_world_is_mirrored(scene: Path) -> None:
     """Looking along Unreal's x at (33.9, 13.8, 2.4) m: right is y, so our place is (13.8, -2.4, 33.9)."""
+    file = scene / "cameras" / "camera_extrinsics.json"
+    assert (
+        json.loads(file.read_text())["frame0"]["cam01"]
+        == "[1 0 -0 0] [0 1 -0 0] [-0 -0 1 0] [3390 1380 240 1] "
+    )
     matrix = open_dataset(scene).read("cam01", [0]).cameras.camera_to_world[0]
     assert torch.equal(matrix[:3, :3], torch.eye(3))
     assert matrix[:3, 3].tolist() == pytest.approx([13.8, -2.4, 33.9])

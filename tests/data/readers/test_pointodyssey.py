@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from data.layouts import pointodyssey
+from data.layouts.pointodyssey import NAME, annotation
 from data.readers.truth import (
     FRAMES,
     check_cameras,
@@ -13,7 +15,6 @@ from data.readers.truth import (
     check_tracks,
     cut,
     make_truth,
-    pictures,
     write_png,
 )
 from PIL import Image
@@ -22,42 +23,18 @@ from diff4splat.data.readers import PointOdyssey, find_datasets, open_dataset
 from diff4splat.geometry import project
 
 TRUTH = make_truth()
-NAME = "train/a dance"
 ALL = list(range(FRAMES))
 METRES, PIXELS = 2**-9 + 1e-6, 2**-6 + 1e-6  # float16: half a step at 4 to 8 m, and at 32 px
 
 
-def annotation() -> dict[str, np.ndarray]:
-    """Arrays in float16, as the authors' program leaves them."""
-    lens = np.tile(TRUTH.intrinsics, (FRAMES, 1, 1))
-    arrays = {
-        "trajs_2d": TRUTH.pixels,
-        "trajs_3d": TRUTH.points,
-        "visibs": TRUTH.visible,
-        "valids": np.ones_like(TRUTH.visible),
-        "intrinsics": lens,
-        "extrinsics": TRUTH.world_to_camera,
-    }
-    return {key: value.astype(np.float16) for key, value in arrays.items()}
-
-
 def write_annotation(folder: Path, **changes: np.ndarray | None) -> None:
-    arrays = {key: value for key, value in {**annotation(), **changes}.items() if value is not None}
-    np.savez(folder / "anno.npz", **arrays)
-    np.savez(folder / "info.npz", **{key: np.array(value.shape) for key, value in arrays.items()})
+    arrays = {**annotation(TRUTH), **changes}
+    pointodyssey.write_annotation(folder, {key: each for key, each in arrays.items() if each is not None})
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    place = tmp_path / "train" / "a dance"
-    (place / "rgbs").mkdir(parents=True)
-    for frame in ALL:
-        Image.fromarray(pictures(TRUTH)[frame]).save(place / "rgbs" / f"rgb_{frame:05d}.jpg", quality=95)
-        stored = np.where(TRUTH.depth[frame] > 0, TRUTH.depth[frame] * 65535 / 1000, 65535)
-        write_png(place / "depths" / f"depth_{frame:05d}.png", stored.astype(np.uint16))  # rounded down
-        write_png(place / "masks" / f"mask_{frame:05d}.png", np.zeros((22, 34, 3), np.uint8))
-    write_annotation(place)
-    return tmp_path
+    return pointodyssey.write(tmp_path, TRUTH).folder
 
 
 def test_cameras_depth_and_tracks_come_back(folder: Path) -> None:
@@ -81,7 +58,7 @@ def test_cameras_depth_and_tracks_come_back(folder: Path) -> None:
 
 
 def test_rotations_of_11_bits_are_made_exact(folder: Path) -> None:
-    stored = torch.from_numpy(annotation()["extrinsics"].astype(np.float64))[:, :3, :3]
+    stored = torch.from_numpy(annotation(TRUTH)["extrinsics"].astype(np.float64))[:, :3, :3]
     identity = torch.eye(3, dtype=torch.float64)
     assert (stored.mT @ stored - identity).abs().max() > 1e-4, "as stored they are none"
     rotations = PointOdyssey(folder).read(NAME).cameras.camera_to_world[:, :3, :3].double()
@@ -89,7 +66,7 @@ def test_rotations_of_11_bits_are_made_exact(folder: Path) -> None:
 
 
 def test_pixels_that_count_from_whole_numbers_are_moved_by_half(folder: Path) -> None:
-    arrays = annotation()
+    arrays = annotation(TRUTH)
     lens = arrays["intrinsics"].copy()
     lens[:, :2, 2] -= np.float16(0.5)
     pixels = (TRUTH.pixels - 0.5).astype(np.float16)
@@ -101,7 +78,7 @@ def test_pixels_that_count_from_whole_numbers_are_moved_by_half(folder: Path) ->
 
 
 def test_tracks_that_cannot_be_are_not_visible(folder: Path) -> None:
-    arrays = annotation()
+    arrays = annotation(TRUTH)
     sure = np.flatnonzero(TRUTH.visible.all(0))[:4]
     arrays["trajs_2d"][1, sure[0]] = np.inf
     arrays["trajs_3d"][2, sure[1], 0] = np.nan
@@ -118,7 +95,7 @@ def test_tracks_that_cannot_be_are_not_visible(folder: Path) -> None:
     recording.validate()
     assert torch.isfinite(recording.tracks).all() and torch.isfinite(recording.track_pixels).all()
     assert np.array_equal(recording.visible.numpy(), visible[:, visible.any(0)].T)
-    outside = annotation()
+    outside = annotation(TRUTH)
     outside["trajs_2d"][..., 0] += 100
     write_annotation(folder / NAME, **outside)
     assert len(PointOdyssey(folder).read(NAME).tracks) == 0, "said to be visible outside of the image"
@@ -126,7 +103,7 @@ def test_tracks_that_cannot_be_are_not_visible(folder: Path) -> None:
 
 def test_some_sequences_have_no_annotation_and_some_no_points(folder: Path) -> None:
     place = folder / NAME
-    none = annotation()
+    none = annotation(TRUTH)
     for key in ("trajs_2d", "trajs_3d", "visibs", "valids"):
         none[key] = none[key][:, :0]
     write_annotation(place, **none)
@@ -146,7 +123,8 @@ def test_some_sequences_have_no_annotation_and_some_no_points(folder: Path) -> N
 def test_arrays_in_other_orders_and_compressed_are_the_same(folder: Path) -> None:
     expected = PointOdyssey(folder).read(NAME, [1, 4])
     np.savez_compressed(
-        folder / NAME / "anno.npz", **{key: np.asfortranarray(value) for key, value in annotation().items()}
+        folder / NAME / "anno.npz",
+        **{key: np.asfortranarray(value) for key, value in annotation(TRUTH).items()},
     )
     found = PointOdyssey(folder).read(NAME, [1, 4])
     assert torch.equal(found.tracks, expected.tracks) and torch.equal(found.visible, expected.visible)
@@ -174,15 +152,15 @@ def test_what_is_wrong_is_named(folder: Path) -> None:
     for changes, message in (
         ({"valids": None}, "anno.npz must hold an array valids, got none"),
         (
-            {"visibs": annotation()["visibs"][:4]},
+            {"visibs": annotation(TRUTH)["visibs"][:4]},
             "anno.npz must hold visibs for each of 5 frames in rgbs, got 4",
         ),
         (
-            {"visibs": annotation()["visibs"][:, :3]},
+            {"visibs": annotation(TRUTH)["visibs"][:, :3]},
             "anno.npz must hold as many points in each array, got .*'visibs': 3",
         ),
         (
-            {"extrinsics": annotation()["extrinsics"][:, :3]},
+            {"extrinsics": annotation(TRUTH)["extrinsics"][:, :3]},
             r"hold extrinsics of shape \[frame, 4, 4\], got \[5, 3, 4\]",
         ),
         ({"extrinsics": np.array([{}] * 5)}, r"not a readable archive of arrays \(extrinsics\): numbers"),
@@ -190,16 +168,16 @@ def test_what_is_wrong_is_named(folder: Path) -> None:
         write_annotation(place, **changes)
         with pytest.raises(ValueError, match=message):
             reader.info(NAME)
-    write_annotation(place, extrinsics=annotation()["extrinsics"] * np.float16(1.1))
+    write_annotation(place, extrinsics=annotation(TRUTH)["extrinsics"] * np.float16(1.1))
     with pytest.raises(
         ValueError, match="anno.npz must hold rigid world-to-camera matrices, got one in row 0"
     ):
         reader.read(NAME)
-    flipped = annotation()["extrinsics"] * np.array([-1, 1, 1, 1], np.float16)[:, None]
+    flipped = annotation(TRUTH)["extrinsics"] * np.array([-1, 1, 1, 1], np.float16)[:, None]
     write_annotation(place, extrinsics=flipped)
     with pytest.raises(ValueError, match="anno.npz must hold rigid .* determinant -1"):
         reader.read(NAME)
-    unknown = annotation()["intrinsics"]
+    unknown = annotation(TRUTH)["intrinsics"]
     unknown[1, 0, 0] = np.nan
     write_annotation(place, intrinsics=unknown)
     with pytest.raises(ValueError, match="anno.npz must hold finite lenses, got others in row 1"):

@@ -5,15 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from data.readers.wall import camera_to_world, picture, shades, video, world_to_camera
+from data.layouts import realestate10k
+from data.readers.wall import camera_to_world, picture, shades, video, wall_scene
 
 from diff4splat.data.readers import RealEstate10K, find_datasets, open_dataset
 
-ID = "0bf152ef84195293"
+ID = realestate10k.IDS[0]
 NAME = f"train/{ID}"
 HEIGHT, WIDTH = 36, 64
 FX, FY = 0.474812461, 0.844111024
-# 7 cameras at 5 frames a second from 0.4 s: as text, 1000000 would stand before 400000
+SCENE = wall_scene(range(7), HEIGHT, WIDTH, (FX * WIDTH, FY * HEIGHT), fps=5)
 TIMES = [400_000 + 200_000 * index for index in range(7)]
 
 REAL = (
@@ -23,28 +24,18 @@ REAL = (
 )
 
 
-def write_poses(
-    place: Path, order: list[int], url: str = "https://www.youtube.com/watch?v=-pWPZxTDoE_"
-) -> Path:
-    place.mkdir(parents=True, exist_ok=True)
-    lines = [url]
-    for index in order:
-        numbers = [FX, FY, 0.5, 0.5, 0, 0, *world_to_camera(index)[:3].ravel()]
-        lines.append(f"{TIMES[index]} " + " ".join(f"{number:.9f}" for number in numbers))
-    file = place / f"{ID}.txt"
-    file.write_bytes(("\n".join(lines) + "\n").encode())
-    return file
+def write_poses(place: Path, order: list[int]) -> Path:
+    return realestate10k.write_poses(place / f"{ID}.txt", SCENE, order)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Lines out of order, one camera without its picture, one picture without a camera."""
-    place = tmp_path / "my houses" / "train"
-    write_poses(place, [3, 0, 1, 2, 6, 5, 4])
-    for index in (0, 1, 2, 4, 5, 6):
-        picture(place / ID / f"{TIMES[index]}.png", index, HEIGHT, WIDTH)
-    picture(place / ID / "123.png", 9, HEIGHT, WIDTH)
-    return tmp_path / "my houses"
+    root = tmp_path / "my houses"
+    realestate10k.write(root, SCENE, without=[3])
+    write_poses(root / "train", [3, 0, 1, 2, 6, 5, 4])
+    picture(root / "train" / ID / "123.png", 9, HEIGHT, WIDTH)
+    return root
 
 
 def test_pictures_meet_their_cameras(folder: Path) -> None:

@@ -8,13 +8,14 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from data.layouts import spring
+from data.layouts.spring import write_disparity
 from data.readers.truth import (
     FRAMES,
     check_cameras,
     check_depth,
     cut,
     make_truth,
-    pictures,
     write_png,
 )
 
@@ -24,48 +25,9 @@ LEFT, RIGHT = make_truth(focal=(31.0, 29.0)), make_truth(focal=(31.0, 29.0), bas
 NAME = "spring/train/0001/left"
 
 
-def doubled(values: np.ndarray, other: float) -> np.ndarray:
-    """A map of twice the size, whose values are those of the frame at even places and `other` between."""
-    big = np.full((2 * values.shape[0], 2 * values.shape[1]), other, values.dtype)
-    big[::2, ::2] = values
-    return big
-
-
-def write_disparity(file: Path, values: np.ndarray) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with h5py.File(file, "w") as data:
-        data.create_dataset("disparity", data=values, compression="gzip", compression_opts=5)
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A sequence of the training split with all maps; frames count from 1."""
-    place = tmp_path / "spring" / "train" / "0001"
-    for side, truth in (("left", LEFT), ("right", RIGHT)):
-        for frame in range(FRAMES):
-            number = frame + 1
-            write_png(place / f"frame_{side}" / f"frame_{side}_{number:04d}.png", pictures(truth)[frame])
-            with np.errstate(divide="ignore"):
-                disparity = np.where(truth.depth[frame] > 0, 31.0 * 0.065 / truth.depth[frame], np.inf)
-            write_disparity(
-                place / f"disp1_{side}" / f"disp1_{side}_{number:04d}.dsp5",
-                doubled(disparity.astype(np.float32), 99.0),
-            )
-            moves = doubled(truth.moving[frame].astype(np.uint8) * 255, 255)
-            ways = [way for way, end in (("FW", FRAMES), ("BW", 1)) if number != end]
-            for way in ways:
-                write_png(
-                    place / "maps" / f"rigidmap_{way}_{side}" / f"rigidmap_{way}_{side}_{number:04d}.png",
-                    moves,
-                )
-            sky = doubled((truth.depth[frame] == 0).astype(np.uint8) * 255, 255)
-            write_png(place / "maps" / f"skymap_{side}" / f"skymap_{side}_{number:04d}.png", sky)
-    tables = place / "cam_data"
-    tables.mkdir()
-    np.savetxt(tables / "intrinsics.txt", [[31.0, 29.0, 17.0, 11.0]] * FRAMES)
-    np.savetxt(tables / "extrinsics.txt", LEFT.world_to_camera.reshape(FRAMES, 16))
-    np.savetxt(tables / "focaldistance.txt", [5.0] * FRAMES)
-    return tmp_path
+    return spring.write(tmp_path, LEFT, RIGHT).folder
 
 
 @pytest.mark.parametrize(("side", "truth"), [("left", LEFT), ("right", RIGHT)])

@@ -1,17 +1,20 @@
 """Stereo4D, from files written by hand from the description of the format."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from data.readers.wall import camera_to_world, pixel, shades, video
+from data.layouts import stereo4d
+from data.layouts.scene import Scene
+from data.readers.wall import camera_to_world, pixel, shades, video, wall_scene
 
 from diff4splat.data.readers import find_datasets, open_dataset
 from diff4splat.geometry import project
 
-CLIP = "-MwZrkhQ0ck_130030030"  # names of videos may begin with a dash
+CLIP = stereo4d.CLIPS[0]  # names of videos may begin with a dash
 NAME = f"npz/{CLIP}"
 SIDE, COUNT = 62, 7
 FOCAL = SIDE / 2 / math.tan(math.pi / 6)
@@ -22,33 +25,25 @@ def place_of(track: int, frame: int) -> np.ndarray:
     return np.array([0.1 * track - 0.2, 0.05 * frame, 3 + 0.3 * track + 0.02 * frame])
 
 
-SEEN = {0: [0, 1, 2, 3, 4, 5, 6], 1: [2, 3], 2: [], 3: [6, 5, 0], 4: [4]}  # frames, in any order
+SEEN = {0: [0, 1, 2, 3, 4, 5, 6], 1: [2, 3], 2: [], 3: [0, 5, 6], 4: [4]}  # frames of the points
+
+
+def scene(count: int = COUNT) -> Scene:
+    """The wall's cameras and these points."""
+    frames = range(count)
+    points = np.array([[place_of(track, frame) for track in SEEN] for frame in frames])
+    visible = np.array([[frame in SEEN[track] for track in SEEN] for frame in frames])
+    wall = wall_scene(frames, SIDE, SIDE, FOCAL)
+    return replace(wall, points=points, pixels=points[..., :2], visible=visible)
 
 
 def arrays(count: int = COUNT, **changes: np.ndarray) -> dict[str, np.ndarray]:
-    content = {
-        "name": np.array(CLIP),
-        "video_id": np.array(CLIP[:11]),
-        "timestamps": 130030030 + np.round(np.arange(count) * 1e6 / 30).astype(np.int64),
-        "camera2world": np.stack([camera_to_world(index)[:3] for index in range(count)]),
-        "track_lengths": np.array([len(frames) for frames in SEEN.values()]),
-        "track_indices": np.concatenate([frames for frames in SEEN.values()]).astype(np.int64),
-        "track_coordinates": np.array(
-            [place_of(track, frame) for track, frames in SEEN.items() for frame in frames]
-        ),
-        "rectified2rig": np.stack([np.eye(3), np.eye(3)]),
-        "fov_bounds": np.array([-90.0, 90.0, -90.0, 90.0]),
-    }
-    return content | changes
+    return stereo4d.arrays(scene(count)) | changes
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    root = tmp_path / "stereo clips"
-    (root / "npz").mkdir(parents=True)
-    np.savez(root / "npz" / f"{CLIP}.npz", **arrays())
-    video(root / "processed" / CLIP / f"{CLIP}-left_rectified.mp4", COUNT, SIDE, SIDE, fps=30)
-    return root
+    return stereo4d.write(tmp_path / "stereo clips", scene()).folder
 
 
 def test_a_clip_comes_back(folder: Path) -> None:

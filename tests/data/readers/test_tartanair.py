@@ -5,32 +5,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from data.layouts import tartanair
+from data.layouts.scene import Scene
 
 from diff4splat.data.readers import TartanAir, find_datasets, open_dataset
 from diff4splat.geometry import project, unproject
 
 NAME = "a room/Easy/P000/left"
-SKY = 20_000.0
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A wall 5 m ahead (NED x) under a sky; the camera of image n stands n / 10 m to the right (NED y)."""
-    place = tmp_path / "a room" / "Easy" / "P000"
-    for name in ("image_left", "depth_left"):
-        (place / name).mkdir(parents=True)
-    depth = np.full((480, 640), 5, np.float32)
-    depth[:100] = SKY
-    rows = []
-    for number in range(4):
-        picture = np.zeros((480, 640, 3), np.uint8)
-        picture[..., 0] = number
-        Image.fromarray(picture).save(place / "image_left" / f"{number:06d}_left.png")
-        np.save(place / "depth_left" / f"{number:06d}_left_depth.npy", depth)
-        rows.append([1.0, number / 10, 2.0, 0, 0, 0, 1.0])
-    np.savetxt(place / "pose_left.txt", np.array(rows))
-    return tmp_path
+    frames = np.zeros((4, 480, 640, 3), np.uint8)
+    frames[..., 0] = np.arange(4)[:, None, None]
+    poses = np.tile(np.eye(4), (4, 1, 1))
+    poses[:, :3, :3] = [[0, 0, 1], [1, 0, 0], [0, 1, 0]]  # columns: right, down and forward among NED
+    poses[:, :3, 3] = [[1.0, number / 10, 2.0] for number in range(4)]
+    depth = np.full((4, 480, 640), 5.0)
+    depth[:, :100] = 0
+    nothing = np.zeros((4, 0, 3))
+    lens = np.array([[320.0, 0, 320], [0, 320, 240], [0, 0, 1]])
+    scene = Scene(frames, poses, lens, depth, depth < 0, nothing, nothing[..., :2], nothing[..., 0] > 0)
+    return tartanair.write(tmp_path, scene).folder
 
 
 def test_a_recording_comes_back(folder: Path) -> None:

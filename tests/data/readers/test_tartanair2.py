@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from data.readers.truth import FRAMES, check_cameras, check_depth, cut, make_truth, pictures, write_png
-from scipy.spatial.transform import Rotation
+from data.layouts import tartanair2
+from data.layouts.tartanair2 import write_depth
+from data.readers.truth import FRAMES, check_cameras, check_depth, cut, make_truth, write_png
 
 from diff4splat.data.readers import TartanAirV2, find_datasets, open_dataset
 
@@ -14,31 +15,11 @@ SIDE = 22
 LEFT = make_truth(SIDE, SIDE, (SIDE / 2, SIDE / 2))
 RIGHT = make_truth(SIDE, SIDE, (SIDE / 2, SIDE / 2), baseline=0.25)
 NAME = "a house/Data_easy/P000/lcam_front"
-# columns: where the axes x right, y down, z forward of OpenCV lie among forward, right, down
-AXES = np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])
-
-
-def write_depth(file: Path, depth: np.ndarray) -> None:
-    """The four bytes of a float32, low to high, as blue, green, red, alpha."""
-    blue, green, red, alpha = np.moveaxis(depth.astype("<f4").view(np.uint8).reshape(*depth.shape, 4), -1, 0)
-    write_png(file, np.stack((red, green, blue, alpha), -1))
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    place = tmp_path / "a house" / "Data_easy" / "P000"
-    for camera, truth in (("lcam_front", LEFT), ("rcam_front", RIGHT)):
-        rows = []
-        for frame in range(FRAMES):
-            depth = np.where(truth.depth[frame] > 0, truth.depth[frame], [65504.0, 12_345.0][frame % 2])
-            write_png(place / f"image_{camera}" / f"{frame:06d}_{camera}.png", pictures(truth)[frame])
-            write_depth(place / f"depth_{camera}" / f"{frame:06d}_{camera}_depth.png", depth)
-            pose = truth.camera_to_world[frame]
-            rows.append([*pose[:3, 3], *Rotation.from_matrix(pose[:3, :3] @ AXES.T).as_quat()])
-        np.savetxt(place / f"pose_{camera}.txt", rows)
-    (place / "seg_lcam_front").mkdir()
-    (place / "pose_lcam_back.txt").write_text("0 0 0 0 0 0 1\n")  # its images were not downloaded
-    return tmp_path
+    return tartanair2.write(tmp_path, LEFT, RIGHT).folder
 
 
 @pytest.mark.parametrize(("camera", "truth"), [("lcam_front", LEFT), ("rcam_front", RIGHT)])
@@ -80,7 +61,7 @@ def test_what_is_wrong_is_named(folder: Path) -> None:
     depths, images = place / "depth_lcam_front", place / "image_lcam_front"
     reader = TartanAirV2(folder)
     write_png(depths / "000000_lcam_front_depth.png", np.zeros((SIDE, SIDE), np.uint16))
-    with pytest.raises(ValueError, match="000000_lcam_front_depth.png must be a picture of kind rgba8"):
+    with pytest.raises(ValueError, match="000000_lcam_front_depth.png must be a picture of kind bgra32"):
         reader.read(NAME, [0])
     write_depth(depths / "000001_lcam_front_depth.png", np.ones((11, 11)))
     with pytest.raises(

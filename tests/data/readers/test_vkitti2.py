@@ -6,59 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from data.readers.truth import FRAMES, check_cameras, check_depth, cut, make_truth, pictures, write_png
-from PIL import Image
+from data.layouts import vkitti2
+from data.readers.truth import FRAMES, check_cameras, check_depth, cut, make_truth, write_png
 
 from diff4splat.data.readers import VirtualKITTI2, find_datasets, open_dataset
 
-BASELINE = 0.532725
-LEFT, RIGHT = make_truth(), make_truth(baseline=BASELINE)
+LEFT, RIGHT = make_truth(), make_truth(baseline=vkitti2.BASELINE)
 NAME = "Scene01/15-deg-left/Camera_0"
 ALL = list(range(FRAMES))
-ROAD, SKY, CAR, TRUCK, VAN = (100, 60, 100), (90, 200, 255), (255, 127, 80), (160, 60, 60), (0, 139, 139)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The panel is a car with track 7 that moves; a part of the wall is one with track 3 that is parked."""
-    place = tmp_path / "Scene01" / "15-deg-left"
-    lenses = ["frame cameraID K[0,0] K[1,1] K[0,2] K[1,2]"]
-    poses = ["frame cameraID r1,1 r1,2 r1,3 t1 r2,1 r2,2 r2,3 t2 r3,1 r3,2 r3,3 t3 0 0 0 1"]
-    boxes = [
-        "frame cameraID trackID left right top bottom number_pixels truncation_ratio occupancy_ratio isMoving"
-    ]
-    for frame in ALL:
-        for camera, truth in enumerate((LEFT, RIGHT)):
-            frames, end = place / "frames", f"Camera_{camera}"
-            image = frames / "rgb" / end / f"rgb_{frame:05d}.jpg"
-            image.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pictures(truth)[frame]).save(image, quality=95)
-            depth = np.where(truth.depth[frame] > 0, np.rint(truth.depth[frame] * 100), 65535).astype(
-                np.uint16
-            )
-            write_png(frames / "depth" / end / f"depth_{frame:05d}.png", depth)
-            colors = np.full((22, 34, 3), ROAD, np.uint8)
-            colors[truth.depth[frame] == 0] = SKY
-            colors[-3:, :4], colors[-3:, 4:6], colors[-3:, 6:9] = CAR, TRUCK, VAN
-            colors[truth.moving[frame]] = CAR
-            write_png(frames / "classSegmentation" / end / f"classgt_{frame:05d}.png", colors)
-            instances = np.zeros((22, 34), np.uint8)
-            instances[-3:, :4] = 3 + 1
-            instances[truth.moving[frame]] = 7 + 1
-            write_png(
-                frames / "instanceSegmentation" / end / f"instancegt_{frame:05d}.png", instances, palette=True
-            )
-            # centres of pixels at whole numbers: the middle of 34 columns is 16.5
-            lenses.append(f"{frame} {camera} 30 30 16.5 10.5")
-            numbers = " ".join(f"{number:.9f}" for number in truth.world_to_camera[frame].ravel())
-            poses.append(f"{frame} {camera} {numbers}")
-            moves = [
-                f"{frame} {camera} {track} 0 9 0 9 81 0 1 {flag}" for track, flag in ((3, False), (7, True))
-            ]
-            boxes += [*moves, f"{frame} {1 - camera} 3 0 9 0 9 81 0 1 {frame > 99}"]
-    for file, rows in (("intrinsic.txt", lenses), ("extrinsic.txt", poses), ("bbox.txt", boxes)):
-        (place / file).write_text("\n".join(rows) + "\n")
-    return tmp_path
+    return vkitti2.write(tmp_path, LEFT, RIGHT).folder
 
 
 @pytest.mark.parametrize(("camera", "truth"), [(0, LEFT), (1, RIGHT)])

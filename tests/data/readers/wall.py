@@ -4,9 +4,12 @@ Axes are OpenCV's (x right, y down, z forward), units metres, everything float64
 """
 
 import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from data.layouts.files import write_video
+from data.layouts.scene import Scene
 
 WALL_Z = 7.0
 BOX = (np.array([-0.7, -0.5, 4.0]), np.array([0.6, 0.8, 5.0]))  # two corners
@@ -72,28 +75,38 @@ def video(
     path: Path, count: int, height: int, width: int, *, fps: float = 15, codec: str = "libx264"
 ) -> None:
     """Frames of one grey each; sides must be even for H.264."""
-    from fractions import Fraction
+    write_video(path, shaded(range(count), height, width), fps, codec=codec)
 
-    import av
-    from PIL import Image
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frames = [np.full((height, width, 3), shade(index), np.uint8) for index in range(count)]
-    if codec == "gif":
-        first, *others = map(Image.fromarray, frames)
-        first.save(path, save_all=True, append_images=others, duration=1000 / fps)
-        return
-    options = {"movflags": "+faststart"} if path.suffix in (".mp4", ".mov") else {}  # header before frames
-    with av.open(str(path), "w", options=options) as container:
-        stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1001))
-        stream.width, stream.height = width, height
-        stream.pix_fmt = "bgr0" if codec == "ffv1" else "yuv420p"
-        if codec == "libx264":
-            stream.options = {"crf": "10", "g": "5"}
-        for pixels in [*frames, None]:
-            frame = None if pixels is None else av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            for packet in stream.encode(frame):
-                container.mux(packet)
+def shaded(indices: Iterable[int], height: int, width: int) -> np.ndarray:
+    """Frames of one grey each."""
+    return np.stack([np.full((height, width, 3), shade(index), np.uint8) for index in indices])
+
+
+def wall_scene(
+    indices: Sequence[int],
+    height: int,
+    width: int,
+    focal: float | tuple[float, float],
+    *,
+    depth: bool = False,
+    fps: float = 30.0,
+) -> Scene:
+    """Frames of one grey each with the cameras of these indices, and no points."""
+    count = len(indices)
+    focal_x, focal_y = focal if isinstance(focal, tuple) else (focal, focal)
+    maps = [depth_map(each, height, width, focal_x) for each in indices] if depth else 0.0
+    return Scene(
+        frames=shaded(indices, height, width),
+        camera_to_world=np.stack([camera_to_world(index) for index in indices]),
+        intrinsics=np.array([[focal_x, 0, width / 2], [0, focal_y, height / 2], [0, 0, 1]]),
+        depth=np.zeros((count, height, width)) + maps,
+        moving=np.zeros((count, height, width), bool),
+        points=np.zeros((count, 0, 3)),
+        pixels=np.zeros((count, 0, 2)),
+        visible=np.zeros((count, 0), bool),
+        fps=fps,
+    )
 
 
 def shades(frames: np.ndarray) -> list[int]:
