@@ -35,6 +35,7 @@ from diff4splat.data.readers import (
     load_sparse_points,
     open_dataset,
 )
+from diff4splat.data.recording_file import load_recording, load_recording_info, save_recording
 from diff4splat.data.recordings import Recording, RecordingInfo
 from diff4splat.data.shards import ShardClips, read_shard, shard_is_there, write_shard
 
@@ -64,6 +65,8 @@ __all__ = [
     "SparsePoints",
     "check_clip",
     "find_datasets",
+    "load_recording",
+    "load_recording_info",
     "load_sparse_points",
     "make_clips",
     "object_motion",
@@ -72,6 +75,7 @@ __all__ = [
     "read_shard",
     "sample_cameras",
     "sample_scenes",
+    "save_recording",
     "shard_is_there",
     "track_visibility",
     "write_shard",
