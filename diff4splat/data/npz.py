@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,14 +17,13 @@ __all__ = ["Compression", "NpzFile", "write_npz"]
 Compression = Literal["none", "deflate"]
 """How arrays lie in the archive: plainly, so that rows can be read alone, or deflated, which is smaller."""
 
-_LEVEL = 6  # of deflate; zlib's own default, written out because the bytes depend on it
 _FLAG_ENCRYPTED = 1
 _LOCAL_HEADER = struct.Struct("<26xHH")  # lengths of the name and of the extra field
 _DAMAGED = (OSError, ValueError, EOFError, struct.error, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
 def write_npz(
-    file: str | os.PathLike[str] | IO[bytes],
+    file: str | os.PathLike[str] | io.BufferedIOBase,
     arrays: Mapping[str, np.ndarray],
     *,
     compression: Compression = "none",
@@ -44,7 +43,7 @@ def write_npz(
     if compression not in ("none", "deflate"):
         raise ValueError(f'compression must be "none" or "deflate", got {compression!r}.')
     method = zipfile.ZIP_STORED if compression == "none" else zipfile.ZIP_DEFLATED
-    with zipfile.ZipFile(file, "w", method, compresslevel=_LEVEL) as archive:
+    with zipfile.ZipFile(file, "w", method) as archive:
         for name, array in arrays.items():
             if array.dtype.hasobject:
                 raise ValueError(f"{name} must hold numbers, got Python objects.")
@@ -73,7 +72,9 @@ class NpzFile:
         if not isinstance(source, bytes) and not Path(source).is_file():
             raise FileNotFoundError(f"no such file: {os.fspath(source)}")
         self.name = name or ("the npz" if isinstance(source, bytes) else os.fspath(source))
-        self._file: IO[bytes] = io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb")
+        self._file: io.BufferedIOBase = (
+            io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb")
+        )
         try:
             self._archive = zipfile.ZipFile(self._file)
             self._members = {
