@@ -44,6 +44,7 @@ from diff4splat.data.readers import (
     load_sparse_points,
     open_dataset,
 )
+from diff4splat.data.recording_file import load_recording, load_recording_info, save_recording
 from diff4splat.data.recordings import Recording, RecordingInfo
 from diff4splat.data.sampling import (
     DATASET_SETTINGS,
@@ -95,6 +96,8 @@ __all__ = [
     "find_datasets",
     "fit_annotation",
     "load_annotation",
+    "load_recording",
+    "load_recording_info",
     "load_sparse_points",
     "make_clips",
     "mix",
@@ -106,6 +109,7 @@ __all__ = [
     "sample_cameras",
     "sample_clip",
     "sample_scenes",
+    "save_recording",
     "shard_is_there",
     "synchronized",
     "to_clip",

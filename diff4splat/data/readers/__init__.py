@@ -5,6 +5,7 @@ from diff4splat.data.readers.dl3dv import DL3DV
 from diff4splat.data.readers.dynamicreplica import DynamicReplica
 from diff4splat.data.readers.matrixcity import MatrixCity
 from diff4splat.data.readers.multicamvideo import MultiCamVideo
+from diff4splat.data.readers.npz import NpzRecordings
 from diff4splat.data.readers.open import DATASETS, find_datasets, open_dataset
 from diff4splat.data.readers.pointodyssey import PointOdyssey
 from diff4splat.data.readers.reader import DatasetReader
@@ -24,6 +25,7 @@ __all__ = [
     "DatasetReader",
     "MatrixCity",
     "MultiCamVideo",
+    "NpzRecordings",
     "RealEstate10K",
     "SparsePoints",
     "Stereo4D",

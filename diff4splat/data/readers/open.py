@@ -9,6 +9,7 @@ from diff4splat.data.readers.dl3dv import DL3DV
 from diff4splat.data.readers.dynamicreplica import DynamicReplica
 from diff4splat.data.readers.matrixcity import MatrixCity
 from diff4splat.data.readers.multicamvideo import MultiCamVideo
+from diff4splat.data.readers.npz import NpzRecordings
 from diff4splat.data.readers.pointodyssey import PointOdyssey
 from diff4splat.data.readers.reader import DatasetReader
 from diff4splat.data.readers.realestate10k import RealEstate10K
@@ -34,6 +35,7 @@ _READERS: tuple[type[DatasetReader], ...] = (
     MultiCamVideo,
     Stereo4D,
     Colmap,
+    NpzRecordings,
     Video,
 )
 DATASETS: Mapping[str, type[DatasetReader]] = MappingProxyType({reader.key: reader for reader in _READERS})

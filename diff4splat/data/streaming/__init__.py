@@ -1,0 +1,20 @@
+"""Shards of training: recordings as samples in WebDataset tars with a Parquet index, and streams of them."""
+
+from diff4splat.data.streaming.depth_codes import DEPTH_ERROR
+from diff4splat.data.streaming.recording_shards import RecordingShards
+from diff4splat.data.streaming.sample import decode_sample, encode_sample, sample_uid, sample_words
+from diff4splat.data.streaming.shards import SampleParts, index_shards, write_shards
+from diff4splat.data.streaming.video_parts import VideoKind
+
+__all__ = [
+    "DEPTH_ERROR",
+    "RecordingShards",
+    "SampleParts",
+    "VideoKind",
+    "decode_sample",
+    "encode_sample",
+    "index_shards",
+    "sample_uid",
+    "sample_words",
+    "write_shards",
+]
