@@ -30,7 +30,7 @@ def lift_tracks(
     with $p_t$ = `pixels`, $R_t, c_t, K_t$ of `cameras` and $z_t(p)$ the depth between pixels: interpolated
     where the four pixels around agree, the nearest one's where they differ a little. A point is given up in
     a frame where it lies outside of the image, next to unknown depth or on an edge of depth, and where its
-    depth is off the median of its neighbours in time. These are carried into the camera of the frame first,
+    depth is off the median of itself and its neighbours in time. These are carried into the camera of the frame first,
     so that a camera that drives forward gives up nothing.
 
     Args:
@@ -82,22 +82,16 @@ def _jumps(positions: Tensor, z: Tensor, poses: Tensor, max_jump: float, window:
     jumps = torch.zeros(z.shape, dtype=torch.bool)
     frames = z.shape[1]
     for frame in range(frames):
-        others = [
-            other
-            for other in range(frame - window, frame + window + 1)
-            if other != frame and 0 <= other < frames
-        ]
-        if len(others) < 2:
-            continue
+        places = [other for place in range(frame - window, frame + window + 1) if 0 <= place < frames]
         view = rigid_inverse(poses[frame])
-        seen = positions[:, others] @ view[2, :3] + view[2, 3]
+        seen = positions[:, places] @ view[2, :3] + view[2, 3]
         count = torch.isfinite(seen).sum(1)
         ordered = seen.nan_to_num(nan=torch.inf).sort(1).values  # torch.nanmedian takes the lower of two
         low, high = (
             ordered.gather(1, index.clamp_min(0)[:, None])[:, 0] for index in ((count - 1) // 2, count // 2)
         )
         off = (z[:, frame] / ((low + high) / 2) - 1).abs() > max_jump
-        jumps[:, frame] = off & (count >= 2)
+        jumps[:, frame] = off & (count >= 3)
     return jumps
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from diff4splat.data.checking import (
@@ -65,6 +66,7 @@ _LEAST_PIXELS = 50
 _MOVES_COLORS = 1.5 / 255
 _MOST_PIXELS = 20_000
 _OFFSETS = (1, 2)
+_HALO = 0.03  # of the longer side
 _FAULTS = ("cameras finite", "rotation orthonormal", "rotation determinant", "focal length")
 
 
@@ -237,7 +239,12 @@ def _of_flow(recording: Recording, flow: VideoFlow) -> dict[str, Value]:
     medians = [
         float(values[some].median()) for values, some in zip(residual, resting, strict=True) if some.any()
     ]
-    unmasked = remove_small_blobs(dynamic_from_flow(recording, flow) & resting)
+    unmasked = dynamic_from_flow(recording, flow)
+    if masked is not None:  # flow is not sharp at the edges of what moves
+        reach = round(_HALO * max(recording.height, recording.width))
+        grown = F.max_pool2d(masked[:, None].float(), 2 * reach + 1, stride=1, padding=reach)[:, 0] > 0
+        unmasked &= ~grown
+    unmasked = remove_small_blobs(unmasked)
     return {
         "flow_error": statistics.median(medians) * _to_long_side(recording) if medians else None,
         "unmasked_motion": float(unmasked.double().mean()),
