@@ -1,6 +1,6 @@
 """What models say of recordings: depth, cameras, motion and tracks, read from the files they write."""
 
-from diff4splat.data.annotations.annotate import AnnotationPart, CountedIn, annotate, fit_annotation
+from diff4splat.data.annotations.annotate import AnnotationPart, annotate, fit_annotation
 from diff4splat.data.annotations.annotation import Annotation, DepthKind
 from diff4splat.data.annotations.annotators import Annotator, FileAnnotations
 from diff4splat.data.annotations.cotracker3 import CoTracker3
@@ -22,7 +22,6 @@ __all__ = [
     "AnnotationPart",
     "Annotator",
     "CoTracker3",
-    "CountedIn",
     "DepthKind",
     "DepthPro",
     "DepthResampling",

@@ -16,13 +16,10 @@ from diff4splat.data.annotations.resampling import (
 )
 from diff4splat.data.recordings import Recording
 
-__all__ = ["AnnotationPart", "CountedIn", "annotate", "fit_annotation", "select_frames"]
+__all__ = ["AnnotationPart", "annotate", "fit_annotation", "select_frames"]
 
 AnnotationPart = Literal["cameras", "depth", "dynamic_mask"]
 """What a recording can take from an annotation."""
-
-CountedIn = Literal["recording", "source"]
-"""Whether an annotator was given the frames of the recording, or the video that these were taken from."""
 
 _ROUNDING = 1.51  # pixels; annotators round the sides of resized frames, some up to even numbers
 
@@ -31,7 +28,7 @@ def fit_annotation(
     recording: Recording,
     annotation: Annotation,
     *,
-    counted_in: CountedIn = "recording",
+    first_number: int | None = None,
     resampling: DepthResampling = "nearest",
 ) -> Annotation:
     """An annotation of the frames of a recording, at their size.
@@ -45,8 +42,9 @@ def fit_annotation(
     Args:
         recording: The frames.
         annotation: What was said of them, or of the video that they are from.
-        counted_in: "recording": the annotator was given just these frames. "source": it was given the video
-            that they are from, and `recording.numbers` are places in it, counted from 0.
+        first_number: Where the annotator was given the whole video that the frames are from: what
+            `recording.numbers` call the first frame that it was given, mostly 0, or 1 for datasets that count
+            from 1; numbers must run without gaps. None where it was given just these frames.
         resampling: How depth is brought to the size of frames: "nearest" takes the nearest pixel;
             "bilinear" weighs four where they are known and within 3 %, and takes the nearest elsewhere.
 
@@ -57,13 +55,11 @@ def fit_annotation(
         ValueError: If frames are missing or too many, sides are in another proportion than the recording's,
             or an option is none.
     """
-    for name, options, got in (
-        ("counted_in", get_args(CountedIn), counted_in),
-        ("resampling", get_args(DepthResampling), resampling),
-    ):
-        if got not in options:
-            raise ValueError(f"{name} must be one of {', '.join(options)}, got {got!r}.")
-    annotation = select_frames(recording, annotation, counted_in)
+    if resampling not in get_args(DepthResampling):
+        raise ValueError(
+            f"resampling must be one of {', '.join(get_args(DepthResampling))}, got {resampling!r}."
+        )
+    annotation = select_frames(recording, annotation, first_number)
     full = (annotation.height / annotation.covers[0], annotation.width / annotation.covers[1])
     _check_proportion(recording, annotation, full)
     height, width = recording.height, recording.width
@@ -97,7 +93,7 @@ def annotate(
     annotation: Annotation,
     *,
     parts: Collection[AnnotationPart] | None = None,
-    counted_in: CountedIn = "recording",
+    first_number: int | None = None,
     resampling: DepthResampling = "nearest",
 ) -> Recording:
     """A recording with the parts of an annotation that it lacks and can hold.
@@ -113,7 +109,7 @@ def annotate(
         recording: The frames.
         annotation: What was said of them; see `fit_annotation`.
         parts: What to take; what the recording lacks when omitted.
-        counted_in: See `fit_annotation`.
+        first_number: See `fit_annotation`.
         resampling: See `fit_annotation`.
 
     Returns:
@@ -125,7 +121,7 @@ def annotate(
     unknown = sorted(set(parts or ()) - set(get_args(AnnotationPart)))
     if unknown:
         raise ValueError(f"parts must be of {', '.join(get_args(AnnotationPart))}, got {unknown[0]!r}.")
-    fitted = fit_annotation(recording, annotation, counted_in=counted_in, resampling=resampling)
+    fitted = fit_annotation(recording, annotation, first_number=first_number, resampling=resampling)
     wanted = set(get_args(AnnotationPart)) if parts is None else set(parts)
     forced = parts is not None
     reasons = _reasons(recording, fitted, wanted, forced)
@@ -149,13 +145,13 @@ def annotate(
     return replace(recording, **taken, unit=unit, facts=facts)
 
 
-def select_frames(recording: Recording, annotation: Annotation, counted_in: CountedIn) -> Annotation:
+def select_frames(recording: Recording, annotation: Annotation, first_number: int | None) -> Annotation:
     """The frames of an annotation that are those of a recording.
 
     Args:
         recording: The frames.
         annotation: What was said of them, or of the video that they are from.
-        counted_in: See `fit_annotation`.
+        first_number: See `fit_annotation`.
 
     Returns:
         An annotation of these frames in order, without `numbers`, at its own size.
@@ -163,22 +159,22 @@ def select_frames(recording: Recording, annotation: Annotation, counted_in: Coun
     Raises:
         ValueError: If frames are missing or too many.
     """
-    return replace(annotation.select(_places(recording, annotation, counted_in)), numbers=None)
+    return replace(annotation.select(_places(recording, annotation, first_number)), numbers=None)
 
 
-def _places(recording: Recording, annotation: Annotation, counted_in: CountedIn) -> list[int]:
+def _places(recording: Recording, annotation: Annotation, first_number: int | None) -> list[int]:
     """Places in the annotation of the recording's frames."""
     numbers = annotation.numbers or tuple(range(annotation.num_frames))
-    if counted_in == "recording":
+    if first_number is None:
         wanted: tuple[int, ...] = tuple(range(recording.num_frames))
         if annotation.num_frames > len(wanted) or max(numbers) >= len(wanted):
             raise ValueError(
                 f"annotation of {annotation.source} must be of the {len(wanted)} frames of {recording.name}, "
-                f"got {annotation.num_frames} up to frame {max(numbers)}; counted_in='source' takes frames "
-                "of the video by their numbers."
+                f"got {annotation.num_frames} up to frame {max(numbers)}; first_number takes frames of "
+                "the whole video by their numbers."
             )
     else:
-        wanted = recording.numbers
+        wanted = tuple(number - first_number for number in recording.numbers)
     place = {number: index for index, number in enumerate(numbers)}
     missing = [number for number in wanted if number not in place]
     if missing:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from diff4splat.data.annotations.annotate import CountedIn, select_frames
+from diff4splat.data.annotations.annotate import select_frames
 from diff4splat.data.annotations.annotation import Annotation
 from diff4splat.data.annotations.load import annotation_format, load_annotation
 from diff4splat.data.recordings import Recording
@@ -39,7 +39,8 @@ class FileAnnotations:
     Args:
         folder: Where the files are, laid out as `ANNOTATION_FORMATS[format].places` says.
         format: A name of `ANNOTATION_FORMATS`.
-        counted_in: What the annotator was given, see `fit_annotation`.
+        first_number: Number of the first frame that the annotator was given, where it was given whole
+            videos; None where it was given the frames of each recording. See `fit_annotation`.
         options: Options of `load_annotation` that hold for all files. Where a format asks for `frame_size`
             and none is given, it is that of the recording.
 
@@ -53,14 +54,14 @@ class FileAnnotations:
         folder: str | Path,
         format: str,
         *,
-        counted_in: CountedIn = "recording",
+        first_number: int | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = Path(folder)
         if not self.folder.is_dir():
             raise FileNotFoundError(f"no such folder: {self.folder}")
         self.format = annotation_format(format)
-        self.counted_in = counted_in
+        self.first_number = first_number
         self.options = dict(options or {})
 
     def find(self, name: str) -> Path:
@@ -107,7 +108,7 @@ class FileAnnotations:
             options.setdefault("frame_size", (recording.height, recording.width))
         annotation = load_annotation(path, self.format.name, **options)
         try:
-            return select_frames(recording, annotation, self.counted_in)
+            return select_frames(recording, annotation, self.first_number)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 

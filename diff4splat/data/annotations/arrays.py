@@ -241,7 +241,7 @@ def known_depth(
         Values and mask.
     """
     depth = values.astype(np.float32)
-    known = np.isfinite(depth) & (depth > above) & (depth < below)
+    known = (depth > above) & (depth < below)  # neither NaN nor infinite
     if mask is not None:
         known &= mask
     return torch.from_numpy(np.where(known, depth, np.float32(0))), torch.from_numpy(known)

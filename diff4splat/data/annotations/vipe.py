@@ -19,6 +19,7 @@ from diff4splat.data.annotations.arrays import (
     checked,
     known_depth,
     lenses_of,
+    npz_files,
     npz_keys,
     one_size,
     read_exr,
@@ -34,9 +35,9 @@ _NAME = re.compile(r"([0-9]+)\.(exr|png)")
 class ViPE(AnnotationFormat):
     """`pose/<video>.npz` with `intrinsics/<video>.npz`, `depth/<video>.zip` and `mask/<video>.zip` beside it.
 
-    The path is that of the poses; the others are found from it, and all but the poses may be missing, which
-    leaves out what is in them. Frames that one of them lacks are left out of all. Lenses other than pinholes
-    (`intrinsics/<video>_camera.txt`) are refused. Masks show things of kinds that can move, such as persons,
+    The path is that of the poses, or the folder above where there is one video only; the others are found
+    from it, and masks may be missing. Frames that one of them lacks are left out of all. Lenses other than
+    pinholes (`intrinsics/<video>_camera.txt`) are refused. Masks show things of kinds that can move, such as persons,
     whether or not they do: all of them count as moving.
     """
 
@@ -47,11 +48,20 @@ class ViPE(AnnotationFormat):
     places = ("pose/{name}.npz", "{name}/pose/{name}.npz")
 
     def fits(self, path: Path) -> bool:
-        """An archive of `data` and `inds` in a folder called pose."""
+        """An archive of `data` and `inds` in a folder called pose, or a folder with that one."""
+        if path.is_dir():
+            return any((path / "pose").glob("*.npz"))
         return path.absolute().parent.name == "pose" and npz_keys(path) >= {"data", "inds"}
 
     def load(self, path: Path, options: AnnotationOptions) -> Annotation:
         """Cameras and depth in metres, and masks, of the frames that have all of them."""
+        if path.is_dir():
+            found = npz_files(path / "pose") if (path / "pose").is_dir() else []
+            if len(found) != 1:
+                raise ValueError(
+                    f"{path} must hold the pose of one video, got {len(found)}: name one of them."
+                )
+            path = found[0]
         top, name = path.absolute().parent.parent, path.stem
         poses = _rows(path, (4, 4))
         lens_file, depth_file = top / "intrinsics" / f"{name}.npz", top / "depth" / f"{name}.zip"

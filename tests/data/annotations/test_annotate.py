@@ -135,24 +135,31 @@ def test_two_annotators_follow_each_other() -> None:
 def test_frames_go_by_place_in_the_recording_or_number_in_the_source() -> None:
     part = recording().select([1, 3])
     assert part.numbers == (1, 3)
-    found = annotate(part, made(), counted_in="source")
+    found = annotate(part, made(), first_number=0)
     check_depth(found, TRUTH, [1, 3], 1e-6)
     check_cameras(found, TRUTH, [1, 3])
-    check_depth(annotate(part, made().select([1, 3]), counted_in="source"), TRUTH, [1, 3], 1e-6)
+    check_depth(annotate(part, made().select([1, 3]), first_number=0), TRUTH, [1, 3], 1e-6)
     alone = replace(made().select([1, 3]), numbers=None)
     check_depth(annotate(part, alone), TRUTH, [1, 3], 1e-6)
     with pytest.raises(
-        ValueError, match="must be of the 2 frames of a scene/left, got 5 up to frame 4; counted"
+        ValueError, match="must be of the 2 frames of a scene/left, got 5 up to frame 4; first_number"
     ):
         annotate(part, made())
     with pytest.raises(
-        ValueError, match="must be of the 2 frames of a scene/left, got 2 up to frame 3; counted"
+        ValueError, match="must be of the 2 frames of a scene/left, got 2 up to frame 3; first_number"
     ):
         annotate(part, made().select([1, 3]))
     with pytest.raises(ValueError, match="lacks 3 of 5, the first of them 2"):
         annotate(recording(), replace(made().select([1, 3]), numbers=None))
     with pytest.raises(ValueError, match="lacks 1 of 2, the first of them 3"):
-        annotate(part, made().select([0, 1, 2]), counted_in="source")
+        annotate(part, made().select([0, 1, 2]), first_number=0)
+
+
+def test_sources_that_count_from_1_are_not_one_frame_late() -> None:
+    counted = replace(recording(), numbers=(1, 2, 3, 4, 5)).select([1, 3])
+    check_depth(annotate(counted, made(), first_number=1), TRUTH, [1, 3], 1e-6)
+    with pytest.raises(ValueError, match="lacks 1 of 2, the first of them 0"):
+        annotate(counted, made().select([1, 2]), first_number=2)
 
 
 def test_frames_of_another_proportion_are_refused() -> None:
@@ -169,7 +176,6 @@ def test_frames_of_another_proportion_are_refused() -> None:
 def test_options_are_checked() -> None:
     for option, words in (
         ({"parts": ["tracks"]}, "parts must be of cameras, depth, dynamic_mask, got 'tracks'"),
-        ({"counted_in": "video"}, "counted_in must be one of recording, source, got 'video'"),
         ({"resampling": "cubic"}, "resampling must be one of nearest, bilinear, got 'cubic'"),
     ):
         with pytest.raises(ValueError, match=words):

@@ -89,7 +89,7 @@ def test_windows_of_a_video_that_was_annotated_as_a_whole(tmp_path: Path) -> Non
     values = np.arange(5.0)[:, None, None] * np.ones((5, 22, 34))
     written.save(tmp_path / "x_depths.npz", depths=values)
     window = named("x").select([2, 4])
-    found = FileAnnotations(tmp_path, "video-depth-anything", counted_in="source")(window)
+    found = FileAnnotations(tmp_path, "video-depth-anything", first_number=0)(window)
     assert found.depth[:, 0, 0].tolist() == [2.0, 4.0] and found.numbers is None
     annotate(window, found)
     with pytest.raises(ValueError, match="x_depths.npz: annotation of video-depth-anything must be of the 2"):

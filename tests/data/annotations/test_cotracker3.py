@@ -56,6 +56,12 @@ def test_pixels_follow_the_frames_to_another_size(tmp_path: Path) -> None:
     assert error < 1e-4
 
 
+def test_rows_and_columns_are_stretched_each_by_its_own(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", tracks=np.array([[[9.5, 11.5]]] * FRAMES), visibility=np.ones((FRAMES, 1)))
+    fitted = fit_annotation(written.recording(), load_annotation(tmp_path / "x.npz", frame_size=(24, 34)))
+    assert fitted.track_pixels[0, 2].tolist() == pytest.approx([10, 11])  # 12 of 24 rows is 11 of 22
+
+
 def test_points_that_leave_the_frame_are_not_visible(tmp_path: Path) -> None:
     places = np.array([[[-0.6, 3], [33.6, 3], [3, -0.6], [3, 21.6], [33.4, 21.4], [np.nan, 2]]])
     np.savez(tmp_path / "x.npz", tracks=places, visibility=np.ones((1, 6), bool))

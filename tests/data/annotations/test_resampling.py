@@ -51,7 +51,7 @@ def test_bilinear_makes_no_depth_across_an_edge_or_from_unknown_pixels() -> None
     maps = torch.full((1, 6, 6), 2.0)
     maps[:, :, 3:] = 2.1  # 5 % further: another thing
     mask = torch.ones(1, 6, 6, dtype=torch.bool)
-    maps[:, 1, 1], mask[:, 1, 1] = 77.0, False
+    maps[:, 1, 1], mask[:, 1, 1] = 2.02, False  # alike, but not known
     depth, known = resample_depth(maps, mask, FramePlacement(13, 17, 6, 6), "bilinear")
     values = depth[known]
     assert ((values == 2.0) | (values == maps[0, 0, 3])).all()

@@ -37,8 +37,19 @@ def test_rows_go_by_number_and_frames_that_lack_something_are_left_out(tmp_path:
     )
     with pytest.raises(ValueError, match="must be of every frame of a scene/left, lacks 2 of 5, .* 2"):
         annotate(written.recording(), annotation)
-    made = annotate(written.recording().select([1, 4]), annotation, counted_in="source")
+    made = annotate(written.recording().select([1, 4]), annotation, first_number=0)
     check_depth(made, TRUTH, [1, 4], 4e-3)
+
+
+def test_the_folder_will_do_where_there_is_one_video(tmp_path: Path) -> None:
+    one = load_annotation(written.write_vipe(tmp_path))
+    assert np.array_equal(load_annotation(tmp_path).depth, one.depth)
+    written.write_vipe(tmp_path, "other")
+    with pytest.raises(ValueError, match="must hold the pose of one video, got 2: name one of them"):
+        load_annotation(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="must hold the pose of one video, got 0"):
+        load_annotation(tmp_path / "empty", "vipe")
 
 
 def test_masks_may_be_missing(tmp_path: Path) -> None:

@@ -125,7 +125,9 @@ def write_vipe(top: Path, name: str = "clip", frames: tuple[int, ...] = tuple(ra
     depth, masks = {}, {}
     for frame in frames:
         values = np.where(TRUTH.depth[frame] > 0, TRUTH.depth[frame], np.inf).astype(np.float16)
-        depth[f"{frame:05d}.exr"] = write_exr(top / "depth.exr", values).read_bytes()
+        scratch = write_exr(top / "scratch.exr", values)
+        depth[f"{frame:05d}.exr"] = scratch.read_bytes()
+        scratch.unlink()
         masks[f"{frame:05d}.png"] = png_bytes((TRUTH.moving[frame] * 3).astype(np.uint8))
     write_zip(top / "depth" / f"{name}.zip", depth)
     write_zip(top / "mask" / f"{name}.zip", masks)
