@@ -20,6 +20,7 @@ BLOCKS = [
     *("guidance", "hub", "ldrm", "losses"),
 ]
 GUIDES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+GUIDES += [f"docs/datasets/{path.name}" for path in sorted((ROOT / "docs" / "datasets").glob("*.md"))]
 GUIDES.remove("docs/evaluation.md")  # its code is for a model of the reader's own
 
 

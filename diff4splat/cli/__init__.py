@@ -70,6 +70,9 @@ COMMANDS: dict[str, Command] = {
     "data check": Command(
         "diff4splat.cli.data_commands.check:Check", "say which dataset a folder is, and whether it is sound"
     ),
+    "data curate": Command(
+        "diff4splat.cli.data_commands.curate:Curate", "make clips of a dataset, and shards of the good ones"
+    ),
     "train": Command("diff4splat.cli.train:Train", "train a model by a recipe, stage by stage"),
 }
 

@@ -12,6 +12,7 @@ from diff4splat.cameras.files.colmap import Bytes, find_model, read_distortions,
 from diff4splat.data.readers.distortion import largest_shift
 from diff4splat.data.readers.pictures import IMAGE_FOLDERS, check_shape, picture_size
 from diff4splat.data.readers.reader import DatasetReader, read_pictures
+from diff4splat.data.readers.sparse_points import SparsePoints, load_sparse_points
 from diff4splat.data.recordings import Recording, RecordingInfo
 
 __all__ = ["Colmap"]
@@ -98,6 +99,13 @@ class Colmap(DatasetReader):
             numbers=tuple(numbers),
             facts=facts,
         )
+
+    def sparse_points(self, name: str) -> SparsePoints | None:
+        """The points of the model, None where it has no `points3D`."""
+        try:
+            return load_sparse_points(self._model(name).file)
+        except FileNotFoundError:
+            return None
 
     def _model(self, name: str) -> "_Model":
         place = (self.folder / name).absolute()

@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from diff4splat.data.readers.pictures import opened_picture
+from diff4splat.data.readers.sparse_points import SparsePoints
 from diff4splat.data.recordings import Recording, RecordingInfo
 
 __all__ = ["DatasetReader", "numbered", "read_pictures"]
@@ -106,6 +107,20 @@ class DatasetReader(ABC):
             The name itself, where each recording stands alone.
         """
         return name
+
+    def sparse_points(self, name: str) -> SparsePoints | None:
+        """Points that were triangulated with the cameras, in their world and unit.
+
+        Args:
+            name: One of `names`.
+
+        Returns:
+            Points whose `frames` count as `Recording.numbers` do; None where there are none.
+
+        Raises:
+            ValueError: If a file is damaged.
+        """
+        return None
 
     def pick(self, name: str, frames: Sequence[int] | None) -> list[int]:
         """Checked numbers of frames, for `read`.
