@@ -1,0 +1,187 @@
+"""From a dataset as its authors lay it out to shards that training streams, with a report of every clip."""
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from diff4splat.data.annotations import Annotator
+from diff4splat.data.curation.continuity import windows
+from diff4splat.data.curation.settings import CurationSettings
+from diff4splat.data.curation.steps import PREVIEW, curation_stages
+from diff4splat.data.curation_report import CurationSummary, write_report
+from diff4splat.data.readers import DatasetReader
+from diff4splat.data.stages import Outcome, Task, load_item, run_stages
+from diff4splat.data.stages.run import Engine
+from diff4splat.data.streaming import write_shards
+from diff4splat.data.streaming.shard_index import INDEX
+from diff4splat.files import atomic_path
+
+__all__ = ["CurationResult", "curate", "curation_tasks"]
+
+_WORK = "work"
+_SETTINGS = "curation.json"
+_LONGEST = 56
+
+
+@dataclass(frozen=True)
+class CurationResult:
+    """What came of a dataset.
+
+    Args:
+        folder: Shards, their index and the report.
+        outcomes: What became of each clip.
+        summary: How many, and why.
+    """
+
+    folder: Path
+    outcomes: tuple[Outcome, ...]
+    summary: CurationSummary
+
+
+def curate(
+    reader: DatasetReader,
+    folder: str | os.PathLike[str],
+    settings: CurationSettings | None = None,
+    *,
+    annotators: Sequence[Annotator] = (),
+    max_recordings: int | None = None,
+    workers: int = 0,
+    engine: Engine = "local",
+    address: str | None = None,
+    max_clips_per_shard: int = 256,
+    callback: Callable[[int, int], None] | None = None,
+) -> CurationResult:
+    """Make clips of a dataset, keep those that are good, and write them as shards.
+
+    Every clip goes through the stages read, annotate, judge and encode; see `run_stages` for what happens
+    when one fails, the run is stopped, or settings change: nothing that is finished is done again. The folder
+    then holds
+
+    - shards `*.tar` with `index.parquet`, which `RecordingShards` reads and training takes;
+    - `report.html` with pictures, `clips.parquet` and `clips.csv`: what became of each clip, and why;
+    - `curation.json`: the settings;
+    - `work`: the results of stages, which can be removed once nothing is to be repeated.
+
+    Shards do not depend on the number of workers, the engine, or the order in which clips are done.
+
+    Args:
+        reader: The dataset, as `open_dataset` gives it.
+        folder: Where all goes; made if needed.
+        settings: What clips are made and what they must be like; the defaults when omitted.
+        annotators: What else is said of recordings, see `annotated`; they are sent to other processes.
+        max_recordings: How many recordings are taken, spread evenly; all when omitted.
+        workers: Processes, see `run_stages`.
+        engine: "local" or "ray", see `run_stages`.
+        address: Cluster of Ray, see `run_stages`.
+        max_clips_per_shard: Clips of a shard at most.
+        callback: Called with how many clips are done, and of how many.
+
+    Returns:
+        The outcomes, in the order of recordings and frames.
+
+    Raises:
+        ValueError: If an option is out of its range.
+        OSError: If something cannot be written.
+    """
+    settings = settings or CurationSettings()
+    if max_recordings is not None and max_recordings < 1:
+        raise ValueError(f"max_recordings must be at least 1, got {max_recordings}.")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    work = folder / _WORK
+    tasks = curation_tasks(reader, settings, max_recordings=max_recordings)
+    stages = curation_stages(str(reader.folder), settings, annotators)
+    outcomes = run_stages(
+        tasks, stages, work, workers=workers, engine=engine, address=address, callback=callback
+    )
+    kept = {outcome.uid: outcome for outcome in outcomes if outcome.status == "kept"}
+    if not kept:  # nothing may train on what is rejected by now
+        (folder / INDEX).unlink(missing_ok=True)
+    else:
+        samples = ((uid, partial(_parts, work, outcome)) for uid, outcome in kept.items())
+        write_shards(samples, folder, max_clips=max_clips_per_shard, existing="replace")
+    previews = _Previews(work, {outcome.uid: outcome for outcome in outcomes if outcome.status != "failed"})
+    summary = write_report(outcomes, folder, previews=previews, title=f"Curation of {reader.title}")
+    words = {"dataset": reader.key, "settings": settings.to_dict(), "num_clips": len(outcomes)}
+    with atomic_path(folder / _SETTINGS) as temporary:
+        temporary.write_text(json.dumps(words, indent=1) + "\n", encoding="utf-8")
+    return CurationResult(folder, tuple(outcomes), summary)
+
+
+def curation_tasks(
+    reader: DatasetReader, settings: CurationSettings, *, max_recordings: int | None = None
+) -> list[Task]:
+    """The clips that a dataset is cut into, before any frame is read.
+
+    A recording that cannot be looked at is one clip, which then fails with the reason.
+
+    Args:
+        reader: The dataset.
+        settings: How many frames clips have, and how far apart they start.
+        max_recordings: How many recordings are taken, spread evenly; all when omitted.
+
+    Returns:
+        Tasks in the order of recordings and frames.
+    """
+    names = reader.names
+    if max_recordings is not None and max_recordings < len(names):
+        last = max(max_recordings - 1, 1)
+        names = tuple(names[round(index * (len(names) - 1) / last)] for index in range(max_recordings))
+    tasks = []
+    for name in names:
+        inputs: dict[str, Any] = {"dataset": reader.key, "recording": name, "scene": "", "error": ""}
+        try:
+            inputs["scene"] = f"{reader.key}/{reader.scene_of(name)}"
+            info = reader.info(name)
+            inputs["files"] = reader.fingerprint(name)
+            inputs["error"] = info.missing
+            frames = 0 if info.missing else info.num_frames
+        except (ValueError, OSError) as error:
+            inputs["error"], frames = str(error) or type(error).__name__, 0
+        for window in _windows(frames, settings):
+            uid = _uid(reader.key, name, window)
+            tasks.append(Task(uid, {**inputs, "first": window.start, "count": len(window)}))
+    return tasks
+
+
+def _windows(num_frames: int, settings: CurationSettings) -> list[range]:
+    """Windows of a recording; what is left at its end is one, too, where it has half the frames of a clip."""
+    found = windows(num_frames, settings.num_frames, settings.stride) or [range(num_frames)]
+    rest = range(found[-1].stop, num_frames)
+    return [*found, rest] if 2 * len(rest) >= settings.num_frames else found
+
+
+def _uid(dataset: str, name: str, window: range) -> str:
+    """A name that says where a clip is from, and that no other clip of the dataset has."""
+    spoken = re.sub(r"[^A-Za-z0-9_-]+", "-", f"{dataset}-{name}").strip("-")[:_LONGEST]
+    exact = sha256(f"{dataset}/{name}/{window.start}/{len(window)}".encode()).hexdigest()[:8]
+    return f"{spoken}-{window.start:06d}-{exact}"
+
+
+def _parts(work: Path, outcome: Outcome) -> dict[str, bytes]:
+    """Files of a clip that go into its shard."""
+    files = load_item(work, outcome.stage, outcome.key).files
+    return {name: content for name, content in files.items() if name != PREVIEW}
+
+
+class _Previews(Mapping[str, bytes]):
+    """Pictures of clips by uid, read when they are asked for."""
+
+    def __init__(self, work: Path, outcomes: Mapping[str, Outcome]) -> None:
+        self._work, self._outcomes = work, outcomes
+
+    def __getitem__(self, uid: str) -> bytes:
+        outcome = self._outcomes[uid]
+        return load_item(self._work, outcome.stage, outcome.key).files[PREVIEW]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._outcomes)
+
+    def __len__(self) -> int:
+        return len(self._outcomes)
