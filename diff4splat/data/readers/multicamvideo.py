@@ -4,7 +4,6 @@ Poses are rows of axes and a place in centimetres in a left-handed world with z 
 right-handed world in metres (`load_cameras`): without that, camera-to-world matrices have determinant -1.
 """
 
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from typing import Any
 from diff4splat.cameras import Cameras
 from diff4splat.cameras.files import load_cameras
 from diff4splat.data.readers.reader import DatasetReader
+from diff4splat.data.readers.text import read_json
 from diff4splat.data.readers.videos import VideoFacts, read_video, video_facts
 from diff4splat.data.recordings import Recording, RecordingInfo
 from diff4splat.files import natural_order
@@ -117,10 +117,7 @@ class MultiCamVideo(DatasetReader):
         """Cameras by frame; the frames are 0, 1, ... and each has the camera that is asked for."""
         file = (self.folder / name).parent / _FILE
         camera = name.rsplit("/", 1)[-1]
-        try:
-            content = json.loads(file.read_text(encoding="utf-8-sig"))
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{file} is not readable JSON: {error}") from error
+        content = read_json(file)
         if not isinstance(content, dict) or not content:
             raise ValueError(f"{file} must hold an object with cameras by frame, got none.")
         for index in range(len(content)):
