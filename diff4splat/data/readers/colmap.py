@@ -101,6 +101,10 @@ class Colmap(DatasetReader):
             facts=facts,
         )
 
+    def _sources(self, name: str) -> list[Path]:
+        model = self._model(name)
+        return [model.file.parent, *model.pictures.values()]
+
     def _model(self, name: str) -> "_Model":
         place = (self.folder / name).absolute()
         file = find_model(place)

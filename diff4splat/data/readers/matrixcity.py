@@ -117,6 +117,10 @@ class MatrixCity(DatasetReader):
             },
         )
 
+    def _sources(self, name: str) -> list[Path]:
+        block = self._block(name)
+        return [block.file, *block.pictures, *self._depths(block)]
+
     def _block(self, name: str) -> "_Block":
         place = self.folder / name
         file = place / "transforms.json"

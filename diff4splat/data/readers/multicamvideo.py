@@ -91,6 +91,9 @@ class MultiCamVideo(DatasetReader):
             },
         )
 
+    def _sources(self, name: str) -> list[Path]:
+        return [self._video(name), (self.folder / name).parent / _FILE]
+
     def _cameras(self, name: str, facts: VideoFacts, focal_mm: float) -> Cameras:
         angle = 2 * math.degrees(math.atan(_SENSOR_MM / 2 / focal_mm))
         return load_cameras(

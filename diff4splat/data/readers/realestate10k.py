@@ -112,6 +112,11 @@ class RealEstate10K(DatasetReader):
             facts=facts,
         )
 
+    def _sources(self, name: str) -> list[Path]:
+        poses = self._poses(name)
+        video = self._video(name, poses)
+        return [poses.file, self._place(name), *([video] if video else [])]
+
     def _place(self, name: str) -> Path:
         """The path of a recording, whose last part is its name also where it is the folder itself."""
         return (self.folder / name).absolute()

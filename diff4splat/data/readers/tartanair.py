@@ -93,6 +93,10 @@ class TartanAir(DatasetReader):
             static=True,
         )
 
+    def _sources(self, name: str) -> list[Path]:
+        place, side = (self.folder / name).parent, name.rsplit("/", 1)[-1]
+        return [place / f"image_{side}", place / f"depth_{side}", place / f"pose_{side}.txt"]
+
     def _files(self, name: str) -> tuple[dict[int, Path], dict[int, Path], Path]:
         """Images and depths by number, and the file of poses."""
         folder, side = (self.folder / name).parent, name.rsplit("/", 1)[-1]
