@@ -68,8 +68,8 @@ def load_cameras(
         sorted by the names of their images.
 
     Raises:
-        ValueError: If the file is not of a known format, is damaged, states already what an argument says, or
-            holds values that are no cameras; the message starts with the path.
+        ValueError: If the file is not of a known format, is damaged or cannot be opened, states already what
+            an argument says, or holds values that are no cameras; the message starts with the path.
         FileNotFoundError: If there is no such file, or no model in the folder.
     """
     path = Path(path)
@@ -91,7 +91,9 @@ def load_cameras(
         wanted_width = stored_width if width is None else width
         single = cameras.resize(wanted_height, wanted_width).to(dtype=torch.float32)
         single.validate()  # numbers beyond the range of float32 have become infinite
-    except ValueError as error:
+    except FileNotFoundError:
+        raise
+    except (ValueError, OSError) as error:  # such as a folder in its place
         raise ValueError(f"{path}: {error}") from error
     for note in request.notes:
         logger.info("%s: %s", path, note)

@@ -13,10 +13,12 @@ from diff4splat.data.readers.distortion import largest_shift
 from diff4splat.data.readers.pictures import IMAGE_FOLDERS, check_shape, picture_size
 from diff4splat.data.readers.reader import DatasetReader, read_pictures
 from diff4splat.data.readers.sparse_points import SparsePoints, load_sparse_points
+from diff4splat.data.readers.text import read_text
 from diff4splat.data.recordings import Recording, RecordingInfo
 
 __all__ = ["Colmap"]
 
+_POINT_BYTES = 51  # of a point that no image sees
 _WITHIN = ("sparse", "colmap", "model", "undistorted")  # folders of a project that hold a model
 
 
@@ -106,13 +108,16 @@ class Colmap(DatasetReader):
             return load_sparse_points(self._model(name).file)
         except FileNotFoundError:
             return None
+    def _sources(self, name: str) -> list[Path]:
+        model = self._model(name)
+        return [model.file.parent, *model.pictures.values()]
 
     def _model(self, name: str) -> "_Model":
         place = (self.folder / name).absolute()
         file = find_model(place)
         try:
             names = [image.name for image in read_images(file)]
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             raise ValueError(f"{place}: {error}") from error
         if len(set(names)) < len(names):
             twice = next(each for each in names if names.count(each) > 1)
@@ -142,6 +147,12 @@ def _num_points(images: Path) -> int:
     if not file.is_file():
         return 0
     if file.suffix == ".bin":
-        return int(Bytes(file).take("<Q")[0])
-    lines = file.read_text(encoding="utf-8").splitlines()
+        try:
+            (count,) = Bytes(file).take("<Q")
+        except (ValueError, OSError) as error:
+            raise ValueError(f"{file} is not readable: {error}") from error
+        if count * _POINT_BYTES > file.stat().st_size:
+            raise ValueError(f"{file} is cut off: it tells of {count} points and has no room for them.")
+        return int(count)
+    lines = read_text(file).splitlines()
     return sum(bool(line.strip()) and not line.lstrip().startswith("#") for line in lines)

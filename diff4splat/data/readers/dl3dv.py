@@ -4,7 +4,6 @@ Poses take the camera to the world, with OpenGL camera axes; the lens is that of
 was fetched; scenes have an unknown unit each.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from diff4splat.cameras.files import load_cameras
 from diff4splat.data.readers.distortion import largest_shift
 from diff4splat.data.readers.pictures import IMAGE_FOLDERS, check_shape, picture_files, picture_size
 from diff4splat.data.readers.reader import DatasetReader, read_pictures
+from diff4splat.data.readers.text import read_json
 from diff4splat.data.recordings import Recording, RecordingInfo
 
 __all__ = ["DL3DV"]
@@ -141,10 +141,7 @@ class _Scene(NamedTuple):
 
 
 def _read(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file} is not readable JSON: {error}") from error
+    content = read_json(file)
     if not isinstance(content, dict) or not isinstance(content.get("frames"), list) or not content["frames"]:
         raise ValueError(f"{file} must hold an object with a list of frames, got none.")
     return content

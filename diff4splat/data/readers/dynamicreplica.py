@@ -142,6 +142,9 @@ class DynamicReplica(DatasetReader):
             facts={} if moving is None else {"dynamic_mask": "foreground, moving or not"},
         )
 
+    def _sources(self, name: str) -> list[Path]:
+        return [self._place(name), self._annotations(name)]
+
     def _place(self, name: str) -> Path:
         return self.folder.absolute() / name
 

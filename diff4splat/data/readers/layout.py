@@ -30,7 +30,7 @@ def folders_where(folder: Path, holds: Callable[[Path, set[str]], bool]) -> Iter
         seen.add(real)
         try:
             with os.scandir(place) as entries:
-                kinds = {entry.name: entry.is_dir() for entry in entries}
+                kinds = {entry.name: _is_folder(entry) for entry in entries}
         except PermissionError:
             continue
         if holds(place, set(kinds)):
@@ -89,3 +89,11 @@ def companions(place: Path, pattern: str, numbers: Iterable[int]) -> dict[int, P
             f"frame {missing[0]}."
         )
     return files
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    """Whether it is one; a link that leads to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False

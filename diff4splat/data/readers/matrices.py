@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from diff4splat.cameras import Cameras
+from diff4splat.data.readers.text import read_text
 
 __all__ = ["cameras_from_world_to_camera", "read_table"]
 
@@ -28,7 +29,7 @@ def read_table(file: Path, columns: int, *, header: str = "") -> np.ndarray:
         FileNotFoundError: If there is none.
     """
     rows = []
-    for number, line in enumerate(file.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
+    for number, line in enumerate(read_text(file).splitlines(), 1):
         words = line.split()
         if not words or (number == 1 and words[0] == header):
             continue

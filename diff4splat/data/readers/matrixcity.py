@@ -5,7 +5,6 @@ multiplied by 0.01 (or places in hundreds of metres, in the files of splits); de
 centimetres, and 65504, the largest half float, where it is unknown or further than 655 m.
 """
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from diff4splat.cameras.files.matrices import check_rigid, number, numbers
 from diff4splat.cameras.files.request import intrinsics_of
 from diff4splat.data.readers.pictures import check_shape, picture_size
 from diff4splat.data.readers.reader import DatasetReader, read_pictures
+from diff4splat.data.readers.text import read_json, starts_with
 from diff4splat.data.recordings import Recording, RecordingInfo
 from diff4splat.files import natural_order
 
@@ -65,9 +65,10 @@ class MatrixCity(DatasetReader):
         """Folders with a `transforms.json` that starts with `rot_mat`, or else files of splits."""
         blocks = []
         for file in folder.rglob("transforms.json"):
-            with file.open("rb") as content:
-                head = content.read(4096)
-            if b"rot_mat" in head:
+            is_block = starts_with(file, b"rot_mat", within=4096)
+            if is_block is None:  # it cannot be opened, which is said when it is read
+                is_block = not {*_CITIES}.isdisjoint(file.absolute().parts)
+            if is_block:
                 blocks.append(file.parent.relative_to(folder).as_posix())
         if blocks:
             return sorted(blocks, key=natural_order)
@@ -117,6 +118,10 @@ class MatrixCity(DatasetReader):
             },
         )
 
+    def _sources(self, name: str) -> list[Path]:
+        block = self._block(name)
+        return [block.file, *block.pictures, *self._depths(block)]
+
     def _block(self, name: str) -> "_Block":
         place = self.folder / name
         file = place / "transforms.json"
@@ -153,10 +158,7 @@ class _Block(NamedTuple):
 
 
 def _read_block(file: Path) -> _Block:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file} is not readable JSON: {error}") from error
+    content = read_json(file)
     frames = content.get("frames") if isinstance(content, dict) else None
     if not isinstance(frames, list) or not frames or not all(isinstance(row, Mapping) for row in frames):
         raise ValueError(f"{file} must hold an object with a list of frames, got none.")

@@ -4,7 +4,6 @@ Poses are rows of axes and a place in centimetres in a left-handed world with z 
 right-handed world in metres (`load_cameras`): without that, camera-to-world matrices have determinant -1.
 """
 
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from typing import Any
 from diff4splat.cameras import Cameras
 from diff4splat.cameras.files import load_cameras
 from diff4splat.data.readers.reader import DatasetReader
+from diff4splat.data.readers.text import read_json
 from diff4splat.data.readers.videos import VideoFacts, read_video, video_facts
 from diff4splat.data.recordings import Recording, RecordingInfo
 from diff4splat.files import natural_order
@@ -95,6 +95,9 @@ class MultiCamVideo(DatasetReader):
             },
         )
 
+    def _sources(self, name: str) -> list[Path]:
+        return [self._video(name), (self.folder / name).parent / _FILE]
+
     def _cameras(self, name: str, facts: VideoFacts, focal_mm: float) -> Cameras:
         angle = 2 * math.degrees(math.atan(_SENSOR_MM / 2 / focal_mm))
         return load_cameras(
@@ -121,10 +124,7 @@ class MultiCamVideo(DatasetReader):
         """Cameras by frame; the frames are 0, 1, ... and each has the camera that is asked for."""
         file = (self.folder / name).parent / _FILE
         camera = name.rsplit("/", 1)[-1]
-        try:
-            content = json.loads(file.read_text(encoding="utf-8-sig"))
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{file} is not readable JSON: {error}") from error
+        content = read_json(file)
         if not isinstance(content, dict) or not content:
             raise ValueError(f"{file} must hold an object with cameras by frame, got none.")
         for index in range(len(content)):

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from diff4splat.data.readers.fingerprint import files_fingerprint
 from diff4splat.data.readers.pictures import opened_picture
 from diff4splat.data.readers.sparse_points import SparsePoints
 from diff4splat.data.recordings import Recording, RecordingInfo
@@ -51,6 +52,7 @@ class DatasetReader(ABC):
         self.names = tuple(self.find(self.folder))
         if not self.names:
             raise ValueError(f"folder must hold {self.title}, got {self.folder} without any of it.")
+        self._fingerprints: dict[str, str] = {}
 
     @classmethod
     @abstractmethod
@@ -152,6 +154,39 @@ class DatasetReader(ABC):
         if wanted != sorted(wanted):
             raise ValueError(f"frames must ascend, got {wanted[:9]}.")
         return wanted
+
+    def fingerprint(self, name: str) -> str:
+        """Hash of the files that a recording is read from, by which what was made of it is known to be stale.
+
+        Names relative to the folder, sizes and times of change count, and the arguments of this reader; no
+        file is decoded. It is found out once per reader: a new one looks again.
+
+        Args:
+            name: One of `names`.
+
+        Returns:
+            32 hex digits.
+
+        Raises:
+            ValueError: If there is no such recording, or a table that names its files is damaged.
+            FileNotFoundError: If such a table is missing.
+        """
+        if name not in self.names:
+            raise ValueError(f"name must be a recording of {self.folder}, got {name!r}.")
+        if name not in self._fingerprints:
+            given = {key: value for key, value in vars(self).items() if key[0] != "_"}
+            options = sorted((key, value) for key, value in given.items() if key not in ("folder", "names"))
+            words = f"{self.key}\0{name}\0{options}"
+            sources = self._sources(name)
+            self._fingerprints[name] = files_fingerprint(sources, top=self.folder, words=words)
+        return self._fingerprints[name]
+
+    def _sources(self, name: str) -> list[Path]:
+        """Files and folders that a recording is read from: all of its folder, or of the nearest there is."""
+        place = self.folder / name
+        while not place.exists() and place != self.folder:
+            place = place.parent
+        return [place]
 
 
 def numbered(files: Iterable[Path], pattern: str) -> dict[int, Path]:

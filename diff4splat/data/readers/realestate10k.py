@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from diff4splat.cameras.files import load_cameras
 from diff4splat.data.readers.pictures import PICTURES, picture_files, picture_size
 from diff4splat.data.readers.reader import DatasetReader, read_pictures
+from diff4splat.data.readers.text import read_text, starts_with
 from diff4splat.data.readers.videos import VIDEOS, read_video_at, video_facts
 from diff4splat.data.recordings import Recording, RecordingInfo
 
@@ -111,6 +112,11 @@ class RealEstate10K(DatasetReader):
             facts=facts,
         )
 
+    def _sources(self, name: str) -> list[Path]:
+        poses = self._poses(name)
+        video = self._video(name, poses)
+        return [poses.file, self._place(name), *([video] if video else [])]
+
     def _place(self, name: str) -> Path:
         """The path of a recording, whose last part is its name also where it is the folder itself."""
         return (self.folder / name).absolute()
@@ -171,8 +177,8 @@ def _is_name(text: str) -> bool:
 
 
 def _starts_with_address(file: Path) -> bool:
-    with file.open("rb") as content:
-        return content.read(4) == b"http"
+    """Whether it does; one that cannot be opened counts, to be named later."""
+    return starts_with(file, b"http", within=4) is not False
 
 
 def _rate(times: list[int]) -> float | None:
@@ -183,7 +189,7 @@ def _rate(times: list[int]) -> float | None:
 
 def _read_times(file: Path) -> _Poses:
     """Address and times of a file; its other columns are read by `load_cameras`."""
-    lines = file.read_text(encoding="utf-8-sig", errors="replace").split("\n")
+    lines = read_text(file).split("\n")
     times: list[int] = []
     for index, line in enumerate(lines[1:], start=2):
         words = line.split()

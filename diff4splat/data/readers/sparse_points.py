@@ -9,6 +9,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from diff4splat.cameras.files.colmap import Bytes, find_model, read_images
+from diff4splat.data.readers.text import read_text
 
 __all__ = ["SparsePoints", "load_sparse_points"]
 
@@ -74,7 +75,9 @@ def load_sparse_points(path: str | Path) -> SparsePoints:
             raise ValueError(
                 f"{images_file.name} must see points of {file.name}, got {lost}, which it lacks."
             )
-    except ValueError as error:
+    except FileNotFoundError:
+        raise
+    except (ValueError, OSError, OverflowError) as error:  # such as a folder in its place, or an id of 2^64
         raise ValueError(f"{file.parent}: {error}") from error
     return SparsePoints(
         torch.from_numpy(values[:, :3]).float(),
@@ -105,7 +108,7 @@ def _text(file: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     ids: list[int] = []
     values: list[tuple[float, ...]] = []
     colors: list[tuple[int, ...]] = []
-    for index, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+    for index, line in enumerate(read_text(file).splitlines(), start=1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue

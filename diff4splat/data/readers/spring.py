@@ -121,6 +121,12 @@ class Spring(DatasetReader):
             facts=facts,
         )
 
+    def _sources(self, name: str) -> list[Path]:
+        place, side = (self.folder / name).parent, name.rsplit("/", 1)[-1]
+        kinds = ("skymap", "rigidmap_BW", "rigidmap_FW")
+        maps = [place / "maps" / f"{kind}_{side}" for kind in kinds]
+        return [place / "cam_data", place / f"frame_{side}", place / f"disp1_{side}", *maps]
+
     def _files(self, name: str) -> dict[str, Any]:
         """Images, disparity, sky and rigid maps by number, and the tables."""
         folder, side = (self.folder / name).parent, name.rsplit("/", 1)[-1]

@@ -120,6 +120,10 @@ class Stereo4D(DatasetReader):
             },
         )
 
+    def _sources(self, name: str) -> list[Path]:
+        video = self._video(name)
+        return [self._file(name), *([video] if video else [])]
+
     def _file(self, name: str) -> Path:
         place = self.folder / name
         return place.with_name(f"{place.name}.npz")

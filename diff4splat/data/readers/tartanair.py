@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from diff4splat.cameras.files import load_cameras
-from diff4splat.data.readers.reader import DatasetReader, numbered, read_pictures
+from diff4splat.data.readers.layout import companions, numbered_frames
+from diff4splat.data.readers.reader import DatasetReader, read_pictures
 from diff4splat.data.recordings import Recording, RecordingInfo
 
 __all__ = ["TartanAir"]
@@ -97,20 +98,15 @@ class TartanAir(DatasetReader):
             static=self.static,
         )
 
+    def _sources(self, name: str) -> list[Path]:
+        place, side = (self.folder / name).parent, name.rsplit("/", 1)[-1]
+        return [place / f"image_{side}", place / f"depth_{side}", place / f"pose_{side}.txt"]
+
     def _files(self, name: str) -> tuple[dict[int, Path], dict[int, Path], Path]:
         """Images and depths by number, and the file of poses."""
         folder, side = (self.folder / name).parent, name.rsplit("/", 1)[-1]
-        images = numbered((folder / f"image_{side}").iterdir(), rf"(\d+)_{side}\.png")
-        if not images:
-            raise ValueError(f"{folder / f'image_{side}'} must hold images 000000_{side}.png, got none.")
-        place = folder / f"depth_{side}"
-        depths = numbered(place.iterdir(), rf"(\d+)_{side}_depth\.npy") if place.is_dir() else {}
-        missing = sorted(images.keys() - depths.keys()) if depths else []
-        if missing:
-            raise ValueError(
-                f"{place} must hold depth for every image, lacks {len(missing)}, the first of image "
-                f"{missing[0]}."
-            )
+        images = numbered_frames(folder / f"image_{side}", rf"(\d+)_{side}\.png", f"000000_{side}.png")
+        depths = companions(folder / f"depth_{side}", rf"(\d+)_{side}_depth\.npy", images)
         return images, depths, folder / f"pose_{side}.txt"
 
 

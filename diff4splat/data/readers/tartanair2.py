@@ -100,6 +100,10 @@ class TartanAirV2(DatasetReader):
             static=self.static,
         )
 
+    def _sources(self, name: str) -> list[Path]:
+        place, camera = (self.folder / name).parent, name.rsplit("/", 1)[-1]
+        return [place / f"image_{camera}", place / f"depth_{camera}", place / f"pose_{camera}.txt"]
+
     def _files(self, name: str) -> tuple[dict[int, Path], dict[int, Path], Path]:
         """Images and depths by number, and the file of poses."""
         folder, camera = (self.folder / name).parent, name.rsplit("/", 1)[-1]

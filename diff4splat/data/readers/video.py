@@ -71,6 +71,10 @@ class Video(DatasetReader):
             fps=fps,
         )
 
+    def _sources(self, name: str) -> list[Path]:
+        place = self.folder / name
+        return self._pictures(place) if place.is_dir() else [place]
+
     def _pictures(self, place: Path) -> list[Path]:
         files = picture_files(place)
         if not files:

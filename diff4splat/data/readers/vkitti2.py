@@ -117,6 +117,13 @@ class VirtualKITTI2(DatasetReader):
             facts=facts,
         )
 
+    def _sources(self, name: str) -> list[Path]:
+        camera = name.rsplit("/", 1)[-1]
+        kinds = ("depth", "classSegmentation", "instanceSegmentation")
+        folders = [self._place(name, kind) / "frames" / kind / camera for kind in kinds]
+        tables = [self._place(name, "textgt") / file for file in _FIRST]
+        return [(self.folder / name).parent / "frames" / "rgb" / camera, *folders, *tables]
+
     def _place(self, name: str, kind: str) -> Path:
         """The folder of a scene in the archive of a kind: the same, or one beside it."""
         place = (self.folder / name).parent

@@ -21,6 +21,7 @@ def test_links_are_followed_once_and_what_is_found_is_not_entered(tmp_path: Path
     (root / "link").symlink_to(tmp_path / "disk")
     (tmp_path / "disk" / "round").symlink_to(tmp_path / "disk")
     (root / "gone").symlink_to(tmp_path / "nowhere")
+    (root / "loop").symlink_to(root / "loop")
     touch(root / "rgb")
     assert list(folders_where(root, lambda _, names: "rgbs" in names)) == [root / "link" / "-a scene"]
     here = tmp_path / "disk" / "-a scene"

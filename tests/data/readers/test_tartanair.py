@@ -74,7 +74,7 @@ def test_what_is_wrong_is_named(folder: Path) -> None:
     with pytest.raises(ValueError, match="000000_left_depth.npy is not a readable array"):
         reader.read(NAME, [0])
     (place / "depth_left" / "000003_left_depth.npy").unlink()
-    with pytest.raises(ValueError, match="lacks 1, the first of image 3"):
+    with pytest.raises(ValueError, match="lacks 1, the first of them that of frame 3"):
         reader.info(NAME)
     (place / "pose_left.txt").write_text("1 2 3 0 0 0 1\n" * 2)
     for file in (place / "depth_left").iterdir():
