@@ -40,7 +40,7 @@ from diff4splat.data.streaming.depth_codes import (
 )
 from diff4splat.data.streaming.video_parts import VideoKind, decode_video, encode_video
 
-__all__ = ["check_uid", "decode_sample", "encode_sample", "sample_uid", "sample_words"]
+__all__ = ["check_sample", "check_uid", "decode_sample", "encode_sample", "sample_uid", "sample_words"]
 
 _FORMAT = "diff4splat sample 1"
 _UID = re.compile(r"[A-Za-z0-9_-]{1,80}")
@@ -173,6 +173,30 @@ def sample_words(parts: Mapping[str, bytes]) -> dict[str, Any]:
     if not known:
         raise ValueError(f"json must be of a {_FORMAT}, got {words['format']!r}.")
     return dict(words)
+
+
+def check_sample(uid: str, parts: Mapping[str, bytes]) -> dict[str, Any]:
+    """What a sample says, if it is whole and of that name; nothing but its `json` is read.
+
+    Args:
+        uid: Its name.
+        parts: Bytes by end of the file's name.
+
+    Returns:
+        What `sample_words` gives.
+
+    Raises:
+        ValueError: If a part is missing, the json is of another format, or says another name.
+    """
+    words = sample_words(parts)
+    if words.get("uid") != check_uid(uid):
+        raise ValueError(f"sample of {uid} says that it is {words.get('uid')}.")
+    kind = words.get("video")
+    pictures = [f"{index:05d}.{kind}" for index in range(words.get("frames", 0))]
+    missing = [end for end in ("npz", *(["mp4"] if kind == "mp4" else pictures)) if end not in parts]
+    if missing:
+        raise ValueError(f"sample of {uid} lacks {len(missing)} parts, the first of them {missing[0]}.")
+    return words
 
 
 def sample_uid(recording: Recording) -> str:

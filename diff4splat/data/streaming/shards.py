@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from diff4splat.data.stages.item import Value
-from diff4splat.data.streaming.sample import check_uid, sample_words
+from diff4splat.data.streaming.sample import check_sample, check_uid
 from diff4splat.data.streaming.shard_index import INDEX, index_row, write_index
 from diff4splat.data.streaming.tar_file import TarMember, sample_to_tar, tar_members
 from diff4splat.files import flush
@@ -146,9 +146,7 @@ class _Writer:
 
     def add(self, uid: str, source: SampleParts, metrics: Mapping[str, Value] | None) -> None:
         parts = source() if callable(source) else source
-        words = sample_words(parts)
-        if words["uid"] != uid:
-            raise ValueError(f"sample of {uid} says that it is {words['uid']}.")
+        words = check_sample(uid, parts)
         block = sample_to_tar(uid, parts)
         full = self._clips >= self._max_clips or self._bytes + len(block) > self._max_bytes
         if self._clips and full:
@@ -200,8 +198,7 @@ def _rows_of(path: Path, problems: list[str]) -> list[dict[str, Any]]:
                     groups.append([])
                 groups[-1].append(member)
         except ValueError as error:
-            problems.append(f"{path.name}: {error}; {len(groups)} clips before it.")
-            groups = groups[:-1] if "without the end" not in str(error) else groups
+            problems.append(f"{path.name}: {error}.")
         for group in groups:
             start, end = group[0].header, group[-1].after
             try:
@@ -217,8 +214,6 @@ def _row_of(file: Any, shard: str, group: list[TarMember], start: int, end: int)
     file.seek(start)
     content = file.read(end - start)
     parts = {member.end: content[member.start - start :][: member.size] for member in group}
-    words = sample_words(parts)
-    if words["uid"] != check_uid(group[0].uid):
-        raise ValueError(f"it says that it is {words['uid']}.")
+    words = check_sample(group[0].uid, parts)
     digest = hashlib.sha256(content).hexdigest()
     return index_row(words, shard=shard, offset=start, size=end - start, sha256=digest)
