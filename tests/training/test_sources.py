@@ -166,6 +166,18 @@ def test_a_run_that_goes_on_ends_as_one_that_was_not_stopped(shards, tmp_path: P
         assert torch.equal(value, whole[name])
 
 
+def test_clips_that_cannot_share_a_batch_are_refused(shards, tmp_path: Path) -> None:
+    one = Source(folder=str(shards[0]), tracks=23)
+    for other, message in (
+        (Source(clips=3), "stage 'moving': data must tell motion in one form, got procedural scenes"),
+        (replace(one, tracks=11), "stage 'moving': data must have one number of tracks, got 11 and 23"),
+    ):
+        mixed = replace(MOVING, name="moving", data=(one, other))
+        with pytest.raises(ValueError, match=message):
+            run((mixed,), tmp_path)
+    assert not (tmp_path / "run").exists()
+
+
 def test_what_is_not_there_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     lost = replace(STILL, name="still", data=(Source(folder=str(tmp_path / "none")),))
     with pytest.raises(ValueError, match="stage 'still': folder must hold shards of clips"):

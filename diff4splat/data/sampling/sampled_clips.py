@@ -17,7 +17,8 @@ class SampledClips(Dataset[tuple[dict[str, Tensor], str]]):
     Clip i belongs to scene i modulo the number of scenes, so that a stretch of as many clips has each scene
     once; which camera of it, which frames and which part of them follows from `seed` and i. Recordings of
     one scene count once, however many cameras film it. A camera that lacks what `sampling` needs is passed
-    over where the scene has another one.
+    over where the scene has another one; where tracks are needed, so is one that has none of its own beside
+    one that has.
 
     `clips[i]` raises ValueError or OSError where a clip cannot be made, naming the recording, so that
     `Batches` counts it.
@@ -80,9 +81,12 @@ class SampledClips(Dataset[tuple[dict[str, Tensor], str]]):
         return f"{self.source.entries[number].uid}, draw {index // len(self.scenes)}"
 
     def _fit(self, numbers: list[int]) -> list[int]:
-        """Those from which clips can be drawn, as far as is known."""
+        """Those from which clips can be drawn, as far as is known; with tracks of their own, if any have."""
         entries = self.source.entries
-        return [number for number in numbers if not why_unfit(entries[number], self.sampling)]
+        fit = [number for number in numbers if not why_unfit(entries[number], self.sampling)]
+        if self.sampling.motion != "tracks":
+            return fit
+        return [number for number in fit if "tracks" in entries[number].info.holds] or fit
 
     def _draw(self, index: int) -> tuple[int, torch.Generator]:
         """Number of a clip's recording, and the random numbers for the rest."""
