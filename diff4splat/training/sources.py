@@ -66,6 +66,8 @@ def open_folder(source: Source, stage: Stage, *, seed: int = 0) -> list[tuple[Cl
         motion="tracks" if stage.moves else "none",
         num_tracks=source.tracks,
     )
+    if not any(len(recordings.entries) for recordings in sources):
+        raise ValueError(f"folder must hold recordings for {source.only} stages, got none in {folder}.")
     try:
         parts = mix(
             sources,
@@ -76,8 +78,7 @@ def open_folder(source: Source, stage: Stage, *, seed: int = 0) -> list[tuple[Cl
             draws=source.draws,
         )
     except ValueError as error:
-        kind = "" if source.only == "all" else f" for {source.only} stages"
-        raise ValueError(f"folder must hold recordings{kind}, got {folder}: {error}") from None
+        raise ValueError(f"{folder}: {error}") from None
     return [(clips, source.share * share) for clips, share in parts]
 
 

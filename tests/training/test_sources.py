@@ -105,8 +105,11 @@ def test_recordings_become_clips_of_the_stage(shards) -> None:
 def test_no_recording_for_a_stage_is_an_error_that_says_so(shards) -> None:
     folder, source = shards
     source.entries = source.entries[:3]
-    with pytest.raises(ValueError, match="folder must hold recordings for static stages, got .*: sources"):
+    with pytest.raises(ValueError, match="folder must hold recordings for static stages, got none"):
         open_folder(Source(folder=str(folder), only="static"), STILL)
+    source.entries = [replace(source.entries[0], dataset="mine")]
+    with pytest.raises(ValueError, match="shards: weights must not be 'paper' for mine"):
+        open_folder(Source(folder=str(folder), weights="paper"), STILL)
 
 
 def test_a_dataset_is_read_as_its_authors_lay_it_out(rooms: Path) -> None:

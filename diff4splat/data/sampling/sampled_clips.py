@@ -47,11 +47,12 @@ class SampledClips(Dataset[tuple[dict[str, Tensor], str]]):
         if seed < 0:
             raise ValueError(f"seed must be at least 0, got {seed}.")
         self.source = source
+        self._entries = tuple(source.entries)
         self.sampling = sampling or ClipSampling()
         self.seed = seed
         self.draws = draws
         cameras: dict[str, list[int]] = {}
-        for number, entry in enumerate(source.entries):
+        for number, entry in enumerate(self._entries):
             cameras.setdefault(entry.scene, []).append(number)
         if not cameras:
             raise ValueError("source must hold recordings, got none.")
@@ -78,11 +79,11 @@ class SampledClips(Dataset[tuple[dict[str, Tensor], str]]):
             IndexError: If there is no such clip.
         """
         number, _ = self._draw(index)
-        return f"{self.source.entries[number].uid}, draw {index // len(self.scenes)}"
+        return f"{self._entries[number].uid}, draw {index // len(self.scenes)}"
 
     def _fit(self, numbers: list[int]) -> list[int]:
         """Those from which clips can be drawn, as far as is known; with tracks of their own, if any have."""
-        entries = self.source.entries
+        entries = self._entries
         fit = [number for number in numbers if not why_unfit(entries[number], self.sampling)]
         if self.sampling.motion != "tracks":
             return fit
