@@ -27,7 +27,7 @@ from diff4splat.training.objective import Objective
 from diff4splat.training.pictures import stage_picture
 from diff4splat.training.recipe import Recipe, Source, Stage
 from diff4splat.training.report import write_report
-from diff4splat.training.sources import open_folder
+from diff4splat.training.sources import check_forms, open_folder
 from diff4splat.training.trainer import make_accelerator, train_stage
 from diff4splat.training.watch import Watch
 
@@ -146,16 +146,15 @@ class _Run:
                     f"stage {stage.name!r}: train names {name!r}, the pipeline has {', '.join(self.parts)}."
                 )
         Objective(self.parts, stage, perceptual=lambda image, target: image)  # checks the names to freeze
-        for source in stage.data:
-            if source.folder is not None:
-                try:
-                    self._open(source, stage)
-                except ValueError as error:
-                    raise ValueError(f"stage {stage.name!r}: {error}") from None
-            elif source.photographs and find_spec("skimage") is None:
-                raise ModuleNotFoundError(
-                    f'stage {stage.name!r}: photographs need scikit-image: pip install "diff4splat[data]".'
-                )
+        try:
+            folders = [self._open(source, stage) for source in stage.data if source.folder is not None]
+            check_forms(stage, [clips for parts in folders for clips, _ in parts])
+        except ValueError as error:
+            raise ValueError(f"stage {stage.name!r}: {error}") from None
+        if any(source.photographs for source in stage.data) and find_spec("skimage") is None:
+            raise ModuleNotFoundError(
+                f'stage {stage.name!r}: photographs need scikit-image: pip install "diff4splat[data]".'
+            )
 
     def train(self, stage: Stage, folder: Path) -> None:
         """Run a stage, and write what it trained."""

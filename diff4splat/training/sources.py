@@ -12,6 +12,7 @@ from diff4splat.data import (
     ClipDataset,
     ClipSampling,
     ReaderSource,
+    SampledClips,
     ShardClips,
     check_clip,
     find_datasets,
@@ -22,7 +23,7 @@ from diff4splat.data.recording_source import RecordingSource
 from diff4splat.data.sampling import for_stage
 from diff4splat.training.recipe import OF_RECORDINGS, Source, Stage
 
-__all__ = ["open_folder", "open_recordings"]
+__all__ = ["check_forms", "open_folder", "open_recordings"]
 
 
 def open_folder(source: Source, stage: Stage, *, seed: int = 0) -> list[tuple[ClipDataset, float]]:
@@ -65,6 +66,8 @@ def open_folder(source: Source, stage: Stage, *, seed: int = 0) -> list[tuple[Cl
         motion="tracks" if stage.moves else "none",
         num_tracks=source.tracks,
     )
+    if not any(len(recordings.entries) for recordings in sources):
+        raise ValueError(f"folder must hold recordings for {source.only} stages, got none in {folder}.")
     try:
         parts = mix(
             sources,
@@ -75,8 +78,7 @@ def open_folder(source: Source, stage: Stage, *, seed: int = 0) -> list[tuple[Cl
             draws=source.draws,
         )
     except ValueError as error:
-        kind = "" if source.only == "all" else f" for {source.only} stages"
-        raise ValueError(f"folder must hold recordings{kind}, got {folder}: {error}") from None
+        raise ValueError(f"{folder}: {error}") from None
     return [(clips, source.share * share) for clips, share in parts]
 
 
@@ -103,6 +105,30 @@ def open_recordings(folder: str | Path) -> list[RecordingSource]:
             f"can be read, got {folder} without any."
         )
     return [ReaderSource(open_dataset(folder, name)) for name in found]
+
+
+def check_forms(stage: Stage, clips: Sequence[ClipDataset]) -> None:
+    """Refuse sources whose clips cannot share a batch because they tell motion in different forms.
+
+    Args:
+        stage: A stage.
+        clips: What its folders hold.
+
+    Raises:
+        ValueError: If motion is compared, and clips with tracks stand beside procedural scenes, or beside
+            others with another number of tracks.
+    """
+    sampled = [each.sampling for each in clips if isinstance(each, SampledClips)]
+    if not stage.moves or not sampled:
+        return
+    if any(source.folder is None for source in stage.data):
+        raise ValueError(
+            "data must tell motion in one form, got procedural scenes, whose objects move, beside "
+            "recordings, which have tracks."
+        )
+    counts = sorted({sampling.num_tracks for sampling in sampled})
+    if len(counts) > 1:
+        raise ValueError(f"data must have one number of tracks, got {' and '.join(map(str, counts))}.")
 
 
 def _check_size(clips: ShardClips, stage: Stage) -> None:

@@ -105,8 +105,11 @@ def test_recordings_become_clips_of_the_stage(shards) -> None:
 def test_no_recording_for_a_stage_is_an_error_that_says_so(shards) -> None:
     folder, source = shards
     source.entries = source.entries[:3]
-    with pytest.raises(ValueError, match="folder must hold recordings for static stages, got .*: sources"):
+    with pytest.raises(ValueError, match="folder must hold recordings for static stages, got none"):
         open_folder(Source(folder=str(folder), only="static"), STILL)
+    source.entries = [replace(source.entries[0], dataset="mine")]
+    with pytest.raises(ValueError, match="shards: weights must not be 'paper' for mine"):
+        open_folder(Source(folder=str(folder), weights="paper"), STILL)
 
 
 def test_a_dataset_is_read_as_its_authors_lay_it_out(rooms: Path) -> None:
@@ -164,6 +167,18 @@ def test_a_run_that_goes_on_ends_as_one_that_was_not_stopped(shards, tmp_path: P
     assert again[2]["loss"] == lines[2]["loss"]
     for name, value in load_file(weights).items():
         assert torch.equal(value, whole[name])
+
+
+def test_clips_that_cannot_share_a_batch_are_refused(shards, tmp_path: Path) -> None:
+    one = Source(folder=str(shards[0]), tracks=23)
+    for other, message in (
+        (Source(clips=3), "stage 'moving': data must tell motion in one form, got procedural scenes"),
+        (replace(one, tracks=11), "stage 'moving': data must have one number of tracks, got 11 and 23"),
+    ):
+        mixed = replace(MOVING, name="moving", data=(one, other))
+        with pytest.raises(ValueError, match=message):
+            run((mixed,), tmp_path)
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_is_not_there_is_refused_before_anything_is_written(tmp_path: Path) -> None:

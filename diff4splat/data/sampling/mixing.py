@@ -44,7 +44,7 @@ def mix(
         draws: Clips of a scene, see `SampledClips`.
 
     Returns:
-        Clips and shares, which add up to 1: sources in their order, datasets in that of their names.
+        Clips and shares, which add up to 1, with sources in their order and datasets in that of their names.
 
     Raises:
         ValueError: If there is no recording, a dataset has no weight, or a value is out of range.

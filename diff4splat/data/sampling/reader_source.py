@@ -34,7 +34,11 @@ class ReaderSource:
 
     @cached_property
     def entries(self) -> Sequence[RecordingEntry]:
-        """What there is, in the order of the reader."""
+        """What there is.
+
+        Returns:
+            Recordings in the order of the reader.
+        """
         return tuple(self._entry(name) for name in self.reader.names)
 
     def read(self, index: int, frames: Sequence[int] | None = None, /) -> Recording:

@@ -17,7 +17,8 @@ class SampledClips(Dataset[tuple[dict[str, Tensor], str]]):
     Clip i belongs to scene i modulo the number of scenes, so that a stretch of as many clips has each scene
     once; which camera of it, which frames and which part of them follows from `seed` and i. Recordings of
     one scene count once, however many cameras film it. A camera that lacks what `sampling` needs is passed
-    over where the scene has another one.
+    over where the scene has another one; where tracks are needed, so is one that has none of its own beside
+    one that has.
 
     `clips[i]` raises ValueError or OSError where a clip cannot be made, naming the recording, so that
     `Batches` counts it.
@@ -46,11 +47,12 @@ class SampledClips(Dataset[tuple[dict[str, Tensor], str]]):
         if seed < 0:
             raise ValueError(f"seed must be at least 0, got {seed}.")
         self.source = source
+        self._entries = tuple(source.entries)
         self.sampling = sampling or ClipSampling()
         self.seed = seed
         self.draws = draws
         cameras: dict[str, list[int]] = {}
-        for number, entry in enumerate(source.entries):
+        for number, entry in enumerate(self._entries):
             cameras.setdefault(entry.scene, []).append(number)
         if not cameras:
             raise ValueError("source must hold recordings, got none.")
@@ -77,12 +79,15 @@ class SampledClips(Dataset[tuple[dict[str, Tensor], str]]):
             IndexError: If there is no such clip.
         """
         number, _ = self._draw(index)
-        return f"{self.source.entries[number].uid}, draw {index // len(self.scenes)}"
+        return f"{self._entries[number].uid}, draw {index // len(self.scenes)}"
 
     def _fit(self, numbers: list[int]) -> list[int]:
-        """Those from which clips can be drawn, as far as is known."""
-        entries = self.source.entries
-        return [number for number in numbers if not why_unfit(entries[number], self.sampling)]
+        """Those from which clips can be drawn, as far as is known; with tracks of their own, if any have."""
+        entries = self._entries
+        fit = [number for number in numbers if not why_unfit(entries[number], self.sampling)]
+        if self.sampling.motion != "tracks":
+            return fit
+        return [number for number in fit if "tracks" in entries[number].info.holds] or fit
 
     def _draw(self, index: int) -> tuple[int, torch.Generator]:
         """Number of a clip's recording, and the random numbers for the rest."""

@@ -11,7 +11,7 @@ __all__ = ["SelectedRecordings", "by_dataset", "for_stage"]
 
 
 class SelectedRecordings:
-    """A `RecordingSource` of some entries of another.
+    """A `RecordingSource` of some entries of another, which are kept in memory.
 
     Args:
         source: The other.
@@ -26,9 +26,12 @@ class SelectedRecordings:
         wrong = [index for index in indices if not 0 <= index < len(entries)]
         if wrong:
             raise IndexError(f"indices must be in [0, {len(entries)}), got {wrong[0]}.")
-        self.source = source
-        self.indices = tuple(indices)
-        self._entries = tuple(entries[index] for index in self.indices)
+        self._entries = tuple(entries[index] for index in indices)
+        self.source: RecordingSource = source
+        self.indices: tuple[int, ...] = tuple(indices)
+        if isinstance(source, SelectedRecordings):
+            self.source = source.source
+            self.indices = tuple(source.indices[index] for index in indices)
 
     @property
     def entries(self) -> Sequence[RecordingEntry]:
@@ -64,9 +67,9 @@ def for_stage(source: RecordingSource, stage: Literal["static", "dynamic"]) -> S
     """
     if stage not in ("static", "dynamic"):
         raise ValueError(f"stage must be static or dynamic, got {stage!r}.")
-    return SelectedRecordings(
-        source, [number for number, entry in enumerate(source.entries) if _stage_of(entry) == stage]
-    )
+    listed = _listed(source)
+    numbers = [number for number, entry in enumerate(listed.entries) if _stage_of(entry) == stage]
+    return SelectedRecordings(listed, numbers)
 
 
 def by_dataset(source: RecordingSource) -> dict[str, SelectedRecordings]:
@@ -78,10 +81,18 @@ def by_dataset(source: RecordingSource) -> dict[str, SelectedRecordings]:
     Returns:
         Recordings by the name of the dataset, names ascending.
     """
+    listed = _listed(source)
     numbers: dict[str, list[int]] = {}
-    for number, entry in enumerate(source.entries):
+    for number, entry in enumerate(listed.entries):
         numbers.setdefault(entry.dataset, []).append(number)
-    return {name: SelectedRecordings(source, numbers[name]) for name in sorted(numbers)}
+    return {name: SelectedRecordings(listed, numbers[name]) for name in sorted(numbers)}
+
+
+def _listed(source: RecordingSource) -> SelectedRecordings:
+    """All recordings, whose entries are made once, however often they are looked at."""
+    if isinstance(source, SelectedRecordings):
+        return source
+    return SelectedRecordings(source, range(len(source.entries)))
 
 
 def _stage_of(entry: RecordingEntry) -> str:

@@ -172,7 +172,7 @@ def _read_window(
     for _ in range(_TRIES):
         gap = draw_integer(1, limit, generator)
         first = draw_integer(0, last - gap * steps, generator)
-        recording = source.read(index, range(first, first + gap * steps + 1, gap))
+        recording = source.read(index, list(range(first, first + gap * steps + 1, gap)))
         reason = _break(recording, sampling.max_turn_deg)
         if not reason:
             return recording

@@ -50,6 +50,9 @@ def test_a_clip_has_the_numbers_of_the_scene() -> None:
 
 def test_every_clip_has_the_wanted_number_of_tracks() -> None:
     recording = procedural_recording()
+    between = recording.visible.clone()
+    between[:17, ::4], between[:17, 1] = False, True  # seen, but not in a key frame
+    recording = replace(recording, visible=between)
     few, _ = to_clip(recording, num_tracks=7)
     many, _ = to_clip(recording, num_tracks=97)
     assert few["tracks"].shape == (7, 9, 3) and many["visible"].shape == (97, 9)

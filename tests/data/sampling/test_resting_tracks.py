@@ -35,6 +35,14 @@ def test_points_are_seen_where_depth_and_mask_say_so() -> None:
             assert bool(visible[track, frame]) == seen
 
 
+def test_a_point_is_not_seen_while_something_moves_before_it() -> None:
+    recording = procedural_recording(seed=11)
+    covered = recording.dynamic_mask.clone()
+    covered[2] = True
+    _, visible = resting_tracks(replace(recording, dynamic_mask=covered), 31)
+    assert not visible[:, 2].any() and visible[:, 1].any() and visible[:, 3].any()
+
+
 def test_nothing_that_moves_is_taken_to_rest() -> None:
     recording = procedural_recording(seed=11)
     everything = replace(recording, dynamic_mask=torch.ones_like(recording.dynamic_mask))

@@ -71,6 +71,15 @@ def test_cameras_without_what_is_needed_are_passed_over() -> None:
     for number in range(20):
         clips[number]
     assert {index for index, _ in source.asked} == {0}
+    resting = replace(right, dynamic_mask=left.dynamic_mask)  # says what rests, but not how things move
+    source = MemorySource([resting, left], scenes=["one", "one"])
+    for motion, drawn in (("tracks", {1}), ("none", {0, 1})):
+        clips = SampledClips(source, replace(SMALL, motion=motion), draws=20)
+        source.asked = []
+        for number in range(20):
+            clips[number]
+        assert {index for index, _ in source.asked} == drawn
+    SampledClips(MemorySource([resting]), SMALL)[0]
     alone = SampledClips(MemorySource([right]), SMALL, draws=2)
     with pytest.raises(ValueError, match="right must have tracks, or depth with a dynamic mask"):
         alone[1]

@@ -29,6 +29,10 @@ def test_a_selection_is_a_source() -> None:
     assert isinstance(some, RecordingSource) and names(some) == ["4-own", "1-realestate10k"]
     assert some.read(1, [2, 3]).name == "1-realestate10k" and whole.asked == [(1, [2, 3])]
     assert torch.equal(some.read(0).video, whole.recordings[4].video)
+    part = SelectedRecordings(some, [1])
+    assert names(part) == ["1-realestate10k"] and part.source is whole and part.indices == (1,)
+    part.read(0, [5])
+    assert whole.asked[-1] == (1, [5])
     with pytest.raises(IndexError, match=r"indices must be in \[0, 6\), got 6"):
         SelectedRecordings(whole, [0, 6])
 

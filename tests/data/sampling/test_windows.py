@@ -153,13 +153,15 @@ def test_shares_of_changes_are_kept() -> None:
 def test_the_lens_tells_how_much_was_cut_out() -> None:
     """A window of a share s of the width has 1 / s times the focal length when it is brought to one size."""
     recording = wall(height=44, width=52, num_frames=5)
-    shares, centres = [], []
+    shares, lefts, tops = [], [], []
     for seed in range(60):
         lens = sample(recording, replace(SMALL, height=44, width=52, motion="none"), seed)["intrinsics"][0]
         shares.append(50 / float(lens[0, 0]))
-        centres.append(float(lens[0, 2]))
+        lefts.append(24 - float(lens[0, 2]) * shares[-1])
+        tops.append(17.5 - float(lens[1, 2]) * 47 / float(lens[1, 1]))
     assert 0.76 < min(shares) < 0.8 and 0.97 < max(shares) <= 1, "rounded to whole pixels"
-    assert max(centres) - min(centres) > 3, "the place is drawn, too"
+    for places, side in ((lefts, 52), (tops, 44)):
+        assert min(places) > -1e-3 and 0.12 * side < max(places) < 0.23 * side, "the place is drawn, too"
     tall = sample(recording, replace(SMALL, height=39, width=13, crop=(1.0, 1.0), motion="none"), 1)
     assert tall["video"].shape[-2:] == (39, 13)
     assert float(tall["intrinsics"][0, 0, 0]) == pytest.approx(50 * 13 / round(44 / 3))
