@@ -30,8 +30,8 @@ def lift_tracks(
     with $p_t$ = `pixels`, $R_t, c_t, K_t$ of `cameras` and $z_t(p)$ the depth between pixels: interpolated
     where the four pixels around agree, the nearest one's where they differ a little. A point is given up in
     a frame where it lies outside of the image, next to unknown depth or on an edge of depth, and where its
-    depth is off the median of itself and its neighbours in time. These are carried into the camera of the frame first,
-    so that a camera that drives forward gives up nothing.
+    depth is off the median of itself and its neighbours in time. These are carried into the camera of the
+    frame first, so that a camera that drives forward gives up nothing.
 
     Args:
         pixels: Where the points are, (x, y), centres of pixels at +0.5; any value where they are not visible.
@@ -82,7 +82,7 @@ def _jumps(positions: Tensor, z: Tensor, poses: Tensor, max_jump: float, window:
     jumps = torch.zeros(z.shape, dtype=torch.bool)
     frames = z.shape[1]
     for frame in range(frames):
-        places = [other for place in range(frame - window, frame + window + 1) if 0 <= place < frames]
+        places = list(range(max(0, frame - window), min(frames, frame + window + 1)))
         view = rigid_inverse(poses[frame])
         seen = positions[:, places] @ view[2, :3] + view[2, 3]
         count = torch.isfinite(seen).sum(1)

@@ -74,11 +74,13 @@ def judge_metrics(
         The verdict.
     """
     limits = thresholds or CurationThresholds()
-    reasons = [f"There is no {name.replace('_', ' ')}, and it is required." for name in missing]
+    reasons = [f"Required and missing: {name.replace('_', ' ')}." for name in missing]
     if metrics.get("camera_fault"):
         reasons.append(f"The cameras are none: {metrics['camera_fault']}.")
     if metrics.get("wrong_depth"):
-        reasons.append(f"{metrics['wrong_depth']} pixels of known depth are not finite and above 0.")
+        reasons.append(
+            f"Depth that is said to be known is not finite and above 0 in {metrics['wrong_depth']} pixels."
+        )
     if metrics.get("depth_fault"):
         reasons.append(f"There is a mark in the depth: {metrics['depth_fault']}.")
     if metrics.get("cut"):
