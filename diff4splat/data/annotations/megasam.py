@@ -135,7 +135,7 @@ class MegaSaM(AnnotationFormat):
         if factor is not None:
             depth, cameras = depth / factor, cameras.scale(1 / factor)
         facts: dict[str, Any] = {"depth": which, "depth_factor": factor}
-        if frames == _LIMIT and which == "the prior":
+        if frames == _LIMIT and file.name.endswith("_droid.npz"):
             facts["perhaps_cut"] = f"the archive ends after {_LIMIT} frames, however many there were"
         return Annotation(
             self.name,

@@ -83,18 +83,28 @@ def resample_depth(
     known, _ = resample_nearest(mask, placement)
     known = known & inside
     if resampling == "bilinear":
-        upper, lower, down = _neighbours(placement.rows(), depth.shape[1])
-        left, right, across = _neighbours(placement.columns(), depth.shape[2])
-        pairs = ((upper, left), (upper, right), (lower, left), (lower, right))
-        corners = torch.stack([depth[:, row][:, :, column] for row, column in pairs])
-        there = torch.stack([mask[:, row][:, :, column] for row, column in pairs]).all(0)
-        top = torch.lerp(corners[0], corners[1], across.to(depth))
-        bottom = torch.lerp(corners[2], corners[3], across.to(depth))
-        between = torch.lerp(top, bottom, down.to(depth)[:, None])
-        spread = corners.amax(0) - corners.amin(0)
-        smooth = there & inside & (spread <= _ALIKE * corners.abs().amax(0))
-        values = torch.where(smooth, between, values)
+        rows = _neighbours(placement.rows(), depth.shape[1])
+        columns = _neighbours(placement.columns(), depth.shape[2])
+        for frame in range(len(depth)):  # one at a time, for memory
+            between, smooth = _between(depth[frame], mask[frame], rows, columns)
+            values[frame] = torch.where(smooth & inside, between, values[frame])
     return torch.where(known, values, torch.zeros_like(values)), known
+
+
+def _between(
+    depth: Tensor, mask: Tensor, rows: tuple[Tensor, Tensor, Tensor], columns: tuple[Tensor, Tensor, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Values between four pixels, and where these are known and alike."""
+    upper, lower, down = rows
+    left, right, across = columns
+    pairs = ((upper, left), (upper, right), (lower, left), (lower, right))
+    corners = torch.stack([depth[row][:, column] for row, column in pairs])
+    there = torch.stack([mask[row][:, column] for row, column in pairs]).all(0)
+    top = torch.lerp(corners[0], corners[1], across.to(depth))
+    bottom = torch.lerp(corners[2], corners[3], across.to(depth))
+    spread = corners.amax(0) - corners.amin(0)
+    alike = spread <= _ALIKE * corners.abs().amax(0)
+    return torch.lerp(top, bottom, down.to(depth)[:, None]), there & alike
 
 
 def _neighbours(places: np.ndarray, size: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -37,8 +37,8 @@ class ViPE(AnnotationFormat):
 
     The path is that of the poses, or the folder above where there is one video only; the others are found
     from it, and masks may be missing. Frames that one of them lacks are left out of all. Lenses other than
-    pinholes (`intrinsics/<video>_camera.txt`) are refused. Masks show things of kinds that can move, such as persons,
-    whether or not they do: all of them count as moving.
+    pinholes (`intrinsics/<video>_camera.txt`) are refused. Masks show things of kinds that can move, such
+    as persons, whether or not they do: all of them count as moving.
     """
 
     name = "vipe"

@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 import torch
 from data.annotations.written import LARGE, TRUTH, recording
-from data.readers.truth import FRAMES, Truth, check_cameras, check_depth
+from data.readers.truth import FRAMES, check_cameras, check_depth
 
 from diff4splat.cameras import Cameras
 from diff4splat.data import Annotation, Recording, annotate, fit_annotation
 from diff4splat.data.checking import check_recording
 
 
-def cameras(truth: Truth = TRUTH) -> Cameras:
+def cameras(truth=TRUTH) -> Cameras:
     lens = torch.from_numpy(truth.intrinsics).float().expand(FRAMES, 3, 3)
     return Cameras(torch.from_numpy(truth.camera_to_world).float(), lens, truth.height, truth.width)
 
 
-def made(truth: Truth = TRUTH, **given) -> Annotation:
+def made(truth=TRUTH, **given) -> Annotation:
     """Everything that is true of the scene, in metres."""
     depth = torch.from_numpy(truth.depth).float()
     values = {

@@ -1,5 +1,6 @@
 """Plug-ins, and folders of files that stand for them."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,12 @@ def test_windows_of_a_video_that_was_annotated_as_a_whole(tmp_path: Path) -> Non
     annotate(window, found)
     with pytest.raises(ValueError, match="x_depths.npz: annotation of video-depth-anything must be of the 2"):
         FileAnnotations(tmp_path, "video-depth-anything")(window)
+
+
+def test_it_can_be_sent_to_other_processes(tmp_path: Path) -> None:
+    disparity(tmp_path, "x", 2.0)
+    annotator = FileAnnotations(tmp_path, "video-depth-anything", options={"unit": "metre"})
+    assert pickle.loads(pickle.dumps(annotator))(named("x")).unit == "metre"
 
 
 def test_what_is_wrong_is_named(tmp_path: Path) -> None:

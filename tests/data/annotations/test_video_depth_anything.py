@@ -1,5 +1,6 @@
 """Disparity and depth of Video-Depth-Anything, and the way from relative values to metres."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,23 @@ def test_values_that_are_not_finite_are_not_known(tmp_path: Path) -> None:
     annotation = load_annotation(write(tmp_path, values, "npz"))
     assert np.array_equal(annotation.depth_mask, np.isfinite(values))
     assert torch.isfinite(annotation.depth).all()
+
+
+def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write(tmp_path, relative(), "exr")
+    monkeypatch.setitem(sys.modules, "OpenEXR", None)
+    with pytest.raises(ModuleNotFoundError, match="EXR depth needs OpenEXR: pip install"):
+        load_annotation(folder)
+
+
+def test_an_exr_of_several_channels_is_no_depth(tmp_path: Path) -> None:
+    import OpenEXR
+
+    file = tmp_path / "frame_00000.exr"
+    channels = {name: np.ones((3, 5), np.float32) for name in "BGR"}
+    OpenEXR.File({"type": OpenEXR.scanlineimage}, channels).write(str(file))
+    with pytest.raises(ValueError, match="frame_00000.exr must hold one channel of depth, got B, G, R"):
+        load_annotation(tmp_path)
 
 
 def test_what_is_wrong_is_named(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from data.readers.truth import FRAMES, Truth, make_truth, pictures
+from data.readers.truth import FRAMES, make_truth
 from scipy.spatial.transform import Rotation
 
 from diff4splat.data import Recording
@@ -17,9 +17,16 @@ CUT = (32, 48)  # what is left of LARGE at multiples of 8
 FACTOR = 0.37  # what MegaSaM is said to have multiplied metres by
 
 
-def recording(truth: Truth = TRUTH, **given) -> Recording:
+def frames(truth) -> np.ndarray:
+    """One colour each, in which red, green and blue differ: frame height width rgb."""
+    colors = np.zeros((FRAMES, truth.height, truth.width, 3), np.uint8)
+    colors[:] = np.array([[40 * frame + 20, 100, 60] for frame in range(FRAMES)])[:, None, None]
+    return colors
+
+
+def recording(truth=TRUTH, **given) -> Recording:
     """The video alone."""
-    video = torch.from_numpy(pictures(truth)).permute(0, 3, 1, 2).contiguous()
+    video = torch.from_numpy(frames(truth)).permute(0, 3, 1, 2).contiguous()
     return Recording("a scene/left", "made", "MIT", video, **given)
 
 
@@ -87,7 +94,7 @@ def write_reconstruction(folder: Path) -> Path:
     for pose in scaled_poses():
         inverse = np.linalg.inv(pose)
         rows.append([*inverse[:3, 3], *Rotation.from_matrix(inverse[:3, :3]).as_quat()])  # x y z w
-    images = pictures(LARGE)[:, : CUT[0], : CUT[1]].transpose(0, 3, 1, 2)[:, ::-1]
+    images = frames(LARGE)[:, : CUT[0], : CUT[1]].transpose(0, 3, 1, 2)[:, ::-1]
     np.save(folder / "images.npy", images)
     np.save(folder / "disps.npy", prior_disparity())
     np.save(folder / "poses.npy", np.array(rows, np.float32))
@@ -111,19 +118,19 @@ def write_final(file: Path) -> Path:
 def _archive(file: Path, depths: np.ndarray) -> Path:
     fx, fy, cx, cy = megasam_lens()
     lens = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
-    images = pictures(LARGE)[:, : CUT[0], : CUT[1]]
+    images = frames(LARGE)[:, : CUT[0], : CUT[1]]
     return save(file, images=images, depths=depths, intrinsic=lens, cam_c2w=scaled_poses())
 
 
-def write_vipe(top: Path, name: str = "clip", frames: tuple[int, ...] = tuple(range(FRAMES))) -> Path:
-    """Four folders, of these frames."""
-    inds = np.array(frames)
+def write_vipe(top: Path, name: str = "clip") -> Path:
+    """Four folders."""
+    inds = np.arange(FRAMES)
     lens = np.array([30.0, 30.0, 17.0, 11.0], np.float32)
     save(top / "pose" / f"{name}.npz", data=TRUTH.camera_to_world[inds].astype(np.float32), inds=inds)
     save(top / "intrinsics" / f"{name}.npz", data=np.tile(lens, (len(inds), 1)), inds=inds)
     (top / "intrinsics" / f"{name}_camera.txt").write_text("".join(f"{index}: PINHOLE\n" for index in inds))
     depth, masks = {}, {}
-    for frame in frames:
+    for frame in range(FRAMES):
         values = np.where(TRUTH.depth[frame] > 0, TRUTH.depth[frame], np.inf).astype(np.float16)
         scratch = write_exr(top / "scratch.exr", values)
         depth[f"{frame:05d}.exr"] = scratch.read_bytes()
