@@ -6,7 +6,7 @@
                                                    the tables again, of what was measured before
 
 CPU costs are measured on procedural clips, in seconds of one core. GPU costs are published numbers, or what
-you give (`--plan.gpu.cameras 60`); where nobody gives one, the table says "unknown" and the sums say "at least".
+you give (`--plan.gpu.cameras 60`); where nobody gives one, the table says "unknown" and sums say "at least".
 """
 
 import io
