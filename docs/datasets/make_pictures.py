@@ -1,8 +1,9 @@
-"""Pictures of the pages about datasets, docs/images/datasets/<key>.jpg: `python docs/datasets/make_pictures.py`.
+"""Pictures of the pages about datasets: `python docs/datasets/make_pictures.py`.
 
-A procedural scene is written in the layout of each dataset by the writers of the tests, which know nothing of
-the readers, read back by the reader, and drawn. `--path FILE.txt` adds a real camera path to RealEstate10K.
-`--check FOLDER` keeps what was written there, and prints what `diff4splat data check` says of it.
+docs/images/datasets/<key>.jpg is what a reader gives. A procedural scene is written in the layout of each
+dataset by the writers of the tests, which know nothing of the readers, read back by the reader, and drawn.
+`--path FILE.txt` adds a real camera path to RealEstate10K. `--check FOLDER` keeps what was written there, and
+prints what `diff4splat data check` says of it.
 """
 
 import argparse
@@ -155,11 +156,13 @@ def with_tracks(recording: Recording) -> Tensor:
 
 
 def from_above(cameras: Cameras, side: int, shape: float) -> Tensor:
+    """A camera path, and the scale of its time."""
     height = max(round(side * shape), 150)
     return path_picture(cameras, height=height, width=side, view="from above", text_size=TEXT)
 
 
 def titled(words: str, picture: Tensor) -> Tensor:
+    """A picture below a line of words."""
     strip = torch.ones(3, line_height(TEXT) + 6, picture.shape[2])
     draw_words(strip, fit_words(words, TEXT, picture.shape[2]), left=2, top=3, size=TEXT)
     return stack_pictures([strip, picture])
