@@ -1,7 +1,7 @@
 """`diff4splat data curate`: from a dataset to shards of clips, with a report of every clip."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -107,7 +107,7 @@ class Curate:
                 callback=advance,
             )
         if self.json:
-            console.print(json.dumps(result.summary.to_dict(), ensure_ascii=False, indent=1))
+            console.print(json.dumps(asdict(result.summary), ensure_ascii=False, indent=1))
         else:
             console.print(f"{result.summary.to_text()}\n\n{self.output / 'report.html'}")
         return 0 if result.summary.kept else _NOTHING_KEPT

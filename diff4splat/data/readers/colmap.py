@@ -108,6 +108,7 @@ class Colmap(DatasetReader):
             return load_sparse_points(self._model(name).file)
         except FileNotFoundError:
             return None
+
     def _sources(self, name: str) -> list[Path]:
         model = self._model(name)
         return [model.file.parent, *model.pictures.values()]

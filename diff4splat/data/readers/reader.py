@@ -110,10 +110,6 @@ class DatasetReader(ABC):
         """
         return name
 
-    def fingerprint(self, name: str) -> str:
-        """Temporary."""
-        return ""
-
     def sparse_points(self, name: str) -> SparsePoints | None:
         """Points that were triangulated with the cameras, in their world and unit.
 

@@ -1,0 +1,172 @@
+"""Curation as a whole: alike whoever computes it, resumed where it stopped, and every clip accounted for."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from data.layouts import LAYOUTS, make_scenes
+from data.layouts.files import cut
+
+from diff4splat.data import open_dataset
+from diff4splat.data.curation import CurationSettings, CurationThresholds, curate, curation_tasks
+from diff4splat.data.streaming import RecordingShards
+
+SETTINGS = CurationSettings(num_frames=7, long_side=64)
+
+
+def write(root: Path, key: str = "spring", frames: int = 14, count: int = 2) -> Path:
+    return LAYOUTS[key](root, *make_scenes(key, frames, 48, 64, count=count)).folder
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """Two cameras of 14 frames each: four clips of 7."""
+    return write(tmp_path / "raw")
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Shards, their index, and the tables of the report."""
+    wanted = [path for path in folder.iterdir() if path.suffix == ".tar" or path.name == "index.parquet"]
+    return {path.name: path.read_bytes() for path in wanted}
+
+
+@pytest.mark.slow
+def test_shards_are_alike_whoever_computes_them(raw: Path, tmp_path: Path) -> None:
+    reader = open_dataset(raw)
+    here = curate(reader, tmp_path / "here", SETTINGS)
+    assert [outcome.status for outcome in here.outcomes] == ["kept"] * 4
+    curate(reader, tmp_path / "two", SETTINGS, workers=2)
+    curate(reader, tmp_path / "ray", SETTINGS, workers=2, engine="ray")
+    assert len(files(tmp_path / "here")) == 2
+    assert files(tmp_path / "here") == files(tmp_path / "two") == files(tmp_path / "ray")
+
+
+def test_nothing_finished_is_done_again(raw: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = curate(open_dataset(raw), out, SETTINGS)
+    before = files(out)
+    again = curate(open_dataset(raw), out, SETTINGS)
+    assert all(outcome.reused and not outcome.seconds for outcome in again.outcomes)
+    assert files(out) == before and again.summary.kept == first.summary.kept == 4
+
+    picture = next((raw / "spring" / "train" / "0001" / "frame_left").iterdir())
+    os.utime(picture, ns=(1, 1))
+    changed = curate(open_dataset(raw), out, SETTINGS)
+    assert [outcome.reused for outcome in changed.outcomes].count(True) in (0, 2), "what was read has changed"
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_it_goes_on(raw: Path, tmp_path: Path) -> None:
+    out, expected = tmp_path / "out", tmp_path / "expected"
+    curate(open_dataset(raw), expected, SETTINGS)
+    code = (
+        "import sys; from diff4splat.data import open_dataset; from diff4splat.data.curation import *;"
+        "curate(open_dataset(sys.argv[1]), sys.argv[2], CurationSettings(num_frames=7, long_side=64))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(raw), str(out)])
+    while process.poll() is None and not list(out.glob("work/encode/*/*.zip")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    finished = {path.name: path.stat().st_mtime_ns for path in out.glob("work/encode/*/*.zip")}
+    assert finished, "it was killed after a clip or more"
+    resumed = curate(open_dataset(raw), out, SETTINGS)
+    assert files(out) == files(expected)
+    assert sum(outcome.reused for outcome in resumed.outcomes) == len(finished)
+    after = {path.name: path.stat().st_mtime_ns for path in out.glob("work/encode/*/*.zip")}
+    assert finished.items() <= after.items(), "what was finished was not written again"
+
+
+def test_what_fails_and_what_is_rejected_are_rows(raw: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    left = raw / "spring" / "train" / "0001"
+    cut(left / "frame_left" / "frame_left_0003.png")
+    settings = replace(SETTINGS, thresholds=CurationThresholds(max_dynamic_share=0.0001))
+    result = curate(open_dataset(raw), out, settings)
+    by_status = [(outcome.status, outcome.stage) for outcome in result.outcomes]
+    assert by_status == [("failed", "read")] + [("rejected", "judge")] * 3
+    assert "frame_left_0003.png" in result.outcomes[0].reason
+    assert "The share of pixels that move is 0.0" in result.outcomes[1].reason
+    assert not files(out) and (out / "report.html").is_file()
+
+    kept = curate(open_dataset(raw), out, SETTINGS)
+    assert [outcome.status for outcome in kept.outcomes] == ["failed"] + ["kept"] * 3
+    assert len(RecordingShards(out).entries) == 3
+    none = curate(open_dataset(raw), out, settings)
+    assert none.summary.kept == 0
+    with pytest.raises((ValueError, FileNotFoundError)):
+        RecordingShards(out)  # nothing trains on clips that are rejected by now
+
+
+def test_a_recording_that_cannot_be_looked_at_is_a_clip_that_fails(tmp_path: Path) -> None:
+    raw = write(tmp_path / "raw", "realestate10k", frames=9)
+    folders = sorted(path for path in (raw / "train").iterdir() if path.is_dir())
+    for picture in folders[0].iterdir():
+        picture.unlink()
+    result = curate(open_dataset(raw), tmp_path / "out", SETTINGS)
+    assert [outcome.status for outcome in result.outcomes] == ["failed", "kept"]
+    assert "fetch https://www.youtube.com" in result.outcomes[0].reason
+
+
+@pytest.mark.parametrize(
+    ("frames", "stride", "expected"),
+    [
+        (14, None, [(0, 7), (7, 7)]),
+        (17, None, [(0, 7), (7, 7)]),  # three frames are less than half
+        (18, None, [(0, 7), (7, 7), (14, 4)]),
+        (5, None, [(0, 5)]),
+        (14, 5, [(0, 7), (5, 7)]),
+    ],
+)
+def test_windows_of_a_recording(
+    tmp_path: Path, frames: int, stride: int | None, expected: list[tuple[int, int]]
+) -> None:
+    raw = write(tmp_path / "raw", "pointodyssey", frames=frames, count=1)
+    tasks = curation_tasks(open_dataset(raw), replace(SETTINGS, stride=stride))
+    assert [(task.inputs["first"], task.inputs["count"]) for task in tasks] == expected
+    assert len({task.uid for task in tasks}) == len(tasks)
+
+
+def test_some_recordings_are_spread(tmp_path: Path) -> None:
+    raw = write(tmp_path / "raw", "multicamvideo", frames=5, count=5)
+    tasks = curation_tasks(open_dataset(raw), SETTINGS, max_recordings=3)
+    assert [task.inputs["recording"][-5:] for task in tasks] == ["cam01", "cam03", "cam05"]
+    assert len({task.inputs["scene"] for task in tasks}) == 1
+    with pytest.raises(ValueError, match="max_recordings must be at least 1, got 0"):
+        curate(open_dataset(raw), tmp_path / "out", max_recordings=0)
+
+
+def test_settings_come_back_from_json() -> None:
+    settings = replace(SETTINGS, stride=3, masks="flow", thresholds=CurationThresholds(min_frames=9))
+    assert CurationSettings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
+    assert CurationSettings().thresholds.require == ("cameras",)
+    with pytest.raises(ValueError, match="settings must be some of num_frames, .* got frames"):
+        CurationSettings.from_dict({"frames": 3})
+    with pytest.raises(ValueError, match="thresholds must be some of"):
+        CurationSettings.from_dict({"thresholds": {"min_frame": 3}})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"num_frames": 0}, "num_frames must be a whole number of at least 1, got 0"),
+        ({"tiles": 0}, "tiles must be a whole number of at least 1, got 0"),
+        ({"metres_per_unit": 0.0}, "metres_per_unit must be above 0, got 0.0"),
+        ({"max_track_jump": 0.0}, "max_track_jump must be above 0, got 0.0"),
+    ],
+)
+def test_settings_are_checked(values: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CurationSettings.from_dict(values)
+
+
+@pytest.mark.parametrize("name", ["masks", "align_method"])
+def test_words_that_are_none_are_refused(name: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=f"{name}.*'magic'|'magic'"):  # types are checked here
+        CurationSettings.from_dict({name: "magic"})
