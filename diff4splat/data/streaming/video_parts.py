@@ -21,6 +21,8 @@ _KEY_FRAMES = 16  # frames from one that can be entered to the next, at most
 _PLAY_RATE = 24.0  # of a video whose rate nobody knows
 # SWS_BICUBIC, SWS_ACCURATE_RND and SWS_FULL_CHR_H_INT of FFmpeg: without them frames get darker by a level
 _UNBIASED = 0x4 | 0x40000 | 0x2000
+# x264's macroblock tree reads beyond small frames: one run in six gave other bytes
+_REPRODUCIBLE = {"x264-params": "mbtree=0"}
 _JPEG = {"quality": 95, "subsampling": 0, "optimize": False}
 _PNG = {"compress_level": 6}
 
@@ -100,7 +102,7 @@ def _to_mp4(frames: np.ndarray, fps: float | None) -> bytes:
     _, height, width, _ = frames.shape
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
-        options = {"crf": _CRF, "threads": "1", "g": str(_KEY_FRAMES), "preset": "medium"}
+        options = {"crf": _CRF, "threads": "1", "g": str(_KEY_FRAMES), "preset": "medium", **_REPRODUCIBLE}
         stream = container.add_stream("libx264", rate=_rate(fps), options=options)
         stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
         stream.codec_context.thread_count = 1
