@@ -169,7 +169,7 @@ def test_several_datasets_are_all_checked(folder: Path, capsys: pytest.CaptureFi
         (["check", "{}", "--recordings", "0"], "--recordings must be from 1 to 10000, got 0"),
         (["check", "{}", "-o", "{}/none/out.png"], "--output must lie in an existing folder"),
         (["list", "{}"], "'{}' is one word too many; see diff4splat data list --help"),
-        (["chekc", "{}"], "data must be followed by one of list, check, got 'chekc'"),
+        (["chekc", "{}"], "data must be followed by one of list, check, curate, got 'chekc'"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(

@@ -7,6 +7,7 @@ from diff4splat.data.checking.agreement import (
     frame_agreement,
 )
 from diff4splat.data.checking.camera_findings import camera_findings
+from diff4splat.data.checking.camera_scale import CameraScale, camera_scale_from_depth
 from diff4splat.data.checking.check import check_dataset, check_recording
 from diff4splat.data.checking.conventions import CONVENTIONS
 from diff4splat.data.checking.depth_findings import depth_findings
@@ -20,6 +21,7 @@ from diff4splat.data.checking.track_findings import track_findings
 __all__ = [
     "CONVENTIONS",
     "Agreement",
+    "CameraScale",
     "CheckReport",
     "Finding",
     "RecordingCheck",
@@ -27,6 +29,7 @@ __all__ = [
     "View",
     "agreement_findings",
     "camera_findings",
+    "camera_scale_from_depth",
     "check_dataset",
     "check_recording",
     "depth_findings",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from diff4splat.data.checking.camera_scale import camera_scale_from_depth
 from diff4splat.data.checking.conventions import CONVENTIONS
 from diff4splat.data.checking.finding import Finding, Verdict
 from diff4splat.data.checking.pairs import pick_pairs
@@ -21,6 +22,8 @@ _BETTER = 0.5  # another reading is the right one if it leaves less than this sh
 _LEAST_GAIN = 1e-4  # and is better by so much at least
 _QUICK = 10_000
 _MOVES_COLORS = 1.5 / 255
+_SCALE = 1.1  # largest ratio of the units of depth and poses
+_SCALE_PAIRS, _SCALE_PIXELS = 6, 800
 
 
 @dataclass(frozen=True)
@@ -192,7 +195,22 @@ def agreement_findings(
     else:
         tried = f"none of {len(CONVENTIONS)} usual mistakes explains it better"
         findings.append(Finding("conventions", "holds" if verdict == "holds" else "cannot tell", tried))
+        findings.append(_one_unit(recording))
     return findings, agreement
+
+
+def _one_unit(recording: Recording) -> Finding:
+    """Whether depth and poses count in one unit: depth alone hardly tells where the camera moves sideways."""
+    name, limit = "one unit of depth and poses", f"{1 / _SCALE:.2f} to {_SCALE:.2f}"
+    found = camera_scale_from_depth(recording, num_pairs=_SCALE_PAIRS, num_pixels=_SCALE_PIXELS)
+    if not found.accepted:
+        return Finding(name, "cannot tell", found.reason or "")
+    if 1 / _SCALE <= found.scale <= _SCALE:
+        words = "frames agree best as they are"
+        return Finding(name, "holds", words, found.scale, limit, "")
+    how = "divided" if found.scale > 1 else "multiplied"
+    factor = max(found.scale, 1 / found.scale)
+    return Finding(name, "fails", f"as if the depth had to be {how} by {factor:.3g}", found.scale, limit, "")
 
 
 def _verdict(agreement: Agreement, unmoved: Agreement, hint: str) -> tuple[Verdict, str]:

@@ -7,18 +7,17 @@ from dataclasses import replace
 import torch
 
 from diff4splat.data.annotations import Annotation, Annotator, annotate, fit_annotation
+from diff4splat.data.checking import CameraScale, camera_scale_from_depth
 from diff4splat.data.curation.dynamic_mask import find_dynamic_mask
 from diff4splat.data.curation.flow import estimate_flow
 from diff4splat.data.curation.lifting import lift_tracks
 from diff4splat.data.curation.settings import CurationSettings
 from diff4splat.data.metric_depth import (
     Anchors,
-    CameraScale,
     DepthAlignment,
     align_recording,
     anchors_from_masks,
     anchors_from_points,
-    camera_scale_from_depth,
     check_on_map,
     fit_scale_and_shift,
     mask_medians,

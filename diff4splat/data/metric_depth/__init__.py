@@ -14,20 +14,17 @@ from diff4splat.data.metric_depth.anchors import (
     anchors_from_points,
     mask_medians,
 )
-from diff4splat.data.metric_depth.camera_scale import CameraScale, camera_scale_from_depth
 from diff4splat.data.metric_depth.fit import AlignmentMethod, fit_scale_and_shift
 
 __all__ = [
     "AlignmentMethod",
     "AlignmentSpace",
     "Anchors",
-    "CameraScale",
     "DepthAlignment",
     "align_recording",
     "anchors_from_masks",
     "anchors_from_points",
     "apply_alignment",
-    "camera_scale_from_depth",
     "check_on_map",
     "fit_scale_and_shift",
     "mask_medians",

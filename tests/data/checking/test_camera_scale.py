@@ -7,7 +7,7 @@ import torch
 
 from diff4splat.cameras import Cameras
 from diff4splat.data import Recording, procedural_sample
-from diff4splat.data.metric_depth import camera_scale_from_depth
+from diff4splat.data.checking import camera_scale_from_depth
 
 
 @pytest.fixture(scope="module")
