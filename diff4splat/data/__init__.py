@@ -38,6 +38,15 @@ from diff4splat.data.readers import (
 from diff4splat.data.recording_file import load_recording, load_recording_info, save_recording
 from diff4splat.data.recordings import Recording, RecordingInfo
 from diff4splat.data.shards import ShardClips, read_shard, shard_is_there, write_shard
+from diff4splat.data.streaming import (
+    RecordingShards,
+    ShuffledOrder,
+    StreamedRecordings,
+    decode_sample,
+    encode_sample,
+    index_shards,
+    write_shards,
+)
 
 __all__ = [
     "AlignmentMethod",
@@ -61,10 +70,16 @@ __all__ = [
     "ProceduralScenes",
     "Recording",
     "RecordingInfo",
+    "RecordingShards",
     "ShardClips",
+    "ShuffledOrder",
     "SparsePoints",
+    "StreamedRecordings",
     "check_clip",
+    "decode_sample",
+    "encode_sample",
     "find_datasets",
+    "index_shards",
     "load_recording",
     "load_recording_info",
     "load_sparse_points",
@@ -79,4 +94,5 @@ __all__ = [
     "shard_is_there",
     "track_visibility",
     "write_shard",
+    "write_shards",
 ]
