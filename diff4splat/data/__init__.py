@@ -58,6 +58,15 @@ from diff4splat.data.sampling import (
     to_clip,
 )
 from diff4splat.data.shards import ShardClips, read_shard, shard_is_there, write_shard
+from diff4splat.data.streaming import (
+    RecordingShards,
+    ShuffledOrder,
+    StreamedRecordings,
+    decode_sample,
+    encode_sample,
+    index_shards,
+    write_shards,
+)
 
 __all__ = [
     "ANNOTATION_FORMATS",
@@ -90,12 +99,18 @@ __all__ = [
     "Recording",
     "RecordingInfo",
     "SampledClips",
+    "RecordingShards",
     "ShardClips",
+    "ShuffledOrder",
     "SparsePoints",
+    "StreamedRecordings",
     "check_clip",
+    "decode_sample",
+    "encode_sample",
     "find_datasets",
     "fit_annotation",
     "load_annotation",
+    "index_shards",
     "load_recording",
     "load_recording_info",
     "load_sparse_points",
@@ -115,4 +130,5 @@ __all__ = [
     "to_clip",
     "track_visibility",
     "write_shard",
+    "write_shards",
 ]
