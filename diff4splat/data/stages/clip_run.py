@@ -160,9 +160,18 @@ class Job:
             OSError: If the result cannot be written.
         """
         run = ClipRun(task, position, None)
-        self.end(run, "failed", reason, Item(task.uid))
+        self.end(run, "failed", reason, Item(task.uid, metrics=self._known(task, position)))
         assert run.outcome is not None
         return run.outcome
+
+    def _known(self, task: Task, position: int) -> Mapping[str, Value]:
+        """What was measured by the stages before this one, as far as it was stored."""
+        keys = result_keys(task, self.stages)
+        for before in reversed(range(position)):
+            outcome = read_outcome(self.folder, self.stages[before].name, keys[before])
+            if outcome is not None and outcome.status == "kept":
+                return outcome.metrics
+        return {}
 
     def _pass(self, run: ClipRun, item: Item) -> None:
         """What follows a stage that gave an item: store it if it is the last, or one that keeps."""

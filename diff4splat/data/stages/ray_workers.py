@@ -54,21 +54,17 @@ def run_on_ray(
             'Stages on Ray need Ray Data: pip install "diff4splat[ray]", or pip install "ray[data]".'
         ) from error
     parts = _parts(job.stages)
-    notes = job.folder.resolve() / _NOTES
-    job = Job(
-        job.stages, job.folder.resolve(), job.retry_failed
-    )  # processes of Ray have a folder of their own
+    folder = job.folder.resolve()  # processes of Ray work in a folder of their own
+    job, notes = Job(job.stages, folder, job.retry_failed), folder / _NOTES
     left = dict(tasks)
-    with _connected(parts, workers, address), _quiet(), _folder_of_notes(notes):
+    with _connected(parts, workers, address), _settings(), _folder_of_notes(notes):
         while left:
             before = len(left)
-            dataset = _planned(job, parts, left, notes, workers)
-            for row in dataset.iter_rows():
-                made = pickle.loads(row["state"])
+            for index, made in _rows(_planned(job, parts, left, notes, workers)):
                 if isinstance(made, Exception):
                     raise made
-                del left[row["index"]]
-                yield row["index"], made
+                del left[index]
+                yield index, made
             for note in sorted(notes.iterdir()):  # clips whose process ended while it was in a stage
                 index, position = int(note.name), _read_note(note)
                 note.unlink()
@@ -104,10 +100,6 @@ def _parts(stages: Sequence[Stage]) -> list[_Part]:
 def _planned(job: Job, parts: Sequence[_Part], left: dict[int, Task], notes: Path, workers: int) -> Any:
     import ray.data
 
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    context.max_errored_blocks = -1  # a process that ended is seen by what is missing
     rows = [{"index": index, "state": pickle.dumps(task)} for index, task in left.items()]
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows))  # a block is what is lost at once
     cores = ray.cluster_resources()
@@ -133,6 +125,16 @@ def _planned(job: Job, parts: Sequence[_Part], left: dict[int, Task], notes: Pat
             limit = ray.data.TaskPoolStrategy(size=workers or None)
             dataset = dataset.map(_advance, fn_kwargs=given, compute=limit, **needs)
     return dataset
+
+
+def _rows(dataset: Any) -> Iterator[tuple[int, Any]]:
+    from ray.exceptions import RayError
+
+    try:
+        for row in dataset.iter_rows():
+            yield row["index"], pickle.loads(row["state"])
+    except RayError as error:
+        raise RuntimeError(f"Ray could not run the stages: {error}") from error
 
 
 class _Actor:
@@ -219,15 +221,33 @@ def _connected(parts: Sequence[_Part], workers: int, address: str | None) -> Ite
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Ray says on the standard error what it plans; what becomes of a clip is in its outcome."""
-    before = {name: logging.getLogger(name).level for name in _LOGGERS}
-    for name in _LOGGERS:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+def _settings() -> Iterator[None]:
+    """What Ray Data does differently here, for the time of a run.
+
+    It says nothing of its plans, goes on when a process has ended, which is seen by what is missing, and
+    waits for a clip however long that takes.
+    """
+    from ray.data import DataContext
+
+    context = DataContext.get_current()
+    settings = {
+        "enable_progress_bars": False,
+        "print_on_execution_start": False,
+        "max_errored_blocks": -1,
+        "execution_no_progress_timeout_s": -1,
+    }
+    before = {name: getattr(context, name) for name in settings if hasattr(context, name)}
+    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
     try:
+        for name in before:
+            setattr(context, name, settings[name])
+        for name in _LOGGERS:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         yield
     finally:
-        for name, level in before.items():
+        for name, value in before.items():
+            setattr(context, name, value)
+        for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
 
 

@@ -51,8 +51,8 @@ def run_stages(
         workers: Processes. 0 is this one for "local", and as many as there are CPU cores for "ray".
         engine: "local" is processes on this machine; "ray" is Ray Data, for stages that need GPUs and for
             clusters, and needs the extra `ray`.
-        address: Cluster that Ray connects to, such as "auto". When omitted, a Ray that runs in this program
-            is used and left running, or else one is started here for the time of this call.
+        address: Cluster that Ray connects to, such as "auto"; one is started here for the time of this call
+            when omitted. A Ray that this program has started already is used in any case, and left running.
         retry_failed: Whether clips that failed in an earlier run are tried again.
         callback: Called after each clip with the number of those done and of all.
 
@@ -64,7 +64,7 @@ def run_stages(
             sent to another process, or another run uses the folder.
         ModuleNotFoundError: If Ray is asked for and not installed.
         RuntimeError: If a stage cannot be set up, or processes cannot be started.
-        OSError: If a result cannot be written.
+        OSError: If a result cannot be written, or a cluster cannot be reached.
     """
     job = Job(tuple(stages), Path(folder), retry_failed)
     _check(tasks, stages, workers, engine, address)

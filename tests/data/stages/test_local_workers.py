@@ -36,6 +36,7 @@ def test_dead_processes_lose_only_their_clip(tmp_path) -> None:
     assert told.pop("reject1") == ("rejected", "scale")
     assert {*told.values()} == {("kept", "model")}
     assert found[1].reason == "the process ended with exit code 7"
+    assert found[1].metrics.keys() == {"depth"}, "of the last stage that keeps"
     assert found[4].reason == "the process was ended by SIGKILL, perhaps for want of memory"
     before = calls(tmp_path / "calls")
     assert {name: n for name, n in before.items() if not name.startswith("setup")} == {

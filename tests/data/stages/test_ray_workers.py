@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import ray
+import ray.data
 from data.stages.counted import Model, all_bytes, calls, stages, tasks
 from data.stages.stopped import ROOT, start
 
@@ -83,6 +84,8 @@ def test_dead_processes_lose_only_their_clip(tmp_path) -> None:
         ("c", "kept", "model"),
     ]
     assert found[1].reason == "the process of Ray that ran it ended, perhaps for want of memory"
+    context = ray.data.DataContext.get_current()
+    assert context.max_errored_blocks == 0, "settings of the program are as before"
     counted = calls(tmp_path / "calls")
     assert {counted[f"scale-{name}"] for name in names} == {1}, "what killed one process is not tried again"
     assert counted["model-model1"] == 1

@@ -203,7 +203,7 @@ def raise_it(error: BaseException) -> Any:
         (lambda item: raise_it(Rejected("no", {"x": [1]})), "TypeError: metrics .* got x of list"),
         (
             lambda item: replace(item, recording=replace(item.recording, facts={"x": {1}})),
-            "TypeError: .* set is not JSON serializable",
+            r"\w+Error: .* set is not JSON serializable",
         ),
     ],
 )
