@@ -136,7 +136,9 @@ def find_cuts(
 
 
 def number_gaps(numbers: Sequence[int]) -> list[int]:
-    """Places where frames are missing: numbers do not rise by the smallest step that they rise by anywhere.
+    """Places where frames are missing: numbers rise by more than 1.5 times the smallest step, or not at all.
+
+    Numbers that rise by 2 and 3 by turns, as where another frame rate is sampled, have no gaps.
 
     Args:
         numbers: Number of each frame in the source.
@@ -146,7 +148,7 @@ def number_gaps(numbers: Sequence[int]) -> list[int]:
     """
     steps = [later - earlier for earlier, later in zip(numbers, numbers[1:], strict=False)]
     least = min((step for step in steps if step > 0), default=0)
-    return [place for place, step in enumerate(steps, 1) if step != least or step <= 0]
+    return [place for place, step in enumerate(steps, 1) if step > 1.5 * least or step <= 0]
 
 
 def rotation_steps_deg(cameras: Cameras) -> Float[Tensor, " pair"]:

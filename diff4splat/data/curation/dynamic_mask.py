@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from diff4splat.data.curation.flow import VideoFlow, camera_flow
+from diff4splat.data.curation.flow import VideoFlow, ego_flow
 from diff4splat.data.recordings import Recording
 
 __all__ = [
@@ -89,14 +89,24 @@ def residual_flow(recording: Recording, flow: VideoFlow) -> Float[Tensor, "frame
     Raises:
         ValueError: If there are no cameras or no depth, or the flow is not that of these frames.
     """
-    ego = camera_flow(recording)
-    if flow.forward.shape != ego.forward.shape:
-        raise ValueError(f"flow must have shape {list(ego.forward.shape)}, got {list(flow.forward.shape)}.")
-    size = (2, recording.num_frames, recording.height, recording.width)
-    lengths = torch.full(size, torch.nan, dtype=torch.float64)
-    lengths[0, :-1] = (flow.forward.double() - ego.forward).norm(dim=1)
-    lengths[1, 1:] = (flow.backward.double() - ego.backward).norm(dim=1)
-    return lengths[0].fmin(lengths[1])
+    cameras, depth, mask = recording.cameras, recording.depth, recording.depth_mask
+    if cameras is None or depth is None or mask is None:
+        raise ValueError("recording must have cameras and depth, got one without.")
+    shape = (recording.num_frames - 1, 2, recording.height, recording.width)
+    if recording.num_frames < 2 or flow.forward.shape != shape:
+        raise ValueError(
+            f"flow must have shape {list(shape)} for two frames or more, got {list(flow.forward.shape)}."
+        )
+    lengths = torch.full(depth.shape, torch.nan, dtype=torch.float64)
+    for first in range(recording.num_frames - 1):
+        for observed, here, there in (
+            (flow.forward[first], first, first + 1),
+            (flow.backward[first], first + 1, first),
+        ):
+            known = torch.where(mask[here], depth[here], torch.nan)[None]
+            ego = ego_flow(known, cameras.select(here), cameras.select(there))[0]
+            lengths[here] = lengths[here].fmin((observed.double() - ego).norm(dim=0))
+    return lengths
 
 
 def dynamic_from_flow(

@@ -72,17 +72,13 @@ def ego_flow(
         found = (*cameras.batch_shape, cameras.num_frames, cameras.height, cameras.width)
         if found != tuple(depth.shape):
             raise ValueError(f"{name} must have the size of depth, {tuple(depth.shape)}, got {found}.")
-    height, width = depth.shape[-2:]
-    known = torch.isfinite(depth) & (depth > 0)
-    z = torch.where(known, depth, 1).double()
+    flow = torch.empty(len(depth), 2, *depth.shape[1:], dtype=torch.float64, device=depth.device)
     start, end = source.camera_to_world.double(), target.camera_to_world.double()
-    points = unproject(z, rigid_inverse(end) @ start, source.intrinsics.double()).flatten(1, 2)
-    identity = torch.eye(4, dtype=torch.float64, device=depth.device).expand(len(depth), 4, 4)
-    pixels, there = project(points, identity, target.intrinsics.double())
-    grid = pixel_grid(height, width, device=depth.device, dtype=torch.float64).flatten(0, 1)
-    seen = known.flatten(1) & (there > _NEAREST)
-    flow = torch.where(seen[..., None], pixels - grid, torch.nan)
-    return flow.mT.unflatten(-1, (height, width))
+    lens, other_lens = source.intrinsics.double(), target.intrinsics.double()
+    moves = rigid_inverse(end) @ start
+    for pair, z in enumerate(depth):  # one after the other, as maps in float64 are large
+        flow[pair] = _ego_flow(z.double(), moves[pair], lens[pair], other_lens[pair])
+    return flow
 
 
 def camera_flow(recording: Recording) -> VideoFlow:
@@ -159,6 +155,17 @@ def estimate_flow(
         pairs = zip(*((grey, grey[1:]) if ahead else (grey[1:], grey)), guesses, strict=False)
         found.append(np.stack([_flow(find, one, other, start) for one, other, start in pairs]))
     return VideoFlow(*(torch.from_numpy(flow.astype(np.float32)) for flow in found))
+
+
+def _ego_flow(depth: Tensor, move: Tensor, lens: Tensor, other_lens: Tensor) -> Tensor:
+    """Flow [xy, height, width] of one pair, by the rigid motion from one camera to the other."""
+    height, width = depth.shape
+    known = torch.isfinite(depth) & (depth > 0)
+    points = unproject(torch.where(known, depth, 1), move, lens).flatten(0, 1)
+    pixels, z = project(points, torch.eye(4, dtype=depth.dtype, device=depth.device), other_lens)
+    grid = pixel_grid(height, width, device=depth.device, dtype=depth.dtype).flatten(0, 1)
+    seen = known.flatten() & (z > _NEAREST)
+    return torch.where(seen[:, None], pixels - grid, torch.nan).T.unflatten(-1, (height, width))
 
 
 def _flow(

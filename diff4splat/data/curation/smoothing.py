@@ -104,20 +104,24 @@ def moving_tracks(
     visible: Bool[Tensor, "track frame"],
     cameras: Cameras,
     *,
-    min_motion: float = 16 / 512,
+    min_motion: float = 8 / 512,
+    min_depth_motion: float = 0.15,
     quantile: float = 0.9,
 ) -> Bool[Tensor, " track"]:
-    """Which points move: no single place of the world explains where they are seen.
+    """Which points move: no single place of the world explains where they are seen, and how far away.
 
     The place is the one that `smooth_tracks` would give; a point moves if, in some of the frames, it is seen
-    far from where that place would be.
+    far from where that place would be, or at another depth, as things are that come straight towards the
+    camera.
 
     Args:
         tracks: World positions, scene units.
         visible: Where they count.
         cameras: One per frame, without batch axes.
-        min_motion: Least distance of what moves, share of the longer side of the image. Source: Stereo4D,
-            16 pixels of 512.
+        min_motion: Least distance of what moves from that place, share of the longer side of the image.
+            Source: Stereo4D, where what moves goes over 16 pixels of 512; half, as the place lies amid them.
+        min_depth_motion: Least relative difference of depth of what moves. Ours: three times the error of
+            depth that `smooth_tracks` expects.
         quantile: Of the distances over the frames of a track, in [0, 1].
 
     Returns:
@@ -127,8 +131,9 @@ def moving_tracks(
         ValueError: If shapes do not agree, positions are not finite where visible, or an option is out of its
             range.
     """
-    if not min_motion > 0:
-        raise ValueError(f"min_motion must be above 0, got {min_motion}.")
+    for name, value in (("min_motion", min_motion), ("min_depth_motion", min_depth_motion)):
+        if not value > 0:
+            raise ValueError(f"{name} must be above 0, got {value}.")
     if not 0 <= quantile <= 1:
         raise ValueError(f"quantile must lie in [0, 1], got {quantile}.")
     none = torch.zeros(len(tracks), dtype=torch.bool)
@@ -136,15 +141,19 @@ def moving_tracks(
     if not len(tracks):
         return none
     counted = visible[..., None]
-    seen, _, _ = seen_places(torch.where(counted, tracks, 0).transpose(0, 1), cameras)
+    seen, depth, _ = seen_places(torch.where(counted, tracks, 0).transpose(0, 1), cameras)
     there, z, _ = seen_places(torch.where(counted, resting, 0).transpose(0, 1), cameras)
-    off = torch.where(z > 0, (seen - there).norm(dim=-1), torch.inf).T
-    off = torch.where(visible, off, torch.nan)
-    ordered = off.nan_to_num(nan=torch.inf).sort(1).values
+    pixels = torch.where(z > 0, (seen - there).norm(dim=-1), torch.inf)
     count = visible.sum(1)
-    rank = (quantile * (count - 1).clamp_min(0)).ceil().long()
-    value = ordered.gather(1, rank[:, None])[:, 0]
-    return (count >= 2) & (value > min_motion * max(cameras.height, cameras.width))
+    rank = (quantile * (count - 1).clamp_min(0)).ceil().long()[:, None]
+    moving = none
+    for off, limit in (
+        (pixels, min_motion * max(cameras.height, cameras.width)),
+        (torch.where(z > 0, (depth / z - 1).abs(), torch.inf), min_depth_motion),
+    ):
+        ordered = torch.where(visible, off.T, torch.inf).sort(1).values
+        moving = moving | (ordered.gather(1, rank)[:, 0] > limit)
+    return moving & (count >= 2)
 
 
 def _one_place(

@@ -72,6 +72,7 @@ def test_numbers_that_are_missing() -> None:
     assert number_gaps([0, 5, 10, 20, 25]) == [3], "every fifth frame"
     assert number_gaps([3, 4, 4, 5, 2, 3]) == [2, 4]
     assert number_gaps([5, 5]) == [1]
+    assert number_gaps([0, 3, 5, 8, 10]) == [], "another frame rate"
 
 
 def test_changes_of_colour_by_hand() -> None:

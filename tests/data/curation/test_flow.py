@@ -100,6 +100,14 @@ def test_a_guess_makes_a_large_shift_small() -> None:
     assert (estimate_flow(video).forward[middle] - 13).abs().median() > 5
 
 
+def test_what_leaves_the_frame_is_left_to_the_guess() -> None:
+    forward = torch.zeros(2, 2, HEIGHT, WIDTH)
+    forward[:, 0] = 13.0
+    found = estimate_flow(shifted(13.0), guess=VideoFlow(forward, -forward))
+    assert (found.forward[:, 0, :, -10:] - 13).abs().max() < 0.5
+    assert (found.backward[:, 0, :, :10] + 13).abs().max() < 0.5
+
+
 def test_the_camera_as_a_guess_leaves_little_of_what_rests() -> None:
     one = recording().select([0, 3, 6])
     ego, resting = camera_flow(one).forward, ~one.dynamic_mask[:-1]

@@ -150,8 +150,18 @@ def test_what_moves_is_told_from_noise_of_depth() -> None:
     visible[TRACKS + 1] = False
     visible[TRACKS + 2, 1:] = False
     assert moving_tracks(tracks, visible, view).sum() == TRACKS - 2, "what is seen once does not move"
-    assert not moving_tracks(tracks, visible, view, min_motion=10.0).any()
+    assert not moving_tracks(tracks, visible, view, min_motion=10.0, min_depth_motion=10.0).any()
     assert moving_tracks(tracks[:0], visible[:0], view).shape == (0,)
+
+
+def test_what_comes_straight_towards_the_camera_moves() -> None:
+    view = cameras().at_rest()
+    middle = view.positions[0] + 5 * view.camera_to_world[0, :3, 2]
+    path = torch.linspace(0, -2.5, FRAMES).double()[:, None] * view.camera_to_world[0, :3, 2]
+    tracks = torch.stack((middle + path, middle + 0.1 * path))
+    visible = torch.ones(2, FRAMES, dtype=torch.bool)
+    assert moving_tracks(tracks, visible, view).tolist() == [True, False]
+    assert not moving_tracks(tracks, visible, view, min_depth_motion=2.0).any()
 
 
 def test_what_cannot_be_is_refused() -> None:

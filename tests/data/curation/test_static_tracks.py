@@ -37,6 +37,19 @@ def test_points_lie_on_what_rests_and_are_seen_where_the_depth_says() -> None:
     assert hidden > 0
 
 
+def test_no_point_is_drawn_beside_a_step_of_depth() -> None:
+    one = recording()
+    depth = torch.full_like(one.depth, 4.0)
+    depth[:, :, 71:] = 5.0
+    still = replace(one, cameras=one.cameras.at_rest(), depth=depth, dynamic_mask=None)
+    tracks, _ = draw(still, num=5000)
+    pixels, _ = project(
+        tracks.transpose(0, 1)[:1], still.cameras.camera_to_world[:1], still.cameras.intrinsics[:1]
+    )
+    columns = set(pixels[0, :, 0].floor().long().tolist())
+    assert {69, 72} <= columns and not columns & {70, 71}
+
+
 def test_draws_follow_the_generator() -> None:
     one = recording()
     first, again, other = draw(one), draw(one), draw(one, seed=1)

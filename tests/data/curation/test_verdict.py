@@ -77,6 +77,12 @@ def test_depth_of_one_frame_that_is_scaled() -> None:
     assert reasons(bare(depth=depth), CurationThresholds(max_frame_depth_error=0.2)) == ""
 
 
+def test_a_bad_frame_does_not_make_its_neighbours_bad() -> None:
+    depth = recording().depth.clone()
+    depth[1] *= 1.2  # the only neighbour that is next to frame 0
+    assert judge(bare(depth=depth)).metrics["worst_frame"] == 1
+
+
 def test_depth_that_grows_from_frame_to_frame() -> None:
     growing = 1 + 0.03 * torch.arange(13)[:, None, None]
     found = reasons(bare(depth=recording().depth * growing))
