@@ -227,7 +227,8 @@ def test_recordings_that_will_not_do_are_refused_without_reading_them(change, op
 
 def test_what_is_found_when_reading_names_the_frames() -> None:
     recording = procedural_recording(num_frames=5)
-    hidden = MemorySource([replace(recording, visible=torch.zeros_like(recording.visible))])
+    unseen = torch.zeros_like(recording.visible)
+    hidden = MemorySource([replace(recording, visible=unseen, dynamic_mask=None)])
     with pytest.raises(ValueError, match="scene-3, frames 0 to 4: scene-3 must have tracks that are visible"):
         sample_clip(hidden, 0, SMALL, draw(0))
 
