@@ -29,9 +29,9 @@ def to_clip(
     Motion comes in one of three forms, and clips that share a batch must have the same:
 
     - "tracks": `tracks` and `visible`, `num_tracks` rows whatever the recording is. They are drawn from the
-      tracks of the recording that are visible in a key frame, or else, where it is static or has a dynamic
-      mask, from the points that rest, see `resting_tracks`. Rows are filled up with tracks that are never
-      visible; positions are NaN where they are not visible.
+      tracks of the recording that are visible in a key frame. Where there are none, but depth, and it is
+      static or has a dynamic mask, they are points that rest, see `resting_tracks`. Rows are filled up with
+      tracks that are never visible; positions are NaN where they are not visible.
     - "dense": `object_index` and `object_motion` of a static recording: all of it is the world, which rests.
     - "none": neither, for losses that do not look at motion.
 
@@ -92,12 +92,13 @@ def _world_at_rest(recording: Recording) -> dict[str, Tensor]:
 def _tracks(recording: Recording, num_tracks: int, generator: torch.Generator | None) -> dict[str, Tensor]:
     """The wanted number of tracks, NaN where they are not visible."""
     tracks, visible = recording.tracks, recording.visible
-    if tracks is None or visible is None:
-        if recording.depth is None or not (recording.static or recording.dynamic_mask is not None):
-            raise ValueError(
-                f"{recording.name} must have tracks, or depth with a dynamic mask or in a static scene, for "
-                "motion='tracks', got none of them."
-            )
+    rests = recording.depth is not None and (recording.static or recording.dynamic_mask is not None)
+    if tracks is None and not rests:
+        raise ValueError(
+            f"{recording.name} must have tracks, or depth with a dynamic mask or in a static scene, for "
+            "motion='tracks', got none of them."
+        )
+    if tracks is None or visible is None or (rests and not visible[:, ::KEY_STRIDE].any()):
         tracks, visible = resting_tracks(recording, num_tracks, generator=generator)
     seen = visible[:, ::KEY_STRIDE].any(1).nonzero()[:, 0]
     if not len(seen):

@@ -11,7 +11,7 @@ from diff4splat.data.recordings import Recording, RecordingInfo
 
 __all__ = ["ReaderSource", "recording_uid"]
 
-_LONGEST = 160  # names of files end with more, and may have 255 bytes
+_LONGEST, _HASHED = 80, 12  # characters
 
 
 class ReaderSource:
@@ -78,12 +78,12 @@ def recording_uid(dataset: str, name: str) -> str:
 
     Returns:
         Both, with "--" for "/"; where that would be ambiguous, too long or hold other characters than
-        letters, digits, "-" and "_", these are replaced and a hash of the name follows.
+        letters, digits, "-" and "_", these are replaced and a hash of the name follows. Up to 80 characters.
     """
     parts = [dataset, *name.split("/")]
     plain = all(re.fullmatch(r"[A-Za-z0-9_]+(-[A-Za-z0-9_]+)*", part) for part in parts)
     uid = "--".join(parts)
     if plain and len(uid) <= _LONGEST:
         return uid
-    safe = re.sub(r"[^A-Za-z0-9_-]", "_", uid)[:_LONGEST]
-    return f"{safe}--{sha256(name.encode()).hexdigest()[:12]}"
+    safe = re.sub(r"[^A-Za-z0-9_-]", "_", uid)[: _LONGEST - _HASHED - 2]
+    return f"{safe}--{sha256(name.encode()).hexdigest()[:_HASHED]}"

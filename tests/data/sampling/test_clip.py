@@ -77,6 +77,11 @@ def test_a_static_scene_rests_in_either_form() -> None:
     assert check_clip(tracks, needs=NEEDS) is None and "object_index" not in tracks
     spread = tracks["tracks"].nan_to_num(-1e9).amax(1) - tracks["tracks"].nan_to_num(1e9).amin(1)
     assert (spread == 0).all(), "each point stays where it is"
+    hidden = replace(wall(), visible=torch.zeros(9, 13, dtype=torch.bool)).select(range(9))
+    rested, _ = to_clip(hidden, num_tracks=53)
+    assert torch.equal(rested["visible"], tracks["visible"]), (
+        "tracks of its own that nobody sees do not count"
+    )
     bare, _ = to_clip(recording, motion="none")
     assert sorted(bare) == ["camera_to_world", "depth", "intrinsics", "video"]
 
@@ -113,7 +118,7 @@ def without_tracks(recording, **changes):
         (lambda r: without_tracks(r, dynamic_mask=None), {}, "scene-3 must have tracks, or depth with"),
         (lambda r: without_tracks(r, depth=None, depth_mask=None), {}, "scene-3 must have tracks, or depth"),
         (
-            lambda r: replace(r, visible=torch.zeros_like(r.visible)),
+            lambda r: replace(r, visible=torch.zeros_like(r.visible), dynamic_mask=None),
             {},
             "scene-3 must have tracks that are visible in a key frame, got none",
         ),

@@ -9,6 +9,7 @@ from data.sampling.memory import MemorySource, moved, procedural_recording, wall
 
 from diff4splat.data import ClipSampling, check_clip, sample_clip
 from diff4splat.data.sampling import mean_distance
+from diff4splat.training.targets import track_targets
 
 SMALL = ClipSampling(frames=5, height=22, width=26, num_tracks=17, max_gap=3)
 NEEDS = ["video", "camera_to_world", "intrinsics", "depth", "motion"]
@@ -139,6 +140,34 @@ def test_mirrored_and_reversed_clips_are_the_same_window() -> None:
         )
 
 
+@pytest.mark.parametrize("changes", [{}, {"flip": 1.0}, {"reverse": 1.0}])
+def test_training_learns_the_motion_that_was_there(changes) -> None:
+    """Targets of a wall at rest are no motion; those of a wall whose points all slide are that slide."""
+    still = wall(num_frames=5)
+    shift = torch.tensor([0.03, -0.05, 0.04])
+    time = torch.arange(5.0)[:, None]
+    slides = replace(still, tracks=still.tracks + time * shift, static=False, track_pixels=None)
+    picks = torch.tensor([[1, 3]])
+    for recording, step in ((still, torch.zeros(3)), (slides, shift)):
+        clip = sample(recording, replace(SMALL, num_tracks=9, crop=(1.0, 1.0), **changes))
+        batch = {key: value[None] for key, value in clip.items()}
+        targets = track_targets(batch, picks, size=(22, 26))
+        assert targets.known.sum() > 8 and bool(targets.moving.any()) == bool(step.any())
+        # along the axes of every camera, which do not turn; the mirror and the way of time change signs
+        axes = recording.cameras.camera_to_world[0, :3, :3].float().T
+        expected = axes @ step
+        if "flip" in changes:
+            expected = expected * torch.tensor([-1.0, 1, 1])
+        if "reverse" in changes:
+            expected = -expected
+        for when, target in enumerate(picks[0].tolist()):
+            for key in range(2):
+                known = targets.known[0, when, key]
+                found = targets.displacement[0, when, key][:, known] * clip["depth"][key][known]
+                moved_by = expected * (target - 4 * key)
+                assert (found - moved_by[:, None]).abs().max() < 0.05 * float(step.norm() * 3) + 1e-5
+
+
 def test_shares_of_changes_are_kept() -> None:
     recording = wall(num_frames=5)
     sampling = replace(SMALL, crop=(1.0, 1.0), motion="none", flip=0.25, reverse=0.5)
@@ -227,7 +256,8 @@ def test_recordings_that_will_not_do_are_refused_without_reading_them(change, op
 
 def test_what_is_found_when_reading_names_the_frames() -> None:
     recording = procedural_recording(num_frames=5)
-    hidden = MemorySource([replace(recording, visible=torch.zeros_like(recording.visible))])
+    unseen = torch.zeros_like(recording.visible)
+    hidden = MemorySource([replace(recording, visible=unseen, dynamic_mask=None)])
     with pytest.raises(ValueError, match="scene-3, frames 0 to 4: scene-3 must have tracks that are visible"):
         sample_clip(hidden, 0, SMALL, draw(0))
 
