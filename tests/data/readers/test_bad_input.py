@@ -309,3 +309,20 @@ def test_damage_is_a_finding_of_the_check(key: str, tmp_path: Path) -> None:
     assert report.verdict == "fails"
     (finding,) = recording.findings
     assert finding.name == "reading" and any(file.name in str(finding) for file in files)
+
+
+@pytest.mark.parametrize("key", LAYOUTS)
+def test_the_check_ends_whatever_is_damaged(key: str, tmp_path: Path) -> None:
+    whole = write(key, tmp_path / "whole").folder
+    for index, file in enumerate(middle_files(whole)):
+        folder = tmp_path / str(index)
+        shutil.copytree(whole, folder)
+        fill_with_noise(folder / file.relative_to(whole))
+        try:
+            reader = open_dataset(folder, key)
+        except ValueError as error:
+            assert "folder must hold" in str(error)
+            continue
+        (found,) = check_dataset(reader).recordings
+        words = [str(finding) for finding in found.findings if finding.name == "reading"]
+        assert found.findings and all(file.name in each or file.parent.name in each for each in words)

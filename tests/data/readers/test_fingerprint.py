@@ -33,12 +33,12 @@ def test_each_file_changes_the_fingerprint_of_its_recording(key: str, tmp_path: 
         os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
         after = of_all(key, folder)
         names = [name for name in before if after[name] != before[name]]
+        assert names or file.name == "pose_lcam_back.txt", "there are no pictures of that camera"
         if names:
             changed[names[0] if len(names) == 1 else "both"] += 1
         os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert of_all(key, folder) == before
-    # a picture, map or table of each frame at least, or the one video
-    assert min(changed[first], changed[second]) >= (1 if key in ("video", "multicamvideo") else 2)
+    assert changed[first] and changed[second]
     assert (changed["both"] > 0) == (key in SHARED)
 
 

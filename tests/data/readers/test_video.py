@@ -31,6 +31,15 @@ def test_a_video_comes_back(tmp_path: Path, suffix: str) -> None:
     assert torch.equal(reader.read(name).video[[1, 2, 6]], recording.video)
 
 
+def test_a_video_that_is_written_anew_is_looked_at_anew(tmp_path: Path) -> None:
+    video(tmp_path / "a.mp4", 3, HEIGHT, WIDTH)
+    reader = open_dataset(tmp_path)
+    assert reader.info("a.mp4").num_frames == reader.info("a.mp4").num_frames == 3
+    video(tmp_path / "a.mp4", 5, WIDTH, HEIGHT)
+    info = reader.info("a.mp4")
+    assert (info.num_frames, info.height) == (5, WIDTH) and len(reader.read("a.mp4").video) == 5
+
+
 def test_pictures_are_sorted_by_number(tmp_path: Path) -> None:
     for index in (1, 2, 10, 11):
         picture(tmp_path / "my frames" / f"{index}.png", index, 11, 13)
