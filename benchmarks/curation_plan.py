@@ -1,6 +1,6 @@
 """The plan for 130,000 clips: hours and storage of their curation, from what a clip costs here.
 
-    python benchmarks/curation_plan.py             two clips of 81 frames, 512 x 512; three minutes
+    python benchmarks/curation_plan.py             two clips of 81 frames, 512 x 512; two minutes
     python benchmarks/curation_plan.py --quick     one tiny clip, to see whether it runs
     python benchmarks/curation_plan.py --results benchmarks/results/curation_plan.json
                                                    the tables again, of what was measured before
@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 import tyro
 from measuring import TINY, command_line, describe, machine, write_json
 from PIL import Image
@@ -112,8 +113,9 @@ def measure(num_clips: int, frames: int, side: int, tracks: int) -> Costs:
         _, spent = _timed(lambda one=aligned: [reproject(one, *pair) for pair in pick_pairs(one)])
         seconds["judge"].append(spent)
         depth = np.where(aligned.depth_mask, aligned.depth, 0).astype(np.float32)
-        grain = (recording.video + 2 * torch.randn(recording.video.shape, generator=noise)).clamp(0, 255)
-        rough = depth * (1 + 0.003 * torch.randn(depth.shape, generator=noise).numpy())
+        grain = (recording.video + 4 * torch.randn(recording.video.shape, generator=noise)).clamp(0, 255)
+        coarse = torch.randn(len(depth), 1, (side + 1) // 2, (side + 1) // 2, generator=noise)
+        rough = depth * (1 + 0.003 * F.interpolate(coarse, depth.shape[1:], mode="bilinear")[:, 0].numpy())
         encoders: dict[str, tuple[str, Callable[[], int]]] = {
             "video": ("", lambda recording=recording: _mp4(recording.video)),
             "video with grain": ("encode video", lambda grain=grain: _mp4(grain)),

@@ -89,6 +89,7 @@ def gallery_data(
     stages = list(dict.fromkeys(name for row in rows for name in row.seconds))
     datasets = sorted({dataset_of(row) for row in rows})
     kinds = sorted({reason_kind(row.reason) for row in rows if row.status != "kept"})
+    places = {kind: place for place, kind in enumerate(kinds)}
     return {
         "metrics": metrics,
         "stages": stages,
@@ -101,7 +102,7 @@ def gallery_data(
                 "stage": row.stage,
                 "reason": row.reason,
                 "dataset": datasets.index(dataset_of(row)),
-                "kind": kinds.index(reason_kind(row.reason)) if row.status != "kept" else -1,
+                "kind": places[reason_kind(row.reason)] if row.status != "kept" else -1,
                 "values": [_json_value(row.metrics.get(name)) for name in metrics],
                 "seconds": [_json_value(row.seconds.get(name)) for name in stages],
             }

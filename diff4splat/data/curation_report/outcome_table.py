@@ -4,7 +4,7 @@ import csv
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +16,7 @@ from diff4splat.files import atomic_path
 __all__ = ["read_outcomes", "write_outcomes", "write_outcomes_csv"]
 
 _EXACT = "outcome"
+_FIELDS = tuple(field.name for field in fields(Outcome))
 _INT64 = 2**63
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -147,7 +148,9 @@ def _encodable(value: Any) -> Any:
 
 
 def _as_json(row: Outcome) -> str:
-    return json.dumps(asdict(row))  # ASCII, with NaN and Infinity as Python reads them
+    values = {name: getattr(row, name) for name in _FIELDS}
+    values |= {name: dict(values[name]) for name in ("metrics", "seconds")}  # any mapping
+    return json.dumps(values)  # ASCII, with NaN and Infinity as Python reads them
 
 
 def _cell(value: Value) -> Value:

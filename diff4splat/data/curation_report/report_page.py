@@ -47,7 +47,7 @@ def report_html(
     for name, limit in (("max_clips", max_clips), ("max_pictures", max_pictures)):
         if limit < 0:
             raise ValueError(f"{name} must be at least 0, got {limit}.")
-    previews = previews or {}
+    previews = {} if previews is None else previews
     summary = summarize(outcomes)
     data = gallery_data(outcomes, previews, max_clips=max_clips, max_pictures=max_pictures)
     pictures = sum(outcome.uid in previews for outcome in outcomes)

@@ -4,6 +4,7 @@ import builtins
 import csv
 import math
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -39,6 +40,14 @@ def test_round_trip_of_what_is_not_finite(tmp_path: Path) -> None:
     write_outcomes([Outcome("a", "kept", "s", "", {"x": math.nan, "y": -math.inf})], tmp_path / "x.parquet")
     metrics = read_outcomes(tmp_path / "x.parquet")[0].metrics
     assert math.isnan(metrics["x"]) and metrics["y"] == -math.inf
+
+
+def test_mappings_of_any_kind(tmp_path: Path) -> None:
+    rows = [
+        Outcome("a", "kept", "s", metrics=MappingProxyType({"x": 0.5}), seconds=MappingProxyType({"s": 2.0}))
+    ]
+    write_outcomes(rows, tmp_path / "x.parquet")
+    assert read_outcomes(tmp_path / "x.parquet") == [Outcome("a", "kept", "s", "", {"x": 0.5}, {"s": 2.0})]
 
 
 def test_round_trip_of_nothing(tmp_path: Path) -> None:
