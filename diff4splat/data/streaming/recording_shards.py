@@ -1,8 +1,10 @@
 """Reading shards: any clip by its number, out of the tars that stay where they are."""
 
+import contextlib
 import hashlib
 import io
 import os
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -104,7 +106,7 @@ class RecordingShards:
             raise ValueError(f"{self.name_of(index)} cannot be read: {error}") from error
 
     def read_parts(self, index: int) -> dict[str, bytes]:
-        """Files of a clip as they lie in the shard, read in one piece and not decoded.
+        """Files of a clip as they lie in the shard, not decoded.
 
         Args:
             index: Number of the clip, from 0.
@@ -117,13 +119,21 @@ class RecordingShards:
             FileNotFoundError: If the shard is missing; names it.
             ValueError: If the stretch of the shard is damaged; names shard and clip.
         """
-        content = io.BytesIO(self._bytes(index))
         try:
-            members = list(tar_members(content, 0, self._sizes[index]))
+            return dict(_Parts(self, index))
         except ValueError as error:
             raise ValueError(f"{self.name_of(index)} cannot be read: {error}") from error
-        view = content.getbuffer()
-        return {member.end: bytes(view[member.start : member.start + member.size]) for member in members}
+
+    def prefetch(self, index: int) -> None:
+        """Have the system fetch a clip while something else is done; does nothing but on Linux.
+
+        Args:
+            index: Number of the clip, from 0.
+
+        Raises:
+            IndexError: If there is no such clip.
+        """
+        self._files.prefetch(self._shard(index), self._offsets[index], self._sizes[index])
 
     def damaged(self) -> Iterator[str]:
         """Clips whose bytes are not those that were written; all shards are read.
@@ -248,6 +258,12 @@ class _OpenFiles:
         if len(content) != size:
             raise ValueError(f"{path} is cut off: {size} bytes expected at {start}, got {len(content)}.")
         return content
+
+    def prefetch(self, path: Path, start: int, size: int) -> None:
+        """Have bytes of a file fetched; what is wrong with it is said when it is read."""
+        if sys.platform == "linux":
+            with self._guard(), contextlib.suppress(OSError):
+                os.posix_fadvise(self._file(path).fileno(), start, size, os.POSIX_FADV_WILLNEED)
 
     def members(self, path: Path, start: int, end: int) -> list[TarMember]:
         """Files of a stretch of a tar."""
