@@ -54,7 +54,7 @@ class Curate:
         masks: Where neither the dataset nor an annotator says what moves: leave it open (given), or compare
             optical flow with the camera's (flow).
         annotations: Folders of annotators' files, each with the name of its format, with commas between:
-            FOLDER=FORMAT,FOLDER=FORMAT.
+            FOLDER=FORMAT,FOLDER=FORMAT. FORMAT:metre where it was a metric model and its files do not say it.
         metres_per_unit: Metres per scene unit of recordings whose unit nobody says.
         settings: JSON file of settings and limits, as --show-settings prints them; options go before it.
         workers: Processes; 0 works in this one.
@@ -148,5 +148,7 @@ class Curate:
                 continue
             if not equals or not folder or not name:
                 raise ValueError(f"--annotations must be FOLDER=FORMAT, with commas between, got {word!r}.")
-            annotators.append(FileAnnotations(folder, name, first_number=0))
+            name, colon, unit = name.partition(":")
+            options = {"unit": unit} if colon else {}
+            annotators.append(FileAnnotations(folder, name, first_number=0, options=options))
         return annotators

@@ -9,7 +9,7 @@ import torch
 from diff4splat.data.annotations import Annotation, Annotator, annotate, fit_annotation
 from diff4splat.data.checking import CameraScale, camera_scale_from_depth
 from diff4splat.data.curation.dynamic_mask import find_dynamic_mask
-from diff4splat.data.curation.flow import estimate_flow
+from diff4splat.data.curation.flow import camera_flow, estimate_flow
 from diff4splat.data.curation.lifting import lift_tracks
 from diff4splat.data.curation.settings import CurationSettings
 from diff4splat.data.metric_depth import (
@@ -72,7 +72,7 @@ def annotated(
         recording = _metric(recording, fitted, settings, points)
     can_tell = recording.depth is not None and recording.cameras is not None and recording.num_frames > 1
     if settings.masks == "flow" and can_tell and recording.dynamic_mask is None and not recording.static:
-        flow = estimate_flow(recording.video)
+        flow = estimate_flow(recording.video, guess=camera_flow(recording))
         recording = replace(recording, dynamic_mask=find_dynamic_mask(recording, flow=flow))
     followed = next((each for each in fitted if each.track_pixels is not None), None)
     return recording if followed is None else _lifted(recording, followed, settings)

@@ -12,6 +12,7 @@ from torch import Tensor
 from diff4splat.data.checking import (
     Reprojection,
     camera_findings,
+    camera_scale_from_depth,
     depth_findings,
     frame_agreement,
     pick_pairs,
@@ -41,6 +42,7 @@ METRICS = {
     "depth_fault": "a mark left in the depth; empty where none was found",
     "known_depth": "share of known depth in the frame with the least",
     "median_depth_m": "median depth of clips in metres",
+    "unit_ratio": "units of depth and poses, the larger by the smaller one",
     "depth_error": "relative error of depth carried between frames, median over pairs",
     "frame_depth_error": "the same in the frame that agrees least with its neighbours",
     "worst_frame": "number of that frame",
@@ -64,6 +66,7 @@ _LONG_SIDE = 512
 _CHANGED, _FROZEN = 2, 1e-3  # pixels that differ by more than 2 of 255, and the share of them that is none
 _LEAST_PIXELS = 50
 _MOVES_COLORS = 1.5 / 255
+_SCALE_PAIRS, _SCALE_PIXELS = 6, 800
 _MOST_PIXELS = 20_000
 _OFFSETS = (1, 2)
 _HALO = 0.03  # of the longer side
@@ -193,7 +196,9 @@ def _of_pairs(recording: Recording) -> dict[str, Value]:
     if math.isnan(agreement.error):
         return {}
     moves = agreement.color_error_unmoved >= _MOVES_COLORS
+    scale = camera_scale_from_depth(recording, num_pairs=_SCALE_PAIRS, num_pixels=_SCALE_PIXELS)
     return {
+        "unit_ratio": max(scale.scale, 1 / scale.scale) if scale.accepted else None,
         "depth_error": agreement.error,
         "pixel_error": agreement.pixel_error * _to_long_side(recording),
         "inlier_share": agreement.inlier_share,

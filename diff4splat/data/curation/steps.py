@@ -127,7 +127,8 @@ class _Judge:
         verdict = judge(recording, self.settings.thresholds)
         metrics = {**item.metrics, **verdict.metrics}
         if not verdict.accepted:
-            raise Rejected(" ".join(verdict.reasons), metrics, _picture(recording))
+            first, *others = verdict.reasons
+            raise Rejected(first, {**metrics, "other_reasons": " ".join(others)}, _picture(recording))
         return replace(item, metrics=metrics, files={**item.files, **_picture(recording)})
 
 

@@ -30,8 +30,9 @@ class CurationThresholds:
         min_camera_motion: Least extent of the path of the camera by the median depth. Ours: None, as
             cameras may rest.
         min_known_depth: Least share of known depth in any frame. Source: MoVieS.
-        min_depth: Least median depth of clips in metres. Source: MoVieS, for each pixel.
-        max_depth: Largest median depth of clips in metres. Source: MoVieS, for each pixel.
+        min_depth: Least median depth of clips in metres. Ours: as in the check of datasets.
+        max_depth: Largest median depth of clips in metres. Ours: as in the check of datasets.
+        max_unit_ratio: Largest ratio of the units of depth and poses, the larger one first. Ours.
         max_depth_error: Largest median of the relative error of depth carried from frame to frame. Ours.
         max_frame_depth_error: The same for the frame that agrees least with its neighbours. Ours: twice the
             one above.
@@ -69,8 +70,9 @@ class CurationThresholds:
     max_step_ratio: float | None = 10.0
     min_camera_motion: float | None = None
     min_known_depth: float | None = 0.01
-    min_depth: float | None = 0.001
-    max_depth: float | None = 100.0
+    min_depth: float | None = 0.05
+    max_depth: float | None = 1000.0
+    max_unit_ratio: float | None = 1.25
     max_depth_error: float | None = 0.05
     max_frame_depth_error: float | None = 0.1
     max_pixel_error: float | None = 2.0

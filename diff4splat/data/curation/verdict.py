@@ -108,6 +108,7 @@ _RULES: tuple[tuple[str, Literal["most", "least"], str, str, str], ...] = (
     ("median_depth_m", "least", "min_depth", "The median depth", " m"),
     ("median_depth_m", "most", "max_depth", "The median depth", " m"),
     ("overlap", "least", "min_overlap", "The share of a frame that falls into its neighbours", ""),
+    ("unit_ratio", "most", "max_unit_ratio", "The ratio of the units of depth and poses", ""),
     ("depth_error", "most", "max_depth_error", "The error of depth carried between frames", ""),
     ("inlier_share", "least", "min_inlier_share", "The share of pixels with depth within 5 %", ""),
     ("pixel_error", "most", "max_pixel_error", "The distance there and back between frames", " px"),

@@ -167,12 +167,20 @@ def test_depth_that_is_none(wrong: float) -> None:
     assert measure(bare(depth=torch.full_like(depth, wrong)))["depth_error"] is None
 
 
+def test_depth_in_another_unit_than_the_poses() -> None:
+    exact = bare()
+    assert judge(exact).metrics["unit_ratio"] == pytest.approx(1, abs=0.02)
+    for factor in (0.5, 2.0):
+        wrong = replace(exact, depth=exact.depth * factor)
+        assert "The ratio of the units of depth and poses is " in reasons(wrong)
+
+
 def test_marks_and_units_of_depth() -> None:
     depth = recording().depth
     marked = torch.where(depth > depth.quantile(0.9), 655.35, depth)
     assert "There is a mark in the depth:" in reasons(bare(depth=marked))
-    large = bare().scale(50.0)
-    assert "m, more than 100 m." in reasons(large)
+    large = bare().scale(500.0)
+    assert "m, more than 1000 m." in reasons(large)
     assert reasons(replace(large, unit="unknown")) == ""
 
 
