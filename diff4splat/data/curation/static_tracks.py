@@ -1,5 +1,7 @@
 """Tracks of what rests: a pixel is unprojected once, and looked for in the other frames."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -20,20 +22,22 @@ def static_tracks(
     num: int,
     *,
     generator: torch.Generator | None = None,
+    sources: Sequence[int] | None = None,
     tolerance: float = 0.03,
     min_frames: int = 2,
 ) -> tuple[Float[Tensor, "track frame xyz=3"], Bool[Tensor, "track frame"]]:
     """Tracks of points that rest, from depth, cameras and the dynamic mask; no tracker is needed.
 
-    Pixels of up to eight frames, evenly spread, are drawn among those that have depth, do not move and are
+    Pixels of some frames are drawn among those that have depth, do not move and are
     not at an edge of depth. Each is one place in the world in all frames. It is visible in its own frame, and
     in others where it falls on pixels that do not move and whose depth agrees.
 
     Args:
-        recording: With cameras and depth. Without a dynamic mask it is taken to rest as a whole, so give one
-            (see `find_dynamic_mask`) unless it does.
+        recording: With cameras and depth. If it is static, or without a dynamic mask, it is taken to rest as
+            a whole, so give a mask (see `find_dynamic_mask`) unless it does.
         num: Tracks at most.
-        generator: Source of the draws; torch's own when omitted.
+        generator: Source of the draws; one seeded with 0 when omitted.
+        sources: Frames that points are drawn in; up to eight, evenly spread, when omitted.
         tolerance: Relative difference of depth up to which a point is visible.
         min_frames: Frames that a point must be visible in, to be kept.
 
@@ -52,18 +56,21 @@ def static_tracks(
     if not tolerance > 0:
         raise ValueError(f"tolerance must be above 0, got {tolerance}.")
     frames, height, width = depth.shape
-    moving = recording.dynamic_mask
+    moving = None if recording.static else recording.dynamic_mask
     resting = mask if moving is None else mask & ~moving
-    sources = torch.linspace(0, frames - 1, min(frames, _MOST_SOURCES)).round().long()
-    places = resting[sources].flatten().nonzero()[:, 0]
-    device = None if generator is None else generator.device
-    order = torch.randperm(len(places), generator=generator, device=device).to(places.device)
+    if sources is None:
+        chosen_frames = torch.linspace(0, frames - 1, min(frames, _MOST_SOURCES)).round().long()
+    else:
+        chosen_frames = torch.tensor(list(sources), dtype=torch.long)
+    places = resting[chosen_frames].flatten().nonzero()[:, 0]
+    generator = generator or torch.Generator().manual_seed(0)
+    order = torch.randperm(len(places), generator=generator, device=generator.device).to(places.device)
     chosen = places[order[: 4 * num]]  # some of them will not do
-    source = sources[chosen // (height * width)]
+    source = chosen_frames[chosen // (height * width)]
     row, column = (chosen % (height * width)) // width, chosen % width
     pixels = torch.stack((column, row), -1).double() + 0.5
     z, good = torch.zeros(len(chosen), dtype=torch.float64), torch.zeros(len(chosen), dtype=torch.bool)
-    for frame in sources.tolist():
+    for frame in chosen_frames.tolist():
         here = source == frame
         z[here] = depth[frame].double()[row[here], column[here]]
         _, good[here] = surface_depth(depth[frame], resting[frame], pixels[here] + 0.25, edge=_EDGE)

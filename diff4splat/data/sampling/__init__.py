@@ -4,7 +4,6 @@ from diff4splat.data.sampling.clip import ClipMotion, to_clip
 from diff4splat.data.sampling.mirror import mirrored
 from diff4splat.data.sampling.mixing import MixtureWeights, mix
 from diff4splat.data.sampling.reader_source import ReaderSource, recording_uid
-from diff4splat.data.sampling.resting_tracks import resting_tracks
 from diff4splat.data.sampling.sampled_clips import SampledClips
 from diff4splat.data.sampling.scene_scale import mean_distance
 from diff4splat.data.sampling.selection import SelectedRecordings, by_dataset, for_stage
@@ -28,7 +27,6 @@ __all__ = [
     "mix",
     "read_views",
     "recording_uid",
-    "resting_tracks",
     "sample_clip",
     "synchronized",
     "to_clip",

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from diff4splat.data.clips import KEY_STRIDE
+from diff4splat.data.curation.static_tracks import static_tracks
 from diff4splat.data.recordings import Recording
 from diff4splat.data.sampling.draws import draw_some
-from diff4splat.data.sampling.resting_tracks import resting_tracks
 
 __all__ = ["ClipMotion", "to_clip"]
 
@@ -30,7 +30,7 @@ def to_clip(
 
     - "tracks": `tracks` and `visible`, `num_tracks` rows whatever the recording is. They are drawn from the
       tracks of the recording that are visible in a key frame. Where there are none, but depth, and it is
-      static or has a dynamic mask, they are points that rest, see `resting_tracks`. Rows are filled up with
+      static or has a dynamic mask, they are points that rest, see `static_tracks`. Rows are filled up with
       tracks that are never visible; positions are NaN where they are not visible.
     - "dense": `object_index` and `object_motion` of a static recording: all of it is the world, which rests.
     - "none": neither, for losses that do not look at motion.
@@ -99,7 +99,8 @@ def _tracks(recording: Recording, num_tracks: int, generator: torch.Generator | 
             "motion='tracks', got none of them."
         )
     if tracks is None or visible is None or (rests and not visible[:, ::KEY_STRIDE].any()):
-        tracks, visible = resting_tracks(recording, num_tracks, generator=generator)
+        keys = range(0, recording.num_frames, KEY_STRIDE)
+        tracks, visible = static_tracks(recording, num_tracks, generator=generator, sources=keys)
     seen = visible[:, ::KEY_STRIDE].any(1).nonzero()[:, 0]
     if not len(seen):
         raise ValueError(f"{recording.name} must have tracks that are visible in a key frame, got none.")

@@ -50,6 +50,18 @@ def test_no_point_is_drawn_beside_a_step_of_depth() -> None:
     assert {69, 72} <= columns and not columns & {70, 71}
 
 
+def test_points_are_drawn_in_the_frames_that_are_named() -> None:
+    one = recording()
+    unlike = torch.zeros_like(one.dynamic_mask)
+    unlike[[0, 4]] = True  # nothing rests there
+    covered = replace(one, dynamic_mask=unlike)
+    assert len(draw(covered, sources=[0, 4])[0]) == 0
+    tracks, visible = draw(covered, sources=[0, 8])
+    assert len(tracks) == 97 and visible[:, 8].all() and not visible[:, [0, 4]].any()
+    still = replace(covered, static=True)
+    assert draw(still, sources=[4])[1][:, 4].all(), "a static recording rests whatever a mask says"
+
+
 def test_draws_follow_the_generator() -> None:
     one = recording()
     first, again, other = draw(one), draw(one), draw(one, seed=1)
