@@ -16,6 +16,7 @@ __all__ = ["VIDEOS", "VideoFacts", "read_video", "read_video_at", "video_facts"]
 VIDEOS = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif")
 """How names of videos end, in small letters."""
 
+_WORTH_A_JUMP = 16  # frames; to find out when they are shown, the file is read once
 _STEP_BACK_S = 4.0  # how much earlier to look where a jump to a key frame went too far
 
 
@@ -63,7 +64,8 @@ def read_video(file: Path, frames: Sequence[int]) -> UInt8[Tensor, "frame rgb=3 
 
     Args:
         file: Any format that FFmpeg reads.
-        frames: Which, from 0, in any order; the video is decoded up to the last of them.
+        frames: Which, from 0, in any order. The video is decoded from its start or, if the first of them is
+            far from it, from the key frame before, up to the last of them.
 
     Returns:
         sRGB frames.
@@ -73,7 +75,9 @@ def read_video(file: Path, frames: Sequence[int]) -> UInt8[Tensor, "frame rgb=3 
         FileNotFoundError: If there is no such file.
     """
     wanted, last, count = set(frames), max(frames), 0
-    found: dict[int, np.ndarray] = {}
+    found = _found_from_key_frame(file, wanted) if min(wanted) >= _WORTH_A_JUMP else {}
+    if found:
+        return _stacked(file, [found[index] for index in frames])
     with _opened(file) as container:
         for index, frame in enumerate(container.decode(video=0)):
             count = index + 1
@@ -135,6 +139,38 @@ def read_video_at(
         missing = times_us[len(found)] / 1e6
         raise ValueError(f"{file} must have a frame at {missing:.3f} s, got none: is it the whole video?")
     return _stacked(file, found), late
+
+
+def _found_from_key_frame(file: Path, wanted: set[int]) -> dict[int, np.ndarray]:
+    """Frames by number, which is told by the time they are shown; none where that does not lead to all."""
+    found: dict[int, np.ndarray] = {}
+    try:
+        status = file.stat()
+        times = _known_times(file.absolute(), status.st_mtime_ns, status.st_size)
+        number_of = {time: number for number, time in enumerate(times)}
+        if len(times) <= max(wanted):
+            return {}
+        with _opened(file) as container:
+            for frame in _from(container, container.streams.video[0], float(times[min(wanted)])):
+                if number_of.get(frame.pts) in wanted:
+                    found[number_of[frame.pts]] = _upright(frame)
+                if len(found) == len(wanted) or frame.pts >= times[max(wanted)]:
+                    break
+    except (ValueError, OSError):  # decoding from the start says what is wrong, if anything is
+        return {}
+    return found if len(found) == len(wanted) else {}
+
+
+@lru_cache(maxsize=256)
+def _known_times(file: Path, time_ns: int, size: int) -> tuple[int, ...]:
+    """When each frame of a file is shown, ascending; empty where some have no time of their own."""
+    with _opened(file) as container:
+        stream = container.streams.video[0]
+        packets = [packet for packet in container.demux(stream) if packet.size and not packet.is_discard]
+        if any(packet.pts is None or packet.is_corrupt for packet in packets):
+            return ()
+        times = sorted(packet.pts for packet in packets)
+    return tuple(times) if len(set(times)) == len(times) else ()
 
 
 @lru_cache(maxsize=4096)

@@ -9,6 +9,7 @@ import torch
 from data.readers.wall import picture, shades, video
 
 from diff4splat.data.readers import find_datasets, open_dataset
+from diff4splat.data.readers.videos import read_video
 
 HEIGHT, WIDTH, COUNT = 34, 46, 7
 CODECS = {"mp4": "libx264", "mov": "libx264", "mkv": "ffv1", "webm": "libvpx", "gif": "gif"}
@@ -53,6 +54,33 @@ def test_pictures_are_sorted_by_number(tmp_path: Path) -> None:
     alone = open_dataset(tmp_path / "my frames")
     assert alone.names == (".",) and shades(alone.read(".", [2]).video.numpy()) == [10]
     assert (alone.info(".").num_frames, alone.info(".").height, alone.info(".").width) == (4, 11, 13)
+
+
+@pytest.mark.parametrize("suffix", CODECS)
+@pytest.mark.parametrize("frames", [[17], [20, 23, 31], [42], [16, 40]])
+def test_frames_far_from_the_start(tmp_path: Path, suffix: str, frames: list[int]) -> None:
+    """They are those that decoding from the start gives."""
+    video(tmp_path / f"a.{suffix}", 43, HEIGHT, WIDTH, fps=20, codec=CODECS[suffix])
+    reader = open_dataset(tmp_path)
+    recording = reader.read(f"a.{suffix}", frames)
+    assert shades(recording.video.numpy()) == frames
+    assert torch.equal(recording.video, reader.read(f"a.{suffix}").video[frames])
+
+
+def test_what_lies_before_the_key_frame_is_not_decoded(tmp_path: Path) -> None:
+    """A damaged beginning does no harm then; every fifth frame is a key frame."""
+    video(tmp_path / "a.mp4", 43, HEIGHT, WIDTH)
+    whole = open_dataset(tmp_path).read("a.mp4").video
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        second = next(packet for packet in packets[1:] if packet.is_keyframe)
+        begin, end = packets[0].pos, second.pos
+    content = bytearray((tmp_path / "a.mp4").read_bytes())
+    content[begin:end] = bytes(end - begin)
+    (tmp_path / "a.mp4").write_bytes(content)
+    assert torch.equal(read_video(tmp_path / "a.mp4", [21, 30]), whole[[21, 30]])
+    with pytest.raises(ValueError, match="a.mp4"):
+        read_video(tmp_path / "a.mp4", [2, 30])
 
 
 def test_a_video_that_lies_on_its_side(tmp_path: Path) -> None:
