@@ -1,10 +1,8 @@
 """Reading shards: any clip by its number, out of the tars that stay where they are."""
 
-import contextlib
 import hashlib
 import io
 import os
-import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -120,20 +118,11 @@ class RecordingShards:
             ValueError: If the stretch of the shard is damaged; names shard and clip.
         """
         try:
-            return dict(_Parts(self, index))
+            found = self._files.contents(*self._stretch(index))
+            self._check(index, [member for member, _ in found])
         except ValueError as error:
             raise ValueError(f"{self.name_of(index)} cannot be read: {error}") from error
-
-    def prefetch(self, index: int) -> None:
-        """Have the system fetch a clip while something else is done; does nothing but on Linux.
-
-        Args:
-            index: Number of the clip, from 0.
-
-        Raises:
-            IndexError: If there is no such clip.
-        """
-        self._files.prefetch(self._shard(index), self._offsets[index], self._sizes[index])
+        return {member.end: content for member, content in found}
 
     def damaged(self) -> Iterator[str]:
         """Clips whose bytes are not those that were written; all shards are read.
@@ -171,13 +160,20 @@ class RecordingShards:
         return self._files.read(self._shard(index), self._offsets[index], self._sizes[index])
 
     def _members(self, index: int) -> dict[str, TarMember]:
-        start, size = self._offsets[index], self._sizes[index]
-        members = self._files.members(self._shard(index), start, start + size)
+        members = self._files.members(*self._stretch(index))
+        self._check(index, members)
+        return {member.end: member for member in members}
+
+    def _stretch(self, index: int) -> tuple[Path, int, int]:
+        """Shard of a clip, and where in it the clip starts and ends."""
+        shard = self._shard(index)
+        return shard, self._offsets[index], self._offsets[index] + self._sizes[index]
+
+    def _check(self, index: int, members: Sequence[TarMember]) -> None:
         found, uid = {member.uid for member in members}, self._table["uid"][index].as_py()
         if found != {uid}:
-            others = ", ".join(sorted(found)) or "nothing"
-            raise ValueError(f"at byte {start} must be {uid}, got {others}: index_shards renews the index.")
-        return {member.end: member for member in members}
+            place, others = self._offsets[index], ", ".join(sorted(found)) or "nothing"
+            raise ValueError(f"at byte {place} must be {uid}, got {others}: index_shards renews the index.")
 
 
 class _Parts(Mapping[str, bytes]):
@@ -259,16 +255,20 @@ class _OpenFiles:
             raise ValueError(f"{path} is cut off: {size} bytes expected at {start}, got {len(content)}.")
         return content
 
-    def prefetch(self, path: Path, start: int, size: int) -> None:
-        """Have bytes of a file fetched; what is wrong with it is said when it is read."""
-        if sys.platform == "linux":
-            with self._guard(), contextlib.suppress(OSError):
-                os.posix_fadvise(self._file(path).fileno(), start, size, os.POSIX_FADV_WILLNEED)
-
     def members(self, path: Path, start: int, end: int) -> list[TarMember]:
         """Files of a stretch of a tar."""
         with self._guard():
             return list(tar_members(self._file(path), start, end))
+
+    def contents(self, path: Path, start: int, end: int) -> list[tuple[TarMember, bytes]]:
+        """Files of a stretch of a tar with what is in them, read from front to back, as disks like it."""
+        found = []
+        with self._guard():
+            file = self._file(path)
+            for member in tar_members(file, start, end):
+                file.seek(member.start)
+                found.append((member, file.read(member.size)))
+        return found
 
     def _guard(self) -> threading.Lock:
         if self._process != os.getpid():  # a fork shares places in files, and maybe a lock that nobody opens

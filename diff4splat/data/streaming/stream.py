@@ -264,19 +264,14 @@ class StreamedRecordings(IterableDataset[Any]):
         row = self._skipped[number % _MAX_WORKERS]
         row[0], row[1] = iteration, 0
         batches = range(start + number * self.batch_size, len(self), workers * self.batch_size)
-        turns = (turn for first in batches for turn in range(first, min(first + self.batch_size, len(self))))
-        turn = next(turns, None)
-        while turn is not None:
-            after = next(turns, None)
-            if after is not None and isinstance(self.source, RecordingShards):
-                self.source.prefetch(self.order.clip(epoch, self._place_of(after)))
-            yield self._clip(epoch, turn, row)
-            turn = after
+        for first in batches:
+            for turn in range(first, min(first + self.batch_size, len(self))):
+                yield self._clip(epoch, turn, row)
 
     def _clip(self, epoch: int, turn: int, row: torch.Tensor) -> Any:
         """The clip of a turn of this process, or the next that can be read."""
         for step in range(min(_MAX_TRIES, len(self))):
-            place = self._place_of((turn + step) % len(self))
+            place = ((turn + step) % len(self) * self.num_ranks + self.rank) % len(self.order)
             index = self.order.clip(epoch, place)
             draws = torch.Generator().manual_seed(self._seed(epoch, place))
             entry = self.source.entries[index]
@@ -288,10 +283,6 @@ class StreamedRecordings(IterableDataset[Any]):
                 continue
             return recording if self.transform is None else self.transform(recording, draws)
         raise ValueError(f"{min(_MAX_TRIES, len(self))} clips, one after the other, cannot be read.")
-
-    def _place_of(self, turn: int) -> int:
-        """Place in the order of all processes."""
-        return (turn * self.num_ranks + self.rank) % len(self.order)
 
     def _note(self, uid: str, error: Exception, row: torch.Tensor) -> None:
         """Count a clip that cannot be read, and stop where there are too many."""
