@@ -39,26 +39,27 @@ def folders_where(folder: Path, holds: Callable[[Path, set[str]], bool]) -> Iter
             waiting += [place / name for name, is_folder in kinds.items() if is_folder]
 
 
-def numbered_frames(place: Path, pattern: str, example: str) -> dict[int, Path]:
-    """Pictures of a folder by their number, which must run without a gap; strays are left out.
+def numbered_frames(place: Path, pattern: str, example: str, *, gaps: bool = False) -> dict[int, Path]:
+    """Pictures of a folder by their number; strays are left out.
 
     Args:
         place: The folder.
         pattern: Regular expression of whole names, whose first group is the number.
         example: Name of the first file, for people.
+        gaps: Whether numbers may be missing, because all else is found by number, too.
 
     Returns:
         Files by number, ascending, at least one.
 
     Raises:
-        ValueError: If there is none, or a number is missing or there twice.
+        ValueError: If there is none, or a number is there twice, or missing where it may not.
         FileNotFoundError: If there is no such folder.
     """
     files = numbered(place.iterdir(), pattern)
     if not files:
         raise ValueError(f"{place} must hold frames such as {example}, got none.")
     first, last = min(files), max(files)
-    if last - first + 1 != len(files):
+    if not gaps and last - first + 1 != len(files):
         missing = [number for number in range(first, last) if number not in files]
         raise ValueError(
             f"{place} must hold every frame from {first} to {last}, lacks {len(missing)}, the first of them "

@@ -26,7 +26,8 @@ class TartanAir(DatasetReader):
     """TartanAir v1: `<environment>/<Easy|Hard>/P000` with `image_left`, `depth_left` and `pose_left.txt`.
 
     The left and the right camera are a recording each, `P000/left` and `P000/right`. Nothing in it moves by
-    itself, but for a few things that its authors do not mark.
+    itself, but for a few things that its authors do not mark. Image n has row n of the poses, so images may
+    be missing; `numbers` tells which there are.
 
     Args:
         folder: See `DatasetReader`.
@@ -105,7 +106,9 @@ class TartanAir(DatasetReader):
     def _files(self, name: str) -> tuple[dict[int, Path], dict[int, Path], Path]:
         """Images and depths by number, and the file of poses."""
         folder, side = (self.folder / name).parent, name.rsplit("/", 1)[-1]
-        images = numbered_frames(folder / f"image_{side}", rf"(\d+)_{side}\.png", f"000000_{side}.png")
+        images = numbered_frames(
+            folder / f"image_{side}", rf"(\d+)_{side}\.png", f"000000_{side}.png", gaps=True
+        )
         depths = companions(folder / f"depth_{side}", rf"(\d+)_{side}_depth\.npy", images)
         return images, depths, folder / f"pose_{side}.txt"
 

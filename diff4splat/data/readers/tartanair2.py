@@ -30,7 +30,8 @@ class TartanAirV2(DatasetReader):
     Each of up to twelve cameras is a recording, such as `P000/lcam_front`: `lcam` and `rcam` are 0.25 m apart
     and look to `front`, `back`, `left`, `right`, `top` and `bottom`. Every lens sees 90 degrees of a square
     picture. Depth keeps its 32 bits; the sky, at 1000 m or more, has none. Nothing moves by itself, but for a
-    few things that its authors do not mark.
+    few things that its authors do not mark. Image n has row n of the poses, so images may be missing;
+    `numbers` tells which there are.
 
     Args:
         folder: See `DatasetReader`.
@@ -107,7 +108,9 @@ class TartanAirV2(DatasetReader):
     def _files(self, name: str) -> tuple[dict[int, Path], dict[int, Path], Path]:
         """Images and depths by number, and the file of poses."""
         folder, camera = (self.folder / name).parent, name.rsplit("/", 1)[-1]
-        images = numbered_frames(folder / f"image_{camera}", rf"(\d+)_{camera}\.png", f"000000_{camera}.png")
+        images = numbered_frames(
+            folder / f"image_{camera}", rf"(\d+)_{camera}\.png", f"000000_{camera}.png", gaps=True
+        )
         depths = companions(folder / f"depth_{camera}", rf"(\d+)_{camera}_depth\.png", images)
         return images, depths, folder / f"pose_{camera}.txt"
 

@@ -57,6 +57,17 @@ def test_any_folder_around_it_will_do(folder: Path, inside: str) -> None:
     assert torch.equal(reader.read(reader.names[0], [0]).video, open_dataset(folder).read(NAME, [0]).video)
 
 
+def test_images_may_be_missing_as_poses_go_by_number(folder: Path) -> None:
+    whole = open_dataset(folder).read(NAME)
+    place = (folder / NAME).parent
+    (place / "image_left/000001_left.png").unlink()
+    (place / "depth_left/000001_left_depth.npy").unlink()
+    some = open_dataset(folder).read(NAME)
+    assert some.numbers == tuple(number for number in whole.numbers if number != 1)
+    kept = [index for index, number in enumerate(whole.numbers) if number != 1]
+    assert torch.equal(some.cameras.camera_to_world, whole.cameras.camera_to_world[kept])
+
+
 def test_what_is_wrong_is_named(folder: Path) -> None:
     place = folder / "a room" / "Easy" / "P000"
     reader = TartanAir(folder)

@@ -56,6 +56,17 @@ def test_any_folder_around_it_will_do(folder: Path, inside: str) -> None:
     assert torch.equal(reader.read(reader.names[0]).depth, open_dataset(folder).read(NAME).depth)
 
 
+def test_images_may_be_missing_as_poses_go_by_number(folder: Path) -> None:
+    whole = open_dataset(folder).read(NAME)
+    place = (folder / NAME).parent
+    (place / "image_lcam_front/000001_lcam_front.png").unlink()
+    (place / "depth_lcam_front/000001_lcam_front_depth.png").unlink()
+    some = open_dataset(folder).read(NAME)
+    assert some.numbers == tuple(number for number in whole.numbers if number != 1)
+    kept = [index for index, number in enumerate(whole.numbers) if number != 1]
+    assert torch.equal(some.cameras.camera_to_world, whole.cameras.camera_to_world[kept])
+
+
 def test_what_is_wrong_is_named(folder: Path) -> None:
     place = folder / "a house" / "Data_easy" / "P000"
     depths, images = place / "depth_lcam_front", place / "image_lcam_front"
