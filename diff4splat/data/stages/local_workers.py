@@ -128,7 +128,7 @@ def _start(job: Job) -> _Worker:
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=_work, args=(job, there))  # its children are its own affair
-    with _one_thread():
+    with _one_thread(), _deaf_to_ctrl_c():
         process.start()
     there.close()  # so that the end of the process is the end of the pipe
     return _Worker(process, here)
@@ -202,6 +202,19 @@ def _one_thread() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """New processes pass over Ctrl-C as this one does, and so from their first moment."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before: Any = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager
