@@ -33,7 +33,7 @@ def encode_video(
 
     mp4: libx264 at constant quality 12 in one thread, BT.709, a key frame at least every 16 frames; an odd
     side is extended by a copy of its last row or column, which `decode_video` cuts off again. The bytes of an
-    mp4 may differ from run to run, for libx264 does not always choose alike even so; those of pictures do not.
+    mp4 may differ from run to run, for libx264 does not always choose alike; those of pictures do not.
 
     Args:
         video: sRGB frames.
