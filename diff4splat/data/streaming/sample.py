@@ -56,7 +56,7 @@ def encode_sample(
     depth_error: float = DEPTH_ERROR,
     metrics: Mapping[str, Value] | None = None,
 ) -> dict[str, bytes]:
-    """Files of a recording for a shard; equal recordings give equal bytes with the same versions of codecs.
+    """Files of a recording for a shard; equal recordings give equal bytes, but for those of an mp4.
 
     Args:
         recording: Any recording; depth must be finite and > 0 where known.

@@ -38,10 +38,10 @@ def write_shards(
     """Write clips to a folder of shards with an index.
 
     Clips are sorted by a hash of `seed` and uid and fill one shard after the other, so that every shard is a
-    random draw of all clips, and neither the order of `samples` nor who made them matters: equal samples give
-    equal files. A shard is called after its number and its content, `000012-3f9a41c0.tar`. One sample at a
-    time is in memory. The index is written last: until then, what was there before is as it was, whatever
-    happens. One process at a time may write to a folder.
+    random draw of all clips, and neither the order of `samples` nor who made them matters: samples of equal
+    bytes give files of equal bytes. A shard is called after its number and its content,
+    `000012-3f9a41c0.tar`. One sample at a time is in memory. The index is written last: until then, what was
+    there before is as it was, whatever happens. One process at a time may write to a folder.
 
     Args:
         samples: Uids, and what `encode_sample` gave for them or functions that read it.

@@ -18,6 +18,7 @@ VideoKind = Literal["mp4", "jpg", "png"]
 
 _CRF = "12"
 _KEY_FRAMES = 16  # frames from one that can be entered to the next, at most
+_BLOCK = 2  # pixels that share one chroma value
 _PLAY_RATE = 24.0  # of a video whose rate nobody knows
 # SWS_BICUBIC, SWS_ACCURATE_RND and SWS_FULL_CHR_H_INT of FFmpeg: without them frames get darker by a level
 _UNBIASED = 0x4 | 0x40000 | 0x2000
@@ -30,10 +31,11 @@ _PNG = {"compress_level": 6}
 def encode_video(
     video: UInt8[Tensor, "frame rgb=3 height width"], kind: VideoKind, *, fps: float | None = None
 ) -> dict[str, bytes]:
-    """Parts that hold the frames; equal frames give equal bytes with the same versions of the codecs.
+    """Parts that hold the frames; as pictures, equal frames give equal bytes with the same version of Pillow.
 
     mp4: libx264 at constant quality 12 in one thread, BT.709, a key frame at least every 16 frames; an odd
-    side is extended by a copy of its last row or column, which `decode_video` cuts off again.
+    side is extended by a copy of its last row or column, which `decode_video` cuts off again. The bytes of an
+    mp4 may differ from run to run, for libx264 does not always choose alike; those of pictures do not.
 
     Args:
         video: sRGB frames.
@@ -77,7 +79,8 @@ def decode_video(
     else:
         pictures = [_from_picture(parts, f"{index:05d}.{kind}") for index in frames]
     for picture in pictures:
-        if picture.shape[0] not in (height, height + 1) or picture.shape[1] not in (width, width + 1):
+        extra = (picture.shape[0] - height, picture.shape[1] - width)
+        if not all(0 <= side < (_BLOCK if kind == "mp4" else 1) for side in extra):
             raise ValueError(f"frames must be of {height} x {width} pixels, got {list(picture.shape[:2])}.")
     stacked = np.stack([picture[:height, :width] for picture in pictures])
     return torch.from_numpy(stacked).permute(0, 3, 1, 2)  # colours last in memory, as decoded
@@ -104,12 +107,13 @@ def _to_mp4(frames: np.ndarray, fps: float | None) -> bytes:
     with av.open(file, "w", format="mp4") as container:
         options = {"crf": _CRF, "threads": "1", "g": str(_KEY_FRAMES), "preset": "medium", **_REPRODUCIBLE}
         stream = container.add_stream("libx264", rate=_rate(fps), options=options)
-        stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+        below, right = -height % _BLOCK, -width % _BLOCK
+        stream.width, stream.height, stream.pix_fmt = width + right, height + below, "yuv420p"
         stream.codec_context.thread_count = 1
         context = stream.codec_context
         context.colorspace, context.color_primaries, context.color_trc, context.color_range = 1, 1, 1, 1
         for frame in frames:
-            padded = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+            padded = np.pad(frame, ((0, below), (0, right), (0, 0)), mode="edge")
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")
             converted = picture.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
             container.mux(stream.encode(converted))
