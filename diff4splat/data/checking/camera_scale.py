@@ -1,7 +1,7 @@
 """The scale of cameras whose depth is known in metres: the one with which frames agree."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,11 +15,17 @@ from diff4splat.geometry import project, rigid_inverse, unproject_pixels
 
 __all__ = ["CameraScale", "camera_scale_from_depth"]
 
-_COARSE, _FINE, _FINEST = 96, 61, 81  # scales that are tried
-_SPAN = (1e-3, 2.0)  # distance between cameras by the depth of the scene
+_FINE, _FINEST = 61, 81  # scales that are tried
+_STEP, _COARSE = (
+    5.0,
+    (200, 2000),
+)  # pixels that a step moves things at most, and bounds on the number of steps
+_COARSE_PIXELS, _COARSE_MOST = 300, 0.5  # few pixels; and a wide funnel, too, as the minimum may be narrow
+_CANDIDATES = 3
+_SPAN = (1e-3, 10.0)  # distance between cameras by the depth of the scene
 _MOST = 0.1  # error at which a pixel is as wrong as one that is lost
 _EDGE = 0.1  # differences of depth next to a pixel at which it is an edge
-_CONTRAST = 0.98
+_CONTRAST, _CONTRAST_OF_ONE = 0.92, 0.5  # least error by the median; a single pair has nothing to resample
 _NUM_RESAMPLES = 200
 
 
@@ -29,7 +35,8 @@ class CameraScale:
 
     Args:
         scale: For `Recording.scale` or `align_recording`; NaN where none could be found.
-        variation: Standard deviation of the scale over resampled pairs of frames, by the scale.
+        variation: Standard deviation of the scale over resampled pairs of frames, by the scale; NaN for a
+            single pair.
         error: Mean error at this scale, in [0, 1], see `camera_scale_from_depth`.
         num_pairs: Pairs of frames that were compared.
         reason: Why it should not be used, in words; None where it may be.
@@ -74,8 +81,8 @@ def camera_scale_from_depth(
 
     over pairs of frames $(i, j)$ and pixels $p$ of known depth $z$ that do not move, with colours $I$ in
     [0, 1], $\epsilon$ = 0.1, and 1 for what falls outside or onto an edge of depth. The minimum is looked for
-    on a grid of $\ln s$ and then on two finer ones around it. Structure from motion gives cameras in a unit
-    of its own; where it also gives points, `metric_scale` is exacter.
+    on a grid of $\ln s$ and then on two finer ones around the lowest places. Structure from motion gives
+    cameras in a unit of its own; where it also gives points, `metric_scale` is exacter.
 
     Args:
         recording: Cameras in any unit, depth in metres; pixels of its dynamic mask are left out.
@@ -106,17 +113,23 @@ def camera_scale_from_depth(
     ]
     if not pairs:
         return CameraScale(math.nan, reason="no two frames from different places see the same")
-    unit = 1 / _middle([pair.baseline_by_depth for pair in pairs])
-    low, high = (math.log(unit * share) for share in _SPAN)
-    coarse = torch.linspace(low, high, _COARSE, dtype=torch.float64)
-    errors = _errors(pairs, coarse).mean(0)
-    best = int(errors.argmin())
-    if best in (0, _COARSE - 1) or errors[best] > _CONTRAST * errors.median():
-        words = "frames agree no better at one scale of the cameras than at others"
-        return CameraScale(math.nan, error=float(errors[best]), num_pairs=len(pairs), reason=words)
+    baselines = [pair.baseline_by_depth for pair in pairs]
+    low, high = (math.log(share / _middle(baselines)) for share in _SPAN)
+    moved = max(baselines) * float(recording.cameras.intrinsics[:, 0, 0].max()) * (high - low)
+    count = min(max(round(moved / _STEP), _COARSE[0]), _COARSE[1])
+    coarse = torch.linspace(low, high, count, dtype=torch.float64)
+    few = [pair.thinned(_COARSE_PIXELS) for pair in pairs]
+    narrow, wide = (_errors(few, coarse, most=most).mean(0) for most in (_MOST, _COARSE_MOST))
     step = float(coarse[1] - coarse[0])
-    fine = _around(float(coarse[best]), 2 * step, _FINE)
-    middle = float(fine[int(_errors(pairs, fine).mean(0).argmin())])
+    places = {place for errors in (narrow, wide) for place in _lowest_places(errors, _CANDIDATES)}
+    fine = torch.cat([_around(float(coarse[place]), 2 * step, _FINE) for place in sorted(places)])
+    errors = _errors(pairs, fine).mean(0)
+    middle, least = float(fine[int(errors.argmin())]), float(errors.min())
+    at_the_end = not low + step < middle < high - step
+    contrast = _CONTRAST if len(pairs) > 1 else _CONTRAST_OF_ONE
+    if at_the_end or least > contrast * float(narrow.median()):
+        words = "frames agree no better at one scale of the cameras than at others"
+        return CameraScale(math.nan, error=least, num_pairs=len(pairs), reason=words)
     finest = _around(middle, 0.5 * step, _FINEST)
     by_pair = _errors(pairs, finest)
     found = _lowest(finest, by_pair.mean(0))
@@ -124,7 +137,7 @@ def camera_scale_from_depth(
     wide = _around(middle, 4 * step, _FINEST)
     wide_errors = _errors(pairs, wide)
     scales = torch.stack([_lowest(wide, wide_errors[rows].mean(0)) for rows in drawn]).exp()
-    variation = float(scales.std(correction=0) / found.exp())
+    variation = float(scales.std(correction=0) / found.exp()) if len(pairs) > 1 else math.nan
     reason = None
     if variation > max_variation:
         reason = f"the scale of the cameras varies by {variation:.1%}, more than {max_variation:.0%}"
@@ -142,6 +155,10 @@ class _Pair:
     depth: Tensor
     resting: Tensor
     picture: Tensor
+
+    def thinned(self, count: int) -> "_Pair":
+        """The same with fewer points; their order is random."""
+        return replace(self, points=self.points[:count], colors=self.colors[:count])
 
     @property
     def baseline_by_depth(self) -> float:
@@ -182,18 +199,20 @@ def _pair(
     )
 
 
-def _errors(pairs: list[_Pair], logs: Float[Tensor, " scale"]) -> Float[Tensor, "pair scale"]:
+def _errors(
+    pairs: list[_Pair], logs: Float[Tensor, " scale"], most: float = _MOST
+) -> Float[Tensor, "pair scale"]:
     """Mean error of each pair at each scale, from 0 to 1."""
-    return torch.stack([_error(pair, logs.exp()) for pair in pairs])
+    return torch.stack([_error(pair, logs.exp(), most) for pair in pairs])
 
 
-def _error(pair: _Pair, scales: Float[Tensor, " scale"]) -> Float[Tensor, " scale"]:
+def _error(pair: _Pair, scales: Float[Tensor, " scale"], most: float) -> Float[Tensor, " scale"]:
     points = (pair.points + scales[:, None, None] * pair.way).flatten(0, 1)
     pixels, z = project(points, torch.eye(4, dtype=torch.float64), pair.lens)
     height, width = pair.depth.shape
     inside = (z > 1e-6) & torch.isfinite(pixels).all(-1)
     inside &= ((pixels >= 0) & (pixels < pixels.new_tensor([width, height]))).all(-1)
-    far = torch.full_like(z, _MOST)
+    far = torch.full_like(z, most)
     unlike = torch.full_like(z, _MOST)
     found, known = surface_depth(pair.depth, pair.resting, pixels[inside], edge=_EDGE)
     compared = inside.nonzero()[known, 0]
@@ -201,8 +220,15 @@ def _error(pair: _Pair, scales: Float[Tensor, " scale"]) -> Float[Tensor, " scal
     index, weights, _ = pixel_corners(pixels[compared], height, width)
     there = torch.einsum("cnk,nk->nc", pair.picture.flatten(1)[:, index].double() / 255, weights)
     unlike[compared] = (there - pair.colors[compared % len(pair.colors)]).abs().mean(-1)
-    errors = (far.clamp_max(_MOST) + unlike.clamp_max(_MOST)) / (2 * _MOST)
+    errors = (far.clamp_max(most) / most + unlike.clamp_max(_MOST) / _MOST) / 2
     return errors.reshape(len(scales), -1).mean(1)
+
+
+def _lowest_places(errors: Float[Tensor, " scale"], count: int) -> list[int]:
+    """Places of the lowest local minima, inside."""
+    inner = errors[1:-1]
+    minima = ((inner <= errors[:-2]) & (inner <= errors[2:])).nonzero()[:, 0]
+    return (minima[inner[minima].argsort()][:count] + 1).tolist()
 
 
 def _around(middle: float, reach: float, count: int) -> Tensor:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
+from diff4splat.data.recording_file import load_recording, save_recording
 from diff4splat.data.stages.item import Item, Outcome
-from diff4splat.data.stages.recording_arrays import load_recording, save_recording
 from diff4splat.data.stages.stage import Stage, Task
 from diff4splat.files import atomic_path
 
