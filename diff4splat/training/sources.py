@@ -2,9 +2,7 @@
 
 import contextlib
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -12,6 +10,8 @@ from diff4splat.data import (
     ClipDataset,
     ClipSampling,
     ReaderSource,
+    RecordingShards,
+    RecordingSource,
     SampledClips,
     ShardClips,
     check_clip,
@@ -19,7 +19,6 @@ from diff4splat.data import (
     mix,
     open_dataset,
 )
-from diff4splat.data.recording_source import RecordingSource
 from diff4splat.data.sampling import for_stage
 from diff4splat.training.recipe import OF_RECORDINGS, Source, Stage
 
@@ -96,8 +95,7 @@ def open_recordings(folder: str | Path) -> list[RecordingSource]:
     """
     folder = Path(folder)
     if (folder / "index.parquet").is_file() or any(folder.glob("[!.]*.tar")):
-        streaming: Any = import_module("diff4splat.data.streaming")  # needs webdataset and pyarrow
-        return [streaming.RecordingShards(folder)]
+        return [RecordingShards(folder)]
     found: Sequence[str] = list(find_datasets(folder)) if folder.is_dir() else []
     if not found:
         raise ValueError(

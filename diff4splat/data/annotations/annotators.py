@@ -24,7 +24,14 @@ class Annotator(Protocol):
     """
 
     def __call__(self, recording: Recording, /) -> Annotation:
-        """What it says of a recording."""
+        """What it says of a recording.
+
+        Args:
+            recording: The frames.
+
+        Returns:
+            An annotation of all of them.
+        """
         ...
 
 

@@ -34,8 +34,9 @@ def encode_video(
     """Parts that hold the frames; as pictures, equal frames give equal bytes with the same version of Pillow.
 
     mp4: libx264 at constant quality 12 in one thread, BT.709, a key frame at least every 16 frames; an odd
-    side is extended by a copy of its last row or column, which `decode_video` cuts off again. libx264 is
-    kept from AVX-512, with which its bytes differ from run to run; on other machines they may still differ.
+    side is extended by a copy of its last row or column, which `decode_video` cuts off again. libx264
+    works without its macroblock tree, with which bytes differ from run to run; on other machines they may
+    still differ.
 
     Args:
         video: sRGB frames.
@@ -106,9 +107,6 @@ def _to_mp4(frames: np.ndarray, fps: float | None) -> bytes:
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
         options = {"crf": _CRF, "threads": "1", "g": str(_KEY_FRAMES), "preset": "medium", **_REPRODUCIBLE}
-        options = {"crf": _CRF, "threads": "1", "g": str(_KEY_FRAMES), "preset": "medium"}
-        if torch.backends.cpu.get_cpu_capability() == "AVX512":  # with it, bytes differ from run to run
-            options["x264-params"] = "asm=AVX2"
         stream = container.add_stream("libx264", rate=_rate(fps), options=options)
         below, right = -height % _BLOCK, -width % _BLOCK
         stream.width, stream.height, stream.pix_fmt = width + right, height + below, "yuv420p"
