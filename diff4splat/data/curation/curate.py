@@ -2,11 +2,9 @@
 
 import json
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +18,13 @@ from diff4splat.data.stages import Outcome, Task, load_item, run_stages
 from diff4splat.data.stages.run import Engine
 from diff4splat.data.streaming import write_shards
 from diff4splat.data.streaming.shard_index import INDEX
+from diff4splat.data.uids import clip_uid
 from diff4splat.files import atomic_path
 
 __all__ = ["CurationResult", "curate", "curation_tasks"]
 
 _WORK = "work"
 _SETTINGS = "curation.json"
-_LONGEST = 56
 
 
 @dataclass(frozen=True)
@@ -145,7 +143,7 @@ def curation_tasks(
         except (ValueError, OSError) as error:
             inputs["error"], frames = str(error) or type(error).__name__, 0
         for window in _windows(frames, settings):
-            uid = _uid(reader.key, name, window)
+            uid = clip_uid(reader.key, name, window)
             tasks.append(Task(uid, {**inputs, "first": window.start, "count": len(window)}))
     return tasks
 
@@ -155,13 +153,6 @@ def _windows(num_frames: int, settings: CurationSettings) -> list[range]:
     found = windows(num_frames, settings.num_frames, settings.stride) or [range(num_frames)]
     rest = range(found[-1].stop, num_frames)
     return [*found, rest] if 2 * len(rest) >= settings.num_frames else found
-
-
-def _uid(dataset: str, name: str, window: range) -> str:
-    """A name that says where a clip is from, and that no other clip of the dataset has."""
-    spoken = re.sub(r"[^A-Za-z0-9_-]+", "-", f"{dataset}-{name}").strip("-")[:_LONGEST]
-    exact = sha256(f"{dataset}/{name}/{window.start}/{len(window)}".encode()).hexdigest()[:8]
-    return f"{spoken}-{window.start:06d}-{exact}"
 
 
 def _parts(work: Path, outcome: Outcome) -> dict[str, bytes]:

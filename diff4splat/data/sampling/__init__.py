@@ -3,7 +3,7 @@
 from diff4splat.data.sampling.clip import ClipMotion, to_clip
 from diff4splat.data.sampling.mirror import mirrored
 from diff4splat.data.sampling.mixing import MixtureWeights, mix
-from diff4splat.data.sampling.reader_source import ReaderSource, recording_uid
+from diff4splat.data.sampling.reader_source import ReaderSource
 from diff4splat.data.sampling.sampled_clips import SampledClips
 from diff4splat.data.sampling.scene_scale import mean_distance
 from diff4splat.data.sampling.selection import SelectedRecordings, by_dataset, for_stage
@@ -26,7 +26,6 @@ __all__ = [
     "mirrored",
     "mix",
     "read_views",
-    "recording_uid",
     "sample_clip",
     "synchronized",
     "to_clip",

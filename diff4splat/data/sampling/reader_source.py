@@ -1,17 +1,14 @@
 """A dataset as its authors lay it out, as a list of recordings."""
 
-import re
 from collections.abc import Sequence
 from functools import cached_property
-from hashlib import sha256
 
 from diff4splat.data.readers import DatasetReader
 from diff4splat.data.recording_source import RecordingEntry
 from diff4splat.data.recordings import Recording, RecordingInfo
+from diff4splat.data.uids import recording_uid
 
-__all__ = ["ReaderSource", "recording_uid"]
-
-_LONGEST, _HASHED = 80, 12  # characters
+__all__ = ["ReaderSource"]
 
 
 class ReaderSource:
@@ -23,10 +20,6 @@ class ReaderSource:
 
     Args:
         reader: Reader of a folder, see `open_dataset`.
-
-    Examples:
-        >>> recording_uid("spring", "train/0001/left")
-        'spring--train--0001--left'
     """
 
     def __init__(self, reader: DatasetReader) -> None:
@@ -67,23 +60,3 @@ class ReaderSource:
             scene=f"{reader.key}/{reader.scene_of(name)}",
             static=reader.static,
         )
-
-
-def recording_uid(dataset: str, name: str) -> str:
-    """A name of a recording that can name a file, and that no other recording of the dataset has.
-
-    Args:
-        dataset: Name of the dataset.
-        name: Name of the recording in it, a path with "/".
-
-    Returns:
-        Both, with "--" for "/"; where that would be ambiguous, too long or hold other characters than
-        letters, digits, "-" and "_", these are replaced and a hash of the name follows. Up to 80 characters.
-    """
-    parts = [dataset, *name.split("/")]
-    plain = all(re.fullmatch(r"[A-Za-z0-9_]+(-[A-Za-z0-9_]+)*", part) for part in parts)
-    uid = "--".join(parts)
-    if plain and len(uid) <= _LONGEST:
-        return uid
-    safe = re.sub(r"[^A-Za-z0-9_-]", "_", uid)[: _LONGEST - _HASHED - 2]
-    return f"{safe}--{sha256(name.encode()).hexdigest()[:_HASHED]}"

@@ -14,11 +14,9 @@ else comes back bit for bit.
 | `track_xy` | float [track, frame, 2] |
 """
 
-import hashlib
 import io
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,11 +37,11 @@ from diff4splat.data.streaming.depth_codes import (
     depth_to_codes,
 )
 from diff4splat.data.streaming.video_parts import VideoKind, decode_video, encode_video
+from diff4splat.data.uids import check_uid, clip_uid
 
-__all__ = ["check_sample", "check_uid", "decode_sample", "encode_sample", "sample_uid", "sample_words"]
+__all__ = ["check_sample", "decode_sample", "encode_sample", "sample_words"]
 
 _FORMAT = "diff4splat sample 1"
-_UID = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _RECORDING_WORDS = ("name", "dataset", "licence", "fps", "unit", "static", "caption", "facts")
 
 
@@ -60,7 +58,7 @@ def encode_sample(
 
     Args:
         recording: Any recording; depth must be finite and > 0 where known.
-        uid: Its name among all samples: up to 80 letters, digits, "-" and "_"; that of `sample_uid` when
+        uid: Its name among all samples: up to 80 letters, digits, "-" and "_"; that of `clip_uid` when
             omitted.
         scene: What it shows, the same for cameras that film one thing; the uid when empty.
         video: How frames are kept.
@@ -73,7 +71,7 @@ def encode_sample(
     Raises:
         ValueError: If the uid, an option, a depth or a fact is none of what is said here.
     """
-    uid = check_uid(sample_uid(recording) if uid is None else uid)
+    uid = check_uid(clip_uid(recording.dataset, recording.name, recording.numbers) if uid is None else uid)
     if not 0 < depth_error < 1:
         raise ValueError(f"depth_error must be above 0 and below 1, got {depth_error}.")
     parts = encode_video(recording.video, video, fps=recording.fps)
@@ -197,44 +195,6 @@ def check_sample(uid: str, parts: Mapping[str, bytes]) -> dict[str, Any]:
     if missing:
         raise ValueError(f"sample of {uid} lacks {len(missing)} parts, the first of them {missing[0]}.")
     return words
-
-
-def sample_uid(recording: Recording) -> str:
-    """A name for a clip that says where it is from and is its own: equal only for the same frames.
-
-    Args:
-        recording: Any recording.
-
-    Returns:
-        Dataset and name as far as there is room, number of the first frame, and a hash of dataset, name and
-        numbers.
-
-    Examples:
-        >>> recording = Recording("office/P001", "tartanair", "CC-BY-4.0", torch.zeros(2, 3, 4, 4).byte())
-        >>> sample_uid(recording)
-        'tartanair-office-P001-000000-60d2bd33'
-    """
-    whole = json.dumps([recording.dataset, recording.name, list(recording.numbers)])
-    digest = hashlib.sha256(whole.encode()).hexdigest()[:8]
-    stem = re.sub(r"[^A-Za-z0-9_]+", "-", f"{recording.dataset}-{recording.name}").strip("-")
-    return f"{stem[:60]}-{recording.numbers[0] % 10**6:06d}-{digest}"
-
-
-def check_uid(uid: str) -> str:
-    """The uid, if it is one.
-
-    Args:
-        uid: Any text.
-
-    Returns:
-        The same.
-
-    Raises:
-        ValueError: If it is not of up to 80 letters, digits, "-" and "_".
-    """
-    if not _UID.fullmatch(uid):
-        raise ValueError(f'uid must be 1 to 80 letters, digits, "-" or "_", got {uid!r}.')
-    return uid
 
 
 def _has(recording: Recording, name: str) -> bool:

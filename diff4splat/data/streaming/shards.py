@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from diff4splat.data.stages.item import Value
-from diff4splat.data.streaming.sample import check_sample, check_uid
+from diff4splat.data.streaming.sample import check_sample
 from diff4splat.data.streaming.shard_index import INDEX, index_row, write_index
 from diff4splat.data.streaming.tar_file import TarMember, sample_to_tar, tar_members
+from diff4splat.data.uids import check_uid
 from diff4splat.files import flush
 
 __all__ = ["SampleParts", "index_shards", "write_shards"]

@@ -1,6 +1,5 @@
 """A dataset as its authors lay it out, as a list of recordings; which of them show one scene."""
 
-import string
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ from PIL import Image
 from diff4splat.data import ReaderSource, SampledClips, open_dataset
 from diff4splat.data.readers import DATASETS
 from diff4splat.data.recording_source import RecordingSource
-from diff4splat.data.sampling import recording_uid
 
 
 def touch(folder: Path, *files: str) -> None:
@@ -117,29 +115,3 @@ def test_a_damaged_recording_is_listed_and_refused_when_it_is_read(pictures: Pat
     assert source.entries[1].info.missing == ""
     with pytest.raises(ValueError, match=r"video--one cannot be read: .*0\.png"):
         SampledClips(source)[0]
-
-
-def test_names_can_name_files_and_no_two_are_alike() -> None:
-    names = [
-        "a/b",
-        "a--b",
-        "a-/b",
-        "a/-b",
-        "a_b",
-        "a b",
-        "a.b",
-        "-x",
-        "x-",
-        "x",
-        "é",
-        "A/b",
-        ".",
-        "w" * 300,
-        "w" * 301,
-    ]
-    uids = [recording_uid("dl3dv", name) for name in names]
-    assert len(set(uids)) == len(names)
-    allowed = set(string.ascii_letters + string.digits + "-_")
-    assert all(set(uid) <= allowed and len(uid) <= 80 for uid in uids)
-    assert uids[0] == "dl3dv--a--b" and uids[4] == "dl3dv--a_b"
-    assert recording_uid("dl3dv", "a b") == uids[5], "the same each time"
