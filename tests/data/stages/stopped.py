@@ -1,6 +1,7 @@
 """A run in another program, which a test stops in the middle."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -21,6 +22,8 @@ def program(*words: str) -> subprocess.Popen[str]:
         text=True,
         env={**os.environ, "PYTHONPATH": paths},
         start_new_session=True,
+        # what a shell starts in the background, the tests with it, ignores Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
