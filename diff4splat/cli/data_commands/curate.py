@@ -56,7 +56,8 @@ class Curate:
         annotations: Folders of annotators' files, each with the name of its format, with commas between:
             FOLDER=FORMAT,FOLDER=FORMAT. FORMAT:metre where it was a metric model and its files do not say it.
         metres_per_unit: Metres per scene unit of recordings whose unit nobody says.
-        settings: JSON file of settings and limits, as --show-settings prints them; options go before it.
+        settings: JSON file of settings and limits, as --show-settings prints them, or the curation.json of a
+            run; options go before it.
         workers: Processes; 0 works in this one.
         ray: Work on Ray: "local" starts one here, "auto" or an address uses a cluster.
         show_settings: Print the settings as JSON, to edit them, and do nothing else.
@@ -121,7 +122,10 @@ class Curate:
             with naming("--settings cannot be read", self.settings):
                 text = self.settings.read_text(encoding="utf-8")
             try:
-                settings = CurationSettings.from_dict(json.loads(text))
+                values = json.loads(text)
+                if not isinstance(values, dict):
+                    raise ValueError(f"an object is expected, got {type(values).__name__}.")
+                settings = CurationSettings.from_dict(values.get("settings", values))
             except (ValueError, TypeError, AttributeError) as error:
                 raise ValueError(f"--settings must be JSON of settings, {self.settings}: {error}") from error
         changes: dict[str, Any] = {
