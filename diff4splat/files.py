@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -148,6 +147,8 @@ def folder_lock(folder: str | os.PathLike[str]) -> Iterator[None]:
     Raises:
         ValueError: If another process has it.
     """
+    from filelock import FileLock, Timeout
+
     lock = FileLock(Path(folder) / ".lock", timeout=0)
     try:
         lock.acquire()

@@ -39,7 +39,7 @@ HEAVY = {
         "skimage",
     ),
     *("h5py", "torchvision", "transformers", "tyro"),
-    "viser",
+    *("filelock", "pandas", "pyarrow", "ray", "viser", "webdataset"),
 }
 
 
