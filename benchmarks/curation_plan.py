@@ -12,7 +12,6 @@ you give (`--plan.gpu.cameras 60`); where nobody gives one, the table says "unkn
 import io
 import json as json_files
 import math
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -26,7 +25,6 @@ import tyro
 from measuring import TINY, command_line, describe, machine, write_json
 from PIL import Image
 
-from diff4splat.assets import save_video
 from diff4splat.cameras import Cameras
 from diff4splat.data import (
     Recording,
@@ -36,12 +34,18 @@ from diff4splat.data import (
     fit_scale_and_shift,
     procedural_sample,
 )
-from diff4splat.data.checking import pick_pairs, reproject
+from diff4splat.data.curation import judge, lift_tracks
+from diff4splat.data.npz import write_npz
+from diff4splat.data.streaming import DEPTH_ERROR
+from diff4splat.data.streaming.depth_codes import depth_step, depth_to_codes
+from diff4splat.data.streaming.video_parts import encode_video
+from diff4splat.geometry import project
 
 FRAMES, SIDE, TRACKS = 81, 512, 4096
-CPU = ("read", "align", "judge", "encode video", "encode depth", "encode tracks")
+CPU = ("read", "align", "lift tracks", "judge", "encode video", "encode depth", "encode tracks")
 SIZES = ("video", "video with grain", "float16 depth", "depth", "depth with noise", "tracks", "cameras")
 GB, TB = 1e9, 1e12
+SHARD = 2**31  # bytes at which `write_shards` closes one
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,10 @@ def measure(num_clips: int, frames: int, side: int, tracks: int) -> Costs:
         seconds["read"].append(spent)
         aligned, spent = _timed(lambda recording=recording: _align(recording))
         seconds["align"].append(spent)
-        _, spent = _timed(lambda one=aligned: [reproject(one, *pair) for pair in pick_pairs(one)])
+        pixels = _pixels(aligned)
+        _, spent = _timed(lambda one=aligned, pixels=pixels: _lift(one, pixels))
+        seconds["lift tracks"].append(spent)
+        _, spent = _timed(lambda one=aligned: judge(one))
         seconds["judge"].append(spent)
         depth = np.where(aligned.depth_mask, aligned.depth, 0).astype(np.float32)
         grain = (recording.video + 4 * torch.randn(recording.video.shape, generator=noise)).clamp(0, 255)
@@ -119,8 +126,8 @@ def measure(num_clips: int, frames: int, side: int, tracks: int) -> Costs:
         encoders: dict[str, tuple[str, Callable[[], int]]] = {
             "video": ("", lambda recording=recording: _mp4(recording.video)),
             "video with grain": ("encode video", lambda grain=grain: _mp4(grain)),
-            "depth": ("", lambda depth=depth: _depth_pngs(depth)),
-            "depth with noise": ("encode depth", lambda rough=rough: _depth_pngs(rough)),
+            "depth": ("", lambda depth=depth: _depth_codes(depth)),
+            "depth with noise": ("encode depth", lambda rough=rough: _depth_codes(rough)),
             "tracks": ("encode tracks", lambda one=aligned: _track_arrays(one)),
         }
         for name, (stage, encode) in encoders.items():
@@ -144,7 +151,7 @@ def rows_of(costs: Costs, plan: Plan) -> list[Row]:
         Row("metric depth", "GPU", plan.clips, gpu.metric),
         Row("tracks in pixels", "GPU", plan.clips, gpu.tracks),
         Row("align depth", "CPU", plan.clips, spent["align"]),
-        Row("masks and tracks in space", "CPU", plan.clips, None),
+        Row("tracks in space", "CPU", plan.clips, spent["lift tracks"]),
         Row("judge", "CPU", plan.clips, spent["judge"]),
         Row("encode video", "CPU", plan.kept, spent["encode video"], size["video with grain"]),
         Row("encode depth", "CPU", plan.kept, spent["encode depth"], size["depth with noise"]),
@@ -216,14 +223,15 @@ def _sentences(costs: Costs, plan: Plan, rows: list[Row], kept: float) -> list[s
     """What the table comes to."""
     cpu, gpu = (sum(r.hours or 0 for r in rows if r.where == where) for where in ("CPU", "GPU"))
     unknown = [f"{row.stage} ({row.where})" for row in rows if row.seconds is None]
-    shards = math.ceil(plan.kept / 256)
+    together = max(1, min(256, int(SHARD / max(kept / plan.kept, 1))))  # clips of a shard
+    shards = math.ceil(plan.kept / together)
     passing = sum(row.storage * row.clips for row in rows if row.passing)
     found = [
         f"- CPU: {cpu:,.0f} hours of a core are {cpu / plan.cores:,.1f} hours on {plan.cores} cores.",
         f"- GPU: {gpu:,.0f} hours that are known are {gpu / plan.gpus:,.1f} hours on {plan.gpus} GPUs. Each "
         f"second a clip more adds {plan.clips / 3600:,.0f} GPU hours, {plan.clips / 3600 / plan.gpus:,.1f} "
         f"hours on {plan.gpus} GPUs.",
-        f"- Storage: {_tera(kept)} to keep, {shards:,} shards of 256 clips of {kept / shards / GB:.1f} GB; "
+        f"- Storage: {_tera(kept)} to keep, {shards:,} shards of {together} clips of {kept / shards / GB:.1f} GB; "
         f"{_tera(passing)} more if all relative depth is held until the end.",
     ]
     if unknown:
@@ -276,32 +284,52 @@ def _align(recording: Recording) -> Recording:
     return align_recording(recording, relative, found, mask=recording.depth_mask)
 
 
+def _pixels(recording: Recording) -> torch.Tensor:
+    """Where the tracks are in the image, as a tracker would say."""
+    assert recording.tracks is not None and recording.cameras is not None
+    cameras = recording.cameras
+    points = recording.tracks.transpose(0, 1)
+    return project(points, cameras.camera_to_world, cameras.intrinsics)[0].transpose(0, 1)
+
+
+def _lift(recording: Recording, pixels: torch.Tensor) -> None:
+    assert recording.depth is not None and recording.depth_mask is not None
+    assert recording.cameras is not None and recording.visible is not None
+    lift_tracks(pixels, recording.visible, recording.depth, recording.depth_mask, recording.cameras)
+
+
 def _mp4(video: torch.Tensor) -> int:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "clip.mp4"
-        save_video(video.float() / 255, path, fps=24)
-        return path.stat().st_size
+    """Frames as samples of shards keep them."""
+    return sum(map(len, encode_video(video.round().to(torch.uint8), "mp4", fps=24.0).values()))
 
 
-def _depth_pngs(depth: np.ndarray) -> int:
-    """Inverse depth in 16 bits, one lossless picture a frame; 0 is not known."""
-    disparity = np.divide(1, depth, out=np.zeros_like(depth), where=depth > 0)
-    steps = np.rint(disparity / max(disparity.max(), 1e-9) * 65535).astype(np.uint16)
-    total = 0
-    for frame in steps:
-        file = io.BytesIO()
-        Image.fromarray(frame).save(file, "PNG")
-        total += file.tell()
-    return total
+def _depth_codes(depth: np.ndarray) -> int:
+    """Depth as samples of shards keep it; 0 is not known."""
+    mask = depth > 0
+    near, far = float(depth[mask].min()), float(depth[mask].max())
+    step, _ = depth_step(near, far, DEPTH_ERROR)
+    return _npz(
+        {
+            f"depth_{index:05d}": depth_to_codes(frame, mask[index], near=near, step=step)
+            for index, frame in enumerate(depth)
+        }
+    )
 
 
 def _track_arrays(recording: Recording) -> int:
-    """Positions in half precision and one bit for each visibility, compressed."""
+    """Tracks as samples of shards keep them."""
     assert recording.tracks is not None and recording.visible is not None
-    file = io.BytesIO()
-    np.savez_compressed(
-        file, tracks=recording.tracks.half().numpy(), visible=np.packbits(recording.visible.numpy())
+    return _npz(
+        {
+            "track_world": recording.tracks.numpy(),
+            "visibility": np.packbits(recording.visible.numpy(), axis=1),
+        }
     )
+
+
+def _npz(arrays: dict[str, np.ndarray]) -> int:
+    file = io.BytesIO()
+    write_npz(file, arrays, compression="deflate")
     return file.tell()
 
 

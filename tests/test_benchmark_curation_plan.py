@@ -42,21 +42,20 @@ def test_hours_and_storage(names: dict[str, Any], costs: Any) -> None:
     assert cells(text, "relative depth") == ["2,000", "7.20", "", "4", "2.00 MB", "0.00 TB while it runs"]
     assert cells(text, "metric depth") == ["2,000", "unknown", "", "unknown", "", ""]
     assert cells(text, "encode tracks") == ["1,000", "3.60", "1", "", "4.00 MB", "0.00 TB"]
-    # three stages of all clips and three of those kept; what is only there meanwhile is not in the sum
-    assert cells(text, "in all") == ["", "", "at least 9", "at least 4", "8.00 MB", "0.01 TB"]
-    assert "9 hours of a core are 0.9 hours on 10 cores" in text
+    # four stages of all clips and three of those kept; what is only there meanwhile is not in the sum
+    assert cells(text, "in all") == ["", "", "11", "at least 4", "8.00 MB", "0.01 TB"]
+    assert "11 hours of a core are 1.1 hours on 10 cores" in text
     assert "4 hours that are known are 2.0 hours on 2 GPUs" in text
     assert "4 shards of 256 clips" in text
+    large = replace(costs, bytes={**costs.bytes, "depth with noise": 26e6})
+    assert "16 shards of 67 clips of 2.0 GB" in names["tables"](large, plan), "closed at 2 GiB"
 
 
 def test_nothing_is_invented(names: dict[str, Any], costs: Any) -> None:
     plan = names["Plan"]()
     text = names["tables"](costs, plan)
-    assert text.count("unknown") == 6  # a cell of seconds and one of hours for each of three stages
-    assert (
-        "Unknown: cameras and what moves (GPU); tracks in pixels (GPU); masks and tracks in space (CPU)."
-        in text
-    )
+    assert text.count("unknown") == 4  # a cell of seconds and one of hours for each of two stages
+    assert "Unknown: cameras and what moves (GPU); tracks in pixels (GPU)." in text
     told = replace(plan, gpu=names["Gpu"](cameras=36.0, tracks=3.6))
     text = names["tables"](costs, told)
     assert cells(text, "cameras and what moves")[3] == "1,300" and cells(text, "tracks in pixels")[3] == "130"
