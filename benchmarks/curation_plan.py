@@ -231,8 +231,8 @@ def _sentences(costs: Costs, plan: Plan, rows: list[Row], kept: float) -> list[s
         f"- GPU: {gpu:,.0f} hours that are known are {gpu / plan.gpus:,.1f} hours on {plan.gpus} GPUs. Each "
         f"second a clip more adds {plan.clips / 3600:,.0f} GPU hours, {plan.clips / 3600 / plan.gpus:,.1f} "
         f"hours on {plan.gpus} GPUs.",
-        f"- Storage: {_tera(kept)} to keep, {shards:,} shards of {together} clips of {kept / shards / GB:.1f} GB; "
-        f"{_tera(passing)} more if all relative depth is held until the end.",
+        f"- Storage: {_tera(kept)} to keep, {shards:,} shards of {together} clips of "
+        f"{kept / shards / GB:.1f} GB; {_tera(passing)} more if all relative depth is held until the end.",
     ]
     if unknown:
         found.insert(2, f"- Unknown: {'; '.join(unknown)}.")

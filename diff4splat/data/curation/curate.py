@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +86,11 @@ def curate(
 
     Raises:
         ValueError: If an option is out of its range.
+        ModuleNotFoundError: If pyarrow is missing, or scikit-image where masks come from flow.
         OSError: If something cannot be written.
     """
     settings = settings or CurationSettings()
+    _check_packages(settings)
     if max_recordings is not None and max_recordings < 1:
         raise ValueError(f"max_recordings must be at least 1, got {max_recordings}.")
     folder = Path(folder)
@@ -146,6 +149,20 @@ def curation_tasks(
             uid = clip_uid(reader.key, name, window)
             tasks.append(Task(uid, {**inputs, "first": window.start, "count": len(window)}))
     return tasks
+
+
+def _check_packages(settings: CurationSettings) -> None:
+    """Refuse at once what would be missed after hours of work."""
+    needed = {"pyarrow": ("pyarrow", "The index of shards and the tables of the report need")}
+    if settings.masks == "flow":
+        needed["skimage"] = ("scikit-image", "Masks from optical flow need")
+    for module, (package, words) in needed.items():
+        try:
+            import_module(module)
+        except ImportError as error:
+            raise ModuleNotFoundError(
+                f'{words} {package}: pip install "diff4splat[data]", or pip install {package}.'
+            ) from error
 
 
 def _windows(num_frames: int, settings: CurationSettings) -> list[range]:

@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from data.layouts import LAYOUTS, make_scenes
@@ -112,6 +113,23 @@ def test_a_recording_that_cannot_be_looked_at_is_a_clip_that_fails(tmp_path: Pat
     result = curate(open_dataset(raw), tmp_path / "out", SETTINGS)
     assert [outcome.status for outcome in result.outcomes] == ["failed", "kept"]
     assert "fetch https://www.youtube.com" in result.outcomes[0].reason
+
+
+@pytest.mark.parametrize(
+    ("module", "package", "masks"), [("pyarrow", "pyarrow", "given"), ("skimage", "scikit-image", "flow")]
+)
+def test_a_package_that_is_missing_is_said_before_any_work(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: str,
+    package: str,
+    masks: Literal["given", "flow"],
+) -> None:
+    reader = open_dataset(write(tmp_path / "raw", "pointodyssey", frames=5, count=1))
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ModuleNotFoundError, match=f"need {package}: pip install"):
+        curate(reader, tmp_path / "out", replace(SETTINGS, masks=masks))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
