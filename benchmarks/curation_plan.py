@@ -1,6 +1,6 @@
 """The plan for 130,000 clips: hours and storage of their curation, from what a clip costs here.
 
-    python benchmarks/curation_plan.py             two clips of 81 frames, 512 x 512; two minutes
+    python benchmarks/curation_plan.py             two clips of 81 frames, 512 x 512; three minutes
     python benchmarks/curation_plan.py --quick     one tiny clip, to see whether it runs
     python benchmarks/curation_plan.py --results benchmarks/results/curation_plan.json
                                                    the tables again, of what was measured before
