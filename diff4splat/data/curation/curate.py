@@ -136,8 +136,11 @@ def curation_tasks(
         names = tuple(names[round(index * (len(names) - 1) / last)] for index in range(max_recordings))
     tasks = []
     for name in names:
-        inputs: dict[str, Any] = {"dataset": reader.key, "recording": name, "scene": "", "error": ""}
+        spoken = name.encode(errors="backslashreplace").decode()
+        inputs: dict[str, Any] = {"dataset": reader.key, "recording": spoken, "scene": "", "error": ""}
         try:
+            if spoken != name:  # neither the index nor the report could hold it
+                raise ValueError(f"names of files must be UTF-8, got {spoken}: rename it.")
             inputs["scene"] = f"{reader.key}/{reader.scene_of(name)}"
             info = reader.info(name)
             inputs["files"] = reader.fingerprint(name)

@@ -115,6 +115,17 @@ def test_a_recording_that_cannot_be_looked_at_is_a_clip_that_fails(tmp_path: Pat
     assert "fetch https://www.youtube.com" in result.outcomes[0].reason
 
 
+@pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="names of files are always Unicode there")
+def test_a_name_that_is_no_utf_8_is_a_clip_that_fails(tmp_path: Path) -> None:
+    raw = write(tmp_path / "raw", "pointodyssey", frames=7)
+    first, *_ = sorted(file.parent for file in raw.rglob("anno*.npz"))
+    os.rename(os.fsencode(first), os.fsencode(first.parent) + b"/caf\xe9")
+    result = curate(open_dataset(raw), tmp_path / "out", SETTINGS)
+    assert sorted(outcome.status for outcome in result.outcomes) == ["failed", "kept"]
+    assert len(RecordingShards(tmp_path / "out").entries) == 1
+    assert r"caf\udce9: rename it" in (tmp_path / "out" / "clips.csv").read_text(encoding="utf-8-sig")
+
+
 @pytest.mark.parametrize(
     ("module", "package", "masks"), [("pyarrow", "pyarrow", "given"), ("skimage", "scikit-image", "flow")]
 )
