@@ -128,7 +128,7 @@ class FileAnnotations:
                 return place
         raise FileNotFoundError(
             f"no {self.format.title} of {name!r}: {self.folder} holds none of {len(tried)} names, the first "
-            f"of them {tried[0].relative_to(self.folder)}."
+            f"of them {str(tried[0].relative_to(self.folder))!r}."
         )
 
     def __call__(self, recording: Recording, /, *, name: str | None = None) -> Annotation:

@@ -51,7 +51,7 @@ def test_files_are_found_by_name(tmp_path: Path, name: str, file: str) -> None:
 def test_last_parts_of_names_do_not_count(tmp_path: Path) -> None:
     disparity(tmp_path, "left", 2.0)
     words = (
-        "no Video-Depth-Anything of 'a/left': .* holds none of 4 names, the first of them a.left_depths.npz"
+        "no Video-Depth-Anything of 'a/left': .* holds none of 4 names, the first of them 'a.left_depths.npz'"
     )
     with pytest.raises(FileNotFoundError, match=words):
         FileAnnotations(tmp_path, "video-depth-anything")(named("a/left"))
