@@ -169,9 +169,9 @@ def _places(recording: Recording, annotation: Annotation, first_number: int | No
         wanted: tuple[int, ...] = tuple(range(recording.num_frames))
         if annotation.num_frames > len(wanted) or max(numbers) >= len(wanted):
             raise ValueError(
-                f"annotation of {annotation.source} must be of the {len(wanted)} frames of {recording.name!r}, "
-                f"got {annotation.num_frames} up to frame {max(numbers)}; first_number takes frames of "
-                "the whole video by their numbers."
+                f"annotation of {annotation.source} must be of the {len(wanted)} frames of "
+                f"{recording.name!r}, got {annotation.num_frames} up to frame {max(numbers)}; "
+                "first_number takes frames of the whole video by their numbers."
             )
     else:
         wanted = tuple(number - first_number for number in recording.numbers)

@@ -165,8 +165,8 @@ def summarize(outcomes: Iterable[Outcome]) -> CurationSummary:
     """Count what became of clips.
 
     A clip belongs to the dataset that its metric "dataset" names. Reasons are put together if they are of one
-    kind (`reason_kind`), stage and status; the name of a file that begins as the metric "recording" is a name,
-    with whatever spaces. Times of results that were there already are left out.
+    kind (`reason_kind`), stage and status; a file that is called as the metric "recording" is a
+    name, with whatever spaces. Times of results that were there already are left out.
 
     Args:
         outcomes: One for each clip.
