@@ -74,16 +74,16 @@ def test_killed_in_the_middle_it_goes_on(raw: Path, tmp_path: Path) -> None:
         "curate(open_dataset(sys.argv[1]), sys.argv[2], CurationSettings(num_frames=7, long_side=64))"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(raw), str(out)])
-    while process.poll() is None and not list(out.glob("work/encode/*/*.zip")):
+    while process.poll() is None and not list(out.glob("work/encode/*/[!.]*.zip")):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    finished = {path.name: path.stat().st_mtime_ns for path in out.glob("work/encode/*/*.zip")}
+    finished = {path.name: path.stat().st_mtime_ns for path in out.glob("work/encode/*/[!.]*.zip")}
     assert finished, "it was killed after a clip or more"
     resumed = curate(open_dataset(raw), out, SETTINGS)
     assert files(out) == files(expected)
     assert sum(outcome.reused for outcome in resumed.outcomes) == len(finished)
-    after = {path.name: path.stat().st_mtime_ns for path in out.glob("work/encode/*/*.zip")}
+    after = {path.name: path.stat().st_mtime_ns for path in out.glob("work/encode/*/[!.]*.zip")}
     assert finished.items() <= after.items(), "what was finished was not written again"
 
 
