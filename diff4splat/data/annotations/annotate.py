@@ -128,7 +128,7 @@ def annotate(
     for name in sorted(wanted):
         if forced and reasons[name] is not None:
             raise ValueError(
-                f"{name} of {fitted.source} cannot be taken for {recording.name}: {reasons[name]}."
+                f"{name} of {fitted.source} cannot be taken for {recording.name!r}: {reasons[name]}."
             )
     given = {"cameras": fitted.cameras, "depth": fitted.depth, "dynamic_mask": fitted.moving}
     taken: dict[str, Any] = {name: given[name] for name in sorted(wanted) if reasons[name] is None}
@@ -169,9 +169,9 @@ def _places(recording: Recording, annotation: Annotation, first_number: int | No
         wanted: tuple[int, ...] = tuple(range(recording.num_frames))
         if annotation.num_frames > len(wanted) or max(numbers) >= len(wanted):
             raise ValueError(
-                f"annotation of {annotation.source} must be of the {len(wanted)} frames of {recording.name}, "
-                f"got {annotation.num_frames} up to frame {max(numbers)}; first_number takes frames of "
-                "the whole video by their numbers."
+                f"annotation of {annotation.source} must be of the {len(wanted)} frames of "
+                f"{recording.name!r}, got {annotation.num_frames} up to frame {max(numbers)}; "
+                "first_number takes frames of the whole video by their numbers."
             )
     else:
         wanted = tuple(number - first_number for number in recording.numbers)
@@ -179,7 +179,7 @@ def _places(recording: Recording, annotation: Annotation, first_number: int | No
     missing = [number for number in wanted if number not in place]
     if missing:
         raise ValueError(
-            f"annotation of {annotation.source} must be of every frame of {recording.name}, lacks "
+            f"annotation of {annotation.source} must be of every frame of {recording.name!r}, lacks "
             f"{len(missing)} of {len(wanted)}, the first of them {missing[0]}."
         )
     return [place[number] for number in wanted]
@@ -192,7 +192,7 @@ def _check_proportion(recording: Recording, annotation: Annotation, full: tuple[
     if least > most:  # no one scale makes both sides
         raise ValueError(
             f"annotation of {annotation.source} must be of frames in the proportion of {recording.width} x "
-            f"{recording.height}, as those of {recording.name}, got {full[1]:.6g} x {full[0]:.6g}."
+            f"{recording.height}, as those of {recording.name!r}, got {full[1]:.6g} x {full[0]:.6g}."
         )
 
 

@@ -7,7 +7,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from diff4splat.data.annotations.annotate import select_frames
 from diff4splat.data.annotations.annotation import Annotation
+from diff4splat.data.annotations.format import AnnotationOptions
 from diff4splat.data.annotations.load import annotation_format, load_annotation
+from diff4splat.data.readers.fingerprint import files_fingerprint
 from diff4splat.data.recordings import Recording
 
 __all__ = ["Annotator", "FileAnnotations"]
@@ -21,6 +23,10 @@ class Annotator(Protocol):
 
     It is given a recording and returns an `Annotation` of all its frames in order, without `numbers`, whose
     size may be another one. It raises ValueError or OSError where it has nothing to say.
+
+    Curation stores what annotators said. What that depends on is the text `words` of the object, where it has
+    one, else its class and the fields of a dataclass, or the name of a function; and, where it has a method
+    `fingerprint`, the text that this gives for the name of a recording.
     """
 
     def __call__(self, recording: Recording, /) -> Annotation:
@@ -53,7 +59,7 @@ class FileAnnotations:
 
     Raises:
         FileNotFoundError: If there is no such folder.
-        ValueError: If there is no such format.
+        ValueError: If there is no such format, or an option is out of its range or none of the format's.
     """
 
     def __init__(
@@ -67,9 +73,39 @@ class FileAnnotations:
         self.folder = Path(folder)
         if not self.folder.is_dir():
             raise FileNotFoundError(f"no such folder: {self.folder}")
+        self.folder = self.folder.absolute()  # processes of a cluster work in a folder of their own
         self.format = annotation_format(format)
         self.first_number = first_number
         self.options = dict(options or {})
+        known = {key: value for key, value in self.options.items() if key in vars(AnnotationOptions())}
+        AnnotationOptions(**known)
+        for key in sorted(known.keys() - self.format.options):
+            raise ValueError(
+                f"{key} must not be given for {format}, which does not read it, got {known[key]!r}."
+            )
+
+    @property
+    def words(self) -> str:
+        """How files are read; what is in them is told by `fingerprint`."""
+        options = sorted(self.options.items())
+        return f"{self.format.name} first_number={self.first_number} options={options}"
+
+    def fingerprint(self, name: str) -> str:
+        """Hash of the files of a recording, by which what was made of them is known to be stale.
+
+        Names, sizes and times of change count; no file is read.
+
+        Args:
+            name: Name or uid of the recording.
+
+        Returns:
+            32 hex digits, also where there are no files.
+        """
+        try:
+            found = [self.find(name)]
+        except (FileNotFoundError, ValueError):
+            found = []
+        return files_fingerprint(found, top=self.folder, words=self.words)
 
     def find(self, name: str) -> Path:
         """The file or folder of a recording.
@@ -92,7 +128,7 @@ class FileAnnotations:
                 return place
         raise FileNotFoundError(
             f"no {self.format.title} of {name!r}: {self.folder} holds none of {len(tried)} names, the first "
-            f"of them {tried[0].relative_to(self.folder)}."
+            f"of them {str(tried[0].relative_to(self.folder))!r}."
         )
 
     def __call__(self, recording: Recording, /, *, name: str | None = None) -> Annotation:

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -14,13 +14,14 @@ from diff4splat.data.curation.continuity import windows
 from diff4splat.data.curation.settings import CurationSettings
 from diff4splat.data.curation.steps import PREVIEW, curation_stages
 from diff4splat.data.curation_report import CurationSummary, write_report
-from diff4splat.data.readers import DatasetReader
+from diff4splat.data.readers import DatasetReader, NpzRecordings
 from diff4splat.data.stages import Outcome, Task, load_item, run_stages
 from diff4splat.data.stages.run import Engine
 from diff4splat.data.streaming import write_shards
 from diff4splat.data.streaming.shard_index import INDEX
 from diff4splat.data.uids import clip_uid
 from diff4splat.files import atomic_path
+from diff4splat.files import atomic_path, folder_lock
 
 __all__ = ["CurationResult", "curate", "curation_tasks"]
 
@@ -87,6 +88,8 @@ def curate(
     Raises:
         ValueError: If an option is out of its range.
         ModuleNotFoundError: If pyarrow is missing, or scikit-image where masks come from flow.
+        ValueError: If an option is out of its range, the folder lies among the files of a recording or holds
+            shards of something else, or another run uses it.
         OSError: If something cannot be written.
     """
     settings = settings or CurationSettings()
@@ -94,13 +97,27 @@ def curate(
     if max_recordings is not None and max_recordings < 1:
         raise ValueError(f"max_recordings must be at least 1, got {max_recordings}.")
     folder = Path(folder)
+    _check_folder(folder, reader)
     folder.mkdir(parents=True, exist_ok=True)
+    with folder_lock(folder):
+        tasks = curation_tasks(reader, settings, annotators=annotators, max_recordings=max_recordings)
+        stages = curation_stages(reader, settings, annotators)
+        found = run_stages(
+            tasks, stages, folder / _WORK, workers=workers, engine=engine, address=address, callback=callback
+        )
+        outcomes = [_told(task, outcome) for task, outcome in zip(tasks, found, strict=True)]
+        return _written(reader, folder, settings, outcomes, max_clips_per_shard)
+
+
+def _written(
+    reader: DatasetReader,
+    folder: Path,
+    settings: CurationSettings,
+    outcomes: Sequence[Outcome],
+    max_clips_per_shard: int,
+) -> CurationResult:
+    """Shards, report and settings."""
     work = folder / _WORK
-    tasks = curation_tasks(reader, settings, max_recordings=max_recordings)
-    stages = curation_stages(str(reader.folder), settings, annotators)
-    outcomes = run_stages(
-        tasks, stages, work, workers=workers, engine=engine, address=address, callback=callback
-    )
     kept = {outcome.uid: outcome for outcome in outcomes if outcome.status == "kept"}
     if not kept:  # nothing may train on what is rejected by now
         (folder / INDEX).unlink(missing_ok=True)
@@ -116,7 +133,11 @@ def curate(
 
 
 def curation_tasks(
-    reader: DatasetReader, settings: CurationSettings, *, max_recordings: int | None = None
+    reader: DatasetReader,
+    settings: CurationSettings,
+    *,
+    annotators: Sequence[Annotator] = (),
+    max_recordings: int | None = None,
 ) -> list[Task]:
     """The clips that a dataset is cut into, before any frame is read.
 
@@ -125,6 +146,7 @@ def curation_tasks(
     Args:
         reader: The dataset.
         settings: How many frames clips have, and how far apart they start.
+        annotators: What else is asked; where files of theirs change, clips are made anew.
         max_recordings: How many recordings are taken, spread evenly; all when omitted.
 
     Returns:
@@ -144,6 +166,9 @@ def curation_tasks(
             inputs["scene"] = f"{reader.key}/{reader.scene_of(name)}"
             info = reader.info(name)
             inputs["files"] = reader.fingerprint(name)
+            said = [each.fingerprint(name) for each in annotators if hasattr(each, "fingerprint")]
+            if said:
+                inputs["annotations"] = said
             inputs["error"] = info.missing
             frames = 0 if info.missing else info.num_frames
         except (ValueError, OSError) as error:
@@ -166,6 +191,30 @@ def _check_packages(settings: CurationSettings) -> None:
             raise ModuleNotFoundError(
                 f'{words} {package}: pip install "diff4splat[data]", or pip install {package}.'
             ) from error
+def _check_folder(folder: Path, reader: DatasetReader) -> None:
+    """Nothing of another origin is replaced, and results do not count as files of a recording."""
+    place, top = folder.resolve(), reader.folder.resolve()
+    names = reader.names if place.is_relative_to(top) else ()
+    inside = isinstance(reader, NpzRecordings) and bool(names)  # recordings of stages are such files
+    if inside or any(place.is_relative_to(os.path.normpath(top / name)) for name in names):
+        raise ValueError(f"folder must lie outside of the recordings, got {folder}, which is among them.")
+    dataset = reader.key
+    if (folder / _SETTINGS).is_file():
+        try:
+            dataset = str(json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))["dataset"])
+        except (ValueError, KeyError, TypeError):
+            dataset = "something else"
+    elif (folder / INDEX).exists() and not (folder / _WORK).is_dir():
+        dataset = "something else"
+    if dataset != reader.key:
+        raise ValueError(f"folder must be of {reader.key}, got {folder}, which holds clips of {dataset}.")
+
+
+def _told(task: Task, outcome: Outcome) -> Outcome:
+    """An outcome that says what it is of, also where nothing could be read."""
+    inputs = task.inputs
+    known = {"dataset": inputs["dataset"], "recording": inputs["recording"], "first_frame": inputs["first"]}
+    return replace(outcome, metrics={**known, **outcome.metrics})
 
 
 def _windows(num_frames: int, settings: CurationSettings) -> list[range]:

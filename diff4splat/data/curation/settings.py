@@ -55,9 +55,13 @@ class CurationSettings:
             if getattr(self, name) not in get_args(options):
                 known = ", ".join(get_args(options))
                 raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}.")
+        for name in ("metres_per_unit", "max_track_jump"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+                raise ValueError(f"{name} must be a number, got {value!r}.")
         if self.metres_per_unit is not None and not 0 < self.metres_per_unit < float("inf"):
             raise ValueError(f"metres_per_unit must be above 0, got {self.metres_per_unit}.")
-        if not self.max_track_jump > 0:
+        if self.max_track_jump is None or not self.max_track_jump > 0:
             raise ValueError(f"max_track_jump must be above 0, got {self.max_track_jump}.")
 
     def to_dict(self) -> dict[str, Any]:
@@ -81,11 +85,16 @@ class CurationSettings:
         Raises:
             ValueError: If a name is not known, or a value is out of its range.
         """
+        if not isinstance(values, Mapping):
+            raise ValueError(f"settings must be values by name, got {values!r}.")
         known = [item.name for item in fields(cls)]
         unknown = sorted(set(values) - set(known))
         if unknown:
             raise ValueError(f"settings must be some of {', '.join(known)}, got {', '.join(unknown)}.")
         given = dict(values)
         if "thresholds" in given:
-            given["thresholds"] = CurationThresholds.from_dict(given["thresholds"])
+            limits = given["thresholds"]
+            if not isinstance(limits, Mapping):
+                raise ValueError(f"thresholds must be values by name, got {limits!r}.")
+            given["thresholds"] = CurationThresholds.from_dict({**cls().thresholds.to_dict(), **limits})
         return cls(**given)

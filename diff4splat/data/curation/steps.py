@@ -1,8 +1,12 @@
 """The stages of curation, in their order: read a clip, annotate it, judge it, encode it."""
 
+import inspect
+import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
 
 from diff4splat.data.annotations import Annotator
 from diff4splat.data.curation.annotating import annotated
@@ -10,7 +14,7 @@ from diff4splat.data.curation.continuity import continuous_runs
 from diff4splat.data.curation.preview import preview_sheet
 from diff4splat.data.curation.settings import CurationSettings
 from diff4splat.data.curation.verdict import judge
-from diff4splat.data.readers import DatasetReader, open_dataset
+from diff4splat.data.readers import DatasetReader
 from diff4splat.data.recordings import Recording
 from diff4splat.data.stages import Item, Rejected, Stage
 from diff4splat.data.streaming import encode_sample
@@ -22,12 +26,15 @@ PREVIEW = "preview.jpg"
 
 
 def curation_stages(
-    folder: str, settings: CurationSettings, annotators: Sequence[Annotator] = ()
+    reader: DatasetReader, settings: CurationSettings, annotators: Sequence[Annotator] = ()
 ) -> list[Stage]:
     """What every clip goes through.
 
+    Each process opens the dataset anew: by the class of the reader, its folder, and those of its attributes
+    that are named as arguments of that class.
+
     Args:
-        folder: Where the dataset is.
+        reader: The dataset.
         settings: How it is curated.
         annotators: What else is said of a recording, in this order; each is asked for every clip.
 
@@ -40,14 +47,16 @@ def curation_stages(
         name: limits[name]
         for name in ("min_frames", "max_rotation_deg", "max_step_ratio", "max_color_change")
     }
+    fitting = {name: limits[name] for name in ("min_anchors", "max_scale_variation")}
     asked = [_words(annotator) for annotator in annotators]
+    source = _Source.of(reader)
     reading = {"long_side": settings.long_side, **cuts}
     return [
-        Stage("read", _Read(folder, settings), parameters=reading),
+        Stage("read", _Read(source, settings), parameters=reading),
         Stage(
             "annotate",
-            _Annotate(folder, settings, tuple(annotators)),
-            parameters={**values, "annotators": asked},
+            _Annotate(source, settings, tuple(annotators)),
+            parameters={**values, **fitting, "annotators": asked},
             keep=bool(annotators),
         ),
         Stage("judge", _Judge(settings), parameters=limits),
@@ -56,17 +65,33 @@ def curation_stages(
 
 
 @dataclass(frozen=True)
+class _Source:
+    """A dataset that every process opens for itself, once in a run."""
+
+    kind: type[DatasetReader] = field(compare=False)
+    folder: Path = field(compare=False)
+    options: dict[str, Any] = field(compare=False)
+    run: str  # another one opens it anew, so that what changed since is seen
+
+    @classmethod
+    def of(cls, reader: DatasetReader) -> "_Source":
+        _, *names = inspect.signature(type(reader)).parameters
+        options = {name: value for name, value in vars(reader).items() if name in names}
+        return cls(type(reader), reader.folder.absolute(), options, uuid.uuid4().hex)
+
+
+@dataclass(frozen=True)
 class _Read:
     """Frames of a recording, cut where they do not go on, and made smaller."""
 
-    folder: str
+    source: _Source
     settings: CurationSettings
 
     def __call__(self, item: Item) -> Item:
         inputs, limits = item.inputs, self.settings.thresholds
-        reader = _reader(self.folder, inputs["dataset"])
         if inputs.get("error"):
             raise ValueError(inputs["error"])
+        reader = _reader(self.source)
         first, count = inputs["first"], inputs["count"]
         recording = reader.read(inputs["recording"], range(first, first + count))
         if reader.static:
@@ -94,13 +119,13 @@ class _Read:
 class _Annotate:
     """What annotators say, metric depth, what moves, tracks in 3D."""
 
-    folder: str
+    source: _Source
     settings: CurationSettings
     annotators: tuple[Annotator, ...]
 
     def __call__(self, item: Item) -> Item:
         first, inputs = int(item.metrics["first_frame"] or 0), item.inputs
-        points = _reader(self.folder, inputs["dataset"]).sparse_points(inputs["recording"])
+        points = _reader(self.source).sparse_points(inputs["recording"]) if self.annotators else None
         recording = _recording(item)
         try:
             recording = annotated(
@@ -108,7 +133,7 @@ class _Annotate:
                 self.annotators,
                 self.settings,
                 places=range(first, first + recording.num_frames),
-                points=points if self.annotators else None,
+                points=points,
             )
         except Rejected as rejected:
             metrics = {**item.metrics, **rejected.metrics}
@@ -159,11 +184,20 @@ def _smaller(recording: Recording, long_side: int | None) -> Recording:
 
 
 @lru_cache(maxsize=4)
-def _reader(folder: str, dataset: str) -> DatasetReader:
+def _reader(source: _Source) -> DatasetReader:
     """The reader of a dataset; finding its recordings may take long, so a process does it once."""
-    return open_dataset(folder, dataset)
+    return source.kind(source.folder, **source.options)
 
 
-def _words(annotator: Annotator) -> str:
-    """What results depend on, as far as an annotator says."""
-    return str(getattr(annotator, "words", type(annotator).__qualname__))
+def _words(annotator: Any) -> str:
+    """What results depend on, as far as an annotator says; see `Annotator`."""
+    words = getattr(annotator, "words", None)
+    if words is not None:
+        return str(words)
+    if isinstance(annotator, partial):
+        return f"{_words(annotator.func)} {annotator.args} {sorted(annotator.keywords.items())}"
+    kind = annotator if hasattr(annotator, "__qualname__") else type(annotator)
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    if not is_dataclass(annotator):
+        return name
+    return f"{name} {[(part.name, getattr(annotator, part.name)) for part in fields(annotator) if part.init]}"

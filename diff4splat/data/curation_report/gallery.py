@@ -5,7 +5,7 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from diff4splat.data.curation_report.summary import dataset_of, reason_kind
+from diff4splat.data.curation_report.summary import dataset_of, kind_of
 from diff4splat.data.stages.item import Outcome, Value
 
 __all__ = ["gallery_data", "picture_address", "spread"]
@@ -88,7 +88,7 @@ def gallery_data(
     metrics = list(dict.fromkeys(name for row in rows for name in row.metrics))
     stages = list(dict.fromkeys(name for row in rows for name in row.seconds))
     datasets = sorted({dataset_of(row) for row in rows})
-    kinds = sorted({reason_kind(row.reason) for row in rows if row.status != "kept"})
+    kinds = sorted({kind_of(row) for row in rows if row.status != "kept"})
     places = {kind: place for place, kind in enumerate(kinds)}
     return {
         "metrics": metrics,
@@ -102,7 +102,7 @@ def gallery_data(
                 "stage": row.stage,
                 "reason": row.reason,
                 "dataset": datasets.index(dataset_of(row)),
-                "kind": places[reason_kind(row.reason)] if row.status != "kept" else -1,
+                "kind": places[kind_of(row)] if row.status != "kept" else -1,
                 "values": [_json_value(row.metrics.get(name)) for name in metrics],
                 "seconds": [_json_value(row.seconds.get(name)) for name in stages],
             }
@@ -139,7 +139,7 @@ def picture_address(uid: str, picture: bytes) -> str:
 
 
 def _group(outcome: Outcome) -> tuple[str, ...]:
-    kind = "" if outcome.status == "kept" else reason_kind(outcome.reason)
+    kind = "" if outcome.status == "kept" else kind_of(outcome)
     return (outcome.status, dataset_of(outcome), "" if outcome.status == "kept" else outcome.stage, kind)
 
 

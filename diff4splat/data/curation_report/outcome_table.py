@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from diff4splat.data.curation_report.summary import reason_kind
+from diff4splat.data.curation_report.summary import kind_of
 from diff4splat.data.stages.item import Outcome, Value
 from diff4splat.files import atomic_path
 
@@ -105,9 +105,7 @@ def _columns(rows: Sequence[Outcome]) -> dict[str, list[Any]]:
         name: [_encodable(getattr(row, name)) for row in rows]
         for name in ("uid", "status", "stage", "reason")
     }
-    columns["reason_kind"] = [
-        "" if row.status == "kept" else _encodable(reason_kind(row.reason)) for row in rows
-    ]
+    columns["reason_kind"] = ["" if row.status == "kept" else _encodable(kind_of(row)) for row in rows]
     columns["key"] = [_encodable(row.key) for row in rows]
     columns["reused"] = [row.reused for row in rows]
     for part, start in (("metrics", "metric."), ("seconds", "seconds.")):

@@ -165,7 +165,8 @@ def summarize(outcomes: Iterable[Outcome]) -> CurationSummary:
     """Count what became of clips.
 
     A clip belongs to the dataset that its metric "dataset" names. Reasons are put together if they are of one
-    kind (`reason_kind`), stage and status. Times of results that were there already are left out.
+    kind (`reason_kind`), stage and status; a file that is called as the metric "recording" is a
+    name, with whatever spaces. Times of results that were there already are left out.
 
     Args:
         outcomes: One for each clip.
@@ -184,7 +185,7 @@ def summarize(outcomes: Iterable[Outcome]) -> CurationSummary:
         reused += outcome.reused
         datasets.setdefault(dataset_of(outcome), Counter())[outcome.status] += 1
         if outcome.status != "kept":
-            group = (outcome.status, outcome.stage, reason_kind(outcome.reason))
+            group = (outcome.status, outcome.stage, kind_of(outcome))
             reasons[group] += 1
             examples.setdefault(group, outcome.reason or NO_REASON)
         for name, time in {} if outcome.reused else outcome.seconds.items():
@@ -224,6 +225,14 @@ def reason_kind(reason: str) -> str:
     """
     text = _PATH.sub("…", _QUOTED.sub("…", reason))
     return " ".join(_NUMBER.sub("#", text).split()) or NO_REASON
+
+
+def kind_of(outcome: Outcome) -> str:
+    """Kind of the reason of a clip, where its recording is known: names of its files may have spaces."""
+    name, reason = outcome.metrics.get("recording"), outcome.reason
+    if isinstance(name, str) and name:
+        reason = re.sub(rf"(?:(?<=[/\\])|(?<=: )|^){re.escape(name)}(?!\w)", "…", reason)
+    return reason_kind(reason)
 
 
 def dataset_of(outcome: Outcome) -> str:

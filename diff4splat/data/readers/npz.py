@@ -56,6 +56,9 @@ class NpzRecordings(DatasetReader):
         wanted = None if frames is None else self.pick(name, frames)
         return replace(load_recording(self._file(name), wanted), name=name)
 
+    def _sources(self, name: str) -> list[Path]:
+        return [self._file(name)]
+
     def _file(self, name: str) -> Path:
         place = self.folder / name
         return place.with_name(f"{place.name}.npz")

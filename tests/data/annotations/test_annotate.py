@@ -90,7 +90,7 @@ def test_depth_of_another_unit_is_not_put_beside_cameras() -> None:
     ):
         found = annotate(has, annotation)
         assert found.depth is None and found.unit == has.unit and "unit" in note(found)["left"]["depth"]
-        with pytest.raises(ValueError, match="depth of made cannot be taken for a scene/left: its unit"):
+        with pytest.raises(ValueError, match="depth of made cannot be taken for 'a scene/left': its unit"):
             annotate(has, annotation, parts=["depth"])
         both = annotate(has, annotation, parts=["depth", "cameras"])
         assert both.unit == annotation.unit and both.depth is not None
@@ -142,11 +142,11 @@ def test_frames_go_by_place_in_the_recording_or_number_in_the_source() -> None:
     alone = replace(made().select([1, 3]), numbers=None)
     check_depth(annotate(part, alone), TRUTH, [1, 3], 1e-6)
     with pytest.raises(
-        ValueError, match="must be of the 2 frames of a scene/left, got 5 up to frame 4; first_number"
+        ValueError, match="must be of the 2 frames of 'a scene/left', got 5 up to frame 4; first_number"
     ):
         annotate(part, made())
     with pytest.raises(
-        ValueError, match="must be of the 2 frames of a scene/left, got 2 up to frame 3; first_number"
+        ValueError, match="must be of the 2 frames of 'a scene/left', got 2 up to frame 3; first_number"
     ):
         annotate(part, made().select([1, 3]))
     with pytest.raises(ValueError, match="lacks 3 of 5, the first of them 2"):
@@ -164,7 +164,7 @@ def test_sources_that_count_from_1_are_not_one_frame_late() -> None:
 
 def test_frames_of_another_proportion_are_refused() -> None:
     with pytest.raises(
-        ValueError, match="in the proportion of 34 x 22, as those of a scene/left, got 34 x 34"
+        ValueError, match="in the proportion of 34 x 22, as those of 'a scene/left', got 34 x 34"
     ):
         annotate(recording(), Annotation("made", FRAMES, 34, 34))
     fit_annotation(recording(), Annotation("made", FRAMES, 24, 34))  # rounded, each side by less than 1.51

@@ -51,7 +51,7 @@ def test_files_are_found_by_name(tmp_path: Path, name: str, file: str) -> None:
 def test_last_parts_of_names_do_not_count(tmp_path: Path) -> None:
     disparity(tmp_path, "left", 2.0)
     words = (
-        "no Video-Depth-Anything of 'a/left': .* holds none of 4 names, the first of them a.left_depths.npz"
+        "no Video-Depth-Anything of 'a/left': .* holds none of 4 names, the first of them 'a.left_depths.npz'"
     )
     with pytest.raises(FileNotFoundError, match=words):
         FileAnnotations(tmp_path, "video-depth-anything")(named("a/left"))
@@ -111,3 +111,24 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     disparity(tmp_path, "short", 2.0, frames=4)
     with pytest.raises(ValueError, match="short_depths.npz: .* lacks 1 of 5, the first of them 4"):
         FileAnnotations(tmp_path, "video-depth-anything")(named("short"))
+
+
+def test_options_that_no_file_could_be_read_with_are_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises((ValueError, TypeError), match="unit.*'foot'|'foot'"):  # types are checked here
+        FileAnnotations(tmp_path, "video-depth-anything", options={"unit": "foot"})
+    with pytest.raises(ValueError, match="unit must not be given for unidepth, .* got 'metre'"):
+        FileAnnotations(tmp_path, "unidepth", options={"unit": "metre"})
+
+
+def test_the_fingerprint_is_of_the_files_of_a_recording_and_how_they_are_read(tmp_path: Path) -> None:
+    def prints(**options: str) -> list[str]:
+        annotator = FileAnnotations(tmp_path, "video-depth-anything", options=options)
+        return [annotator.fingerprint(name) for name in ("a", "b", "../a")]
+
+    none = prints()
+    disparity(tmp_path, "a", 1.0)
+    some = prints()
+    assert some[0] != none[0] and some[1:] == none[1:]
+    disparity(tmp_path, "a", 1.0, frames=6)
+    assert prints()[0] != some[0]
+    assert prints(unit="metre")[0] != prints()[0] == prints()[0]

@@ -35,7 +35,7 @@ def test_rows_go_by_number_and_frames_that_lack_something_are_left_out(tmp_path:
     np.testing.assert_allclose(
         annotation.cameras.camera_to_world, TRUTH.camera_to_world[[0, 1, 4]], atol=1e-6
     )
-    with pytest.raises(ValueError, match="must be of every frame of a scene/left, lacks 2 of 5, .* 2"):
+    with pytest.raises(ValueError, match="must be of every frame of 'a scene/left', lacks 2 of 5, .* 2"):
         annotate(written.recording(), annotation)
     made = annotate(written.recording().select([1, 4]), annotation, first_number=0)
     check_depth(made, TRUTH, [1, 4], 4e-3)

@@ -1,6 +1,7 @@
 """Files of annotators beside a dataset that knows no depth: metres, masks and tracks come out of them."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,18 @@ import torch
 from data.layouts import LAYOUTS, make_scenes
 from data.layouts.scene import Scene
 
-from diff4splat.data import FileAnnotations, open_dataset
-from diff4splat.data.curation import CurationSettings, CurationThresholds, annotated, curate
-from diff4splat.data.stages import Rejected
+from diff4splat.data import FileAnnotations, Recording, open_dataset
+from diff4splat.data.annotations import Annotation, Annotator
+from diff4splat.data.curation import (
+    CurationSettings,
+    CurationThresholds,
+    annotated,
+    curate,
+    curation_stages,
+    curation_tasks,
+)
+from diff4splat.data.readers import RealEstate10K
+from diff4splat.data.stages import Rejected, result_keys
 from diff4splat.data.streaming import RecordingShards
 
 FRAMES, NAME = 11, "train/0bf152ef84195293"
@@ -174,3 +184,74 @@ def test_a_missing_file_fails_that_clip_alone(raw: Path, tmp_path: Path) -> None
     assert [(outcome.status, outcome.stage) for outcome in result.outcomes] == [("failed", "annotate")]
     assert "no Video-Depth-Anything" in result.outcomes[0].reason
     assert not list((tmp_path / "out").glob("*.tar"))
+
+
+def test_what_other_files_say_is_not_taken_from_an_earlier_run(
+    raw: Path, tmp_path: Path, scene: Scene
+) -> None:
+    out, nearer = tmp_path / "out", replace(scene, depth=scene.depth / 2)
+    one, two = write_metric(tmp_path / "one", scene), write_metric(tmp_path / "two", nearer)
+
+    def median(annotator: FileAnnotations) -> tuple[bool, float]:
+        (outcome,) = curate(open_dataset(raw), out, SETTINGS, annotators=[annotator]).outcomes
+        clip = RecordingShards(out).read(0)
+        return outcome.reused, clip.depth[clip.depth_mask].median().item()
+
+    true = np.median(scene.depth[scene.depth > 0])
+    assert median(one) == (False, pytest.approx(true, rel=0.01))
+    assert median(one)[0]
+    assert median(two) == (False, pytest.approx(true / 2, rel=0.01))
+    for file in (tmp_path / "two" / NAME).iterdir():
+        file.unlink()
+    (tmp_path / "two" / NAME).rmdir()
+    write_metric(tmp_path / "two", replace(scene, depth=scene.depth / 3))
+    assert median(two) == (False, pytest.approx(true / 3, rel=0.01))
+
+
+@dataclass(frozen=True)
+class Far:
+    """Depth of one value."""
+
+    depth: float
+
+    def __call__(self, recording: Recording) -> Annotation:
+        """The same everywhere."""
+        depth = torch.full((recording.num_frames, recording.height, recording.width), self.depth)
+        sides = (recording.num_frames, recording.height, recording.width)
+        return Annotation("far", *sides, depth=depth, depth_mask=depth > 0, unit="metre")
+
+
+def near(recording: Recording) -> Annotation:
+    """An annotator that is a function."""
+    return Far(1.0)(recording)
+
+
+def nearer(recording: Recording) -> Annotation:
+    """Another one."""
+    return Far(0.5)(recording)
+
+
+def test_results_depend_on_what_an_annotator_is_and_on_the_limits_of_its_stage(raw: Path) -> None:
+    reader = open_dataset(raw)
+    (task,) = curation_tasks(reader, SETTINGS)
+
+    def key(annotator: Annotator, settings: CurationSettings = SETTINGS) -> str:
+        return result_keys(task, curation_stages(reader, settings, [annotator]))[1]
+
+    asked = [Far(1.0), Far(2.0), near, nearer, partial(near), partial(nearer)]
+    assert len({key(annotator) for annotator in asked}) == len(asked)
+    assert key(Far(1.0)) == key(Far(1.0)) and key(partial(near)) == key(partial(near))
+    for limits in ({"max_scale_variation": 0.2}, {"min_anchors": 50}):
+        other = replace(SETTINGS, thresholds=replace(SETTINGS.thresholds, **limits))
+        assert key(near, other) != key(near), "annotators are not asked again where a limit of theirs changes"
+
+
+def test_sparse_points_are_not_read_where_nobody_is_asked(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: RealEstate10K, name: str) -> None:
+        raise ValueError("they are damaged")
+
+    monkeypatch.setattr(RealEstate10K, "sparse_points", refuse)
+    (outcome,) = curate(open_dataset(raw), tmp_path / "out", SETTINGS).outcomes
+    assert outcome.status == "kept"

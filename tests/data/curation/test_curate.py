@@ -2,21 +2,25 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import pytest
+import torch
 from data.layouts import LAYOUTS, make_scenes
 from data.layouts.files import cut
 
-from diff4splat.data import open_dataset
+from diff4splat.data import DatasetReader, Recording, RecordingInfo, open_dataset, save_recording
 from diff4splat.data.curation import CurationSettings, CurationThresholds, curate, curation_tasks
 from diff4splat.data.streaming import RecordingShards
+from diff4splat.files import folder_lock
 
 SETTINGS = CurationSettings(num_frames=7, long_side=64)
 
@@ -71,16 +75,16 @@ def test_killed_in_the_middle_it_goes_on(raw: Path, tmp_path: Path) -> None:
         "curate(open_dataset(sys.argv[1]), sys.argv[2], CurationSettings(num_frames=7, long_side=64))"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(raw), str(out)])
-    while process.poll() is None and not list(out.glob("work/encode/*/*.zip")):
+    while process.poll() is None and not list(out.glob("work/encode/*/[!.]*.zip")):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    finished = {path.name: path.stat().st_mtime_ns for path in out.glob("work/encode/*/*.zip")}
+    finished = {path.name: path.stat().st_mtime_ns for path in out.glob("work/encode/*/[!.]*.zip")}
     assert finished, "it was killed after a clip or more"
     resumed = curate(open_dataset(raw), out, SETTINGS)
     assert files(out) == files(expected)
     assert sum(outcome.reused for outcome in resumed.outcomes) == len(finished)
-    after = {path.name: path.stat().st_mtime_ns for path in out.glob("work/encode/*/*.zip")}
+    after = {path.name: path.stat().st_mtime_ns for path in out.glob("work/encode/*/[!.]*.zip")}
     assert finished.items() <= after.items(), "what was finished was not written again"
 
 
@@ -199,3 +203,98 @@ def test_settings_are_checked(values: dict, message: str) -> None:
 def test_words_that_are_none_are_refused(name: str) -> None:
     with pytest.raises((ValueError, TypeError), match=f"{name}.*'magic'|'magic'"):  # types are checked here
         CurationSettings.from_dict({name: "magic"})
+
+
+def test_some_limits_of_a_file_leave_the_others_as_they_are() -> None:
+    with pytest.raises(ValueError, match="thresholds must be values by name, got 3"):
+        CurationSettings.from_dict({"thresholds": 3})
+    some = CurationSettings.from_dict({"thresholds": {"min_frames": 9}})
+    assert some.thresholds.require == ("cameras",), "what is left out has its default"
+
+
+class Choosy(DatasetReader):
+    """Grey frames as bright as the reader was told; no dataset of the library."""
+
+    key, title, licence = "choosy", "Choosy", "MIT"
+
+    def __init__(self, folder: str | Path, brightness: int = 0) -> None:
+        self.brightness = brightness
+        super().__init__(folder)
+
+    @classmethod
+    def find(cls, folder: Path) -> list[str]:
+        """Names of files."""
+        return sorted(file.name for file in folder.glob("*.txt"))
+
+    def info(self, name: str) -> RecordingInfo:
+        """Seven frames."""
+        return RecordingInfo(name, 7, 16, 16, None, frozenset(), "unknown")
+
+    def read(self, name: str, frames: Sequence[int] | None = None) -> Recording:
+        """All of one brightness."""
+        video = torch.full((len(self.pick(name, frames)), 3, 16, 16), self.brightness, dtype=torch.uint8)
+        return Recording(name, self.key, self.licence, video)
+
+
+BARE = replace(SETTINGS, thresholds=CurationThresholds(max_frozen_share=None))
+
+
+def test_the_reader_that_is_given_reads_and_sees_what_is_new(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "a.txt").touch()
+    curate(Choosy(tmp_path / "raw", 90), tmp_path / "out", BARE)
+    clip = RecordingShards(tmp_path / "out").read(0)
+    assert (clip.video.float() - 90).abs().max() < 3, "the options of the reader count"
+    (tmp_path / "raw" / "b.txt").touch()
+    result = curate(Choosy(tmp_path / "raw", 90), tmp_path / "out", BARE)
+    assert [(outcome.status, outcome.reused) for outcome in result.outcomes] == [
+        ("kept", True),
+        ("kept", False),
+    ]
+
+
+def test_failed_clips_belong_to_their_dataset_and_recording(raw: Path, tmp_path: Path) -> None:
+    cut(raw / "spring" / "train" / "0001" / "frame_left" / "frame_left_0003.png")
+    result = curate(open_dataset(raw), tmp_path / "out", SETTINGS)
+    (spring,) = result.summary.datasets
+    assert (spring.name, spring.kept, spring.failed) == ("spring", 3, 1)
+    assert result.outcomes[0].metrics["recording"] == "spring/train/0001/left"
+    assert [outcome.metrics["first_frame"] for outcome in result.outcomes] == [0, 7, 0, 7]
+
+
+def test_nothing_of_another_origin_is_replaced(raw: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    curate(open_dataset(raw), out, SETTINGS, max_recordings=1)
+    before = files(out)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "a.txt").touch()
+    other = Choosy(tmp_path / "other", 90)
+    with pytest.raises(ValueError, match="folder must be of choosy, got .*out, which holds clips of spring"):
+        curate(other, out, BARE)
+    (out / "curation.json").unlink()
+    shutil.rmtree(out / "work")
+    with pytest.raises(ValueError, match="which holds clips of something else"):
+        curate(other, out, BARE)
+    assert files(out) == before
+
+
+def test_results_do_not_lie_among_recordings(tmp_path: Path) -> None:
+    raw = write(tmp_path / "raw", "pointodyssey", frames=7, count=1)
+    (name,) = open_dataset(raw).names
+    recording = open_dataset(raw / name).read(open_dataset(raw / name).names[0])
+    for output in (raw / name, raw / name / "shards"):
+        with pytest.raises(ValueError, match="folder must lie outside of the recordings"):
+            curate(open_dataset(raw), output, SETTINGS)
+    assert not (raw / name / "shards").exists() and not (raw / name / ".lock").exists()
+    (tmp_path / "npz").mkdir()
+    save_recording(recording, tmp_path / "npz" / "a.npz")
+    with pytest.raises(ValueError, match="folder must lie outside of the recordings"):
+        curate(open_dataset(tmp_path / "npz"), tmp_path / "npz" / "shards", SETTINGS)
+
+
+def test_one_run_at_a_time_writes_shards(raw: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    with folder_lock(out), pytest.raises(ValueError, match="folder must be used by one run at a time"):
+        curate(open_dataset(raw), out, SETTINGS)
+    assert not (out / "work").exists()

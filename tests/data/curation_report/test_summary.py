@@ -98,3 +98,17 @@ def test_text_is_of_bounded_size_and_steers_no_terminal() -> None:
     text = summarize(outcomes).to_text()
     assert text.endswith("and 27 more kinds of reasons, 27 clips")
     assert "\x1b" not in text and max(map(len, text.splitlines())) < 130
+
+
+def test_names_of_recordings_with_spaces_make_no_kinds_of_their_own() -> None:
+    reasons = {
+        "my cat.mp4": "ValueError: /data/films/my cat.mp4 is cut off",
+        "our old (wet) dog.mp4": "ValueError: our old (wet) dog.mp4 is cut off",
+        "a b/c.mov": "ValueError: /data/films/a b/c.mov is cut off",
+        "cut": "ValueError: /data/films/cut is cut off",
+    }
+    outcomes = [
+        Outcome(name, "failed", "read", reason, {"recording": name}) for name, reason in reasons.items()
+    ]
+    (found,) = summarize(outcomes).reasons
+    assert (found.kind, found.count) == ("ValueError: … is cut off", 4)

@@ -67,3 +67,13 @@ def test_the_check_of_a_dataset_judges_files_of_the_original(tmp_path: Path) -> 
     turned = arrays | {"C2W": np.linalg.inv(arrays["C2W"])}
     np.savez(tmp_path / "sound.npz", **turned)
     assert check_dataset(open_dataset(tmp_path)).verdict == "fails"
+
+
+def test_the_fingerprint_is_of_one_file(folder: Path) -> None:
+    reader = open_dataset(folder)
+    before = {name: reader.fingerprint(name) for name in reader.names}
+    save_recording(full(7), folder / "a.npz")
+    save_recording(full(8), folder / "new.npz")
+    after = open_dataset(folder)
+    changed = {name for name in before if before[name] != after.fingerprint(name)}
+    assert changed == {"a"}
