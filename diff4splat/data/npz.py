@@ -4,6 +4,7 @@ import io
 import math
 import os
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,16 @@ Compression = Literal["none", "deflate"]
 
 _FLAG_ENCRYPTED = 1
 _LOCAL_HEADER = struct.Struct("<26xHH")  # lengths of the name and of the extra field
-_DAMAGED = (OSError, ValueError, EOFError, struct.error, zipfile.BadZipFile, zlib.error, NotImplementedError)
+_DAMAGED = (
+    OSError,
+    ValueError,
+    EOFError,
+    NotImplementedError,
+    struct.error,
+    tokenize.TokenError,  # numpy, of headers
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def write_npz(

@@ -196,6 +196,14 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
         load_recording(file)
 
 
+def test_a_damaged_header_of_an_array_is_named(tmp_path: Path) -> None:
+    save_recording(full(), tmp_path / "clip.npz")
+    content = (tmp_path / "clip.npz").read_bytes()
+    (tmp_path / "clip.npz").write_bytes(content.replace(b"), }", b" , }"))
+    with pytest.raises(ValueError, match=r"clip\.npz is not a readable npz"):
+        load_recording(tmp_path / "clip.npz")
+
+
 def test_a_header_that_promises_too_much_takes_no_memory(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     np.lib.format.write_array_header_1_0(

@@ -40,7 +40,15 @@ from diff4splat.data.streaming.depth_codes import (
 )
 from diff4splat.data.streaming.video_parts import VideoKind, decode_video, encode_video
 
-__all__ = ["check_sample", "check_uid", "decode_sample", "encode_sample", "sample_uid", "sample_words"]
+__all__ = [
+    "check_metric",
+    "check_sample",
+    "check_uid",
+    "decode_sample",
+    "encode_sample",
+    "sample_uid",
+    "sample_words",
+]
 
 _FORMAT = "diff4splat sample 1"
 _UID = re.compile(r"[A-Za-z0-9_-]{1,80}")
@@ -71,7 +79,7 @@ def encode_sample(
         Bytes by end of the file's name.
 
     Raises:
-        ValueError: If the uid, an option, a depth or a fact is none of what is said here.
+        ValueError: If the uid, an option, a depth, a metric or a fact is none of what is said here.
     """
     uid = check_uid(sample_uid(recording) if uid is None else uid)
     if not 0 < depth_error < 1:
@@ -92,7 +100,7 @@ def encode_sample(
         "video": video,
         "depth": depth_words,
         "tracks": None if recording.tracks is None else len(recording.tracks),
-        "metrics": {name: _finite(value) for name, value in (metrics or {}).items()},
+        "metrics": {name: _finite(check_metric(name, value)) for name, value in (metrics or {}).items()},
         "versions": _versions(),
     }
     text = json.dumps(words, ensure_ascii=False, allow_nan=False, sort_keys=True, indent=1)
@@ -235,6 +243,28 @@ def check_uid(uid: str) -> str:
     if not _UID.fullmatch(uid):
         raise ValueError(f'uid must be 1 to 80 letters, digits, "-" or "_", got {uid!r}.')
     return uid
+
+
+def check_metric(name: str, value: Any) -> Value:
+    """What was measured, as a value of Python: numbers of NumPy become such.
+
+    Args:
+        name: Of the metric.
+        value: Number, text, truth value or None.
+
+    Returns:
+        The same.
+
+    Raises:
+        ValueError: If it is of another type.
+    """
+    plain = value.item() if isinstance(value, np.generic) else value
+    if plain is None:
+        return None
+    for kind in (bool, int, float, str):
+        if isinstance(plain, kind):
+            return kind(plain)
+    raise ValueError(f"metric {name} must be a number, a text, a truth value or None, got {value!r}.")
 
 
 def _has(recording: Recording, name: str) -> bool:
