@@ -4,6 +4,7 @@ import io
 import math
 import os
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,16 @@ Compression = Literal["none", "deflate"]
 
 _FLAG_ENCRYPTED = 1
 _LOCAL_HEADER = struct.Struct("<26xHH")  # lengths of the name and of the extra field
-_DAMAGED = (OSError, ValueError, EOFError, struct.error, zipfile.BadZipFile, zlib.error, NotImplementedError)
+_DAMAGED = (
+    OSError,
+    ValueError,
+    EOFError,
+    NotImplementedError,
+    struct.error,
+    tokenize.TokenError,  # numpy, of headers
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def write_npz(
@@ -140,12 +150,14 @@ class NpzFile:
             Values that can be written to.
 
         Raises:
-            ValueError: If it is damaged, holds Python objects, or has no such row; names the file.
+            ValueError: If it is damaged, holds anything but real numbers, or has no such row; names the file.
         """
         shape, dtype, in_columns, start = self._header(key)
         entry = self._members[key]
         if dtype.hasobject:
             raise ValueError(f"{self.name} must hold numbers, got Python objects as {key}.")
+        if dtype.kind not in "biuf" or dtype.itemsize > 8:
+            raise ValueError(f"{self.name} must hold real numbers of up to 64 bits, got {dtype} as {key}.")
         if start + math.prod(shape) * dtype.itemsize != entry.file_size:
             raise ValueError(f"{self.name} is damaged: {key} has not as many bytes as {list(shape)} {dtype}.")
         if rows is not None and not all(0 <= row < (shape[0] if shape else 0) for row in rows):
@@ -153,13 +165,14 @@ class NpzFile:
         plain = entry.compress_type == zipfile.ZIP_STORED and not entry.flag_bits & _FLAG_ENCRYPTED
         try:
             if rows is not None and plain and not in_columns:
-                return self._read_rows(entry, start, shape, dtype, rows)
+                found = self._read_rows(entry, start, shape, dtype, rows)
+                return found.astype(dtype.newbyteorder("="), copy=False)
             with self._archive.open(entry) as member:
                 array = np.lib.format.read_array(member, allow_pickle=False)
                 member.read()  # to the end, where the checksum is compared
         except (*_DAMAGED, RuntimeError) as error:
             raise self._damaged(error) from error
-        return array if rows is None else array[list(rows)]
+        return (array if rows is None else array[list(rows)]).astype(dtype.newbyteorder("="), copy=False)
 
     def _header(self, key: str) -> tuple[tuple[int, ...], np.dtype[Any], bool, int]:
         """Shape, type, whether columns come first, and where the values start."""

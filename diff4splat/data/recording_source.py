@@ -45,5 +45,13 @@ class RecordingSource(Protocol):
         ...
 
     def read(self, index: int, frames: Sequence[int] | None = None, /) -> Recording:
-        """Frames of `entries[index]`, counted from 0 and ascending; all when omitted."""
+        """Frames of a recording.
+
+        Args:
+            index: Which of `entries`.
+            frames: Which of its frames, counted from 0 and ascending; all when omitted.
+
+        Returns:
+            The recording.
+        """
         ...

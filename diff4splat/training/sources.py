@@ -94,9 +94,16 @@ def open_recordings(folder: str | Path) -> list[RecordingSource]:
         ValueError: If there is no such folder, or it holds none.
     """
     folder = Path(folder)
-    if (folder / "index.parquet").is_file() or any(folder.glob("[!.]*.tar")):
+    index, tars = (folder / "index.parquet").is_file(), any(folder.glob("[!.]*.tar"))
+    if index and tars:
         return [RecordingShards(folder)]
+    # alone, either may belong to a dataset: archives that it came in, a table of its own
     found: Sequence[str] = list(find_datasets(folder)) if folder.is_dir() else []
+    if not found and (index or tars):
+        try:
+            return [RecordingShards(folder)]
+        except FileNotFoundError as error:
+            raise ValueError(f"folder must hold shards with an index, got none: {error}") from error
     if not found:
         raise ValueError(
             "folder must hold shards of clips (*.safetensors) or of recordings (*.tar), or a dataset that "

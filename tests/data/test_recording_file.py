@@ -196,6 +196,32 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
         load_recording(file)
 
 
+def test_a_damaged_header_of_an_array_is_named(tmp_path: Path) -> None:
+    save_recording(full(), tmp_path / "clip.npz")
+    content = (tmp_path / "clip.npz").read_bytes()
+    (tmp_path / "clip.npz").write_bytes(content.replace(b"), }", b" , }"))
+    with pytest.raises(ValueError, match=r"clip\.npz is not a readable npz"):
+        load_recording(tmp_path / "clip.npz")
+
+
+@pytest.mark.parametrize("depth", [np.full((2, 4, 6), "x"), np.ones((2, 4, 6), complex)])
+def test_what_is_no_real_number_is_named(tmp_path: Path, depth: np.ndarray) -> None:
+    np.savez(tmp_path / "a.npz", images=np.zeros((2, 3, 4, 6), np.uint8), depth=depth)
+    for frames in (None, [1]):
+        with pytest.raises(
+            ValueError, match=r"a\.npz must hold real numbers of up to 64 bits, got .* as depth"
+        ):
+            load_recording(tmp_path / "a.npz", frames)
+
+
+def test_numbers_of_another_byte_order_are_read(tmp_path: Path) -> None:
+    depth = np.arange(1, 49, dtype=">f4").reshape(2, 4, 6)
+    np.savez(tmp_path / "a.npz", images=np.zeros((2, 3, 4, 6), np.uint8), depth=depth)
+    for frames in (None, [0, 1]):
+        found = load_recording(tmp_path / "a.npz", frames).depth
+        assert np.array_equal(found.numpy(), depth.astype(np.float32))
+
+
 def test_a_header_that_promises_too_much_takes_no_memory(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     np.lib.format.write_array_header_1_0(

@@ -127,6 +127,19 @@ def test_a_dataset_is_read_as_its_authors_lay_it_out(rooms: Path) -> None:
             open_recordings(empty)
 
 
+@pytest.mark.parametrize("name", ["image_left.tar", "index.parquet"])
+def test_a_dataset_beside_files_that_it_came_with(rooms: Path, name: str) -> None:
+    (rooms / name).write_bytes(b"of the dataset")
+    (source,) = open_recordings(rooms)
+    assert len(source.entries) == 3
+
+
+def test_shards_without_an_index_are_told(tmp_path: Path) -> None:
+    (tmp_path / "a.tar").write_bytes(b"")
+    with pytest.raises(ValueError, match="folder must hold shards with an index, .* index_shards"):
+        open_recordings(tmp_path)
+
+
 def test_a_stage_is_trained_on_recordings(rooms: Path, shards, tmp_path: Path) -> None:
     """At rest on a dataset as it is, then in motion on shards beside it, of which one recording is bad."""
     still = replace(STILL, name="still", steps=2, data=(Source(folder=str(rooms / "room"), draws=3),))

@@ -18,6 +18,8 @@ VIDEOS = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif")
 
 _WORTH_A_JUMP = 16  # frames; to find out when they are shown, the file is read once
 _STEP_BACK_S = 4.0  # how much earlier to look where a jump to a key frame went too far
+# SWS_BICUBIC, SWS_ACCURATE_RND and SWS_FULL_CHR_H_INT of FFmpeg: without them frames get darker by a level
+_UNBIASED = 0x4 | 0x40000 | 0x2000
 
 
 class VideoFacts(NamedTuple):
@@ -240,8 +242,9 @@ def _opened(file: Path) -> Iterator[Any]:
 
 def _upright(frame: Any) -> np.ndarray:
     """Pixels `[height, width, rgb]`, turned as the file asks for."""
-    turns = round(getattr(frame, "rotation", 0) / 90)  # phones; PyAV tells from 14 on
-    return np.rot90(frame.to_ndarray(format="rgb24"), turns)
+    turns = round(getattr(frame, "rotation", 0) / 90)  # phones
+    # planar, which takes half the time and is given back as red, green, blue
+    return np.rot90(frame.to_ndarray(format="gbrp", interpolation=_UNBIASED), turns)
 
 
 def _stacked(file: Path, frames: list[np.ndarray]) -> Tensor:

@@ -40,6 +40,15 @@ from diff4splat.data.streaming.video_parts import VideoKind, decode_video, encod
 from diff4splat.data.uids import check_uid, clip_uid
 
 __all__ = ["check_sample", "decode_sample", "encode_sample", "sample_words"]
+__all__ = [
+    "check_metric",
+    "check_sample",
+    "check_uid",
+    "decode_sample",
+    "encode_sample",
+    "sample_uid",
+    "sample_words",
+]
 
 _FORMAT = "diff4splat sample 1"
 _RECORDING_WORDS = ("name", "dataset", "licence", "fps", "unit", "static", "caption", "facts")
@@ -69,7 +78,7 @@ def encode_sample(
         Bytes by end of the file's name.
 
     Raises:
-        ValueError: If the uid, an option, a depth or a fact is none of what is said here.
+        ValueError: If the uid, an option, a depth, a metric or a fact is none of what is said here.
     """
     uid = check_uid(clip_uid(recording.dataset, recording.name, recording.numbers) if uid is None else uid)
     if not 0 < depth_error < 1:
@@ -90,7 +99,7 @@ def encode_sample(
         "video": video,
         "depth": depth_words,
         "tracks": None if recording.tracks is None else len(recording.tracks),
-        "metrics": {name: _finite(value) for name, value in (metrics or {}).items()},
+        "metrics": {name: _finite(check_metric(name, value)) for name, value in (metrics or {}).items()},
         "versions": _versions(),
     }
     text = json.dumps(words, ensure_ascii=False, allow_nan=False, sort_keys=True, indent=1)
@@ -195,6 +204,66 @@ def check_sample(uid: str, parts: Mapping[str, bytes]) -> dict[str, Any]:
     if missing:
         raise ValueError(f"sample of {uid} lacks {len(missing)} parts, the first of them {missing[0]}.")
     return words
+
+
+def sample_uid(recording: Recording) -> str:
+    """A name for a clip that says where it is from and is its own: equal only for the same frames.
+
+    Args:
+        recording: Any recording.
+
+    Returns:
+        Dataset and name as far as there is room, number of the first frame, and a hash of dataset, name and
+        numbers.
+
+    Examples:
+        >>> recording = Recording("office/P001", "tartanair", "CC-BY-4.0", torch.zeros(2, 3, 4, 4).byte())
+        >>> sample_uid(recording)
+        'tartanair-office-P001-000000-60d2bd33'
+    """
+    whole = json.dumps([recording.dataset, recording.name, list(recording.numbers)])
+    digest = hashlib.sha256(whole.encode()).hexdigest()[:8]
+    stem = re.sub(r"[^A-Za-z0-9_]+", "-", f"{recording.dataset}-{recording.name}").strip("-")
+    return f"{stem[:60]}-{recording.numbers[0] % 10**6:06d}-{digest}"
+
+
+def check_uid(uid: str) -> str:
+    """The uid, if it is one.
+
+    Args:
+        uid: Any text.
+
+    Returns:
+        The same.
+
+    Raises:
+        ValueError: If it is not of up to 80 letters, digits, "-" and "_".
+    """
+    if not _UID.fullmatch(uid):
+        raise ValueError(f'uid must be 1 to 80 letters, digits, "-" or "_", got {uid!r}.')
+    return uid
+
+
+def check_metric(name: str, value: Any) -> Value:
+    """What was measured, as a value of Python: numbers of NumPy become such.
+
+    Args:
+        name: Of the metric.
+        value: Number, text, truth value or None.
+
+    Returns:
+        The same.
+
+    Raises:
+        ValueError: If it is of another type.
+    """
+    plain = value.item() if isinstance(value, np.generic) else value
+    if plain is None:
+        return None
+    for kind in (bool, int, float, str):
+        if isinstance(plain, kind):
+            return kind(plain)
+    raise ValueError(f"metric {name} must be a number, a text, a truth value or None, got {value!r}.")
 
 
 def _has(recording: Recording, name: str) -> bool:

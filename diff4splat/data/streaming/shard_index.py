@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from diff4splat.data.stages.item import Value
+from diff4splat.data.streaming.sample import check_metric
 from diff4splat.files import atomic_path
 
 __all__ = ["INDEX", "METRIC", "index_row", "read_index", "write_index"]
@@ -46,7 +47,7 @@ def index_row(
         Values by name of the column.
 
     Raises:
-        ValueError: If the words lack something.
+        ValueError: If the words lack something, or a metric is of a type that has no column.
     """
     try:
         row = {name: words[name] for name in (*_WORDS, *_COUNTS, "fps", "unit", "static", "video", "tracks")}
@@ -55,7 +56,9 @@ def index_row(
     except (KeyError, TypeError) as error:
         raise ValueError(f"json of a sample lacks {error}.") from error
     row |= {"shard": shard, "offset": offset, "size": size, "sha256": sha256}
-    return row | {f"{METRIC}{name}": value for name, value in {**words["metrics"], **(metrics or {})}.items()}
+    measured = {**words["metrics"], **(metrics or {})}
+    row |= {f"{METRIC}{name}": check_metric(name, value) for name, value in measured.items()}
+    return {name: _as_utf8(value) if isinstance(value, str) else value for name, value in row.items()}
 
 
 def write_index(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -111,6 +114,11 @@ def read_index(folder: Path) -> Any:
     if missing:
         raise ValueError(f"{file} must have the columns of an index of shards, lacks {', '.join(missing)}.")
     return table
+
+
+def _as_utf8(text: str) -> str:
+    """Text as Parquet keeps it: "?" for what names of files may hold and Unicode does not."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _alike(values: Sequence[Value]) -> list[Value]:

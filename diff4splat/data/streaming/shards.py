@@ -59,7 +59,7 @@ def write_shards(
 
     Raises:
         ValueError: If a uid comes twice or is none, a sample is none or of another uid, there is no sample,
-            an option is out of range, or there are shards that are not to be replaced.
+            a metric is none, an option out of range, or there are shards that are not to be replaced.
         ImportError: If pyarrow is missing.
         OSError: If a sample cannot be read or a file not be written.
     """

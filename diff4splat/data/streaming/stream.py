@@ -229,13 +229,14 @@ class StreamedRecordings(IterableDataset[Any]):
         """
         if not 0 <= consumed <= len(self):
             raise ValueError(f"consumed must be from 0 to {len(self)}, got {consumed}.")
-        place = consumed * self.num_ranks
+        place = len(self.order) if consumed == len(self) else consumed * self.num_ranks
         return {**self._order_words(), "epoch": self.epoch, "place": place, "uneven": self.uneven}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where a state was made, with any number of workers.
 
-        The number of processes may be another one if it divides the number of clips that all have had.
+        The number of processes may be another one if it divides the number of clips that all have had, or
+        the epoch was at its end.
 
         Args:
             state: From `state_dict`.
@@ -249,7 +250,8 @@ class StreamedRecordings(IterableDataset[Any]):
         for name, value in {**self._order_words(), "uneven": self.uneven}.items():
             if state[name] != value:
                 raise ValueError(f"state must be of {name}={value!r}, got {state[name]!r}.")
-        consumed, rest = divmod(int(state["place"]), self.num_ranks)
+        over = int(state["place"]) >= len(self.order)
+        consumed, rest = (len(self), 0) if over else divmod(int(state["place"]), self.num_ranks)
         if rest or consumed > len(self):
             raise ValueError(
                 f"state must be of a number of clips that {self.num_ranks} processes can share, got "

@@ -88,7 +88,7 @@ def tar_members(file: io.BufferedIOBase, start: int = 0, end: int | None = None)
         if first + member.size > size:
             raise ValueError(f"cut off at byte {size}, in {member.name}")
         if member.type in _FILES:
-            folder, slash, name = member.name.rpartition("/")
+            folder, slash, name = member.name.removeprefix("./").rpartition("/")  # of "tar -cf a.tar ."
             stem, _, ending = name.partition(".")
             yield TarMember(folder + slash + stem, ending, place, first, member.size, after)
         place = after

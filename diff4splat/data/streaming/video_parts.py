@@ -132,6 +132,8 @@ def _from_mp4(content: bytes, frames: Sequence[int]) -> list[np.ndarray]:
             if not container.streams.video:
                 raise ValueError("mp4 has no video.")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise ValueError("mp4 is of a codec that cannot be decoded.")
             stream.codec_context.thread_count = 1  # workers are as many as there are cores
             step = 1 / (stream.average_rate * stream.time_base)
             if min(frames) >= _KEY_FRAMES:
@@ -152,7 +154,7 @@ def _from_mp4(content: bytes, frames: Sequence[int]) -> list[np.ndarray]:
 
 def _pixels(frame: Any) -> np.ndarray:
     converted = frame.reformat(
-        format="rgb24", src_colorspace="ITU709", src_color_range="MPEG", interpolation=_UNBIASED
+        format="gbrp", src_colorspace="ITU709", src_color_range="MPEG", interpolation=_UNBIASED
     )
     return np.asarray(converted.to_ndarray())
 

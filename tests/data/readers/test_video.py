@@ -32,6 +32,26 @@ def test_a_video_comes_back(tmp_path: Path, suffix: str) -> None:
     assert torch.equal(reader.read(name).video[[1, 2, 6]], recording.video)
 
 
+@pytest.mark.parametrize(("matrix", "red", "blue"), [(1, 0.2126, 0.0722), (6, 0.299, 0.114)])
+@pytest.mark.parametrize("whole_range", [True, False])
+def test_colours_are_rounded_and_not_cut_off(
+    tmp_path: Path, matrix: int, red: float, blue: float, whole_range: bool
+) -> None:
+    """Against ITU-R BT.709 and BT.601 in double precision, on codes that are kept without loss."""
+    codes = np.random.default_rng(5).integers((60, 108, 108), (196, 149, 149), (29, 3))
+    _write_codes(tmp_path / "a.mp4", codes, matrix, whole_range)
+    luma, chroma = (codes[:, 0] / 255, 255) if whole_range else ((codes[:, 0] - 16) / 219, 224)
+    to_blue, to_red = ((codes[:, 1:] - 128) / chroma).T
+    reds, blues = luma + 2 * (1 - red) * to_red, luma + 2 * (1 - blue) * to_blue
+    greens = (luma - red * reds - blue * blues) / (1 - red - blue)
+    truth = 255 * np.stack((reds, greens, blues), 1)
+    assert truth.min() > 0 and truth.max() < 255
+    video = read_video(tmp_path / "a.mp4", range(29)).double()
+    assert (video == video[:, :, :1, :1]).all()
+    difference = video[:, :, 0, 0].numpy() - truth
+    assert np.abs(difference).max() < 0.55 and np.abs(difference.mean(0)).max() < 0.2
+
+
 def test_a_video_that_is_written_anew_is_looked_at_anew(tmp_path: Path) -> None:
     video(tmp_path / "a.mp4", 3, HEIGHT, WIDTH)
     reader = open_dataset(tmp_path)
@@ -143,3 +163,18 @@ def test_recordings_are_sorted_by_number(tmp_path: Path) -> None:
     for name in ("10.mp4", "2.MP4", ".3.mp4"):
         (tmp_path / name).touch()
     assert open_dataset(tmp_path).names == ("2.MP4", "10.mp4")
+
+
+def _write_codes(file: Path, codes: np.ndarray, matrix: int, whole_range: bool) -> None:
+    """A frame of H.264 without loss for each luma and two chroma codes."""
+    kind = "yuvj420p" if whole_range else "yuv420p"
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream("libx264", rate=24, options={"qp": "0"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, kind
+        stream.codec_context.colorspace, stream.codec_context.color_range = matrix, 2 if whole_range else 1
+        for code in codes:
+            frame = av.VideoFrame(WIDTH, HEIGHT, kind)
+            for plane, value in zip(frame.planes, code, strict=True):
+                plane.update(bytes([value]) * plane.buffer_size)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))

@@ -188,6 +188,12 @@ def test_parts_that_are_missing_or_damaged_are_named(end: str) -> None:
             decode_sample({**parts, end: damaged})
 
 
+def test_a_video_of_an_unknown_codec_is_named() -> None:
+    parts = encode_sample(full())
+    with pytest.raises(ValueError, match="mp4 is of a codec that cannot be decoded"):
+        decode_sample({**parts, "mp4": parts["mp4"].replace(b"avc1", b"zz~1")})
+
+
 def test_a_picture_that_is_damaged_is_named() -> None:
     parts = encode_sample(full(), video="jpg")
     with pytest.raises(ValueError, match=r"00002\.jpg is no readable picture"):

@@ -17,6 +17,7 @@ import pytest
 from data.recording_samples import full, same
 from data.streaming.shard_folders import clip, number_of, samples, uid_of, write
 
+from diff4splat.data import Recording
 from diff4splat.data.recording_source import RecordingSource
 from diff4splat.data.streaming import (
     RecordingShards,
@@ -25,6 +26,7 @@ from diff4splat.data.streaming import (
     index_shards,
     write_shards,
 )
+from diff4splat.data.streaming.sample import check_metric
 
 COUNT = 23
 
@@ -164,6 +166,25 @@ def test_metrics_beside_the_samples(tmp_path: Path, written: dict) -> None:
         shards.column("b")
 
 
+def test_metrics_of_numpy(tmp_path: Path) -> None:
+    parts = encode_sample(clip(1), "u", video="png")
+    write_shards([("u", parts)], tmp_path, metrics={"u": {"a": np.float64(0.5)}})
+    assert RecordingShards(tmp_path).column("metric_a") == [0.5]
+    values = (np.float32(0.5), np.int64(3), np.True_, np.str_("t"))
+    assert [check_metric("a", value) for value in values] == [0.5, 3, True, "t"]
+    assert [type(check_metric("a", value)) for value in values] == [float, int, bool, str]
+    with pytest.raises(ValueError, match=r"metric a must be a number, .* got \[1\]"):
+        check_metric("a", [1])
+
+
+def test_names_of_files_that_are_no_unicode(tmp_path: Path) -> None:
+    odd = Recording("a\udcff", "video", "unknown", clip(1).video, caption="\ud800 \0 \U0001f43b")
+    write_shards([("u", encode_sample(odd, "u", video="png"))], tmp_path)
+    shards = RecordingShards(tmp_path)
+    same(shards.read(0), odd)
+    assert (shards.entries[0].info.name, shards.entries[0].caption) == ("a?", "? \0 \U0001f43b")
+
+
 def test_wrong_samples_are_refused_and_leave_nothing(tmp_path: Path, written: dict) -> None:
     one, two = uid_of(0), uid_of(1)
     cases = [
@@ -261,6 +282,21 @@ def test_a_tar_of_others_is_indexed(tmp_path: Path, written: dict) -> None:
     shards = RecordingShards(tmp_path / "a")
     assert sorted(number_of(shards.read(index)) for index in range(3)) == [0, 1, 2]
     assert shards.read_parts(0) == written[shards.entries[0].uid]
+
+
+def test_a_tar_of_a_whole_folder_is_indexed(tmp_path: Path, written: dict) -> None:
+    """As `tar -cf shard.tar .` names its files."""
+    with tarfile.open(tmp_path / "packed.tar", "w") as tar:
+        for uid in list(written)[:2]:
+            for end, content in written[uid].items():
+                member = tarfile.TarInfo(f"./{uid}.{end}")
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    assert index_shards(tmp_path) == []
+    shards = RecordingShards(tmp_path)
+    assert shards.column("uid") == [uid_of(0), uid_of(1)]
+    assert [number_of(shards.read(index)) for index in range(2)] == [0, 1]
+    assert shards.read_parts(1) == written[uid_of(1)] and list(shards.damaged()) == []
 
 
 def test_a_shard_that_is_cut_off_keeps_its_first_clips(folder: Path) -> None:

@@ -186,6 +186,19 @@ def test_another_number_of_processes_goes_on() -> None:
         four[0].load_state_dict(two[0].state_dict(5))
 
 
+@pytest.mark.parametrize("uneven", ["repeat", "drop"])
+@pytest.mark.parametrize("before", [1, 2, 3, 5])
+def test_an_epoch_at_its_end_goes_on_with_any_number_of_processes(before: int, uneven: str) -> None:
+    stream = streamed(rank=0, num_ranks=before, uneven=uneven)
+    state = stream.state_dict(len(stream))
+    for after in (1, 2, 3, 4):
+        other = streamed(rank=after - 1, num_ranks=after, uneven=uneven)
+        other.load_state_dict(state)
+        assert list(other) == []
+        other.set_epoch(1)
+        assert len(list(other)) == len(other)
+
+
 @pytest.mark.parametrize(
     ("other", "message"),
     [
