@@ -20,7 +20,6 @@ from diff4splat.data.stages.run import Engine
 from diff4splat.data.streaming import write_shards
 from diff4splat.data.streaming.shard_index import INDEX
 from diff4splat.data.uids import clip_uid
-from diff4splat.files import atomic_path
 from diff4splat.files import atomic_path, folder_lock
 
 __all__ = ["CurationResult", "curate", "curation_tasks"]
@@ -86,7 +85,6 @@ def curate(
         The outcomes, in the order of recordings and frames.
 
     Raises:
-        ValueError: If an option is out of its range.
         ModuleNotFoundError: If pyarrow is missing, or scikit-image where masks come from flow.
         ValueError: If an option is out of its range, the folder lies among the files of a recording or holds
             shards of something else, or another run uses it.
@@ -191,6 +189,8 @@ def _check_packages(settings: CurationSettings) -> None:
             raise ModuleNotFoundError(
                 f'{words} {package}: pip install "diff4splat[data]", or pip install {package}.'
             ) from error
+
+
 def _check_folder(folder: Path, reader: DatasetReader) -> None:
     """Nothing of another origin is replaced, and results do not count as files of a recording."""
     place, top = folder.resolve(), reader.folder.resolve()

@@ -39,16 +39,7 @@ from diff4splat.data.streaming.depth_codes import (
 from diff4splat.data.streaming.video_parts import VideoKind, decode_video, encode_video
 from diff4splat.data.uids import check_uid, clip_uid
 
-__all__ = ["check_sample", "decode_sample", "encode_sample", "sample_words"]
-__all__ = [
-    "check_metric",
-    "check_sample",
-    "check_uid",
-    "decode_sample",
-    "encode_sample",
-    "sample_uid",
-    "sample_words",
-]
+__all__ = ["check_metric", "check_sample", "decode_sample", "encode_sample", "sample_words"]
 
 _FORMAT = "diff4splat sample 1"
 _RECORDING_WORDS = ("name", "dataset", "licence", "fps", "unit", "static", "caption", "facts")
@@ -204,44 +195,6 @@ def check_sample(uid: str, parts: Mapping[str, bytes]) -> dict[str, Any]:
     if missing:
         raise ValueError(f"sample of {uid} lacks {len(missing)} parts, the first of them {missing[0]}.")
     return words
-
-
-def sample_uid(recording: Recording) -> str:
-    """A name for a clip that says where it is from and is its own: equal only for the same frames.
-
-    Args:
-        recording: Any recording.
-
-    Returns:
-        Dataset and name as far as there is room, number of the first frame, and a hash of dataset, name and
-        numbers.
-
-    Examples:
-        >>> recording = Recording("office/P001", "tartanair", "CC-BY-4.0", torch.zeros(2, 3, 4, 4).byte())
-        >>> sample_uid(recording)
-        'tartanair-office-P001-000000-60d2bd33'
-    """
-    whole = json.dumps([recording.dataset, recording.name, list(recording.numbers)])
-    digest = hashlib.sha256(whole.encode()).hexdigest()[:8]
-    stem = re.sub(r"[^A-Za-z0-9_]+", "-", f"{recording.dataset}-{recording.name}").strip("-")
-    return f"{stem[:60]}-{recording.numbers[0] % 10**6:06d}-{digest}"
-
-
-def check_uid(uid: str) -> str:
-    """The uid, if it is one.
-
-    Args:
-        uid: Any text.
-
-    Returns:
-        The same.
-
-    Raises:
-        ValueError: If it is not of up to 80 letters, digits, "-" and "_".
-    """
-    if not _UID.fullmatch(uid):
-        raise ValueError(f'uid must be 1 to 80 letters, digits, "-" or "_", got {uid!r}.')
-    return uid
 
 
 def check_metric(name: str, value: Any) -> Value:
