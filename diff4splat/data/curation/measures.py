@@ -231,7 +231,7 @@ def _of_neighbours(recording: Recording) -> dict[str, Value]:
         for frame in range(1, frames):
             past = [pair for pair in good[frame - 1] + good[frame] if pair.first < frame <= pair.second]
             if past:
-                errors[frame] = max(errors[frame], min(pair.error for pair in past))
+                errors[frame] = max(errors.get(frame, 0.0), min(pair.error for pair in past))
                 colors.append(min(pair.color_error for pair in past))
         worst = max(errors, key=lambda frame: errors[frame])
         found |= {

@@ -161,19 +161,14 @@ def test_a_camera_that_stands_still_cannot_tell() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seed", "factor", "reading", "verdict"),
-    [
-        (
-            2,
-            0.5,
-            "the lens were that of images of twice the size",
-            "fails",
-        ),  # f t / z is all that can be seen
-        (0, 0.5, "the lens were that of images of twice the size", "cannot tell"),
+    ("seed", "factor", "reading", "verdict", "words"),
+    [  # where the camera goes sideways only, f t / z is all that can be seen
+        (2, 0.5, "the lens were that of images of twice the size", "fails", "multiplied by 2"),
+        (0, 1.3, "the depth were the distance along the ray", "cannot tell", "divided by 1.3"),
     ],
 )
-def test_depth_in_another_unit_is_named_beside_or_instead_of_another_lens(
-    seed: int, factor: float, reading: str, verdict: str
+def test_depth_in_another_unit_is_named_beside_or_instead_of_another_reading(
+    seed: int, factor: float, reading: str, verdict: str, words: str
 ) -> None:
     sample = procedural_sample(seed, num_frames=17, height=96, width=128)
     depth = factor * sample["depth"][0]
@@ -191,7 +186,7 @@ def test_depth_in_another_unit_is_named_beside_or_instead_of_another_lens(
     found = {item.name: item for item in agreement_findings(one)[0]}
     assert found["conventions"].verdict == verdict
     assert found["one unit of depth and poses"].verdict == "fails"
-    assert found["one unit of depth and poses"].words == "as if the depth had to be multiplied by 2"
+    assert found["one unit of depth and poses"].words == f"as if the depth had to be {words}"
 
 
 @pytest.mark.parametrize(
