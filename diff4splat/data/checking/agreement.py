@@ -153,7 +153,9 @@ def agreement_findings(
             for name, value in (("cameras", recording.cameras), ("depth", recording.depth))
             if value is None
         ]
-        words = f"there is no {' and no '.join(missing)}" if missing else "no two frames can be compared"
+        words = "no two frames can be compared"
+        if missing:
+            words = f"there {'are' if missing[0] == 'cameras' else 'is'} no {' and no '.join(missing)}"
         return [Finding("depth from frame to frame", "cannot tell", words)], None
     agreement = frame_agreement(recording, pairs)
     still = _without_motion(recording)
@@ -190,13 +192,31 @@ def agreement_findings(
         ),
         _colors(agreement),
     ]
-    if hint:
+    unit = _one_unit(recording)
+    gain = _gain_of_units(unit, recording, CONVENTIONS[hint](recording), pairs) if hint else math.inf
+    if gain < _LEAST_GAIN:
         findings.append(Finding("conventions", "fails", f"as if {hint}"))
     else:
         tried = f"none of {len(CONVENTIONS)} usual mistakes explains it better"
-        findings.append(Finding("conventions", "holds" if verdict == "holds" else "cannot tell", tried))
-        findings.append(_one_unit(recording))
+        holds = verdict == "holds" and not hint
+        findings.append(Finding("conventions", "holds" if holds else "cannot tell", tried))
+    as_well = gain > -_LEAST_GAIN and not hint.startswith("the depth had to be")
+    if gain >= _LEAST_GAIN or as_well:  # a camera that goes sideways does not tell another lens from it
+        findings.append(unit)
     return findings, agreement
+
+
+def _gain_of_units(
+    unit: Finding, recording: Recording, other: Recording, pairs: Sequence[tuple[int, int]]
+) -> float:
+    """By how much the error is less with another unit of depth than with another reading."""
+    if unit.verdict != "fails" or unit.value is None or recording.depth is None or other.cameras is None:
+        return -math.inf
+    sound = torch.isfinite(other.cameras.camera_to_world).flatten(1).all(1).tolist()
+    tried = [(first, second) for first, second in pairs if sound[first] and sound[second]]
+    scaled = replace(recording, depth=recording.depth / unit.value)
+    by_unit, by_other = (frame_agreement(each, tried, max_pixels=_QUICK).error for each in (scaled, other))
+    return -math.inf if math.isnan(by_unit) else by_other - by_unit
 
 
 def _one_unit(recording: Recording) -> Finding:
@@ -208,6 +228,9 @@ def _one_unit(recording: Recording) -> Finding:
     if 1 / _SCALE <= found.scale <= _SCALE:
         words = "frames agree best as they are"
         return Finding(name, "holds", words, found.scale, limit, "")
+    if abs(math.log(found.scale)) <= math.log(_SCALE) + 2 * found.variation:  # false for NaN, of one pair
+        words = f"the ratio varies by {found.variation:.1%} over pairs of frames"
+        return Finding(name, "cannot tell", words, found.scale, limit, "")
     how = "divided" if found.scale > 1 else "multiplied"
     factor = max(found.scale, 1 / found.scale)
     return Finding(name, "fails", f"as if the depth had to be {how} by {factor:.3g}", found.scale, limit, "")

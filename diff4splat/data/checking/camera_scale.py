@@ -26,6 +26,10 @@ _SPAN = (1e-3, 10.0)  # distance between cameras by the depth of the scene
 _MOST = 0.1  # error at which a pixel is as wrong as one that is lost
 _EDGE = 0.1  # differences of depth next to a pixel at which it is an edge
 _CONTRAST, _CONTRAST_OF_ONE = 0.92, 0.5  # least error by the median; a single pair has nothing to resample
+_ASIDE, _AS_DEEP = (
+    0.2,
+    0.97,
+)  # ln of a scale that is another one, and the share of the depth it must not reach
 _NUM_RESAMPLES = 200
 
 
@@ -81,8 +85,9 @@ def camera_scale_from_depth(
 
     over pairs of frames $(i, j)$ and pixels $p$ of known depth $z$ that do not move, with colours $I$ in
     [0, 1], $\epsilon$ = 0.1, and 1 for what falls outside or onto an edge of depth. The minimum is looked for
-    on a grid of $\ln s$ and then on two finer ones around the lowest places. Structure from motion gives
-    cameras in a unit of its own; where it also gives points, `metric_scale` is exacter.
+    on a grid of $\ln s$ and then on two finer ones around the lowest places. It counts if no scale that is
+    more than a fifth off is nearly as good, as it is where patterns repeat or a wall has none. Structure from
+    motion gives cameras in a unit of its own; where it also gives points, `metric_scale` is exacter.
 
     Args:
         recording: Cameras in any unit, depth in metres; pixels of its dynamic mask are left out.
@@ -93,7 +98,7 @@ def camera_scale_from_depth(
 
     Returns:
         The scale; with a `reason` where the camera hardly moves, or frames agree no better at one scale than
-        at others.
+        at others, or nearly as well at another one.
 
     Raises:
         ValueError: If there are no cameras or no depth, or a number is out of range.
@@ -129,6 +134,14 @@ def camera_scale_from_depth(
     contrast = _CONTRAST if len(pairs) > 1 else _CONTRAST_OF_ONE
     if at_the_end or least > contrast * float(narrow.median()):
         words = "frames agree no better at one scale of the cameras than at others"
+        return CameraScale(math.nan, error=least, num_pairs=len(pairs), reason=words)
+    aside = middle + torch.tensor([-_ASIDE, _ASIDE], dtype=torch.float64)
+    others = torch.cat((fine[(fine - middle).abs() > _ASIDE], aside))
+    at_others = torch.cat((errors[(fine - middle).abs() > _ASIDE], _errors(pairs, aside).mean(0)))
+    usual = float(narrow.median())
+    if usual - float(at_others.min()) > _AS_DEEP * (usual - least):  # patterns that repeat, or nothing to see
+        ratio = math.exp(float(others[at_others.argmin()]) - middle)
+        words = f"frames agree nearly as well at {ratio:.3g} times the scale that fits best"
         return CameraScale(math.nan, error=least, num_pairs=len(pairs), reason=words)
     finest = _around(middle, 0.5 * step, _FINEST)
     by_pair = _errors(pairs, finest)

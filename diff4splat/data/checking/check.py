@@ -8,7 +8,7 @@ from diff4splat.data.checking.camera_findings import camera_findings
 from diff4splat.data.checking.depth_findings import depth_findings
 from diff4splat.data.checking.finding import Finding
 from diff4splat.data.checking.pairs import sample_frames
-from diff4splat.data.checking.report import CheckReport, RecordingCheck
+from diff4splat.data.checking.report import MISSING, CheckReport, RecordingCheck
 from diff4splat.data.checking.reprojection import view_from
 from diff4splat.data.checking.track_findings import track_findings
 from diff4splat.data.readers import DatasetReader
@@ -108,7 +108,10 @@ def check_dataset(
 
 def _read_and_check(reader: DatasetReader, name: str) -> RecordingCheck:
     try:
-        frames = sample_frames(reader.info(name).num_frames)
+        info = reader.info(name)
+        if info.missing:
+            return RecordingCheck(name, 0, (Finding(MISSING, "fails", info.missing.rstrip(".")),), None)
+        frames = sample_frames(info.num_frames)
         recording = reader.read(name, frames)
     except (ValueError, OSError) as error:
         words = str(error).rstrip(".") or type(error).__name__

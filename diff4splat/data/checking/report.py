@@ -7,7 +7,10 @@ from typing import Any
 from diff4splat.data.checking.finding import Finding, Verdict
 from diff4splat.data.checking.reprojection import View
 
-__all__ = ["CheckReport", "RecordingCheck"]
+__all__ = ["MISSING", "CheckReport", "RecordingCheck"]
+
+MISSING = "frames missing"
+"""The finding on a recording whose frames have to be fetched first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +74,11 @@ class CheckReport:
         """
         count = len(self.recordings)
         looked = f"{count} recording{'s' * (count != 1)} looked at, {self.num_recordings} in all"
-        failing = [check for check in self.recordings if check.verdict == "fails"]
+        absent = [check for check in self.recordings if any(item.name == MISSING for item in check.findings)]
+        failing = [check for check in self.recordings if check.verdict == "fails" and check not in absent]
+        if absent and not failing:
+            others = "; conventions of the others hold" * any(x.verdict == "holds" for x in self.recordings)
+            return f"frames of {self.title} are missing in {len(absent)} ({looked}){others}"
         if not failing:
             if self.verdict == "holds":
                 return f"conventions of {self.title} hold ({looked})"
@@ -83,7 +90,8 @@ class CheckReport:
         hints = dict.fromkeys(item.words for item in found if item.words.startswith("as if "))
         names = dict.fromkeys(item.name for item in found)
         what = "; ".join(hints) if hints else ", ".join(names)
-        return f"conventions of {self.title} fail in {len(failing)} ({looked}): {what}"
+        more = f"; frames are missing in {len(absent)}" if absent else ""
+        return f"conventions of {self.title} fail in {len(failing)} ({looked}): {what}{more}"
 
     def to_text(self) -> str:
         """A table of findings for each recording, and the verdict.

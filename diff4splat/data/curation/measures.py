@@ -44,7 +44,7 @@ METRICS = {
     "median_depth_m": "median depth of clips in metres",
     "unit_ratio": "units of depth and poses, the larger by the smaller one",
     "depth_error": "relative error of depth carried between frames, median over pairs",
-    "frame_depth_error": "the same in the frame that agrees least with its neighbours",
+    "frame_depth_error": "the same in the frame that agrees least with its neighbours or those before",
     "worst_frame": "number of that frame",
     "pixel_error": "distance there and back, pixels of 512",
     "inlier_share": "share of carried pixels with depth within 5 %",
@@ -83,7 +83,8 @@ def measure(
 
     Depth is carried between pairs of frames with some baseline (`pick_pairs`), for the clip as a whole, and
     between neighbours, for each frame: what a frame has in common with the best of its neighbours counts, so
-    that a bad frame does not make its neighbours bad.
+    that a bad frame does not make its neighbours bad; and so does the best of the pairs that lead past where
+    a frame begins, which are all bad at a cut.
 
     Args:
         recording: Any; values need not be valid.
@@ -207,7 +208,7 @@ def _of_pairs(recording: Recording) -> dict[str, Value]:
 
 
 def _of_neighbours(recording: Recording) -> dict[str, Value]:
-    """Each frame by itself: the best of its neighbours counts."""
+    """Each frame by itself, and each way past its beginning, so that cuts are seen: the best pair counts."""
     mask, frames = recording.depth_mask, recording.num_frames
     if mask is None or frames < 2:
         return {}
@@ -225,12 +226,18 @@ def _of_neighbours(recording: Recording) -> dict[str, Value]:
     errors = {frame: min(pair.error for pair in own) for frame, own in enumerate(good) if own}
     found: dict[str, Value] = {"overlap": min(landed) if landed else None}
     if errors:
-        worst = max(errors, key=lambda frame: errors[frame])
         colors = [min(pair.color_error for pair in own) for own in good if own]
+        usual = statistics.median(colors) + _MOVES_COLORS
+        for frame in range(1, frames):
+            past = [pair for pair in good[frame - 1] + good[frame] if pair.first < frame <= pair.second]
+            if past:
+                errors[frame] = max(errors.get(frame, 0.0), min(pair.error for pair in past))
+                colors.append(min(pair.color_error for pair in past))
+        worst = max(errors, key=lambda frame: errors[frame])
         found |= {
             "frame_depth_error": errors[worst],
             "worst_frame": recording.numbers[worst],
-            "frame_color_ratio": max(colors) / (statistics.median(colors) + _MOVES_COLORS),
+            "frame_color_ratio": max(colors) / usual,
         }
     return found
 

@@ -73,7 +73,14 @@ class TartanAir(DatasetReader):
                 f"{images[numbers[0]]} must have {_WIDTH} x {_HEIGHT} pixels, whose lens is known, got "
                 f"{video.shape[-1]} x {video.shape[-2]}."
             )
-        cameras = load_cameras(poses, height=_HEIGHT, width=_WIDTH, axes="ned", field_of_view_deg=90.0)
+        cameras = load_cameras(
+            poses,
+            height=_HEIGHT,
+            width=_WIDTH,
+            axes="ned",
+            direction="camera_to_world",
+            field_of_view_deg=90.0,
+        )
         if cameras.num_frames <= numbers[-1]:
             raise ValueError(
                 f"{poses} must have a row for image {numbers[-1]}, got {cameras.num_frames} rows."

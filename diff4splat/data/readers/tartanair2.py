@@ -78,7 +78,14 @@ class TartanAirV2(DatasetReader):
             raise ValueError(
                 f"{images[numbers[0]]} must be square, as the lens of 90 degrees is, got {width} x {height}."
             )
-        cameras = load_cameras(poses, height=height, width=width, axes="ned", field_of_view_deg=90.0)
+        cameras = load_cameras(
+            poses,
+            height=height,
+            width=width,
+            axes="ned",
+            direction="camera_to_world",
+            field_of_view_deg=90.0,
+        )
         if cameras.num_frames <= max(images):
             raise ValueError(
                 f"{poses} must have a row for image {max(images)}, got {cameras.num_frames} rows."

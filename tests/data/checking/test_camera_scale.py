@@ -76,6 +76,27 @@ def test_cameras_of_another_scene_are_refused(scene: Recording) -> None:
     assert not found.accepted and found.reason is not None
 
 
+def test_a_pattern_that_repeats_cannot_tell() -> None:
+    """Stripes 0.2 m wide on a wall 4 m away: ways that differ by a multiple of them look the same."""
+    frames, height, width, focal, far = 17, 24, 128, 110.0, 4.0
+    poses = torch.eye(4).repeat(frames, 1, 1)
+    poses[:, 0, 3] = torch.linspace(0, 0.5, frames)
+    lens = torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]]).expand(frames, 3, 3)
+    along = far / focal * (torch.arange(width) + 0.5 - width / 2) + poses[:, 0, 3, None]
+    shades = 127 + 102 * torch.sin(2 * torch.pi * along / 0.2)
+    wall = Recording(
+        name="wall",
+        dataset="by hand",
+        licence="MIT",
+        video=shades[:, None, None].expand(-1, 3, height, -1).round().byte(),
+        cameras=Cameras(poses, lens, height, width),
+        depth=torch.full((frames, height, width), far),
+        depth_mask=torch.ones(frames, height, width, dtype=torch.bool),
+    )
+    found = camera_scale_from_depth(wall, num_pairs=6, num_pixels=400)
+    assert not found.accepted and "frames agree nearly as well at" in found.reason
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -5,7 +5,10 @@ import math
 from dataclasses import replace
 
 import pytest
+import torch
 from data.checking.scenes import recording
+from data.layouts import realestate10k
+from data.layouts.scene import make_scene
 
 from diff4splat.data.checking import (
     CheckReport,
@@ -64,6 +67,47 @@ def test_a_report_is_text_and_json() -> None:
     assert facts["verdict"] == "fails" and facts["recordings"][1]["findings"][0]["value"] is None
     assert replace(report, recordings=(good, unsure)).verdict == "holds"
     assert "remain unknown" in replace(report, recordings=(unsure,)).sentence()
+
+
+def test_missing_frames_are_no_fault_of_conventions() -> None:
+    good = RecordingCheck("a", 7, (Finding("tracks onto depth", "holds"),))
+    absent = RecordingCheck("b", 0, (Finding("frames missing", "fails", "frames of 9 cameras: fetch x"),))
+    bad = RecordingCheck("c", 7, (Finding("rotation determinant", "fails", "a reflection"),))
+    report = CheckReport("x", "X", "MIT", "/x", 9, (absent,))
+    assert report.verdict == "fails"  # a script should stop there
+    assert report.sentence() == "frames of X are missing in 1 (1 recording looked at, 9 in all)"
+    some = replace(report, recordings=(good, absent)).sentence()
+    assert some == (
+        "frames of X are missing in 1 (2 recordings looked at, 9 in all); conventions of the others hold"
+    )
+    assert replace(report, recordings=(bad, absent)).sentence() == (
+        "conventions of X fail in 1 (2 recordings looked at, 9 in all): rotation determinant; frames are "
+        "missing in 1"
+    )
+
+
+def test_a_folder_without_frames_says_what_to_fetch(tmp_path) -> None:
+    realestate10k.write_poses(
+        tmp_path / f"{realestate10k.IDS[0]}.txt", make_scene(3, 8, 12, torch.eye(3).numpy())
+    )
+    report = check_dataset(open_dataset(tmp_path))
+    (finding,) = report.recordings[0].findings
+    assert finding.name == "frames missing" and finding.words.startswith(
+        "frames of 3 cameras: fetch https://"
+    )
+    assert report.sentence().startswith("frames of RealEstate10K are missing in 1")
+
+
+def test_words_for_what_there_is_none_of() -> None:
+    one = replace(recording(), tracks=None, visible=None, track_pixels=None)
+    without_depth = replace(one, depth=None, depth_mask=None)
+    words = [
+        next(
+            item.words for item in check_recording(each).findings if item.name == "depth from frame to frame"
+        )
+        for each in (replace(without_depth, cameras=None), without_depth, replace(one, cameras=None))
+    ]
+    assert words == ["there are no cameras and no depth", "there is no depth", "there are no cameras"]
 
 
 def test_recordings_are_spread(tmp_path) -> None:

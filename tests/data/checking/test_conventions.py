@@ -1,5 +1,6 @@
 """Every planted mistake is found, and named by the words that undo it."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -7,8 +8,16 @@ import pytest
 import torch
 from data.checking.scenes import recording
 
-from diff4splat.data import Recording
-from diff4splat.data.checking import CONVENTIONS, check_recording
+from diff4splat.data import Recording, procedural_sample
+from diff4splat.data.checking import (
+    CONVENTIONS,
+    CameraScale,
+    agreement,
+    agreement_findings,
+    check_recording,
+    find_convention,
+    pick_pairs,
+)
 from diff4splat.geometry import depth_to_distance
 
 FLIP = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0]))
@@ -149,3 +158,45 @@ def test_a_camera_that_stands_still_cannot_tell() -> None:
     assert found["depth from frame to frame"].verdict == "cannot tell"
     assert found["depth from frame to frame"].words == "the camera moves too little to tell"
     assert check.verdict == "cannot tell"
+
+
+@pytest.mark.parametrize(
+    ("seed", "factor", "reading", "verdict", "words"),
+    [  # where the camera goes sideways only, f t / z is all that can be seen
+        (2, 0.5, "the lens were that of images of twice the size", "fails", "multiplied by 2"),
+        (0, 1.3, "the depth were the distance along the ray", "cannot tell", "divided by 1.3"),
+    ],
+)
+def test_depth_in_another_unit_is_named_beside_or_instead_of_another_reading(
+    seed: int, factor: float, reading: str, verdict: str, words: str
+) -> None:
+    sample = procedural_sample(seed, num_frames=17, height=96, width=128)
+    depth = factor * sample["depth"][0]
+    one = Recording(
+        name="scene",
+        dataset="procedural",
+        licence="MIT",
+        video=(255 * sample["video"][0]).round().byte(),
+        cameras=sample["cameras"].batch(0),
+        depth=depth,
+        depth_mask=depth > 0,
+        dynamic_mask=sample["object_index"][0] > 0,
+    )
+    assert find_convention(one, pick_pairs(one)) == reading
+    found = {item.name: item for item in agreement_findings(one)[0]}
+    assert found["conventions"].verdict == verdict
+    assert found["one unit of depth and poses"].verdict == "fails"
+    assert found["one unit of depth and poses"].words == f"as if the depth had to be {words}"
+
+
+@pytest.mark.parametrize(
+    ("scale", "variation", "verdict"),
+    [(1.05, 0.04, "holds"), (1.12, 0.04, "cannot tell"), (1.25, 0.01, "fails"), (1.25, math.nan, "fails")],
+)
+def test_units_fail_only_where_their_ratio_is_sure(
+    monkeypatch: pytest.MonkeyPatch, scale: float, variation: float, verdict: str
+) -> None:
+    found = CameraScale(scale, variation, 0.1, 6)
+    monkeypatch.setattr(agreement, "camera_scale_from_depth", lambda *_, **__: found)
+    units = [item for item in agreement_findings(recording())[0] if item.name.startswith("one unit")]
+    assert [item.verdict for item in units] == [verdict]

@@ -83,6 +83,18 @@ def test_a_bad_frame_does_not_make_its_neighbours_bad() -> None:
     assert judge(bare(depth=depth)).metrics["worst_frame"] == 1
 
 
+def test_a_cut_to_another_scene_of_which_every_frame_has_a_good_neighbour() -> None:
+    one, other = bare(), recording(5)
+    video, depth, moving = (
+        torch.cat((getattr(one, name)[:6], getattr(other, name)[6:]))
+        for name in ("video", "depth", "dynamic_mask")
+    )
+    spliced = replace(one, video=video, depth=depth, dynamic_mask=moving)
+    found = measure(spliced, CurationThresholds(max_color_change=None))
+    assert found["cut"] == "" and found["worst_frame"] == 6
+    assert found["frame_depth_error"] > 0.1 and found["frame_color_ratio"] > 3
+
+
 def test_depth_that_grows_from_frame_to_frame() -> None:
     growing = 1 + 0.03 * torch.arange(13)[:, None, None]
     found = reasons(bare(depth=recording().depth * growing))

@@ -30,6 +30,12 @@ def folder(tmp_path: Path) -> Path:
     return tartanair.write(tmp_path, scene).folder
 
 
+def test_nothing_has_to_be_assumed(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        open_dataset(folder).read(NAME, [0])
+    assert not caplog.records
+
+
 def test_a_recording_comes_back(folder: Path) -> None:
     assert find_datasets(folder) == {"tartanair": 1}
     reader = open_dataset(folder)

@@ -22,6 +22,12 @@ def folder(tmp_path: Path) -> Path:
     return tartanair2.write(tmp_path, LEFT, RIGHT).folder
 
 
+def test_nothing_has_to_be_assumed(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        open_dataset(folder).read(NAME, [0])
+    assert not caplog.records
+
+
 @pytest.mark.parametrize(("camera", "truth"), [("lcam_front", LEFT), ("rcam_front", RIGHT)])
 def test_cameras_and_depth_come_back(folder: Path, camera: str, truth) -> None:
     assert find_datasets(folder) == {"tartanair2": 2}, "and not taken for the first version"
