@@ -3,6 +3,7 @@
 from diff4splat.evaluation.baselines import flat_depth_warp
 from diff4splat.evaluation.held_out import HeldOutProtocol, evaluate_held_out
 from diff4splat.evaluation.metrics import absolute_relative_error, depth_correlation, end_point_error, psnr
+from diff4splat.evaluation.pose_errors import PathScale, RelativePoseErrors, relative_pose_errors
 from diff4splat.evaluation.report import Report
 from diff4splat.evaluation.scenes import HeldOutScenes, held_out_scenes
 from diff4splat.evaluation.statistics import (
@@ -17,6 +18,8 @@ __all__ = [
     "Estimate",
     "HeldOutProtocol",
     "HeldOutScenes",
+    "PathScale",
+    "RelativePoseErrors",
     "Report",
     "absolute_relative_error",
     "depth_correlation",
@@ -28,5 +31,6 @@ __all__ = [
     "mean_estimate",
     "psnr",
     "ratio_estimate",
+    "relative_pose_errors",
     "share_estimate",
 ]
