@@ -4,14 +4,14 @@ import io
 import math
 import os
 import struct
-import tokenize
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+
+from diff4splat.cameras.files.archives import DAMAGED
 
 __all__ = ["Compression", "NpzFile", "write_npz"]
 
@@ -20,16 +20,7 @@ Compression = Literal["none", "deflate"]
 
 _FLAG_ENCRYPTED = 1
 _LOCAL_HEADER = struct.Struct("<26xHH")  # lengths of the name and of the extra field
-_DAMAGED = (
-    OSError,
-    ValueError,
-    EOFError,
-    NotImplementedError,
-    struct.error,
-    tokenize.TokenError,  # numpy, of headers
-    zipfile.BadZipFile,
-    zlib.error,
-)
+_DAMAGED = (OSError, ValueError, struct.error, *DAMAGED)
 
 
 def write_npz(

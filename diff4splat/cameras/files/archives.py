@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["open_npy", "open_npz"]
+__all__ = ["DAMAGED", "open_npy", "open_npz"]
 
-_DAMAGED = (
+DAMAGED = (
     *(EOFError, NotImplementedError, RuntimeError),  # of zipfile, for methods it does not know, passwords
     *(MemoryError, OverflowError),  # of shapes that no file has
     *(tokenize.TokenError, zipfile.BadZipFile, zlib.error),
 )
+"""What `zipfile` and numpy raise for a damaged archive, beside OSError and ValueError."""
 
 
 def open_npy(path: Path) -> np.ndarray:
@@ -32,7 +33,7 @@ def open_npy(path: Path) -> np.ndarray:
     """
     try:
         return np.asarray(np.load(io.BytesIO(path.read_bytes()), allow_pickle=False))
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise ValueError(f"file must be an npy array, got a damaged one ({error}).") from error
 
 
@@ -56,5 +57,5 @@ def open_npz(path: Path, wanted: Collection[str] | None) -> dict[str, np.ndarray
         with np.load(content, allow_pickle=False) as archive:
             names = [name for name in archive.files if wanted is None or name in wanted]
             return {name: np.asarray(archive[name]) for name in names}
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise ValueError(f"file must be an npz archive, got a damaged one ({error}).") from error

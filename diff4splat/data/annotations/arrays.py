@@ -18,6 +18,7 @@ from diff4splat.files import natural_order
 
 __all__ = [
     "cameras_of",
+    "centred_lenses",
     "checked",
     "known_depth",
     "lenses_of",
@@ -259,6 +260,21 @@ def lenses_of(rows: np.ndarray) -> np.ndarray:
     lenses = np.tile(np.eye(3), (len(rows), 1, 1))
     lenses[:, [0, 1, 0, 1], [0, 1, 2, 2]] = rows
     return lenses
+
+
+def centred_lenses(focal: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Pinhole matrices with square pixels and the centre in the middle of the image.
+
+    Args:
+        focal: Array `[frame]`, pixels.
+        height: Image rows.
+        width: Image columns.
+
+    Returns:
+        Array `[frame, 3, 3]`, pixels.
+    """
+    centre = np.broadcast_to([width / 2, height / 2], (len(focal), 2))
+    return lenses_of(np.concatenate((np.stack((focal, focal), 1), centre), 1))
 
 
 def cameras_of(

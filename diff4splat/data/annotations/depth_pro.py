@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from diff4splat.data.annotations.annotation import Annotation
-from diff4splat.data.annotations.arrays import known_depth, lenses_of
+from diff4splat.data.annotations.arrays import centred_lenses, known_depth
 from diff4splat.data.annotations.format import AnnotationFormat, AnnotationOptions
 from diff4splat.data.annotations.image_depth import first_keys, read_image_depths
 
@@ -43,9 +43,7 @@ class DepthPro(AnnotationFormat):
             focal = found.others["focallength_px"].astype(np.float64)
             if not (np.isfinite(focal) & (focal > 0)).all():
                 raise ValueError(f"{path} must hold focallength_px above 0, got others.")
-            centre = np.broadcast_to([width / 2, height / 2], (frames, 2))
-            rows = np.concatenate((np.stack((focal, focal), 1), centre), 1)
-            lenses = torch.from_numpy(lenses_of(rows)).float()
+            lenses = torch.from_numpy(centred_lenses(focal, height, width)).float()
         return Annotation(
             self.name,
             frames,

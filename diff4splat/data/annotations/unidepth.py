@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from diff4splat.data.annotations.annotation import Annotation
-from diff4splat.data.annotations.arrays import known_depth, lenses_of
+from diff4splat.data.annotations.arrays import centred_lenses, known_depth
 from diff4splat.data.annotations.format import AnnotationFormat, AnnotationOptions
 from diff4splat.data.annotations.image_depth import first_keys, read_image_depths
 
@@ -39,8 +39,6 @@ class UniDepth(AnnotationFormat):
             raise ValueError(f"{path} must hold fov between 0 and 180 degrees, got others.")
         depth, mask = known_depth(found.depth)
         focal = width / 2 / np.tan(np.radians(angles) / 2)
-        centre = np.broadcast_to([width / 2, height / 2], (frames, 2))
-        rows = np.concatenate((np.stack((focal, focal), 1), centre), 1)
         return Annotation(
             self.name,
             frames,
@@ -49,5 +47,5 @@ class UniDepth(AnnotationFormat):
             depth=depth,
             depth_mask=mask,
             unit="metre",
-            intrinsics=torch.from_numpy(lenses_of(rows)).float(),
+            intrinsics=torch.from_numpy(centred_lenses(focal, height, width)).float(),
         )

@@ -7,12 +7,12 @@ pictures of half floats, masks a zip of PNG pictures of numbers of instances. Ro
 import io
 import re
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from diff4splat.cameras.files.archives import DAMAGED
 from diff4splat.data.annotations.annotation import Annotation
 from diff4splat.data.annotations.arrays import (
     cameras_of,
@@ -131,7 +131,7 @@ def _pictures(file: Path) -> dict[int, bytes]:
                 match = _NAME.fullmatch(name)
                 if match:
                     found[int(match[1])] = archive.read(name)
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+    except (OSError, *DAMAGED) as error:
         raise ValueError(f"{file} is not a readable zip: {error}") from error
     if not found:
         raise ValueError(f"{file} must hold pictures such as 00000.exr or 00000.png, got none.")

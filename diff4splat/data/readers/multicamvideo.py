@@ -45,6 +45,7 @@ class MultiCamVideo(DatasetReader):
     key = "multicamvideo"
     title = "MultiCamVideo"
     licence = "Apache-2.0"
+    cameras_share_folder = True
 
     def __init__(self, folder: str | Path, focal_mm: float | None = None) -> None:
         if focal_mm is not None and not 0 < focal_mm < math.inf:
@@ -62,10 +63,6 @@ class MultiCamVideo(DatasetReader):
                 videos = (scene / "videos").glob("*.mp4")
                 found += [(scene.relative_to(folder) / video.stem).as_posix() for video in videos]
         return sorted(found, key=natural_order)
-
-    def scene_of(self, name: str) -> str:
-        """The folder, which is the same for all cameras."""
-        return name.rpartition("/")[0] or "."
 
     def info(self, name: str) -> RecordingInfo:
         """What there is: the frames that have a camera."""

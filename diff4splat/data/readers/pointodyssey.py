@@ -5,7 +5,6 @@ view axis: 65535 is 1000 m.
 """
 
 import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 
 from diff4splat.cameras import Cameras
+from diff4splat.cameras.files.archives import DAMAGED
 from diff4splat.data.readers.layout import companions, folders_where, numbered_frames
 from diff4splat.data.readers.maps import read_depths
 from diff4splat.data.readers.matrices import cameras_from_world_to_camera
@@ -190,7 +190,7 @@ class _Annotation:
             return found
         except KeyError as error:
             raise ValueError(f"{self.file} must hold an array {key}, got none.") from error
-        except (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, NotImplementedError) as error:
+        except (OSError, ValueError, *DAMAGED) as error:
             raise ValueError(f"{self.file} is not a readable archive of arrays ({key}): {error}") from error
 
 

@@ -42,6 +42,8 @@ class DatasetReader(ABC):
     """Tag of the licence of the data."""
     static: ClassVar[bool] = False
     """Whether nothing moves by itself in any recording."""
+    cameras_share_folder: ClassVar[bool] = False
+    """Whether recordings of one folder are cameras that film one thing at the same time, frame by frame."""
     precedence: ClassVar[int] = 0
     """A folder belongs to the readers of the lowest number that know it: datasets 0, formats more."""
 
@@ -106,9 +108,9 @@ class DatasetReader(ABC):
             name: One of `names`.
 
         Returns:
-            The name itself, where each recording stands alone.
+            The folder, where cameras share one; the name itself, where each recording stands alone.
         """
-        return name
+        return name.rpartition("/")[0] or "." if self.cameras_share_folder else name
 
     def sparse_points(self, name: str) -> SparsePoints | None:
         """Points that were triangulated with the cameras, in their world and unit.

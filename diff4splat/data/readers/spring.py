@@ -51,6 +51,7 @@ class Spring(DatasetReader):
     key = "spring"
     title = "Spring"
     licence = "CC-BY-4.0"
+    cameras_share_folder = True
 
     @classmethod
     def find(cls, folder: Path) -> list[str]:
@@ -60,10 +61,6 @@ class Spring(DatasetReader):
             sides = [side for side in _SIDES if (place / f"frame_{side}").is_dir()]
             found += [(place.relative_to(folder) / side).as_posix() for side in sides]
         return sorted(found)
-
-    def scene_of(self, name: str) -> str:
-        """The folder, which is the same for both cameras."""
-        return name.rpartition("/")[0] or "."
 
     def info(self, name: str) -> RecordingInfo:
         """What there is: depth and masks where every frame has them, cameras where there are poses."""

@@ -7,7 +7,6 @@ Tracks are ragged: each owns the next so many rows, which say the frame and the 
 import math
 import re
 import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 
 from diff4splat.cameras import Cameras
+from diff4splat.cameras.files.archives import DAMAGED
 from diff4splat.cameras.files.matrices import check_rigid, square
 from diff4splat.data.readers.reader import DatasetReader
 from diff4splat.data.readers.videos import read_video, video_facts
@@ -155,7 +155,7 @@ class Stereo4D(DatasetReader):
                 found = {key: archive[key] for key in names if not lacking}
         except FileNotFoundError:
             raise
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except (OSError, ValueError, *DAMAGED) as error:
             raise ValueError(f"{file} is not a readable npz: {error}") from error
         if lacking:
             raise ValueError(f"{file} must hold {', '.join(names)}, got no {lacking[0]}.")

@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from diff4splat.cameras.files import load_cameras
-from diff4splat.data.readers.layout import companions, numbered_frames
 from diff4splat.data.readers.reader import DatasetReader, read_pictures
+from diff4splat.data.readers.tartanair_files import find_camera_files, load_poses
 from diff4splat.data.recordings import Recording, RecordingInfo
 
 __all__ = ["TartanAir"]
@@ -41,6 +40,7 @@ class TartanAir(DatasetReader):
     title = "TartanAir (v1)"
     licence = "CC-BY-4.0"
     static = True
+    cameras_share_folder = True
 
     @classmethod
     def find(cls, folder: Path) -> list[str]:
@@ -52,20 +52,17 @@ class TartanAir(DatasetReader):
                     found.append((file.parent.relative_to(folder) / side).as_posix())
         return sorted(found)
 
-    def scene_of(self, name: str) -> str:
-        """The folder, which is the same for both cameras."""
-        return name.rpartition("/")[0] or "."
-
     def info(self, name: str) -> RecordingInfo:
         """What there is: depth where every frame has it."""
-        images, depths, _ = self._files(name)
+        images, depths = find_camera_files(self.folder, name).numbered("npy")
         holds = {"cameras", "depth"} if depths else {"cameras"}
         return RecordingInfo(name, len(images), _HEIGHT, _WIDTH, _FPS, frozenset(holds), "metre")
 
     def read(self, name: str, frames: Sequence[int] | None = None) -> Recording:
         """Frames, cameras and depth; the sky has no depth."""
         wanted = self.pick(name, frames)
-        images, depths, poses = self._files(name)
+        files = find_camera_files(self.folder, name)
+        images, depths = files.numbered("npy")
         numbers = [list(images)[index] for index in wanted]
         video = read_pictures([images[number] for number in numbers])
         if video.shape[-2:] != (_HEIGHT, _WIDTH):
@@ -73,18 +70,7 @@ class TartanAir(DatasetReader):
                 f"{images[numbers[0]]} must have {_WIDTH} x {_HEIGHT} pixels, whose lens is known, got "
                 f"{video.shape[-1]} x {video.shape[-2]}."
             )
-        cameras = load_cameras(
-            poses,
-            height=_HEIGHT,
-            width=_WIDTH,
-            axes="ned",
-            direction="camera_to_world",
-            field_of_view_deg=90.0,
-        )
-        if cameras.num_frames <= numbers[-1]:
-            raise ValueError(
-                f"{poses} must have a row for image {numbers[-1]}, got {cameras.num_frames} rows."
-            )
+        cameras = load_poses(files.poses, height=_HEIGHT, width=_WIDTH, last=numbers[-1])
         depth = mask = None
         if depths:
             maps = np.empty((len(numbers), _HEIGHT, _WIDTH), np.float32)
@@ -107,17 +93,7 @@ class TartanAir(DatasetReader):
         )
 
     def _sources(self, name: str) -> list[Path]:
-        place, side = (self.folder / name).parent, name.rsplit("/", 1)[-1]
-        return [place / f"image_{side}", place / f"depth_{side}", place / f"pose_{side}.txt"]
-
-    def _files(self, name: str) -> tuple[dict[int, Path], dict[int, Path], Path]:
-        """Images and depths by number, and the file of poses."""
-        folder, side = (self.folder / name).parent, name.rsplit("/", 1)[-1]
-        images = numbered_frames(
-            folder / f"image_{side}", rf"(\d+)_{side}\.png", f"000000_{side}.png", gaps=True
-        )
-        depths = companions(folder / f"depth_{side}", rf"(\d+)_{side}_depth\.npy", images)
-        return images, depths, folder / f"pose_{side}.txt"
+        return list(find_camera_files(self.folder, name))
 
 
 def _depth(file: Path) -> np.ndarray:

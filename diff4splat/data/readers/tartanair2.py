@@ -10,11 +10,11 @@ from pathlib import Path
 
 import torch
 
-from diff4splat.cameras.files import load_cameras
-from diff4splat.data.readers.layout import companions, folders_where, numbered_frames
+from diff4splat.data.readers.layout import folders_where
 from diff4splat.data.readers.maps import read_maps
 from diff4splat.data.readers.pictures import picture_size
 from diff4splat.data.readers.reader import DatasetReader, read_pictures
+from diff4splat.data.readers.tartanair_files import find_camera_files, load_poses
 from diff4splat.data.recordings import Recording, RecordingInfo
 
 __all__ = ["TartanAirV2"]
@@ -45,6 +45,7 @@ class TartanAirV2(DatasetReader):
     title = "TartanAir v2"
     licence = "CC-BY-4.0"
     static = True
+    cameras_share_folder = True
 
     @classmethod
     def find(cls, folder: Path) -> list[str]:
@@ -56,13 +57,9 @@ class TartanAirV2(DatasetReader):
                     found.append((place.relative_to(folder) / camera).as_posix())
         return sorted(found)
 
-    def scene_of(self, name: str) -> str:
-        """The folder, which is the same for all cameras."""
-        return name.rpartition("/")[0] or "."
-
     def info(self, name: str) -> RecordingInfo:
         """What there is: depth where every frame has it."""
-        images, depths, _ = self._files(name)
+        images, depths = find_camera_files(self.folder, name).numbered("png")
         height, width = picture_size(next(iter(images.values())))
         holds = {"cameras", "depth"} if depths else {"cameras"}
         return RecordingInfo(name, len(images), height, width, _FPS, frozenset(holds), "metre")
@@ -70,7 +67,8 @@ class TartanAirV2(DatasetReader):
     def read(self, name: str, frames: Sequence[int] | None = None) -> Recording:
         """Frames, cameras and depth; the sky has no depth."""
         wanted = self.pick(name, frames)
-        images, depths, poses = self._files(name)
+        files = find_camera_files(self.folder, name)
+        images, depths = files.numbered("png")
         numbers = [list(images)[index] for index in wanted]
         video = read_pictures([images[number] for number in numbers])
         height, width = size = (video.shape[-2], video.shape[-1])
@@ -78,18 +76,7 @@ class TartanAirV2(DatasetReader):
             raise ValueError(
                 f"{images[numbers[0]]} must be square, as the lens of 90 degrees is, got {width} x {height}."
             )
-        cameras = load_cameras(
-            poses,
-            height=height,
-            width=width,
-            axes="ned",
-            direction="camera_to_world",
-            field_of_view_deg=90.0,
-        )
-        if cameras.num_frames <= max(images):
-            raise ValueError(
-                f"{poses} must have a row for image {max(images)}, got {cameras.num_frames} rows."
-            )
+        cameras = load_poses(files.poses, height=height, width=width, last=max(images))
         depth = mask = None
         if depths:
             depth = torch.from_numpy(read_maps([depths[number] for number in numbers], "bgra32", size))
@@ -109,17 +96,7 @@ class TartanAirV2(DatasetReader):
         )
 
     def _sources(self, name: str) -> list[Path]:
-        place, camera = (self.folder / name).parent, name.rsplit("/", 1)[-1]
-        return [place / f"image_{camera}", place / f"depth_{camera}", place / f"pose_{camera}.txt"]
-
-    def _files(self, name: str) -> tuple[dict[int, Path], dict[int, Path], Path]:
-        """Images and depths by number, and the file of poses."""
-        folder, camera = (self.folder / name).parent, name.rsplit("/", 1)[-1]
-        images = numbered_frames(
-            folder / f"image_{camera}", rf"(\d+)_{camera}\.png", f"000000_{camera}.png", gaps=True
-        )
-        depths = companions(folder / f"depth_{camera}", rf"(\d+)_{camera}_depth\.png", images)
-        return images, depths, folder / f"pose_{camera}.txt"
+        return list(find_camera_files(self.folder, name))
 
 
 def _camera_of(name: str) -> str | None:

@@ -55,6 +55,7 @@ class VirtualKITTI2(DatasetReader):
     key = "vkitti2"
     title = "Virtual KITTI 2"
     licence = "CC-BY-NC-SA-3.0"
+    cameras_share_folder = True
 
     @classmethod
     def find(cls, folder: Path) -> list[str]:
@@ -65,10 +66,6 @@ class VirtualKITTI2(DatasetReader):
                 if (place / "frames" / "rgb" / camera).is_dir():
                     found.append((place.relative_to(folder) / camera).as_posix())
         return sorted(found)
-
-    def scene_of(self, name: str) -> str:
-        """The folder, which is the same for both cameras."""
-        return name.rpartition("/")[0] or "."
 
     def info(self, name: str) -> RecordingInfo:
         """What there is: depth and masks where every frame has them, cameras where the tables are there."""

@@ -10,8 +10,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, ZipFile, ZipInfo
+from zipfile import ZipFile, ZipInfo
 
+from diff4splat.cameras.files.archives import DAMAGED
 from diff4splat.data.recording_file import load_recording, save_recording
 from diff4splat.data.stages.item import Item, Outcome
 from diff4splat.data.stages.stage import Stage, Task
@@ -102,7 +103,7 @@ def read_outcome(
             return None
         names = ("uid", "status", "stage", "reason", "metrics", "key")
         return Outcome(**{name: content[name] for name in names}, reused=True)
-    except (FileNotFoundError, BadZipFile, EOFError, KeyError, ValueError):
+    except (FileNotFoundError, KeyError, ValueError, *DAMAGED):
         return None
 
 
@@ -166,7 +167,7 @@ def _load(folder: str | os.PathLike[str], stage: str, key: str) -> tuple[Item, d
             names = [name for name in archive.namelist() if name.startswith(_CLIP)]
             files = {name.removeprefix(_CLIP): archive.read(name) for name in names}
         recording = load_recording(path.with_suffix(".npz")) if content["recording"] else None
-    except (BadZipFile, EOFError, KeyError, ValueError) as error:
+    except (KeyError, ValueError, *DAMAGED) as error:
         raise ValueError(f"{path} is damaged: {error}.") from error
     return Item(content["uid"], recording, content["metrics"], files, content["inputs"]), content
 
