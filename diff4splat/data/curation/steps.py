@@ -14,7 +14,7 @@ from diff4splat.data.curation.continuity import continuous_runs
 from diff4splat.data.curation.preview import preview_sheet
 from diff4splat.data.curation.settings import CurationSettings
 from diff4splat.data.curation.verdict import judge
-from diff4splat.data.readers import DatasetReader
+from diff4splat.data.readers import DatasetReader, SparsePoints
 from diff4splat.data.recordings import Recording
 from diff4splat.data.stages import Item, Rejected, Stage
 from diff4splat.data.streaming import encode_sample
@@ -125,7 +125,7 @@ class _Annotate:
 
     def __call__(self, item: Item) -> Item:
         first, inputs = int(item.metrics["first_frame"] or 0), item.inputs
-        points = _reader(self.source).sparse_points(inputs["recording"]) if self.annotators else None
+        points = _points(self.source, inputs["recording"]) if self.annotators else None
         recording = _recording(item)
         try:
             recording = annotated(
@@ -187,6 +187,12 @@ def _smaller(recording: Recording, long_side: int | None) -> Recording:
 def _reader(source: _Source) -> DatasetReader:
     """The reader of a dataset; finding its recordings may take long, so a process does it once."""
     return source.kind(source.folder, **source.options)
+
+
+@lru_cache(maxsize=1)
+def _points(source: _Source, name: str) -> SparsePoints | None:
+    """Sparse points of a recording; its clips come one after the other."""
+    return _reader(source).sparse_points(name)
 
 
 def _words(annotator: Any) -> str:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from data.readers.model import FOCAL, HEIGHT, WIDTH, write_binary, write_text
 from data.readers.wall import camera_to_world, picture, shades
 
-from diff4splat.data.readers import find_datasets, open_dataset
+from diff4splat.data.readers import find_datasets, load_sparse_points, open_dataset
 
 INDICES = [0, 2, 10, 11]  # by number: as text, frame_10 would stand before frame_2
 
@@ -36,6 +37,16 @@ def test_images_meet_their_cameras(project_folder: Path) -> None:
     assert recording.cameras.intrinsics[0, 0].tolist() == [FOCAL, 0, WIDTH / 2]
     assert recording.facts["sparse_points"] == 3
     assert recording.facts["distortion"] == {} and recording.facts["distortion_px"] == 0
+
+
+def test_the_reader_gives_the_points_of_the_model(project_folder: Path) -> None:
+    points = open_dataset(project_folder).sparse_points("sparse/0")
+    expected = load_sparse_points(project_folder)
+    assert len(points.positions) == 3 and torch.equal(points.positions, expected.positions)
+    assert torch.equal(points.frames, expected.frames) and torch.equal(points.points, expected.points)
+    for file in (project_folder / "sparse" / "0").glob("points3D.*"):
+        file.unlink()
+    assert open_dataset(project_folder).sparse_points("sparse/0") is None
 
 
 @pytest.mark.parametrize("inside", ["sparse", "sparse/0"])
