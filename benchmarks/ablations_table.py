@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from diff4splat.evaluation.measures import MEASURES
+from diff4splat.evaluation.held_out.measures import MEASURES
 from diff4splat.evaluation.statistics import Estimate, mean_estimate, ratio_estimate
 
 FULL = "full"

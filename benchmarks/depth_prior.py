@@ -18,8 +18,8 @@ from measuring import TINY, command_line, describe, machine, write_json
 
 from diff4splat import Diff4SplatPipeline
 from diff4splat.cameras import Cameras
+from diff4splat.evaluation.held_out.scenes import HELD_OUT_SEEDS, HeldOutScenes, held_out_scenes
 from diff4splat.evaluation.metrics import absolute_relative_error, psnr
-from diff4splat.evaluation.scenes import HELD_OUT_SEEDS, HeldOutScenes, held_out_scenes
 from diff4splat.evaluation.statistics import Estimate, mean_estimate
 from diff4splat.gaussians import DeformableGaussianField
 from diff4splat.pipelines import DepthPrior, apply_depth, depth_ratio

@@ -29,8 +29,8 @@ from diff4splat import Diff4SplatPipeline
 from diff4splat.assets import load_field
 from diff4splat.cameras import Cameras
 from diff4splat.evaluation import HeldOutScenes, held_out_scenes, mean_estimate, psnr
-from diff4splat.evaluation.fields import render_scenes
-from diff4splat.evaluation.scenes import seed_batches
+from diff4splat.evaluation.held_out.fields import render_scenes
+from diff4splat.evaluation.held_out.scenes import seed_batches
 from diff4splat.evaluation.statistics import Estimate
 from diff4splat.gaussians import DeformableGaussianField
 

@@ -19,9 +19,9 @@ import tyro
 from measuring import Result, command_line, conclude, describe, machine, number, once, report, say
 
 from diff4splat import Diff4SplatPipeline
-from diff4splat.evaluation.fields import render_scenes
+from diff4splat.evaluation.held_out.fields import render_scenes
+from diff4splat.evaluation.held_out.scenes import HeldOutScenes, held_out_scenes, seed_batches
 from diff4splat.evaluation.metrics import psnr
-from diff4splat.evaluation.scenes import HeldOutScenes, held_out_scenes, seed_batches
 from diff4splat.evaluation.statistics import Estimate, mean_estimate, ratio_estimate
 from diff4splat.gaussians import DeformableGaussianField
 from diff4splat.training import random_field, refine

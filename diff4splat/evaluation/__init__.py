@@ -1,11 +1,22 @@
-"""Evaluation: metrics, baselines, and the protocol on held-out scenes with its report."""
+"""Evaluation: metrics, extractors, the protocol on clips, and the one on held-out scenes."""
 
-from diff4splat.evaluation.baselines import flat_depth_warp
-from diff4splat.evaluation.held_out import HeldOutProtocol, evaluate_held_out
-from diff4splat.evaluation.metrics import absolute_relative_error, depth_correlation, end_point_error, psnr
-from diff4splat.evaluation.pose_errors import PathScale, RelativePoseErrors, relative_pose_errors
-from diff4splat.evaluation.report import Report
-from diff4splat.evaluation.scenes import HeldOutScenes, held_out_scenes
+from diff4splat.evaluation.held_out import (
+    HeldOutProtocol,
+    HeldOutScenes,
+    Report,
+    evaluate_held_out,
+    flat_depth_warp,
+    held_out_scenes,
+)
+from diff4splat.evaluation.metrics import (
+    PathScale,
+    RelativePoseErrors,
+    absolute_relative_error,
+    depth_correlation,
+    end_point_error,
+    psnr,
+    relative_pose_errors,
+)
 from diff4splat.evaluation.statistics import (
     Estimate,
     least_mean_estimate,

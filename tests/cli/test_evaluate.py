@@ -9,7 +9,7 @@ from cli.shown import error_of
 from evaluation.oracle import BlindBackbone, Flat
 
 from diff4splat.cli import main
-from diff4splat.evaluation.report import REPORT_FILES
+from diff4splat.evaluation.held_out.report import REPORT_FILES
 from diff4splat.pipelines import Diff4SplatPipeline
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from reference import evaluation_metrics as reference
 
-from diff4splat.evaluation.generation import agreement_rows, prompt_rows
+from diff4splat.evaluation.held_out.generation import agreement_rows, prompt_rows
 
 HEIGHT, WIDTH = 5, 7
 EVERYWHERE = np.ones((HEIGHT, WIDTH), dtype=bool)

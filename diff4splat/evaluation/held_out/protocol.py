@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from diff4splat.backbones import VideoBackbone
 from diff4splat.cameras import trajectory
 from diff4splat.diffusion import Guidance
-from diff4splat.evaluation.generation import evaluate_generation, generation_scenes
-from diff4splat.evaluation.measures import MEASURES
-from diff4splat.evaluation.reconstruction import ReconstructionResult, evaluate_reconstruction
-from diff4splat.evaluation.report import Report, make_report
-from diff4splat.evaluation.scenes import HeldOutScenes, held_out_scenes, seed_batches
+from diff4splat.evaluation.held_out.generation import evaluate_generation, generation_scenes
+from diff4splat.evaluation.held_out.measures import MEASURES
+from diff4splat.evaluation.held_out.reconstruction import ReconstructionResult, evaluate_reconstruction
+from diff4splat.evaluation.held_out.report import Report, make_report
+from diff4splat.evaluation.held_out.scenes import HeldOutScenes, held_out_scenes, seed_batches
 from diff4splat.gaussians import Gaussians
 from diff4splat.pictures import contact_sheet, depth_map
 from diff4splat.pipelines import Reconstructor

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from diff4splat.evaluation.report import REPORT_FILES, Measure, Report, make_report
+from diff4splat.evaluation.held_out.report import REPORT_FILES, Measure, Report, make_report
 
 VALUES = {
     "quality": torch.tensor([26.0, 28.0, 30.0]),

@@ -9,7 +9,7 @@ from evaluation.oracle import PUSH, BlindBackbone, Flat, Oracle
 
 from diff4splat.backbones.compact import CausalVideoVAE, CompactBackbone, CompactDiT
 from diff4splat.evaluation import HeldOutProtocol, Report, evaluate_held_out, held_out
-from diff4splat.evaluation.measures import BASELINES, MEASURES
+from diff4splat.evaluation.held_out.measures import BASELINES, MEASURES
 from diff4splat.models import LDRM
 
 PROTOCOL = HeldOutProtocol(

@@ -8,12 +8,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from diff4splat.backbones import VideoBackbone
-from diff4splat.evaluation.baselines import flat_depth_warp, nearest_frames
-from diff4splat.evaluation.fields import first_frame_motion, render_scenes
-from diff4splat.evaluation.measures import BASELINES
+from diff4splat.evaluation.held_out.baselines import flat_depth_warp, nearest_frames
+from diff4splat.evaluation.held_out.fields import first_frame_motion, render_scenes
+from diff4splat.evaluation.held_out.measures import BASELINES
+from diff4splat.evaluation.held_out.scenes import HeldOutScenes, pixel_motion
+from diff4splat.evaluation.held_out.stopwatch import timed
 from diff4splat.evaluation.metrics import absolute_relative_error, depth_correlation, end_point_error, psnr
-from diff4splat.evaluation.scenes import HeldOutScenes, pixel_motion
-from diff4splat.evaluation.stopwatch import timed
 from diff4splat.gaussians import DeformableGaussianField
 from diff4splat.pipelines import Reconstructor
 from diff4splat.rendering import Rendering

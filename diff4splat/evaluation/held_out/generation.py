@@ -12,11 +12,11 @@ from diff4splat.backbones import VideoBackbone
 from diff4splat.cameras import Cameras
 from diff4splat.data import HELD_OUT_SEEDS, sample_cameras, sample_scenes
 from diff4splat.diffusion import Guidance
-from diff4splat.evaluation.fields import first_frame_motion, render_scenes
+from diff4splat.evaluation.held_out.fields import first_frame_motion, render_scenes
+from diff4splat.evaluation.held_out.prompts import direction_prompts
+from diff4splat.evaluation.held_out.scenes import SMALLEST_MOTION
+from diff4splat.evaluation.held_out.stopwatch import timed
 from diff4splat.evaluation.metrics import psnr
-from diff4splat.evaluation.prompts import direction_prompts
-from diff4splat.evaluation.scenes import SMALLEST_MOTION
-from diff4splat.evaluation.stopwatch import timed
 from diff4splat.gaussians import DeformableGaussianField
 from diff4splat.pipelines import Reconstructor
 

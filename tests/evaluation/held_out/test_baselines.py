@@ -6,7 +6,7 @@ from reference import evaluation_metrics as reference
 
 from diff4splat.cameras import Cameras, field_of_view_to_intrinsics, trajectory
 from diff4splat.evaluation import flat_depth_warp
-from diff4splat.evaluation.baselines import nearest_frames
+from diff4splat.evaluation.held_out.baselines import nearest_frames
 
 HEIGHT, WIDTH, DEPTH = 11, 13, 3.7
 

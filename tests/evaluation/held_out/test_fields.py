@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from diff4splat.cameras import Cameras, trajectory
-from diff4splat.evaluation.fields import first_frame_motion, render_scenes
+from diff4splat.evaluation.held_out.fields import first_frame_motion, render_scenes
 from diff4splat.gaussians import DeformableGaussianField, Gaussians
 from diff4splat.geometry import unproject
 

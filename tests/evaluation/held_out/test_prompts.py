@@ -3,7 +3,7 @@
 import pytest
 
 from diff4splat.data import HELD_OUT_SEEDS, sample_scenes
-from diff4splat.evaluation.prompts import direction_prompts
+from diff4splat.evaluation.held_out.prompts import direction_prompts
 
 
 @pytest.mark.parametrize(

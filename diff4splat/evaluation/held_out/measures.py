@@ -1,6 +1,6 @@
 """The lines of the table, in order, with their goals."""
 
-from diff4splat.evaluation.report import Measure
+from diff4splat.evaluation.held_out.report import Measure
 
 __all__ = ["BASELINES", "MEASURES"]
 

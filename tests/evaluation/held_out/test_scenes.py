@@ -5,8 +5,8 @@ import torch
 
 from diff4splat.data import HELD_OUT_SEEDS
 from diff4splat.evaluation import held_out_scenes
-from diff4splat.evaluation.generation import DIRECTIONS, generation_scenes
-from diff4splat.evaluation.scenes import pixel_motion, seed_batches
+from diff4splat.evaluation.held_out.generation import DIRECTIONS, generation_scenes
+from diff4splat.evaluation.held_out.scenes import pixel_motion, seed_batches
 from diff4splat.geometry import unproject
 
 SIZE = {"num_frames": 3, "height": 17, "width": 19}
