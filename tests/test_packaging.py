@@ -15,7 +15,13 @@ else:
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Import name -> distribution, where they differ.
-DISTRIBUTIONS = {"PIL": "pillow", "c2pa": "c2pa-python", "pxr": "usd-core", "skimage": "scikit-image"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "c2pa": "c2pa-python",
+    "cv2": "opencv-python-headless",
+    "pxr": "usd-core",
+    "skimage": "scikit-image",
+}
 # Not needed to import or use a part; asked for, with a message, by the one function that needs it.
 ON_REQUEST = {"diffusers", "transformers", "viser"}
 # Needed at run time by a declared dependency that imports it.
