@@ -17,7 +17,7 @@ COLUMNS = {
     "depth_abs_rel": "depth AbsRel",
     "motion_ratio": "motion error over none",
 }
-"""Measures of `diff4splat evaluate` by key, and the heads of their columns."""
+"""Measures of `diff4splat held-out` by key, and the heads of their columns."""
 _MEASURES = {measure.key: measure for measure in MEASURES if measure.key in COLUMNS}
 NEEDED = tuple(dict.fromkeys(n for m in _MEASURES.values() for n in (m.values, m.over) if n is not None))
 """Numbers per scene that the tables are made from."""

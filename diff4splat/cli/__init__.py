@@ -64,7 +64,12 @@ COMMANDS: dict[str, Command] = {
     "detect-watermark": Command(
         "diff4splat.cli.detect_watermark:DetectWatermark", "say whether a video is marked as generated"
     ),
-    "evaluate": Command("diff4splat.cli.evaluate:Evaluate", "measure a model on scenes it has never seen"),
+    "evaluate": Command(
+        "diff4splat.cli.evaluate:Evaluate", "score a model, or videos of any method, by the paper's tables"
+    ),
+    "compare": Command("diff4splat.cli.compare:Compare", "say which of two evaluated methods is better"),
+    "protocol": Command("diff4splat.cli.protocol:Protocol", "write down the clips that methods are asked for"),
+    "held-out": Command("diff4splat.cli.held_out:HeldOut", "measure a model where the truth is known"),
     "models": Command("diff4splat.cli.models:Models", "list what can be run, and what is missing for it"),
     "data list": Command("diff4splat.cli.data_commands.list:List", "say which datasets can be read"),
     "data check": Command(

@@ -67,7 +67,13 @@ class Oracle:
     """True depth, true colours of later frames and true motion, through the assembly of the real model."""
 
     def __call__(
-        self, latents: Tensor, cameras: Cameras, *, image: Tensor | None = None, times: Tensor | None = None
+        self,
+        latents: Tensor,
+        cameras: Cameras,
+        *,
+        image: Tensor | None = None,
+        times: Tensor | None = None,
+        max_gaussians: int | None = None,
     ) -> DeformableGaussianField:
         assert image is not None
         if times is None:
@@ -115,7 +121,13 @@ class Flat:
     """The image on a wall at the true median depth; nothing moves."""
 
     def __call__(
-        self, latents: Tensor, cameras: Cameras, *, image: Tensor | None = None, times: Tensor | None = None
+        self,
+        latents: Tensor,
+        cameras: Cameras,
+        *,
+        image: Tensor | None = None,
+        times: Tensor | None = None,
+        max_gaussians: int | None = None,
     ) -> DeformableGaussianField:
         assert image is not None
         if times is None:

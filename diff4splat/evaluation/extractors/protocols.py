@@ -18,6 +18,8 @@ __all__ = [
     "ClipFeatures",
     "EstimatedPath",
     "FrameFeatures",
+    "FrameRatings",
+    "ImageDistance",
     "LevelLogits",
     "Matcher",
     "Matches",
@@ -87,6 +89,56 @@ class TextImageFeatures(FrameFeatures, Protocol):
 
         Returns:
             One vector per prompt, not normalised, on the CPU.
+        """
+        ...
+
+
+@runtime_checkable
+class FrameRatings(Protocol):
+    """One number per frame: beauty, or how far the picture moves until the next one."""
+
+    @property
+    def spec(self) -> ExtractorSpec:
+        """What it is."""
+        ...
+
+    def __call__(self, frames: UInt8[Tensor, "frame rgb=3 height width"]) -> Float[Tensor, " rating"]:
+        """Rate the frames of one clip.
+
+        Args:
+            frames: RGB.
+
+        Returns:
+            One number per frame, or per pair of neighbours, on the CPU.
+        """
+        ...
+
+
+@runtime_checkable
+class ImageDistance(Protocol):
+    """How different two images look."""
+
+    @property
+    def spec(self) -> ExtractorSpec:
+        """What it is."""
+        ...
+
+    def __call__(
+        self,
+        image: Float[Tensor, "*batch rgb=3 height width"],
+        target: Float[Tensor, "*batch rgb=3 height width"],
+        *,
+        mask: Bool[Tensor, "*batch height width"] | None = None,
+    ) -> Float[Tensor, " *batch"]:
+        """Compare images.
+
+        Args:
+            image: In [0, 1].
+            target: In [0, 1].
+            mask: Pixels that count; all when omitted.
+
+        Returns:
+            One distance per image, at least 0.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""The command `evaluate`: a table on the screen, files if asked for, and refusals before any work."""
+"""The command `held-out`: a table on the screen, files if asked for, and refusals before any work."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ def flat(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_evaluate(flat: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--model", "mine", "--scenes", "2", "--size", "16", "--part", "reconstruction"]
-    assert main(["evaluate", *words, "--output", str(tmp_path / "out")]) == 0
+    assert main(["held-out", *words, "--output", str(tmp_path / "out")]) == 0
     shown = capsys.readouterr()
     assert "motion error over no motion" in shown.out and "left or right" not in shown.out
     assert "true video" in shown.err
@@ -59,6 +59,6 @@ def test_evaluate_refuses(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("taken").touch()
-    assert main(["evaluate", *words]) == 2
+    assert main(["held-out", *words]) == 2
     assert message in error_of(capsys)
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]

@@ -1,0 +1,366 @@
+"""Videos of any method to numbers: each clip by every metric that its frames, prompt and cameras allow."""
+
+import hashlib
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from diff4splat.cameras import Cameras, load_cameras
+from diff4splat.evaluation.extractors.cache import FeatureCache, cached
+from diff4splat.evaluation.extractors.flow import clip_motion
+from diff4splat.evaluation.extractors.match_counts import average_matches
+from diff4splat.evaluation.extractors.protocols import Matcher, PoseEstimator
+from diff4splat.evaluation.extractors.suite import ExtractorSuite
+from diff4splat.evaluation.metrics.consistency import temporal_consistency
+from diff4splat.evaluation.metrics.cycle import cycle_consistency_psnr
+from diff4splat.evaluation.metrics.distributions import frechet_distance, kernel_distance
+from diff4splat.evaluation.metrics.images import psnr, ssim
+from diff4splat.evaluation.metrics.poses import PathScale, path_scores
+from diff4splat.evaluation.metrics.prompts import clip_score
+from diff4splat.evaluation.metrics.quality import level_score
+from diff4splat.evaluation.protocol.manifest import EvaluationClip, Manifest
+from diff4splat.evaluation.protocol.score_files import ScoreLog
+from diff4splat.evaluation.protocol.scores import ClipFeatureSet, Evaluation, Score, SetScore
+from diff4splat.evaluation.protocol.video_folder import MethodFacts, read_method
+from diff4splat.evaluation.protocol.videos import load_clip
+
+__all__ = ["score_references", "score_videos"]
+
+_Frames = UInt8[Tensor, "frame rgb=3 height width"]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Metrics that are found by one piece of work."""
+
+    metrics: tuple[str, ...]
+    work: Callable[[], Any]
+    """A number, or several under the names of metrics, or those and in words why some of them are NaN."""
+    extractor: str = ""
+
+
+def score_videos(
+    manifest: Manifest,
+    source: str | os.PathLike[str],
+    videos: str | os.PathLike[str],
+    *,
+    extractors: ExtractorSuite,
+    method: str | None = None,
+    pose_scale: PathScale = "steps",
+    log: ScoreLog | None = None,
+    cache: FeatureCache | None = None,
+    callback: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Score a folder of videos, whoever made them.
+
+    A clip that is missing or not as asked for is a row without a number and with the reason; nothing is left
+    out in silence. Closed paths give cycle consistency and no more; everything else comes from the others.
+
+    Args:
+        manifest: What was asked for.
+        source: Folder of the manifest, from which its paths count.
+        videos: Folder of the videos: `<clip>.mp4` or a folder of pictures `<clip>/`, and `method.json` where
+            there is one.
+        extractors: What is measured with.
+        method: Name of the method; that of `method.json`, or of the folder, when omitted.
+        pose_scale: How estimated paths get their scale, see `relative_pose_errors`.
+        log: Where clips that are done are noted, so that a run that was stopped goes on.
+        cache: Where features are kept.
+        callback: Called with the clips done and of all, after each.
+
+    Returns:
+        Rows for every clip, and FVD and KVD of the whole.
+
+    Raises:
+        FileNotFoundError: If there is no folder of videos, or a file of the manifest is missing.
+        ValueError: If `method.json` is damaged.
+    """
+    videos = Path(videos)
+    if not videos.is_dir():
+        raise FileNotFoundError(f"no such folder of videos: {videos}")
+    facts = read_method(videos)
+    name = method or facts.method or videos.resolve().name
+
+    def load(clip: EvaluationClip) -> tuple[_Frames | None, str]:
+        if clip.name in facts.missing:
+            return None, facts.missing[clip.name]
+        return _load(videos, clip.name, manifest)
+
+    return _score(manifest, Path(source), load, name, facts, extractors, pose_scale, log, cache, callback)
+
+
+def score_references(
+    manifest: Manifest,
+    source: str | os.PathLike[str],
+    *,
+    extractors: ExtractorSuite,
+    pose_scale: PathScale = "steps",
+    log: ScoreLog | None = None,
+    cache: FeatureCache | None = None,
+    callback: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Score the real clips of a protocol as if they were those of a method.
+
+    What they reach is what the extractors allow: the pose errors of real clips are those of the pose
+    estimator alone.
+
+    Args:
+        manifest: What was asked for.
+        source: Folder of the manifest.
+        extractors: What is measured with.
+        pose_scale: As in `score_videos`.
+        log: As in `score_videos`.
+        cache: As in `score_videos`.
+        callback: As in `score_videos`.
+
+    Returns:
+        As `score_videos`; distances to the real clips, which would be to themselves, are left out.
+    """
+    source = Path(source)
+
+    def load(clip: EvaluationClip) -> tuple[_Frames | None, str]:
+        return _reference(clip, source, manifest)
+
+    facts = MethodFacts(method="real clips")
+    return _score(
+        manifest, source, load, "real clips", facts, extractors, pose_scale, log, cache, callback, real=True
+    )
+
+
+def _score(
+    manifest: Manifest,
+    source: Path,
+    load: Callable[[EvaluationClip], tuple[_Frames | None, str]],
+    method: str,
+    facts: MethodFacts,
+    extractors: ExtractorSuite,
+    pose_scale: PathScale,
+    log: ScoreLog | None,
+    cache: FeatureCache | None,
+    callback: Callable[[int, int], None] | None,
+    real: bool = False,
+) -> Evaluation:
+    if cache is not None:
+        extractors = _with_cache(extractors, cache)
+    scores: list[Score] = []
+    features: dict[str, Tensor] = {}
+    references: dict[str, Tensor] = {}
+    for done, clip in enumerate(manifest.clips):
+        frames, problem = load(clip)
+        reference, _ = (None, "") if real else _reference(clip, source, manifest)
+        cameras = load_cameras(source / clip.cameras)
+        key = _fingerprint(clip, frames, reference, cameras, extractors, pose_scale, problem)
+        rows = None if log is None else log.done(clip.name, key)
+        if rows is None:
+            tasks = _tasks(clip, frames, reference, cameras, extractors, pose_scale)
+            rows = [score for task in tasks for score in _rows(clip, task, frames is not None, problem)]
+            if log is not None:
+                log.add(clip.name, key, rows)
+        scores += rows
+        if clip.name in facts.seconds:
+            scores.append(_row(clip, "reconstruction_seconds", facts.seconds[clip.name]))
+        if extractors.clips is not None and not clip.closed:
+            wanted = [(features, frames)] if real else [(features, frames), (references, reference)]
+            for kept, shown in wanted:
+                if shown is not None and len(shown) >= extractors.clips.min_frames:
+                    kept[clip.name] = extractors.clips(shown[None])[0]
+        if callback is not None:
+            callback(done + 1, len(manifest.clips))
+    key = "" if extractors.clips is None else extractors.clips.spec.key
+    sets = [] if real else _distances(features, references, manifest, key)
+    for metric, value in (("latency_ms", facts.latency_ms), ("memory_gib", facts.memory_gib)):
+        if value is not None:
+            sets.append(SetScore(metric, value, len(facts.seconds)))
+    return Evaluation(
+        method=method,
+        manifest=manifest.fingerprint,
+        clips=tuple(clip.name for clip in manifest.clips),
+        scores=tuple(scores),
+        set_scores=tuple(sets),
+        extractors=extractors.specs(),
+        features={key: _feature_set(features)} if features else {},
+        references={key: _feature_set(references)} if references else {},
+        facts=_facts(manifest, facts, pose_scale),
+    )
+
+
+def _tasks(
+    clip: EvaluationClip,
+    frames: _Frames | None,
+    reference: _Frames | None,
+    cameras: Cameras,
+    extractors: ExtractorSuite,
+    pose_scale: PathScale,
+) -> list[_Task]:
+    """All that is measured of a clip. Of a missing one nothing is run, but its rows are there."""
+    shown = torch.zeros(0, 3, 1, 1, dtype=torch.uint8) if frames is None else frames
+    if clip.closed:
+        metric = "cycle_psnr_frozen" if clip.frozen else "cycle_psnr_running"
+        return [_Task((metric,), lambda: cycle_consistency_psnr(_float(shown)))]
+    tasks: list[_Task] = []
+    e = extractors
+    if (p := e.prompts) is not None and clip.prompt:
+        tasks.append(
+            _Task(("clip_score",), lambda: clip_score(p(shown), p.text([clip.prompt])[0]), p.spec.key)
+        )
+    if (b := e.beauty) is not None:
+        tasks.append(_Task(("clip_aesthetic",), lambda: b(shown).mean(), b.spec.key))
+    if (q := e.levels) is not None:
+        tasks.append(_Task(("qa_quality",), lambda: level_score(q(shown), scale="one_to_five"), q.spec.key))
+    if (m := e.matcher) is not None:
+        tasks.append(_Task(_MATCHES, lambda: _matching(m, shown, cameras), m.spec.key))
+    if (s := e.subject) is not None:
+        tasks.append(_Task(("subject_consistency",), lambda: temporal_consistency(s(shown)), s.spec.key))
+    if (g := e.background) is not None:
+        tasks.append(_Task(("background_consistency",), lambda: temporal_consistency(g(shown)), g.spec.key))
+    if (f := e.flow) is not None:
+        tasks.append(_Task(("dynamic_degree",), lambda: clip_motion(shown, f).mean_px, f.spec.key))
+    if (o := e.poses) is not None:
+        tasks.append(_Task(_POSES, lambda: _poses(o, shown, cameras, pose_scale), o.spec.key))
+    if reference is not None:
+        image, real = _float(shown), _float(reference)
+        tasks.append(_Task(("psnr",), lambda: psnr(image, real).mean()))
+        tasks.append(_Task(("ssim",), lambda: ssim(image, real).mean()))
+        if (d := e.distance) is not None:
+            tasks.append(_Task(("lpips",), lambda: d(image, real).mean(), d.spec.key))
+    return tasks
+
+
+_MATCHES = ("matches_first", "matches_next", "match_inliers")
+_POSES = (
+    "rpe_translation_mean",
+    "rpe_translation_rmse",
+    "rpe_rotation_mean_deg",
+    "rpe_rotation_rmse_deg",
+    "registered",
+)
+
+
+def _matching(matcher: Matcher, frames: _Frames, cameras: Cameras) -> dict[str, float]:
+    """Matches of frame 0 with each later frame and of neighbours; how many agree with the cameras."""
+    found = average_matches(matcher, frames, cameras)
+    return dict(zip(_MATCHES, (found.first_mean, found.next_mean, found.inlier_share), strict=True))
+
+
+def _poses(
+    estimator: PoseEstimator, frames: _Frames, cameras: Cameras, scale: PathScale
+) -> tuple[dict[str, float], str]:
+    """Errors of the estimated path, and why some are missing."""
+    path = estimator(frames, cameras.intrinsics[0])
+    found = path_scores(path.cameras, cameras, registered=path.registered, scale=scale)
+    raise NotImplementedError
+
+
+def _with_cache(extractors: ExtractorSuite, cache: FeatureCache) -> ExtractorSuite:
+    """The same extractors, those of features asking the cache first."""
+    names = ("clips", "subject", "background", "prompts", "levels")
+    kept = {name: getattr(extractors, name) for name in names}
+    return replace(extractors, **{name: cached(e, cache) for name, e in kept.items() if e is not None})
+
+
+def _rows(clip: EvaluationClip, task: _Task, present: bool, problem: str) -> list[Score]:
+    """The rows of one piece of work; where it fails, they say why."""
+    if not present:
+        return [_row(clip, metric, math.nan, task.extractor, problem) for metric in task.metrics]
+    try:
+        result = task.work()
+        found, why = result if isinstance(result, tuple) else (result, "")
+        if not isinstance(found, Mapping):
+            found = {task.metrics[0]: float(found)}
+    except (ValueError, RuntimeError, ArithmeticError) as error:
+        found, why = {}, str(error).strip() or type(error).__name__
+    return [
+        _row(clip, metric, float(found.get(metric, math.nan)), task.extractor, why) for metric in task.metrics
+    ]
+
+
+def _row(
+    clip: EvaluationClip, metric: str, value: float, extractor: str = "", problem: str = ""
+) -> Score:
+    finite = math.isfinite(value)
+    told = "" if finite else problem or f"{metric} is {value}"
+    return Score(clip.name, clip.scene, clip.trajectory, metric, value if finite else math.nan, extractor, told)
+
+
+def _distances(
+    features: Mapping[str, Tensor], references: Mapping[str, Tensor], manifest: Manifest, key: str
+) -> list[SetScore]:
+    """FVD and KVD over the clips that both sides have."""
+    if not key:
+        return []
+    names = [clip.name for clip in manifest.clips if clip.name in features and clip.name in references]
+    rows = []
+    for metric, distance in (("fvd", frechet_distance), ("kvd", kernel_distance)):
+        value, problem = math.nan, ""
+        if not any(clip.reference for clip in manifest.clips):
+            problem = "the manifest names no real clips"
+        elif len(names) < 2:
+            problem = f"two clips are needed at least, {len(names)} can be compared"
+        else:
+            pair = [torch.stack([side[name] for name in names]) for side in (features, references)]
+            value = float(distance(*pair))
+        rows.append(SetScore(metric, value, len(names), len(names), key, problem))
+    return rows
+
+
+def _reference(clip: EvaluationClip, source: Path, manifest: Manifest) -> tuple[_Frames | None, str]:
+    """Real frames of a clip."""
+    if not clip.reference:
+        return None, "there is no real clip"
+    return _load(source, clip.reference, manifest)
+
+
+def _load(folder: Path, name: str, manifest: Manifest) -> tuple[_Frames | None, str]:
+    found = load_clip(
+        folder, name, num_frames=manifest.num_frames, height=manifest.height, width=manifest.width
+    )
+    return found.frames, found.problem
+
+
+def _fingerprint(
+    clip: EvaluationClip,
+    frames: _Frames | None,
+    reference: _Frames | None,
+    cameras: Cameras,
+    extractors: ExtractorSuite,
+    pose_scale: PathScale,
+    problem: str,
+) -> str:
+    """Stands for everything that the rows of a clip follow from."""
+    digest = hashlib.sha256()
+    for text in (repr(clip), pose_scale, problem, *sorted(extractors.specs())):
+        digest.update(text.encode() + b"\0")
+    for tensor in (frames, reference, cameras.camera_to_world, cameras.intrinsics):
+        digest.update(b"none" if tensor is None else str(tuple(tensor.shape)).encode())
+        if tensor is not None:
+            digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _feature_set(features: Mapping[str, Tensor]) -> ClipFeatureSet:
+    return ClipFeatureSet(tuple(features), torch.stack(list(features.values())))
+
+
+def _facts(manifest: Manifest, facts: MethodFacts, pose_scale: PathScale) -> dict[str, Any]:
+    """What a reader should know beside the numbers."""
+    return {
+        "protocol": manifest.name,
+        "frames": manifest.num_frames,
+        "size": f"{manifest.width} x {manifest.height}",
+        "scale of estimated paths": pose_scale,
+        "settings": dict(facts.settings),
+        "machine": dict(facts.machine),
+        "latency": facts.latency_note,
+        "memory": facts.memory_note,
+    }
+
+
+def _float(frames: _Frames) -> Tensor:
+    return frames.float() / 255
