@@ -8,8 +8,8 @@ import numpy as np
 def ssim(image: np.ndarray, target: np.ndarray, mask: np.ndarray) -> float:
     """Mean over colours and over pixels of a mask that are 5 or more from the border, [3, h, w] images.
 
-    Wang et al. 2004: moments of an 11 x 11 Gaussian window of deviation 1.5, here over the pixels of the mask,
-    weights divided by their sum.
+    Wang et al. 2004: moments of an 11 x 11 Gaussian window of deviation 1.5, here over the pixels of the
+    mask, weights divided by their sum.
     """
     channels, height, width = image.shape
     values = []

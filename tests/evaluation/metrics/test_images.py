@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from reference import evaluation_metrics as reference
-
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from diff4splat.evaluation import end_point_error, psnr, ssim
@@ -63,9 +62,13 @@ def test_frames_of_a_clip_are_measured_one_by_one() -> None:
 def test_another_range_is_refused(measure, generator) -> None:
     """Pitfall: 0 to 255, or -1 to 1, given as 0 to 1 would be clamped and still give a number."""
     image = torch.rand(3, 13, 17, generator=generator)
-    with pytest.raises(ValueError, match=r"image must have values in \[0, 1\], got values from 0\.\d+ to 25\d"):
+    with pytest.raises(
+        ValueError, match=r"image must have values in \[0, 1\], got values from 0\.\d+ to 25\d"
+    ):
         measure(255 * image, image)
-    with pytest.raises(ValueError, match=r"target must have values in \[0, 1\], got values from 0\.\d+ to 25\d"):
+    with pytest.raises(
+        ValueError, match=r"target must have values in \[0, 1\], got values from 0\.\d+ to 25\d"
+    ):
         measure(image, 255 * image)
     with pytest.raises(ValueError, match=r"image .* got values from -0\.9\d+ to 1"):
         measure(2 * image - 1, image)
@@ -82,7 +85,9 @@ def test_another_range_is_refused(measure, generator) -> None:
 @pytest.mark.parametrize("measure", [psnr, ssim])
 def test_shapes_that_would_be_broadcast_are_refused(measure, without_shape_checker) -> None:
     image = torch.zeros(2, 3, 13, 17)
-    with pytest.raises(ValueError, match=r"target must have the shape of image \(2, 3, 13, 17\), got \(3, 13"):
+    with pytest.raises(
+        ValueError, match=r"target must have the shape of image \(2, 3, 13, 17\), got \(3, 13"
+    ):
         measure(image, image[0])
     with pytest.raises(ValueError, match=r"mask must have shape \(2, 13, 17\), got \(13, 17\)"):
         measure(image, image, mask=torch.ones(13, 17, dtype=torch.bool))
