@@ -70,7 +70,7 @@ def judge(field: DeformableGaussianField, scene: HeldOutScenes) -> list[float]:
     return [
         float(psnr(views.color, scene.novel_frames.color[0]).mean()),
         float(psnr(path.color[0], scene.image[0])),
-        float(absolute_relative_error(path.depth[:, 0], scene.frames.depth[0]).mean()),
+        float(absolute_relative_error(path.depth[:, 0], scene.frames.depth[0], alignment="none").mean()),
     ]
 
 

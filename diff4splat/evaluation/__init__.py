@@ -1,5 +1,13 @@
 """Evaluation: metrics, extractors, the protocol on clips, and the one on held-out scenes."""
 
+from diff4splat.evaluation.costs import (
+    Latency,
+    PeakMemory,
+    Stopwatch,
+    interactive_latency,
+    peak_memory,
+)
+from diff4splat.evaluation.extractors.lpips import LpipsMetric
 from diff4splat.evaluation.held_out import (
     HeldOutProtocol,
     HeldOutScenes,
@@ -9,13 +17,25 @@ from diff4splat.evaluation.held_out import (
     held_out_scenes,
 )
 from diff4splat.evaluation.metrics import (
+    DepthAlignment,
     PathScale,
     RelativePoseErrors,
+    TrackingScores,
+    TrackScaling,
     absolute_relative_error,
+    align_depth,
+    average_points_within_distance,
+    check_image_range,
+    cycle_consistency_psnr,
     depth_correlation,
+    depth_delta1,
     end_point_error,
+    is_closed,
     psnr,
     relative_pose_errors,
+    ssim,
+    track_end_point_error,
+    tracking_scores,
 )
 from diff4splat.evaluation.statistics import (
     Estimate,
@@ -26,22 +46,40 @@ from diff4splat.evaluation.statistics import (
 )
 
 __all__ = [
+    "DepthAlignment",
     "Estimate",
     "HeldOutProtocol",
     "HeldOutScenes",
+    "Latency",
+    "LpipsMetric",
     "PathScale",
+    "PeakMemory",
     "RelativePoseErrors",
     "Report",
+    "Stopwatch",
+    "TrackScaling",
+    "TrackingScores",
     "absolute_relative_error",
+    "align_depth",
+    "average_points_within_distance",
+    "check_image_range",
+    "cycle_consistency_psnr",
     "depth_correlation",
+    "depth_delta1",
     "end_point_error",
     "evaluate_held_out",
     "flat_depth_warp",
     "held_out_scenes",
+    "interactive_latency",
+    "is_closed",
     "least_mean_estimate",
     "mean_estimate",
+    "peak_memory",
     "psnr",
     "ratio_estimate",
     "relative_pose_errors",
     "share_estimate",
+    "ssim",
+    "track_end_point_error",
+    "tracking_scores",
 ]

@@ -1,15 +1,13 @@
 """Appearance supervision: squared error plus a perceptual distance."""
 
-import warnings
 from collections.abc import Callable
-from pathlib import Path
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from diff4splat.losses.inputs import check_boolean, check_floating
+from diff4splat.losses.lpips_network import LpipsNet, lpips_network
 
 __all__ = ["LpipsDistance", "PhotometricLoss", "photometric_mse"]
 
@@ -140,36 +138,9 @@ class LpipsDistance(nn.Module):
         FileNotFoundError: If the weights are neither in the cache nor to be downloaded.
     """
 
-    def __init__(self, net: Literal["vgg", "alex", "squeeze"] = "vgg", *, download: bool = False) -> None:
+    def __init__(self, net: LpipsNet = "vgg", *, download: bool = False) -> None:
         super().__init__()
-        try:
-            import lpips
-            from torchvision import models
-        except ImportError as error:
-            raise ModuleNotFoundError(
-                "The perceptual distance needs lpips and torchvision: pip install lpips torchvision. "
-                "Or pass network=... or perceptual_weight=0 to PhotometricLoss."
-            ) from error
-        available = {
-            "vgg": models.VGG16_Weights.IMAGENET1K_V1,
-            "alex": models.AlexNet_Weights.IMAGENET1K_V1,
-            "squeeze": models.SqueezeNet1_1_Weights.IMAGENET1K_V1,
-        }
-        if net not in available:
-            raise ValueError(f"net must be one of {sorted(available)}, got {net!r}.")
-        url = available[net].url
-        file = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
-        if not file.is_file() and not download:
-            raise FileNotFoundError(
-                f"LPIPS needs the {net} weights of torchvision, which are not at {file}. Fetch them once "
-                f"with LpipsDistance({net!r}, download=True), or copy {url} there, or pass network=... or "
-                "perceptual_weight=0 to PhotometricLoss."
-            )
-        with warnings.catch_warnings():
-            # lpips calls torchvision with arguments that torchvision deprecates; users can do nothing about
-            # it.
-            warnings.simplefilter("ignore")
-            self.model = lpips.LPIPS(net=net, verbose=False).eval().requires_grad_(False)
+        self.model, _ = lpips_network(net, download=download)
 
     def train(self, mode: bool = True) -> "LpipsDistance":
         """Keep evaluation mode whatever `mode` says.

@@ -1,5 +1,6 @@
 """Extractors: networks, matchers and pose estimators as plug-ins, each with a spec that is printed."""
 
+from diff4splat.evaluation.extractors.lpips import LpipsMetric
 from diff4splat.evaluation.extractors.protocols import (
     ClipFeatures,
     EstimatedPath,
@@ -22,6 +23,7 @@ __all__ = [
     "FrameRatings",
     "ImageDistance",
     "LevelLogits",
+    "LpipsMetric",
     "Matcher",
     "Matches",
     "PoseEstimator",

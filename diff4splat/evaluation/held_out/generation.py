@@ -12,10 +12,10 @@ from diff4splat.backbones import VideoBackbone
 from diff4splat.cameras import Cameras
 from diff4splat.data import HELD_OUT_SEEDS, sample_cameras, sample_scenes
 from diff4splat.diffusion import Guidance
+from diff4splat.evaluation.costs import Stopwatch
 from diff4splat.evaluation.held_out.fields import first_frame_motion, render_scenes
 from diff4splat.evaluation.held_out.prompts import direction_prompts
 from diff4splat.evaluation.held_out.scenes import SMALLEST_MOTION
-from diff4splat.evaluation.held_out.stopwatch import timed
 from diff4splat.evaluation.metrics import psnr
 from diff4splat.gaussians import DeformableGaussianField
 from diff4splat.pipelines import Reconstructor
@@ -141,7 +141,7 @@ def evaluate_generation(
     """
     count, device = len(scenes.seeds), scenes.image.device
     times = torch.linspace(0, 1, scenes.cameras.num_frames, device=device)
-    rows: dict[str, Tensor] = {}
+    watch = Stopwatch(device)
 
     def generate(cameras: Cameras, prompts: list[str]) -> Tensor:
         clips = []
@@ -165,9 +165,9 @@ def evaluate_generation(
         field.validate()
         return field
 
-    latents, rows["generate_seconds"] = timed(
-        lambda: generate(scenes.cameras, list(scenes.captions)), count, device
-    )
+    with watch.part("generate"):
+        latents = generate(scenes.cameras, list(scenes.captions))
+    rows = {"generate_seconds": torch.full((count,), watch.seconds["generate"] / count)}
     field = reconstruct(latents, scenes.cameras, times)
     rendered = render_scenes(field, scenes.cameras, times.expand(count, -1)).color
     decoded = backbone.decode(latents)
@@ -175,8 +175,9 @@ def evaluate_generation(
         raise ValueError(
             f"backbone.decode must give finite colours, got others for the seeds {scenes.seeds}."
         )
+    decoded = decoded.clamp(0, 1)
     rows["generated_first_frame_psnr"] = psnr(rendered[:, 0], scenes.image)
-    rows |= agreement_rows(rendered, decoded.clamp(0, 1))
+    rows |= agreement_rows(rendered, decoded)
     end = scenes.cameras.select(-1)
     frozen = render_scenes(field, end, torch.zeros(count, 1, device=device)).color[:, 0]
     rows |= _following_rows("rendered", frozen, scenes)

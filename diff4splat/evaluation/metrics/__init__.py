@@ -1,19 +1,50 @@
 """Metrics: tensors and features in, numbers out; nothing here loads weights."""
 
-from diff4splat.evaluation.metrics.depth import absolute_relative_error, depth_correlation
-from diff4splat.evaluation.metrics.images import psnr
+from diff4splat.evaluation.metrics.cycle import cycle_consistency_psnr, is_closed
+from diff4splat.evaluation.metrics.depth import (
+    DepthAlignment,
+    absolute_relative_error,
+    align_depth,
+    depth_correlation,
+    depth_delta1,
+)
+from diff4splat.evaluation.metrics.images import check_image_range, psnr
 from diff4splat.evaluation.metrics.metric import METRICS, Metric
 from diff4splat.evaluation.metrics.motion import end_point_error
 from diff4splat.evaluation.metrics.poses import PathScale, RelativePoseErrors, relative_pose_errors
+from diff4splat.evaluation.metrics.structural_similarity import ssim
+from diff4splat.evaluation.metrics.tracking import (
+    METRIC_THRESHOLDS,
+    PIXEL_THRESHOLDS,
+    TrackingScores,
+    TrackScaling,
+    average_points_within_distance,
+    track_end_point_error,
+    tracking_scores,
+)
 
 __all__ = [
     "METRICS",
+    "METRIC_THRESHOLDS",
+    "PIXEL_THRESHOLDS",
+    "DepthAlignment",
     "Metric",
     "PathScale",
     "RelativePoseErrors",
+    "TrackScaling",
+    "TrackingScores",
     "absolute_relative_error",
+    "align_depth",
+    "average_points_within_distance",
+    "check_image_range",
+    "cycle_consistency_psnr",
     "depth_correlation",
+    "depth_delta1",
     "end_point_error",
+    "is_closed",
     "psnr",
     "relative_pose_errors",
+    "ssim",
+    "track_end_point_error",
+    "tracking_scores",
 ]

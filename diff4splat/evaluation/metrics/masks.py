@@ -1,11 +1,13 @@
-"""Means over the pixels that count."""
+"""Means over the pixels that count, of maps that belong together."""
+
+from collections.abc import Sequence
 
 import torch
 from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-__all__ = ["masked_mean"]
+__all__ = ["check_compared", "masked_mean"]
 
 
 def masked_mean(
@@ -25,3 +27,31 @@ def masked_mean(
         return values.mean(-1)
     chosen = rearrange(mask, "... h w -> ... (h w)")
     return torch.where(chosen, values, torch.zeros_like(values)).sum(-1) / chosen.sum(-1)
+
+
+def check_compared(
+    name: str, values: Tensor, target: Tensor, mask: Tensor | None, mask_shape: Sequence[int]
+) -> None:
+    """Refuse what would be broadcast against each other.
+
+    Args:
+        name: What to call the values.
+        values: What is measured.
+        target: What it should be.
+        mask: What counts.
+        mask_shape: Shape that the mask has to have.
+
+    Raises:
+        TypeError: If the mask is not boolean.
+        ValueError: If the shapes disagree.
+    """
+    if values.shape != target.shape:
+        raise ValueError(
+            f"target must have the shape of {name} {tuple(values.shape)}, got {tuple(target.shape)}."
+        )
+    if mask is None:
+        return
+    if mask.dtype != torch.bool:
+        raise TypeError(f"mask must be boolean, got {mask.dtype}.")
+    if mask.shape != torch.Size(mask_shape):
+        raise ValueError(f"mask must have shape {tuple(mask_shape)}, got {tuple(mask.shape)}.")

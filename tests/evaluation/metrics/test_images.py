@@ -1,11 +1,14 @@
-"""Metrics against loops in float64, and what they must not notice."""
+"""Metrics of pixels against loops in float64, and what they must not notice."""
+
+import math
 
 import numpy as np
 import pytest
 import torch
 from reference import evaluation_metrics as reference
+from torchmetrics.functional.image import peak_signal_noise_ratio
 
-from diff4splat.evaluation import absolute_relative_error, depth_correlation, end_point_error, psnr
+from diff4splat.evaluation import end_point_error, psnr, ssim
 
 
 @pytest.fixture
@@ -40,40 +43,56 @@ def test_psnr_of_a_known_error_and_of_equal_images() -> None:
 def test_an_empty_mask_has_no_error() -> None:
     nothing = torch.zeros(5, 7, dtype=torch.bool)
     assert psnr(torch.zeros(3, 5, 7), torch.ones(3, 5, 7), mask=nothing).isnan()
-    assert absolute_relative_error(torch.ones(5, 7), torch.ones(5, 7), mask=nothing).isnan()
-    some = torch.stack([nothing, ~nothing])
-    depth = torch.rand(2, 5, 7, generator=torch.Generator().manual_seed(0))
-    assert depth_correlation(depth, 2 * depth, mask=some).isnan().tolist() == [True, False]
 
 
-@pytest.mark.parametrize("masked", [False, True])
-def test_depth_metrics_match_reference(masked, generator, mask) -> None:
-    depth = 1 + 4 * torch.rand(2, 5, 7, generator=generator, dtype=torch.float64)
-    target = depth + torch.rand(2, 5, 7, generator=generator, dtype=torch.float64)
-    given = mask if masked else None
-    correlations = depth_correlation(depth, target, mask=given)
-    errors = absolute_relative_error(depth, target, mask=given)
-    for index in range(2):
-        chosen = mask[index].numpy() if masked else np.ones((5, 7), dtype=bool)
-        one, other = depth[index].numpy(), target[index].numpy()
-        # the loss adds 1e-6 to variances near 1
-        assert correlations[index].item() == pytest.approx(
-            reference.correlation(one, other, chosen), abs=2e-6
-        )
-        expected = reference.absolute_relative_error(one, other, chosen)
-        assert errors[index].item() == pytest.approx(expected, abs=1e-13)
+def test_frames_of_a_clip_are_measured_one_by_one() -> None:
+    """Pitfall: the decibels of the pooled error (torchmetrics without `dim`) are another, smaller number."""
+    target = torch.full((2, 3, 5, 7), 0.5, dtype=torch.float64)
+    image = target + torch.tensor([0.01, 0.2], dtype=torch.float64)[:, None, None, None]
+    each = psnr(image, target)
+    assert each.tolist() == pytest.approx([40.0, 20 * math.log10(5)])
+    pooled = peak_signal_noise_ratio(image, target, data_range=1.0).item()
+    assert pooled == pytest.approx(-10 * math.log10((0.01**2 + 0.2**2) / 2))
+    assert each.mean().item() > pooled + 9
+    library = peak_signal_noise_ratio(image, target, data_range=1.0, reduction="none", dim=(1, 2, 3))
+    torch.testing.assert_close(each, library)
 
 
-def test_correlation_ignores_scale_and_shift_and_the_relative_error_does_not(generator) -> None:
-    target = 1 + 4 * torch.rand(5, 7, generator=generator)
-    assert depth_correlation(3 * target + 2, target).item() == pytest.approx(1.0, abs=1e-5)
-    assert depth_correlation(-target, target).item() == pytest.approx(-1.0, abs=1e-5)
-    assert absolute_relative_error(3 * target, target).item() == pytest.approx(2.0, abs=1e-5)
-    assert depth_correlation(torch.full_like(target, 2.0), target).item() == 0.0
+@pytest.mark.parametrize("measure", [psnr, ssim])
+def test_another_range_is_refused(measure, generator) -> None:
+    """Pitfall: 0 to 255, or -1 to 1, given as 0 to 1 would be clamped and still give a number."""
+    image = torch.rand(3, 13, 17, generator=generator)
+    with pytest.raises(
+        ValueError, match=r"image must have values in \[0, 1\], got values from 0\.\d+ to 25\d"
+    ):
+        measure(255 * image, image)
+    with pytest.raises(
+        ValueError, match=r"target must have values in \[0, 1\], got values from 0\.\d+ to 25\d"
+    ):
+        measure(image, 255 * image)
+    with pytest.raises(ValueError, match=r"image .* got values from -0\.9\d+ to 1"):
+        measure(2 * image - 1, image)
+    measure(1.8 * image - 0.4, image)  # overshoot of a network is not another range
+    broken = image.clone()
+    broken[1, 3, 5] = torch.nan
+    with pytest.raises(ValueError, match="image must have values in .*, got NaN"):
+        measure(broken, image)
+    mask = torch.ones(13, 17, dtype=torch.bool)
+    mask[3, 5] = False
+    assert measure(broken, image, mask=mask).isfinite()
 
 
-def test_nothing_rendered_counts_as_an_error_of_one() -> None:
-    assert absolute_relative_error(torch.zeros(5, 7), torch.full((5, 7), 3.0)).item() == 1.0
+@pytest.mark.parametrize("measure", [psnr, ssim])
+def test_shapes_that_would_be_broadcast_are_refused(measure, without_shape_checker) -> None:
+    image = torch.zeros(2, 3, 13, 17)
+    with pytest.raises(
+        ValueError, match=r"target must have the shape of image \(2, 3, 13, 17\), got \(3, 13"
+    ):
+        measure(image, image[0])
+    with pytest.raises(ValueError, match=r"mask must have shape \(2, 13, 17\), got \(13, 17\)"):
+        measure(image, image, mask=torch.ones(13, 17, dtype=torch.bool))
+    with pytest.raises(TypeError, match=r"mask must be boolean, got torch\.float32"):
+        measure(image, image, mask=torch.ones(2, 13, 17))
 
 
 @pytest.mark.parametrize("masked", [False, True])
