@@ -1,19 +1,50 @@
 """Metrics: tensors and features in, numbers out; nothing here loads weights."""
 
+from diff4splat.evaluation.metrics.consistency import MaskFill, masked_frames, temporal_consistency
 from diff4splat.evaluation.metrics.depth import absolute_relative_error, depth_correlation
+from diff4splat.evaluation.metrics.distributions import (
+    FrechetExtrapolation,
+    frechet_distance,
+    frechet_infinity,
+    kernel_distance,
+    kernel_subset_deviation,
+)
 from diff4splat.evaluation.metrics.images import psnr
 from diff4splat.evaluation.metrics.metric import METRICS, Metric
 from diff4splat.evaluation.metrics.motion import end_point_error
 from diff4splat.evaluation.metrics.poses import PathScale, RelativePoseErrors, relative_pose_errors
+from diff4splat.evaluation.metrics.prompts import clip_score, clip_scores
+from diff4splat.evaluation.metrics.quality import (
+    AestheticHead,
+    LevelScale,
+    aesthetic_scores,
+    fold_linear_layers,
+    level_score,
+)
 
 __all__ = [
     "METRICS",
+    "AestheticHead",
+    "FrechetExtrapolation",
+    "LevelScale",
+    "MaskFill",
     "Metric",
     "PathScale",
     "RelativePoseErrors",
     "absolute_relative_error",
+    "aesthetic_scores",
+    "clip_score",
+    "clip_scores",
     "depth_correlation",
     "end_point_error",
+    "fold_linear_layers",
+    "frechet_distance",
+    "frechet_infinity",
+    "kernel_distance",
+    "kernel_subset_deviation",
+    "level_score",
+    "masked_frames",
     "psnr",
     "relative_pose_errors",
+    "temporal_consistency",
 ]
