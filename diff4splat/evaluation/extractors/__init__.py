@@ -1,5 +1,6 @@
 """Extractors: networks, matchers and pose estimators as plug-ins, each with a spec that is printed."""
 
+from diff4splat.evaluation.extractors.cache import FeatureCache, cached, frames_digest
 from diff4splat.evaluation.extractors.lpips import LpipsMetric
 from diff4splat.evaluation.extractors.protocols import (
     ClipFeatures,
@@ -13,12 +14,19 @@ from diff4splat.evaluation.extractors.protocols import (
     PoseEstimator,
     TextImageFeatures,
 )
+from diff4splat.evaluation.extractors.seeded import (
+    SeededClipFeatures,
+    SeededFrameFeatures,
+    SeededLevelLogits,
+    SeededTextImage,
+)
 from diff4splat.evaluation.extractors.spec import ExtractorSpec
 
 __all__ = [
     "ClipFeatures",
     "EstimatedPath",
     "ExtractorSpec",
+    "FeatureCache",
     "FrameFeatures",
     "FrameRatings",
     "ImageDistance",
@@ -27,5 +35,11 @@ __all__ = [
     "Matcher",
     "Matches",
     "PoseEstimator",
+    "SeededClipFeatures",
+    "SeededFrameFeatures",
+    "SeededLevelLogits",
+    "SeededTextImage",
     "TextImageFeatures",
+    "cached",
+    "frames_digest",
 ]

@@ -21,6 +21,26 @@ from diff4splat.evaluation.metrics.tracking import (
     average_points_within_distance,
     track_end_point_error,
     tracking_scores,
+from diff4splat.evaluation.metrics.consistency import MaskFill, masked_frames, temporal_consistency
+from diff4splat.evaluation.metrics.depth import absolute_relative_error, depth_correlation
+from diff4splat.evaluation.metrics.distributions import (
+    FrechetExtrapolation,
+    frechet_distance,
+    frechet_infinity,
+    kernel_distance,
+    kernel_subset_deviation,
+)
+from diff4splat.evaluation.metrics.images import psnr
+from diff4splat.evaluation.metrics.metric import METRICS, Metric
+from diff4splat.evaluation.metrics.motion import end_point_error
+from diff4splat.evaluation.metrics.poses import PathScale, RelativePoseErrors, relative_pose_errors
+from diff4splat.evaluation.metrics.prompts import clip_score, clip_scores
+from diff4splat.evaluation.metrics.quality import (
+    AestheticHead,
+    LevelScale,
+    aesthetic_scores,
+    fold_linear_layers,
+    level_score,
 )
 
 __all__ = [
@@ -28,6 +48,10 @@ __all__ = [
     "METRIC_THRESHOLDS",
     "PIXEL_THRESHOLDS",
     "DepthAlignment",
+    "AestheticHead",
+    "FrechetExtrapolation",
+    "LevelScale",
+    "MaskFill",
     "Metric",
     "PathScale",
     "RelativePoseErrors",
@@ -38,6 +62,9 @@ __all__ = [
     "average_points_within_distance",
     "check_image_range",
     "cycle_consistency_psnr",
+    "aesthetic_scores",
+    "clip_score",
+    "clip_scores",
     "depth_correlation",
     "depth_delta1",
     "end_point_error",
@@ -47,4 +74,14 @@ __all__ = [
     "ssim",
     "track_end_point_error",
     "tracking_scores",
+    "fold_linear_layers",
+    "frechet_distance",
+    "frechet_infinity",
+    "kernel_distance",
+    "kernel_subset_deviation",
+    "level_score",
+    "masked_frames",
+    "psnr",
+    "relative_pose_errors",
+    "temporal_consistency",
 ]
