@@ -1,5 +1,17 @@
 """Evaluation: metrics, extractors, the protocol on clips, and the one on held-out scenes."""
 
+from diff4splat.evaluation.extractors import (
+    AestheticWeights,
+    ClipEmbeddings,
+    DinoFeatures,
+    FramePreparation,
+    I3DFeatures,
+    QAlignLevels,
+    background_embeddings,
+    extractor_table,
+    load_aesthetic_weights,
+    load_extractor,
+)
 from diff4splat.evaluation.held_out import (
     HeldOutProtocol,
     HeldOutScenes,
@@ -26,19 +38,29 @@ from diff4splat.evaluation.statistics import (
 )
 
 __all__ = [
+    "AestheticWeights",
+    "ClipEmbeddings",
+    "DinoFeatures",
     "Estimate",
+    "FramePreparation",
     "HeldOutProtocol",
     "HeldOutScenes",
+    "I3DFeatures",
     "PathScale",
+    "QAlignLevels",
     "RelativePoseErrors",
     "Report",
     "absolute_relative_error",
+    "background_embeddings",
     "depth_correlation",
     "end_point_error",
     "evaluate_held_out",
+    "extractor_table",
     "flat_depth_warp",
     "held_out_scenes",
     "least_mean_estimate",
+    "load_aesthetic_weights",
+    "load_extractor",
     "mean_estimate",
     "psnr",
     "ratio_estimate",
