@@ -1,7 +1,19 @@
 """Extractors: networks, matchers and pose estimators as plug-ins, each with a spec that is printed."""
 
+from diff4splat.evaluation.extractors.aesthetic import AestheticWeights, load_aesthetic_weights
 from diff4splat.evaluation.extractors.cache import FeatureCache, cached, frames_digest
+from diff4splat.evaluation.extractors.cards import EXTRACTORS, ExtractorCard
+from diff4splat.evaluation.extractors.clip import ClipEmbeddings, background_embeddings
+from diff4splat.evaluation.extractors.dino import DinoFeatures
+from diff4splat.evaluation.extractors.i3d import I3DFeatures
 from diff4splat.evaluation.extractors.lpips import LpipsMetric
+from diff4splat.evaluation.extractors.preparing import (
+    CLIP_PREPARATION,
+    DINO_PREPARATION,
+    I3D_PREPARATION,
+    Fit,
+    FramePreparation,
+)
 from diff4splat.evaluation.extractors.protocols import (
     ClipFeatures,
     EstimatedPath,
@@ -14,6 +26,8 @@ from diff4splat.evaluation.extractors.protocols import (
     PoseEstimator,
     TextImageFeatures,
 )
+from diff4splat.evaluation.extractors.q_align import QAlignLevels
+from diff4splat.evaluation.extractors.registry import extractor_table, load_extractor
 from diff4splat.evaluation.extractors.seeded import (
     SeededClipFeatures,
     SeededFrameFeatures,
@@ -23,13 +37,25 @@ from diff4splat.evaluation.extractors.seeded import (
 from diff4splat.evaluation.extractors.spec import ExtractorSpec
 
 __all__ = [
+    "AestheticWeights",
+    "CLIP_PREPARATION",
+    "ClipEmbeddings",
     "ClipFeatures",
+    "DINO_PREPARATION",
+    "DinoFeatures",
+    "EXTRACTORS",
     "EstimatedPath",
+    "ExtractorCard",
     "ExtractorSpec",
     "FeatureCache",
     "FrameFeatures",
     "FrameRatings",
     "ImageDistance",
+    "Fit",
+    "FrameFeatures",
+    "FramePreparation",
+    "I3DFeatures",
+    "I3D_PREPARATION",
     "LevelLogits",
     "LpipsMetric",
     "Matcher",
@@ -42,4 +68,10 @@ __all__ = [
     "TextImageFeatures",
     "cached",
     "frames_digest",
+    "QAlignLevels",
+    "TextImageFeatures",
+    "background_embeddings",
+    "extractor_table",
+    "load_aesthetic_weights",
+    "load_extractor",
 ]
