@@ -1,5 +1,16 @@
 """Evaluation: metrics, extractors, the protocol on clips, and the one on held-out scenes."""
 
+from diff4splat.evaluation.extractors import (
+    AverageMatches,
+    ClipMotion,
+    ColmapPoses,
+    DisFlow,
+    OraclePoses,
+    SiftMatcher,
+    TwoViewPoses,
+    average_matches,
+    clip_motion,
+)
 from diff4splat.evaluation.held_out import (
     HeldOutProtocol,
     HeldOutScenes,
@@ -10,10 +21,17 @@ from diff4splat.evaluation.held_out import (
 )
 from diff4splat.evaluation.metrics import (
     PathScale,
+    PathScores,
     RelativePoseErrors,
     absolute_relative_error,
+    absolute_trajectory_errors,
     depth_correlation,
     end_point_error,
+    epipolar_distances,
+    epipolar_inliers,
+    flow_magnitude,
+    mutual_nearest_neighbours,
+    path_scores,
     psnr,
     relative_pose_errors,
 )
@@ -26,20 +44,36 @@ from diff4splat.evaluation.statistics import (
 )
 
 __all__ = [
+    "AverageMatches",
+    "ClipMotion",
+    "ColmapPoses",
+    "DisFlow",
     "Estimate",
     "HeldOutProtocol",
     "HeldOutScenes",
+    "OraclePoses",
     "PathScale",
+    "PathScores",
     "RelativePoseErrors",
     "Report",
+    "SiftMatcher",
+    "TwoViewPoses",
     "absolute_relative_error",
+    "absolute_trajectory_errors",
+    "average_matches",
+    "clip_motion",
     "depth_correlation",
     "end_point_error",
+    "epipolar_distances",
+    "epipolar_inliers",
     "evaluate_held_out",
     "flat_depth_warp",
+    "flow_magnitude",
     "held_out_scenes",
     "least_mean_estimate",
     "mean_estimate",
+    "mutual_nearest_neighbours",
+    "path_scores",
     "psnr",
     "ratio_estimate",
     "relative_pose_errors",
