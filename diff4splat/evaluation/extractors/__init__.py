@@ -4,9 +4,13 @@ from diff4splat.evaluation.extractors.aesthetic import AestheticWeights, load_ae
 from diff4splat.evaluation.extractors.cache import FeatureCache, cached, frames_digest
 from diff4splat.evaluation.extractors.cards import EXTRACTORS, ExtractorCard
 from diff4splat.evaluation.extractors.clip import ClipEmbeddings, background_embeddings
+from diff4splat.evaluation.extractors.colmap_poses import ColmapMapper, ColmapPoses
 from diff4splat.evaluation.extractors.dino import DinoFeatures
+from diff4splat.evaluation.extractors.flow import ClipMotion, DisFlow, FlowPreset, OpticalFlow, clip_motion
 from diff4splat.evaluation.extractors.i3d import I3DFeatures
 from diff4splat.evaluation.extractors.lpips import LpipsMetric
+from diff4splat.evaluation.extractors.match_counts import AverageMatches, average_matches
+from diff4splat.evaluation.extractors.oracle_poses import OraclePoses
 from diff4splat.evaluation.extractors.preparing import (
     CLIP_PREPARATION,
     DINO_PREPARATION,
@@ -34,7 +38,9 @@ from diff4splat.evaluation.extractors.seeded import (
     SeededLevelLogits,
     SeededTextImage,
 )
+from diff4splat.evaluation.extractors.sift import SiftMatcher
 from diff4splat.evaluation.extractors.spec import ExtractorSpec
+from diff4splat.evaluation.extractors.two_view_poses import TwoViewPoses
 
 __all__ = [
     "AestheticWeights",
@@ -44,10 +50,17 @@ __all__ = [
     "DINO_PREPARATION",
     "DinoFeatures",
     "EXTRACTORS",
+    "AverageMatches",
+    "ClipFeatures",
+    "ClipMotion",
+    "ColmapMapper",
+    "ColmapPoses",
+    "DisFlow",
     "EstimatedPath",
     "ExtractorCard",
     "ExtractorSpec",
     "FeatureCache",
+    "FlowPreset",
     "FrameFeatures",
     "FrameRatings",
     "ImageDistance",
@@ -60,6 +73,8 @@ __all__ = [
     "LpipsMetric",
     "Matcher",
     "Matches",
+    "OpticalFlow",
+    "OraclePoses",
     "PoseEstimator",
     "SeededClipFeatures",
     "SeededFrameFeatures",
@@ -74,4 +89,9 @@ __all__ = [
     "extractor_table",
     "load_aesthetic_weights",
     "load_extractor",
+    "SiftMatcher",
+    "TextImageFeatures",
+    "TwoViewPoses",
+    "average_matches",
+    "clip_motion",
 ]

@@ -30,7 +30,13 @@ from diff4splat.evaluation.metrics.distributions import (
     kernel_distance,
     kernel_subset_deviation,
 )
+from diff4splat.evaluation.metrics.flow import flow_magnitude
 from diff4splat.evaluation.metrics.images import psnr
+from diff4splat.evaluation.metrics.matching import (
+    epipolar_distances,
+    epipolar_inliers,
+    mutual_nearest_neighbours,
+)
 from diff4splat.evaluation.metrics.metric import METRICS, Metric
 from diff4splat.evaluation.metrics.motion import end_point_error
 from diff4splat.evaluation.metrics.poses import PathScale, RelativePoseErrors, relative_pose_errors
@@ -41,6 +47,13 @@ from diff4splat.evaluation.metrics.quality import (
     aesthetic_scores,
     fold_linear_layers,
     level_score,
+from diff4splat.evaluation.metrics.poses import (
+    PathScale,
+    PathScores,
+    RelativePoseErrors,
+    absolute_trajectory_errors,
+    path_scores,
+    relative_pose_errors,
 )
 
 __all__ = [
@@ -54,6 +67,7 @@ __all__ = [
     "MaskFill",
     "Metric",
     "PathScale",
+    "PathScores",
     "RelativePoseErrors",
     "TrackScaling",
     "TrackingScores",
@@ -65,10 +79,16 @@ __all__ = [
     "aesthetic_scores",
     "clip_score",
     "clip_scores",
+    "absolute_trajectory_errors",
     "depth_correlation",
     "depth_delta1",
     "end_point_error",
     "is_closed",
+    "epipolar_distances",
+    "epipolar_inliers",
+    "flow_magnitude",
+    "mutual_nearest_neighbours",
+    "path_scores",
     "psnr",
     "relative_pose_errors",
     "ssim",
