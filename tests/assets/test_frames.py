@@ -41,7 +41,7 @@ def true_colors(codes: np.ndarray, matrix: int) -> np.ndarray:
 
 @pytest.mark.parametrize("matrix", MATRICES)
 def test_colours_are_rounded_and_not_cut_off(tmp_path: Path, matrix: int) -> None:
-    """PyAV's own conversion to rgb24 is 0.6 to 1 level too dark on average; every reader has the other one."""
+    """The conversion of PyAV to rgb24 is 0.6 to 1 level too dark on average; all readers have the other."""
     codes = np.random.default_rng(7).integers((60, 108, 108), (196, 149, 149), (COUNT, 3))
     truth = true_colors(codes, matrix)
     assert truth.min() > 0 and truth.max() < 255
