@@ -17,6 +17,10 @@ from diff4splat.evaluation.metrics import (
     psnr,
     relative_pose_errors,
 )
+from diff4splat.evaluation.protocol import (
+    EvaluationClip,
+    Manifest,
+)
 from diff4splat.evaluation.statistics import (
     Estimate,
     least_mean_estimate,
@@ -27,8 +31,10 @@ from diff4splat.evaluation.statistics import (
 
 __all__ = [
     "Estimate",
+    "EvaluationClip",
     "HeldOutProtocol",
     "HeldOutScenes",
+    "Manifest",
     "PathScale",
     "RelativePoseErrors",
     "Report",
