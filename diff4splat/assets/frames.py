@@ -4,7 +4,7 @@ import os
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,27 +17,34 @@ _UNBIASED = 0x4 | 0x40000 | 0x2000
 
 
 def decode_frames(
-    path: str | os.PathLike[str], *, wanted: Collection[int] | None = None
+    path: str | os.PathLike[str],
+    *,
+    wanted: Collection[int] | None = None,
+    damaged: Literal["keep", "refuse"] = "keep",
 ) -> Iterator[np.ndarray | None]:
     """Frames of a video or an animated picture one by one, so that only one is in memory.
 
     Args:
         path: A video that FFmpeg decodes (mp4, webm, mov, gif), or an animated `.webp` or `.png`.
         wanted: Numbers of the frames whose pixels are wanted, counted from 0; all when omitted.
+        damaged: What to do with a frame of a video in which FFmpeg found errors: "keep" what it filled the
+            gaps with, or "refuse" the video.
 
     Yields:
         RGB pixels of 8 bits, `[height, width, 3]`, upright; None for a frame that is not wanted.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file cannot be read, is truncated (a GIF gives the frames that are left), or has no
-            frames; names the file.
+        ValueError: If the file cannot be read, is truncated (a GIF gives the frames that are left), has no
+            frames, or has a damaged one that is refused; names the file.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}")
-    frames = _animation if path.suffix.lower() in _ANIMATIONS else _video
-    yield from frames(path, wanted)
+    if path.suffix.lower() in _ANIMATIONS:
+        yield from _animation(path, wanted)
+    else:
+        yield from _video(path, wanted, damaged)
 
 
 def mean_fps(path: str | os.PathLike[str]) -> float | None:
@@ -100,7 +107,7 @@ def _animation(path: Path, wanted: Collection[int] | None) -> Iterator[np.ndarra
         raise ValueError(f"{path} is not a readable animation: {error}") from error
 
 
-def _video(path: Path, wanted: Collection[int] | None) -> Iterator[np.ndarray | None]:
+def _video(path: Path, wanted: Collection[int] | None, damaged: str) -> Iterator[np.ndarray | None]:
     import av
 
     empty = True
@@ -108,6 +115,8 @@ def _video(path: Path, wanted: Collection[int] | None) -> Iterator[np.ndarray | 
         with av.open(os.path.abspath(path)) as container:
             for index, frame in enumerate(container.decode(video=0)):
                 empty = False
+                if damaged == "refuse" and frame.is_corrupt:
+                    raise ValueError(f"{path} is damaged at frame {index}.")
                 if wanted is not None and index not in wanted:
                     yield None
                 else:

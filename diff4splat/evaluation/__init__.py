@@ -18,8 +18,13 @@ from diff4splat.evaluation.metrics import (
     relative_pose_errors,
 )
 from diff4splat.evaluation.protocol import (
+    ClipVideo,
     EvaluationClip,
     Manifest,
+    find_video,
+    load_clip,
+    read_video,
+    write_frames,
 )
 from diff4splat.evaluation.statistics import (
     Estimate,
@@ -30,6 +35,7 @@ from diff4splat.evaluation.statistics import (
 )
 
 __all__ = [
+    "ClipVideo",
     "Estimate",
     "EvaluationClip",
     "HeldOutProtocol",
@@ -42,12 +48,16 @@ __all__ = [
     "depth_correlation",
     "end_point_error",
     "evaluate_held_out",
+    "find_video",
     "flat_depth_warp",
     "held_out_scenes",
     "least_mean_estimate",
+    "load_clip",
     "mean_estimate",
     "psnr",
     "ratio_estimate",
+    "read_video",
     "relative_pose_errors",
     "share_estimate",
+    "write_frames",
 ]

@@ -4,9 +4,18 @@ from diff4splat.evaluation.protocol.comparison import Comparison, MetricComparis
 from diff4splat.evaluation.protocol.manifest import EvaluationClip, Manifest
 from diff4splat.evaluation.protocol.scores import ClipFeatureSet, Evaluation, Score, SetScore
 from diff4splat.evaluation.protocol.summary import EvaluationSummary, MetricSummary
+from diff4splat.evaluation.protocol.videos import (
+    ClipVideo,
+    find_video,
+    load_clip,
+    read_video,
+    video_fingerprint,
+    write_frames,
+)
 
 __all__ = [
     "ClipFeatureSet",
+    "ClipVideo",
     "Comparison",
     "Evaluation",
     "EvaluationClip",
@@ -16,4 +25,9 @@ __all__ = [
     "MetricSummary",
     "Score",
     "SetScore",
+    "find_video",
+    "load_clip",
+    "read_video",
+    "video_fingerprint",
+    "write_frames",
 ]

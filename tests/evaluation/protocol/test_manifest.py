@@ -80,7 +80,8 @@ def test_the_fingerprint_is_of_what_is_asked_for(tmp_path: Path) -> None:
     "name",
     [
         "../cat", "cat/..", "/cat", "cat/", "a/b/c", "", ".cat", "cat.", "a/.b", "-cat", "a b", "a\\b",
-        "a\nb", "C:cat", "chätte", "a*", "con", "NUL.x/forward", "com1", "a" * 121, "cat/for\x00ward", "$(cat)",
+        "a\nb", "C:cat", "chätte", "a*", "con", "NUL.x/forward", "com1", "a" * 121, "cat/for\x00ward",
+        "$(cat)",
     ],
 )  # fmt: skip
 def test_hostile_names(name: str) -> None:
