@@ -147,8 +147,9 @@ def read_video(path: str | os.PathLike[str]) -> UInt8[Tensor, "frame rgb=3 heigh
 
     Raises:
         FileNotFoundError: If there is no such file or folder.
-        ValueError: If it cannot be decoded to its end, is damaged as far as FFmpeg can tell, has no frames, frames differ in size, or a picture is
-            partly transparent, CMYK, animated, or has more than 8 bits per channel; names the file.
+        ValueError: If it cannot be decoded to its end, FFmpeg finds damage in it, it has no frames, frames
+            differ in size, or a picture is partly transparent, CMYK, animated, or has more than 8 bits per
+            channel; names the file. Damage that FFmpeg does not find cannot be known.
     """
     path = Path(path)
     if path.is_dir():
