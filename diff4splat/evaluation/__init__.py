@@ -18,13 +18,16 @@ from diff4splat.evaluation.metrics import (
     relative_pose_errors,
 )
 from diff4splat.evaluation.protocol import (
+    PAPER_TRAJECTORIES,
     ClipVideo,
     EvaluationClip,
     Manifest,
     find_video,
     load_clip,
+    manifest_of_images,
     read_video,
     write_frames,
+    write_procedural_protocol,
 )
 from diff4splat.evaluation.statistics import (
     Estimate,
@@ -41,6 +44,7 @@ __all__ = [
     "HeldOutProtocol",
     "HeldOutScenes",
     "Manifest",
+    "PAPER_TRAJECTORIES",
     "PathScale",
     "RelativePoseErrors",
     "Report",
@@ -53,6 +57,7 @@ __all__ = [
     "held_out_scenes",
     "least_mean_estimate",
     "load_clip",
+    "manifest_of_images",
     "mean_estimate",
     "psnr",
     "ratio_estimate",
@@ -60,4 +65,5 @@ __all__ = [
     "relative_pose_errors",
     "share_estimate",
     "write_frames",
+    "write_procedural_protocol",
 ]

@@ -1,7 +1,10 @@
 """The protocol on clips: what is asked of a method, its videos, what they score, and how methods compare."""
 
 from diff4splat.evaluation.protocol.comparison import Comparison, MetricComparison
+from diff4splat.evaluation.protocol.images import manifest_of_images
 from diff4splat.evaluation.protocol.manifest import EvaluationClip, Manifest
+from diff4splat.evaluation.protocol.paths import PAPER_TRAJECTORIES, loop, protocol_cameras
+from diff4splat.evaluation.protocol.procedural import write_procedural_protocol
 from diff4splat.evaluation.protocol.scores import ClipFeatureSet, Evaluation, Score, SetScore
 from diff4splat.evaluation.protocol.summary import EvaluationSummary, MetricSummary
 from diff4splat.evaluation.protocol.videos import (
@@ -23,11 +26,16 @@ __all__ = [
     "Manifest",
     "MetricComparison",
     "MetricSummary",
+    "PAPER_TRAJECTORIES",
     "Score",
     "SetScore",
     "find_video",
     "load_clip",
+    "loop",
+    "manifest_of_images",
+    "protocol_cameras",
     "read_video",
     "video_fingerprint",
     "write_frames",
+    "write_procedural_protocol",
 ]
