@@ -5,6 +5,8 @@ from diff4splat.evaluation.protocol.images import manifest_of_images
 from diff4splat.evaluation.protocol.manifest import EvaluationClip, Manifest
 from diff4splat.evaluation.protocol.paths import PAPER_TRAJECTORIES, loop, protocol_cameras
 from diff4splat.evaluation.protocol.procedural import write_procedural_protocol
+from diff4splat.evaluation.protocol.score_files import SavedEvaluation, load_evaluation, save_evaluation
+from diff4splat.evaluation.protocol.score_log import ScoredClip, ScoreLog
 from diff4splat.evaluation.protocol.scores import ClipFeatureSet, Evaluation, Score, SetScore
 from diff4splat.evaluation.protocol.summary import EvaluationSummary, MetricSummary
 from diff4splat.evaluation.protocol.videos import (
@@ -27,14 +29,19 @@ __all__ = [
     "MetricComparison",
     "MetricSummary",
     "PAPER_TRAJECTORIES",
+    "SavedEvaluation",
     "Score",
+    "ScoreLog",
+    "ScoredClip",
     "SetScore",
     "find_video",
     "load_clip",
+    "load_evaluation",
     "loop",
     "manifest_of_images",
     "protocol_cameras",
     "read_video",
+    "save_evaluation",
     "video_fingerprint",
     "write_frames",
     "write_procedural_protocol",
