@@ -11,6 +11,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from diff4splat.assets.frames import upright_pixels
+
 __all__ = ["VIDEOS", "VideoFacts", "read_video", "read_video_at", "video_facts"]
 
 VIDEOS = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif")
@@ -18,8 +20,6 @@ VIDEOS = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif")
 
 _WORTH_A_JUMP = 16  # frames; to find out when they are shown, the file is read once
 _STEP_BACK_S = 4.0  # how much earlier to look where a jump to a key frame went too far
-# SWS_BICUBIC, SWS_ACCURATE_RND and SWS_FULL_CHR_H_INT of FFmpeg: without them frames get darker by a level
-_UNBIASED = 0x4 | 0x40000 | 0x2000
 
 
 class VideoFacts(NamedTuple):
@@ -84,7 +84,7 @@ def read_video(file: Path, frames: Sequence[int]) -> UInt8[Tensor, "frame rgb=3 
         for index, frame in enumerate(container.decode(video=0)):
             count = index + 1
             if index in wanted:
-                found[index] = _upright(frame)
+                found[index] = upright_pixels(frame)
             if index == last:
                 break
     if count <= last:
@@ -127,7 +127,7 @@ def read_video_at(
                     nearest, at = before
                 if abs(at - wanted) > half:
                     break
-                found.append(_upright(nearest))
+                found.append(upright_pixels(nearest))
                 late.append(round(at - wanted))
             if len(found) == len(times_us):
                 break
@@ -135,7 +135,7 @@ def read_video_at(
         while before is not None and len(found) < len(times_us):  # times after the last frame began
             if abs(before[1] - times_us[len(found)]) > half:
                 break
-            found.append(_upright(before[0]))
+            found.append(upright_pixels(before[0]))
             late.append(round(before[1] - times_us[len(found) - 1]))
     if len(found) < len(times_us):
         missing = times_us[len(found)] / 1e6
@@ -155,7 +155,7 @@ def _found_from_key_frame(file: Path, wanted: set[int]) -> dict[int, np.ndarray]
         with _opened(file) as container:
             for frame in _from(container, container.streams.video[0], float(times[min(wanted)])):
                 if number_of.get(frame.pts) in wanted:
-                    found[number_of[frame.pts]] = _upright(frame)
+                    found[number_of[frame.pts]] = upright_pixels(frame)
                 if len(found) == len(wanted) or frame.pts >= times[max(wanted)]:
                     break
     except (ValueError, OSError):  # decoding from the start says what is wrong, if anything is
@@ -201,7 +201,7 @@ def _facts(file: Path, count: bool) -> VideoFacts:
         raise ValueError(f"{file} has no video frames.")
     if count and stated and there < stated:
         raise ValueError(f"{file} is cut off: its header tells of {stated} frames, {there} are there.")
-    height, width = _upright(first).shape[:2]
+    height, width = upright_pixels(first).shape[:2]
     return VideoFacts(shown if count else 0, height, width, float(rate) if rate else None)
 
 
@@ -238,13 +238,6 @@ def _opened(file: Path) -> Iterator[Any]:
     except av.FFmpegError as error:
         reason = getattr(error, "strerror", None) or error  # of FFmpeg, without its number
         raise ValueError(f"{file} is not a readable video: {reason}") from error
-
-
-def _upright(frame: Any) -> np.ndarray:
-    """Pixels `[height, width, rgb]`, turned as the file asks for."""
-    turns = round(getattr(frame, "rotation", 0) / 90)  # phones
-    # planar, which takes half the time and is given back as red, green, blue
-    return np.rot90(frame.to_ndarray(format="gbrp", interpolation=_UNBIASED), turns)
 
 
 def _stacked(file: Path, frames: list[np.ndarray]) -> Tensor:
