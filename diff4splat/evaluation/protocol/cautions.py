@@ -73,9 +73,9 @@ def _is_few(score: SetScore) -> bool:
 
 def _few_clips(evaluation: Evaluation, score: SetScore, distances: Mapping[str, Distance], seed: int) -> str:
     text = (
-        f"{METRICS[score.metric].title} is of {score.count} clips. Below {_FULL_RANK_CLIPS} the covariance of "
-        "400 features has no full rank and the number is far too high: compare it only with numbers of as "
-        "many clips against the same real ones."
+        f"{METRICS[score.metric].title} is of {score.count} clips. Below {_FULL_RANK_CLIPS} the covariance "
+        "of 400 features has no full rank, and the number is far too high: compare it with numbers of "
+        "as many clips against the same real ones only."
     )
     reference = evaluation.references.get(score.extractor)
     if score.metric in distances and reference is not None and min(len(reference.features), score.count) > 1:

@@ -19,6 +19,8 @@ from diff4splat.evaluation.statistics.estimates import Estimate
 
 __all__ = ["SceneMeans", "clustered_estimate", "clustered_standard_error", "scene_means"]
 
+_STEPS = 2**30
+
 
 @dataclass(frozen=True, eq=False)
 class SceneMeans:
@@ -143,20 +145,27 @@ def _known_means(values: Tensor, scenes: Sequence[str]) -> Tensor:
 
 
 def _bca_interval(means: np.ndarray, num_resamples: int, seed: int) -> tuple[float, float]:
-    """BCa interval of the mean of numbers that are not all equal; the percentile interval where it is NaN."""
+    """BCa interval of the mean of numbers that are not all equal; the percentile interval where it is NaN.
+
+    BCa counts the resamples below the mean. With few scenes many are equal to it and would fall on either
+    side by rounding; sums of whole numbers are exact.
+    """
     from scipy.stats import bootstrap
 
+    center, unit = means.mean(), np.abs(means - means.mean()).max() / _STEPS
+    steps = np.rint((means - center) / unit)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # scipy warns where BCa is undefined; that case is handled below
         result = bootstrap(
-            (means,),
+            (steps,),
             np.mean,
             n_resamples=num_resamples,
             vectorized=True,
             method="BCa",
             random_state=np.random.default_rng(seed),
         )
-    low, high = result.confidence_interval
-    if not (math.isfinite(low) and math.isfinite(high)):
-        low, high = np.quantile(result.bootstrap_distribution, [0.025, 0.975])
+    ends = np.array(result.confidence_interval)
+    if not np.isfinite(ends).all():
+        ends = np.quantile(result.bootstrap_distribution, [0.025, 0.975])
+    low, high = center + unit * (ends - steps.mean())
     return float(low), float(high)
