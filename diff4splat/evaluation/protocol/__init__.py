@@ -1,5 +1,7 @@
 """The protocol on clips: what is asked of a method, its videos, what they score, and how methods compare."""
 
+from diff4splat.evaluation.protocol.cautions import cautions
+from diff4splat.evaluation.protocol.comparing import compare
 from diff4splat.evaluation.protocol.comparison import Comparison, MetricComparison
 from diff4splat.evaluation.protocol.images import manifest_of_images
 from diff4splat.evaluation.protocol.making import ClipMaker, MadeClip, PipelineMaker, Shown
@@ -7,9 +9,10 @@ from diff4splat.evaluation.protocol.manifest import EvaluationClip, Manifest
 from diff4splat.evaluation.protocol.paths import PAPER_TRAJECTORIES, loop, protocol_cameras
 from diff4splat.evaluation.protocol.procedural import write_procedural_protocol
 from diff4splat.evaluation.protocol.score_files import SavedEvaluation, load_evaluation, save_evaluation
+from diff4splat.evaluation.protocol.score_groups import ScoreGroup, clip_scenes, score_groups
 from diff4splat.evaluation.protocol.score_log import ScoredClip, ScoreLog
 from diff4splat.evaluation.protocol.scores import ClipFeatureSet, Evaluation, Score, SetScore
-from diff4splat.evaluation.protocol.summary import EvaluationSummary, MetricSummary
+from diff4splat.evaluation.protocol.summary import EvaluationSummary, MetricSummary, summarize
 from diff4splat.evaluation.protocol.videos import (
     ClipVideo,
     find_video,
@@ -50,4 +53,11 @@ __all__ = [
     "video_fingerprint",
     "write_frames",
     "write_procedural_protocol",
+    "ScoreGroup",
+    "SetScore",
+    "cautions",
+    "clip_scenes",
+    "compare",
+    "score_groups",
+    "summarize",
 ]

@@ -1,10 +1,17 @@
 """Scores of a method as one line per metric: the mean over scenes, how sure it is, and what is missing."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from diff4splat.evaluation.statistics import Estimate
+from diff4splat.evaluation.metrics.metric import METRICS
+from diff4splat.evaluation.protocol.cautions import cautions
+from diff4splat.evaluation.protocol.score_groups import ScoreGroup, score_groups, set_scores_by_metric
+from diff4splat.evaluation.protocol.scores import Evaluation, SetScore
+from diff4splat.evaluation.statistics import Distance, Estimate, clustered_estimate
 
-__all__ = ["EvaluationSummary", "MetricSummary"]
+__all__ = ["EvaluationSummary", "MetricSummary", "summarize"]
 
 
 @dataclass(frozen=True)
@@ -44,3 +51,63 @@ class EvaluationSummary:
     rows: tuple[MetricSummary, ...]
     by_trajectory: tuple[MetricSummary, ...] = ()
     warnings: tuple[str, ...] = ()
+
+
+def summarize(
+    evaluation: Evaluation,
+    *,
+    distances: Mapping[str, Distance] = MappingProxyType({}),
+    num_resamples: int = 10_000,
+    seed: int = 0,
+) -> EvaluationSummary:
+    """One line per metric, with intervals over scenes, what is missing, and what a reader must know.
+
+    Numbers of clips are averaged per scene and then over scenes (`clustered_estimate`). Numbers of the whole
+    set have no interval. A metric that was measured with two extractors has two lines.
+
+    Args:
+        evaluation: What was measured. Its fact "num_frames" is the number of frames of a clip.
+        distances: Distance of a set of clips by metric, such as "fvd"; with it the warning about few clips
+            says how far apart chance alone puts two sets.
+        num_resamples: Resamples of the bootstrap, at least 1.
+        seed: Seed of the bootstrap and of chance, >= 0.
+
+    Returns:
+        The summary.
+
+    Raises:
+        ValueError: If a score has an unknown metric, is of a clip that was not asked for, or is there twice.
+    """
+    groups = score_groups(evaluation)
+    sets = set_scores_by_metric(evaluation)
+
+    def line(group: ScoreGroup, trajectory: str = "") -> MetricSummary:
+        estimate = clustered_estimate(group.values, group.scenes, num_resamples=num_resamples, seed=seed)
+        return MetricSummary(
+            group.metric, estimate, group.missing, group.counted_problems(), group.extractor, trajectory
+        )
+
+    lines = [line(group) for group in groups]
+    lines += [_set_line(evaluation, score) for scores in sets.values() for score in scores]
+    order = list(METRICS)
+    paths = dict.fromkeys(path for group in groups for path in group.trajectories)
+    parts = [(path, group.of_trajectory(path)) for path in paths for group in groups]
+    return EvaluationSummary(
+        evaluation.method,
+        tuple(sorted(lines, key=lambda row: order.index(row.metric))),
+        tuple(line(part, path) for path, part in parts if part.clips),
+        cautions(evaluation, distances=distances, seed=seed),
+    )
+
+
+def _set_line(evaluation: Evaluation, score: SetScore) -> MetricSummary:
+    """A number of the whole set; missing are clips whose real counterpart is there and theirs is not."""
+    estimate = Estimate(score.value, math.nan, math.nan, score.count)
+    problems = [(score.problem or "no reason given", score.count)] if math.isnan(score.value) else []
+    missing = 0
+    if score.extractor in evaluation.features and score.extractor in evaluation.references:
+        wanted = set(evaluation.references[score.extractor].clips) & set(evaluation.clips)
+        missing = len(wanted - set(evaluation.features[score.extractor].clips))
+        if missing:
+            problems.append(("no features", missing))
+    return MetricSummary(score.metric, estimate, missing, tuple(problems), score.extractor)

@@ -1,0 +1,179 @@
+"""Lines of a comparison for numbers of whole sets of clips: distances to real clips, times, memory."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from diff4splat.evaluation.protocol.comparison import MetricComparison
+from diff4splat.evaluation.protocol.paired_clips import ComparisonLine, different_machines, unlike_extractors
+from diff4splat.evaluation.protocol.score_groups import set_scores_by_metric
+from diff4splat.evaluation.protocol.scores import ClipFeatureSet, Evaluation, SetScore
+from diff4splat.evaluation.statistics import Distance, Estimate, distance_permutation_test
+
+__all__ = ["paired_set_lines"]
+
+_FEATURES_AGREE = 1e-3  # of the largest: features of one clip differ a little between machines
+
+
+def paired_set_lines(
+    first: Evaluation,
+    second: Evaluation,
+    scenes: Mapping[str, str],
+    distances: Mapping[str, Distance],
+    *,
+    num_permutations: int,
+    seed: int,
+) -> list[ComparisonLine]:
+    """Compare two methods in every number of whole sets that both have.
+
+    Args:
+        first: All that was measured of a method.
+        second: The same of another one.
+        scenes: Scenes of the clips that were asked of both.
+        distances: Distance of a set of clips by metric; others are compared as they are, without a test.
+        num_permutations: Most swaps of scenes, at least 1.
+        seed: Seed of the swaps, >= 0.
+
+    Returns:
+        One line per metric.
+
+    Raises:
+        ValueError: If a metric is not one of sets.
+    """
+    ours, theirs = set_scores_by_metric(first), set_scores_by_metric(second)
+    lines = []
+    for metric in (metric for metric in ours if metric in theirs):
+        one, two = _same_extractor(ours[metric], theirs[metric])
+        warning = unlike_extractors(first, second, one.extractor, two.extractor)
+        features = [evaluation.features.get(one.extractor) for evaluation in (first, second)]
+        references = [evaluation.references.get(one.extractor) for evaluation in (first, second)]
+        if not warning and metric in distances and None not in (*features, *references):
+            line = _distance_line(
+                first.method,
+                second.method,
+                metric,
+                [known for known in features if known],
+                [known for known in references if known],
+                scenes,
+                distances[metric],
+                num_permutations,
+                seed,
+            )
+        else:
+            line = _plain_line(one, two, warning or _unlike_sets(one, two, first, second))
+        lines.append(line)
+    return lines
+
+
+def _same_extractor(first: Sequence[SetScore], second: Sequence[SetScore]) -> tuple[SetScore, SetScore]:
+    """The first pair of one extractor; the first of each where there is no such pair."""
+    for one in first:
+        for two in second:
+            if one.extractor == two.extractor:
+                return one, two
+    return first[0], second[0]
+
+
+def _unlike_sets(one: SetScore, two: SetScore, first: Evaluation, second: Evaluation) -> str:
+    if one.metric in ("latency_ms", "memory_gib"):
+        return different_machines(first, second)
+    sizes = [(score.count, score.reference_count) for score in (one, two)]
+    if sizes[0] == sizes[1]:
+        return ""
+    return " / ".join(f"{count} clips against {real} real ones" for count, real in sizes)
+
+
+def _plain_line(one: SetScore, two: SetScore, warning: str) -> ComparisonLine:
+    """Two numbers and their difference, without a test."""
+    difference = math.nan if warning else two.value - one.value
+    count = min(one.count, two.count)
+    return ComparisonLine(
+        _row(one.metric, (one.value, one.count), (two.value, two.count), (difference, count), warning=warning)
+    )
+
+
+def _distance_line(
+    first: str,
+    second: str,
+    metric: str,
+    features: Sequence[ClipFeatureSet],
+    references: Sequence[ClipFeatureSet],
+    scenes: Mapping[str, str],
+    distance: Distance,
+    num_permutations: int,
+    seed: int,
+) -> ComparisonLine:
+    """Distances of the clips that both methods have, against the real clips that both were measured with."""
+    ours, theirs = (_rows_by_clip(known) for known in features)
+    asked = [clip for clip in scenes if clip in ours or clip in theirs]
+    clips = [clip for clip in asked if clip in ours and clip in theirs]
+    left_out = ""
+    if len(clips) < len(asked):
+        lacking = [sum(clip not in known for clip in asked) for known in (ours, theirs)]
+        left_out = (
+            f"{len(asked) - len(clips)} of {len(asked)} clips are left out; {first} has no features of "
+            f"{lacking[0]}, {second} of {lacking[1]}"
+        )
+    reference, warning = _shared_reference(*references)
+    if min(len(clips), len(reference)) < 2:
+        warning = warning or f"both have {len(clips)} clips and {len(reference)} real ones; two are needed"
+    if warning:
+        nothing = (math.nan, len(clips))
+        return ComparisonLine(_row(metric, nothing, nothing, nothing, warning=warning), left_out)
+    a, b = (torch.stack([rows[clip] for clip in clips]) for rows in (ours, theirs))
+    near, far = distance(a, reference), distance(b, reference)
+    of_clips = [scenes[clip] for clip in clips]
+    p_value = distance_permutation_test(
+        a, b, reference, of_clips, distance, num_permutations=num_permutations, seed=seed
+    )
+    count = len(clips)
+    row = _row(metric, (near, count), (far, count), (far - near, count), p_value, len(set(of_clips)))
+    return ComparisonLine(row, left_out)
+
+
+def _rows_by_clip(known: ClipFeatureSet) -> dict[str, Tensor]:
+    """Finite features by clip."""
+    rows = zip(known.clips, known.features.double().cpu(), strict=True)
+    return {clip: row for clip, row in rows if bool(row.isfinite().all())}
+
+
+def _shared_reference(first: ClipFeatureSet, second: ClipFeatureSet) -> tuple[Tensor, str]:
+    """Features of the real clips that both have, and why they will not do."""
+    ours, theirs = _rows_by_clip(first), _rows_by_clip(second)
+    clips = [clip for clip in ours if clip in theirs]
+    if not clips:
+        return torch.zeros(0, 0, dtype=torch.float64), "measured against different real clips"
+    a, b = (torch.stack([rows[clip] for clip in clips]) for rows in (ours, theirs))
+    if a.shape != b.shape or bool(((a - b).abs() > _FEATURES_AGREE * a.abs().amax()).any()):
+        return a, "measured against different real clips of the same names"
+    return a, ""
+
+
+def _row(
+    metric: str,
+    first: tuple[float, int],
+    second: tuple[float, int],
+    difference: tuple[float, int],
+    p_value: float = math.nan,
+    num_scenes: int = 0,
+    warning: str = "",
+) -> MetricComparison:
+    """A line whose numbers have no intervals; each comes with its number of clips."""
+
+    def estimate(value: float, count: int) -> Estimate:
+        return Estimate(value, math.nan, math.nan, count)
+
+    return MetricComparison(
+        metric,
+        estimate(*first),
+        estimate(*second),
+        estimate(*difference),
+        p_value=p_value,
+        p_adjusted=math.nan,
+        winner="",
+        num_scenes=num_scenes,
+        num_clips=difference[1],
+        warning=warning,
+    )
