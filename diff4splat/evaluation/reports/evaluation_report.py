@@ -235,11 +235,13 @@ def _plots(evaluation: Evaluation, methods: Sequence[EvaluationSummary]) -> list
 
 
 def _scene_means(evaluation: Evaluation, metric: str) -> list[tuple[str, float]]:
+    """Mean over the clips of each scene that have a number; NaN for a scene where none has."""
     values: dict[str, list[float]] = {}
     for score in evaluation.scores:
-        if score.metric == metric and not math.isnan(score.value):
-            values.setdefault(score.scene, []).append(score.value)
-    return [(scene, sum(found) / len(found)) for scene, found in values.items()]
+        if score.metric == metric:
+            known = values.setdefault(score.scene, [])
+            known += [] if math.isnan(score.value) else [score.value]
+    return [(scene, sum(known) / len(known) if known else math.nan) for scene, known in values.items()]
 
 
 def _frames(

@@ -17,7 +17,7 @@ _PREAMBLE = r"""\documentclass[a4paper,landscape]{article}
 \ifdefined\pdfpagewidth \pdfpagewidth=\paperwidth \pdfpageheight=\paperheight \fi
 \setlength{\textwidth}{26cm} \setlength{\oddsidemargin}{-0.7cm} \setlength{\evensidemargin}{-0.7cm}
 \setlength{\textheight}{16.5cm} \setlength{\topmargin}{-1.2cm} \setlength{\parindent}{0pt}
-\setlength{\parskip}{4pt} \setlength{\tabcolsep}{4pt}
+\setlength{\parskip}{4pt} \setlength{\tabcolsep}{4pt} \sloppy
 \begin{document}"""
 _SPECIAL = {
     **{letter: f"\\{letter}" for letter in "{}$&#_%"},
@@ -30,7 +30,7 @@ _SPECIAL = {
     **{"↑": r"$\uparrow$", "↓": r"$\downarrow$", "✓": r"$\surd$", "✗": r"$\times$"},
     **{"–": "--", "—": "---", "‘": "`", "’": "'", "“": "``", "”": "''", "…": r"\ldots{}"},
     **{"ß": r"\ss{}", "æ": r"\ae{}", "Æ": r"\AE{}", "ø": r"\o{}", "Ø": r"\O{}", "œ": r"\oe{}"},
-    **{"Œ": r"\OE{}", "ł": r"\l{}", "Ł": r"\L{}", "†": r"\dag{}"},
+    **{"Œ": r"\OE{}", "ł": r"\l{}", "Ł": r"\L{}", "†": r"\dag{}", "§": r"\S{}", "©": r"\copyright{}"},
 }
 _ACCENTS = {
     **{"\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0306": "u"},
@@ -173,4 +173,4 @@ def _letter(letter: str) -> str:
     if len(parts) == 2 and parts[0].isascii() and parts[0].isalpha() and parts[1] in _ACCENTS:
         base = {"i": r"\i", "j": r"\j"}.get(parts[0], parts[0])
         return rf"\{_ACCENTS[parts[1]]}{{{base}}}"
-    return f"{{[}}U+{ord(letter):04X}{{]}}"
+    return rf"{{[}}U+{ord(letter):04X}{{]}}\hspace{{0pt}}"

@@ -26,7 +26,7 @@ def metric_plot(
 ) -> str:
     """A metric by path, one dot and interval per method, and one dot per scene below.
 
-    Numbers that are not finite have no dot; words say how many.
+    Numbers that are not finite have no dot; words say how many of the scenes have none.
 
     Args:
         metric: Key of `METRICS`.
@@ -62,13 +62,19 @@ def metric_plot(
             for index, (name, value) in enumerate(finite)
         ]
         top += _ROW
+    lost = len(scenes) - len(finite)
+    if lost:
+        words = f"{lost} of {len(scenes)} scenes have no finite number"
+        parts.append(f'<text class="tick" x="0" y="{top + 13:.2f}">{words}</text>')
+        top += _ROW
     parts.append(f'<path class="axis" d="M{_LABELS:g} {top + 2:.2f}H{_LABELS + inner:g}"/>')
-    ends = ((_LABELS, "start", low), (_LABELS + inner, "end", high))
-    parts += [
-        f'<text class="tick" x="{x:g}" y="{top + 15:.2f}" text-anchor="{side}">'
-        f"{_number(value, digits)}</text>"
-        for x, side, value in ends
-    ]
+    if any(math.isfinite(number) for number in numbers) or finite:
+        ends = ((_LABELS, "start", low), (_LABELS + inner, "end", high))
+        parts += [
+            f'<text class="tick" x="{x:g}" y="{top + 15:.2f}" text-anchor="{side}">'
+            f"{_number(value, digits)}</text>"
+            for x, side, value in ends
+        ]
     words = _text(f"{METRICS[metric].title} of {len(rows)} paths and {len(finite)} scenes")
     return (
         f'<svg class="plot" viewBox="0 0 {_WIDTH:g} {top + _BOTTOM:g}" role="img" aria-label="{words}">'
