@@ -165,8 +165,11 @@ def tables(
     columns: Mapping[str, Column] = COLUMNS,
     base: str = FULL,
     scenes: str = "held-out scenes",
+    minutes: str = "training minutes",
 ) -> str:
     """What was reached, how far from what it is compared with, and how far with each seed.
+
+    Without anything to compare, what was reached is all.
 
     Args:
         runs: Those of other variants than `titles` has are left out.
@@ -175,6 +178,7 @@ def tables(
         columns: What is shown.
         base: Variant that the others are compared with, over the seeds with which it has run, too.
         scenes: What the scenes are called.
+        minutes: What the minutes of the runs are called.
     """
     by_variant = {key: sorted((r for r in runs if r.variant == key), key=lambda r: r.seed) for key in titles}
     heads = [column.head for column in columns.values()]
@@ -203,15 +207,18 @@ def tables(
     count = 0
     if shown and per_scene is not None:
         count = len(set(shown[0].groups)) or len(shown[0].scenes[per_scene])
-    against = "the full recipe" if base == FULL else f'"{titles[base]}"'
-    parts = (
+    parts = [
         f"Mean over {count} {scenes} and the training seeds:",
-        markdown(["variant", *heads, "training minutes", "seeds"], reached, len(columns)),
-        f"Less {against}, with the 95 % interval of resampled scenes:",
-        markdown(["variant", *heads, "verdict"], apart, len(columns)),
-        "The same with each training seed:",
-        markdown(["variant", *heads], single, len(columns)),
-    )
+        markdown(["variant", *heads, minutes, "seeds"], reached, len(columns)),
+    ]
+    if apart:
+        against = "the full recipe" if titles[base] == FULL else f'"{titles[base]}"'
+        parts += [
+            f"Less {against}, with the 95 % interval of resampled scenes:",
+            markdown(["variant", *heads, "verdict"], apart, len(columns)),
+            "The same with each training seed:",
+            markdown(["variant", *heads], single, len(columns)),
+        ]
     return "\n\n".join(parts)
 
 
