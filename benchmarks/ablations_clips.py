@@ -118,7 +118,7 @@ TABLES = (
         base="pearson_tv",
         columns=(*_GEOMETRY, *_VIDEO),
         claims={"geometry": ("matches_first", "match_inliers"), "pearson": ("psnr",)},
-        statement="3D consistency falls noticeably without them; Pearson alone works well, and total variation "
+        statement="3D consistency falls noticeably without them; Pearson alone works well, total variation "
         "makes surfaces smoother and pictures better",
     ),
     Table(
@@ -222,7 +222,7 @@ def table_text(table: Table, runs: Sequence[Run]) -> str:
         heads = ["of the paper", *(column.head for column in columns.values())]
         rows = [[name, *(cell or "-" for cell in cells)] for name, cells in table.printed.items()]
         parts += [
-            "The paper's rows, as printed; not comparable: other scenes, models, feature networks and scales.",
+            "The paper's rows, as printed; not comparable: other scenes, models, networks and scales.",
             markdown(heads, rows, len(columns)),
         ]
     if table.statement:
