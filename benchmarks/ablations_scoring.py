@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diff4splat import Diff4SplatPipeline
+from diff4splat.assets import save_video
 from diff4splat.cameras import Cameras, trajectory
 from diff4splat.data import HELD_OUT_SEEDS, sample_scenes
 from diff4splat.evaluation import psnr
@@ -44,7 +45,7 @@ def score_variant(
 
     Args:
         pipe: The variant.
-        output: Folder for what is kept, so that a run that was stopped goes on.
+        output: Where the clips are written as videos, to look at; made if needed.
         asked: The clips.
         shown: What of the pipeline is scored.
         method: Name of the variant.
@@ -65,13 +66,15 @@ def score_variant(
             generator=torch.Generator().manual_seed(seed),
         )
         if shown == "two-stage":
-            video = pipe.backbone.decode(latents)[0].float().clamp(0, 1)
-            field = pipe.reconstruct_video(video, small)
-        else:
-            field = pipe.reconstruct(latents, small, image=prepared.detail)
+            video = pipe.backbone.decode(latents).float().clamp(0, 1)
+            video[:, 0] = prepared.image  # which a second stage has as well
+            latents = pipe.backbone.encode(video)
+        field = pipe.reconstruct(latents, small, image=prepared.detail)
         seconds = perf_counter() - start
         film = render_path(field, fit_cameras(cameras, height=asked.size, width=asked.size))
         value = float(psnr(film.color.clamp(0, 1), truth).mean())
+        (output / name).parent.mkdir(parents=True, exist_ok=True)
+        save_video(film.color, output / f"{name}.mp4")
         scores.append(Score(name, scene, path, "psnr", value))
         scores.append(Score(name, scene, path, "reconstruction_seconds", seconds))
     names = tuple(dict.fromkeys(score.clip for score in scores))

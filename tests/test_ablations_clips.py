@@ -219,6 +219,29 @@ def test_clips_without_rows_are_an_error(clips: dict[str, Any]) -> None:
         clips["numbers_of"](replace(made_up(), clips=(*made_up().clips, "c/spiral")))
 
 
+def test_clips_are_scored(clips: dict[str, Any], tmp_path: Path) -> None:
+    script = clips["start"].__globals__
+    pipe = Diff4SplatPipeline.from_pretrained(script["start"](tmp_path / "m", script["VARIANTS"]["full"], 0))
+    pipe.height = pipe.width = 32
+    asked = clips["Asked"](2, ("forward", "spiral"), size=48, num_frames=5, num_steps=1)
+    pipe.num_frames = asked.num_frames
+    scene, again, stages = (
+        clips["score_variant"](pipe, tmp_path / shown, asked, shown=shown, method=shown)
+        for shown in ("scene", "scene", "two-stage")
+    )
+    names = ("scene000/forward", "scene000/spiral", "scene001/forward", "scene001/spiral")
+    assert scene.clips == names and scene.method == "scene"
+    assert all((tmp_path / "two-stage" / f"{name}.mp4").is_file() for name in names)
+    values = [
+        [score.value for score in one.scores if score.metric == "psnr"] for one in (scene, again, stages)
+    ]
+    assert values[0] == values[1] and len(values[0]) == 4
+    assert all(a != b for a, b in zip(values[0], values[2], strict=True))
+    assert all(10 < value < 40 for value in values[0])
+    seconds = [score.value for score in scene.scores if score.metric == "reconstruction_seconds"]
+    assert len(seconds) == 4 and min(seconds) > 0
+
+
 def test_models_that_are_not_there_are_named(clips: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"ablations_joint.py --rows frozen"):
         clips["open_variant"]("full", 0, tmp_path)
