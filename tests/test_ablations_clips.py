@@ -321,6 +321,20 @@ def test_two_stages_go_through_pixels(joint: dict[str, Any]) -> None:
     assert not torch.allclose(seen[0][0], latents, atol=0.1)
 
 
+@pytest.mark.parametrize(("name", "words"), [("joint", "joint training"), ("clips", "clips")])
+def test_page_has_the_tables_of_recorded_runs_and_no_others(
+    name: str, words: str, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = request.getfixturevalue(name)
+    recorded = BENCHMARKS / "results" / f"ablations_{name}.json"
+    if recorded.is_file():
+        script["main"](results=recorded)
+    page = (BENCHMARKS.parent / "docs" / "ablations.md").read_text(encoding="utf-8")
+    begin, end = (f"<!-- table of {words}: {word} -->" for word in ("begin", "end"))
+    shown = page[page.index(begin) + len(begin) : page.index(end)]
+    assert shown.strip() == capsys.readouterr().out.strip()
+
+
 @pytest.mark.parametrize("name", ["ablations_joint", "ablations_clips"])
 def test_help(
     name: str,
