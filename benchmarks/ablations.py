@@ -9,7 +9,6 @@ model; they take the same steps of the same clips with the same seeds. A run tha
 is started again with the same `--output`.
 """
 
-import json
 import math
 import sys
 import tempfile
@@ -20,13 +19,14 @@ from typing import Any
 
 import torch
 import tyro
-from ablations_table import FULL, NEEDED, Run, tables
+from ablations_runs import Run, complete, results_of
+from ablations_table import COLUMNS, FULL, Column, needed, tables
 from measuring import TINY, command_line, describe, machine, say
-from tqdm import tqdm
 
 from diff4splat import LDRM, Diff4SplatPipeline
+from diff4splat.backbones import VideoBackbone
 from diff4splat.evaluation import HeldOutProtocol, evaluate_held_out
-from diff4splat.files import atomic_path
+from diff4splat.pipelines import Reconstructor
 from diff4splat.training import Recipe, Source, Stage, Watch, read_run, train
 
 SMALL = {
@@ -66,6 +66,11 @@ class Variant:
     """Options of the reconstruction model."""
 
 
+def _only(*losses: str) -> dict[str, float]:
+    """Geometric losses but these."""
+    return {key: weight for key, weight in GEOMETRY.items() if key not in losses}
+
+
 VARIANTS = {
     FULL: Variant("full"),
     "motion": Variant("without motion losses", ("motion_ratio", "moving_psnr"), without=MOTION),
@@ -77,7 +82,17 @@ VARIANTS = {
         "without geometric losses", ("depth_pearson", "depth_abs_rel", "novel_psnr"), without=GEOMETRY
     ),
     "poses": Variant("12-number poses", ("novel_psnr", "depth_abs_rel"), ldrm={"pose_encoding": "vectors"}),
+    "pearson_tv": Variant("Pearson and total variation", without=_only("pearson", "total_variation")),
+    "pearson": Variant("Pearson alone", without=_only("pearson")),
 }
+PAPER_GEOMETRY = {
+    "pearson_tv": (),
+    "pearson": ("novel_psnr",),
+    "geometry": ("depth_pearson", "novel_psnr"),
+    FULL: (),
+}
+"""The geometric losses as the supplement has them, which knows no direct ones: the first is what the others
+are compared with; where the supplement says that they are worse."""
 
 
 @dataclass(frozen=True)
@@ -145,38 +160,37 @@ def start(folder: Path, variant: Variant, seed: int) -> Path:
     return folder
 
 
+def trained(asked: Recipe, folder: Path, cache: Path, workers: int) -> tuple[Path, float]:
+    """Train, or go on with it: folder of the model, and minutes."""
+    watch = Watch(save_every=100, keep=1, progress=sys.stderr.isatty())
+    model = train(asked, folder, cache=cache, num_workers=workers, watch=watch, cpu=True)
+    return model, sum(read_run(path).seconds for path in (folder / "stages").iterdir()) / 60
+
+
+def judged(
+    backbone: VideoBackbone, ldrm: Reconstructor, protocol: HeldOutProtocol, columns: Mapping[str, Column]
+) -> dict[str, list[float | None]]:
+    """Numbers per held-out scene that some columns need."""
+    found = evaluate_held_out(backbone, ldrm, protocol).scenes
+    return {name: [None if math.isnan(v) else round(v, 5) for v in found[name]] for name in needed(columns)}
+
+
 def run(key: str, seed: int, plan: Plan, output: Path, cache: Path, workers: int) -> Run:
     """Train a variant, or go on with it, and judge it."""
     variant, folder = VARIANTS[key], output / f"{key}-{seed}"
     asked = recipe(variant, seed, plan, start(folder / "start", variant, seed))
-    watch = Watch(save_every=100, keep=1, progress=sys.stderr.isatty())
-    model = train(asked, folder, cache=cache, num_workers=workers, watch=watch, cpu=True)
-    seconds = sum(read_run(path).seconds for path in (folder / "stages").iterdir())
+    model, minutes = trained(asked, folder, cache, workers)
     pipe = Diff4SplatPipeline.from_pretrained(model)
     protocol = HeldOutProtocol(
         num_scenes=plan.scenes, height=plan.sizes[1], width=plan.sizes[1], part="reconstruction"
     )
-    found = evaluate_held_out(pipe.backbone, pipe.ldrm, protocol).scenes
-    scenes = {name: [None if math.isnan(v) else round(v, 5) for v in found[name]] for name in NEEDED}
-    return Run(key, seed, seconds / 60, scenes)
-
-
-def load(path: Path) -> tuple[dict[str, Any], list[Run]]:
-    """What a file of results was made with, and the runs in it."""
-    content = json.loads(path.read_text(encoding="utf-8"))
-    return content["settings"], [Run(**one) for one in content["runs"]]
-
-
-def save(path: Path, facts: dict[str, Any], settings: dict[str, Any], runs: list[Run]) -> None:
-    content = {"machine": facts, "settings": settings, "runs": [asdict(one) for one in runs]}
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
+    return Run(key, seed, minutes, judged(pipe.backbone, pipe.ldrm, protocol, COLUMNS))
 
 
 def settings_of(plan: Plan) -> dict[str, Any]:
-    """All that two runs must share to be compared, as JSON gives it back."""
+    """All that two runs must share to be compared."""
     losses = {**GEOMETRY, **APPEARANCE, **MOTION}
-    return json.loads(json.dumps({**asdict(plan), "ldrm": SMALL, "losses": losses}))
+    return {**asdict(plan), "ldrm": SMALL, "losses": losses}
 
 
 def show(settings: dict[str, Any], runs: list[Run]) -> None:
@@ -188,8 +202,14 @@ def show(settings: dict[str, Any], runs: list[Run]) -> None:
         f"{low + high + dynamic} on those), {settings['batch']} clips a step."
     )
     print()
-    titles = {key: variant.title for key, variant in VARIANTS.items()}
-    print(tables(runs, titles, {key: variant.claims for key, variant in VARIANTS.items()}))
+    alone = PAPER_GEOMETRY.keys() - {FULL, "geometry"}
+    claims = {key: variant.claims for key, variant in VARIANTS.items() if key not in alone}
+    print(tables(runs, {key: VARIANTS[key].title for key in claims}, claims))
+    if any(run.variant in alone for run in runs):
+        base = next(iter(PAPER_GEOMETRY))
+        titles = {key: VARIANTS[key].title for key in PAPER_GEOMETRY}
+        print("\nThe geometric losses of the paper, those on maps left out; the full recipe has both.\n")
+        print(tables(runs, titles, PAPER_GEOMETRY, base=base))
 
 
 def main(
@@ -218,9 +238,7 @@ def main(
         results: Print the tables of this file, and train nothing.
     """
     if results is not None:
-        if not results.is_file():
-            raise SystemExit(f"results must be a file that a run wrote, got {results}.")
-        settings, done = load(results)
+        settings, done = results_of(results)
         show(settings, done)
         return done
     for key in variants:
@@ -233,38 +251,21 @@ def main(
     low, high, dynamic = (max(1, round(scale_steps * steps)) for steps in plan.steps)
     plan = replace(plan, steps=(low, high, dynamic))
     print(f"$ {command_line()}\n{describe(facts)}", flush=True)
-    if quick:
-        with tempfile.TemporaryDirectory() as folder:
-            done = run_all(plan, seeds[:1], variants, Path(folder), Path(folder) / "cache", 0, facts)
-        print(TINY)
-        return done
-    return run_all(plan, seeds, variants, output, cache, workers, facts)
-
-
-def run_all(
-    plan: Plan,
-    seeds: tuple[int, ...],
-    variants: tuple[str, ...],
-    output: Path,
-    cache: Path,
-    workers: int,
-    facts: dict[str, Any],
-) -> list[Run]:
-    """Every variant with every seed, those that are done already left out; one whole table per seed."""
-    path, settings = output / "ablations.json", settings_of(plan)
-    done: list[Run] = []
-    if path.is_file():
-        before, done = load(path)
-        if before != settings:
-            raise SystemExit(f"{path} was made with {before}, now it is {settings}: choose another --output.")
-    output.mkdir(parents=True, exist_ok=True)
-    known = {(one.variant, one.seed) for one in done}
-    missing = [(key, seed) for seed in seeds for key in variants if (key, seed) not in known]
-    for key, seed in tqdm(missing, desc="ablations", unit="run"):
-        done.append(run(key, seed, plan, output, cache, workers))
-        save(path, facts, settings, done)
-        tqdm.write(f"{VARIANTS[key].title}, seed {seed}: {done[-1].minutes:.1f} minutes")
+    with tempfile.TemporaryDirectory() as folder:
+        if quick:
+            output, cache, workers, seeds = Path(folder), Path(folder) / "cache", 0, seeds[:1]
+        asked = [(key, seed) for seed in seeds for key in variants]
+        settings = settings_of(plan)
+        done = complete(
+            output / "ablations.json",
+            settings,
+            asked,
+            lambda key, seed: run(key, seed, plan, output, cache, workers),
+            facts,
+        )
     show(settings, done)
+    if quick:
+        print(TINY)
     return done
 
 

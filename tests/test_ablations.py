@@ -4,7 +4,9 @@ import json
 import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +28,16 @@ def names(without_shape_checker: None, monkeypatch: pytest.MonkeyPatch) -> dict[
     table = runpy.run_path(str(BENCHMARKS / "ablations_table.py"))
     script = runpy.run_path(str(BENCHMARKS / "ablations.py"))
     table["script"] = script
+    columns = table["COLUMNS"]
+    for name in ("difference", "value"):
+        table[name] = partial(by_key, columns, table[name])
     table["Run"] = script["Run"]  # the class that the script knows
     return table
+
+
+def by_key(columns: dict[str, Any], function: Callable[..., Any], key: str, *rest: Any) -> Any:
+    """A function of a column, called with its key."""
+    return function(columns[key], *rest)
 
 
 @pytest.fixture
@@ -106,7 +116,7 @@ def test_seeds_must_match(names: dict[str, Any]) -> None:
 )  # fmt: skip
 def test_worse_and_better(names: dict[str, Any], key: str, value: float, worse: bool) -> None:
     estimate = names["Estimate"](value, value - 0.05, value + 0.05, 5)
-    sure = names["Difference"](key, estimate, (value, value))
+    sure = names["Difference"](names["COLUMNS"][key], estimate, (value, value))
     assert (sure.worse, sure.better) == (worse, not worse)
     wide = replace(sure, estimate=names["Estimate"](value, value - 5, value + 5, 5))
     one_seed_against = replace(sure, by_seed=(value, -0.01 * value))
@@ -116,7 +126,9 @@ def test_worse_and_better(names: dict[str, Any], key: str, value: float, worse: 
 
 def test_verdict_follows_the_numbers(names: dict[str, Any]) -> None:
     def found(key: str, value: float, width: float) -> Any:
-        return names["Difference"](key, names["Estimate"](value, value - width, value + width, 9), (value,))
+        return names["Difference"](
+            names["COLUMNS"][key], names["Estimate"](value, value - width, value + width, 9), (value,)
+        )
 
     differences = {
         "novel_psnr": found("novel_psnr", -0.5, 0.1),
@@ -168,7 +180,8 @@ def test_variants_are_what_they_are_called(names: dict[str, Any], tmp_path: Path
     geometry = {"depth", "depth_slope", "pearson", "total_variation"}
     assert lost == {
         "full": set(), "motion": motion, "deformation": motion, "stages": set(), "geometry": geometry,
-        "poses": set(),
+        "poses": set(), "pearson_tv": {"depth", "depth_slope"},
+        "pearson": {"depth", "depth_slope", "total_variation"},
     }  # fmt: skip
     frozen = {key: "ldrm.deformation_head" in recipe.stages[-1].freeze for key, recipe in recipes.items()}
     assert [key for key, still in frozen.items() if still] == ["deformation"]
@@ -177,6 +190,9 @@ def test_variants_are_what_they_are_called(names: dict[str, Any], tmp_path: Path
     assert recipes["poses"] == full  # they differ in the model that they start from
     assert variants["poses"].ldrm == {"pose_encoding": "vectors"}
     assert all(set(one.claims) <= set(names["COLUMNS"]) for one in variants.values())
+    geometry = script["PAPER_GEOMETRY"]
+    assert set(geometry) <= set(variants) and next(iter(geometry)) == "pearson_tv"
+    assert all(set(claims) <= set(names["COLUMNS"]) for claims in geometry.values())
 
 
 def test_start_is_the_bundled_autoencoder_and_a_fresh_small_model(
