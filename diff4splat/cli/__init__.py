@@ -9,6 +9,7 @@ import contextlib
 import io
 import itertools
 import os
+import shlex
 import shutil
 import sys
 import textwrap
@@ -68,7 +69,9 @@ COMMANDS: dict[str, Command] = {
         "diff4splat.cli.evaluate:Evaluate", "score a model, or videos of any method, by the paper's tables"
     ),
     "compare": Command("diff4splat.cli.compare:Compare", "say which of two evaluated methods is better"),
-    "protocol": Command("diff4splat.cli.protocol:Protocol", "write down the clips that methods are asked for"),
+    "protocol": Command(
+        "diff4splat.cli.protocol:Protocol", "write down the clips that methods are asked for"
+    ),
     "held-out": Command("diff4splat.cli.held_out:HeldOut", "measure a model where the truth is known"),
     "models": Command("diff4splat.cli.models:Models", "list what can be run, and what is missing for it"),
     "data list": Command("diff4splat.cli.data_commands.list:List", "say which datasets can be read"),
@@ -134,7 +137,7 @@ def _status(words: list[str]) -> int:
     try:
         call = _read(words)
         debug, options = call.debug, call.options
-        return _run(call)
+        return _run(call, words)
     except SystemExit as exit:  # a page of help, or a request to end
         return exit.code if isinstance(exit.code, int) else int(exit.code is not None)
     except KeyboardInterrupt:
@@ -219,10 +222,10 @@ def _take_name(words: list[str], *, asked_for_help: bool) -> tuple[str, list[str
     raise ValueError(f"COMMAND must be one of {', '.join(COMMANDS)}, got {first!r}; see diff4splat --help")
 
 
-def _run(call: _Call) -> int:
+def _run(call: _Call, words: Sequence[str]) -> int:
     from diff4splat.cli.console import Console
 
-    with Console(quiet=call.quiet) as console:
+    with Console(quiet=call.quiet, command=shlex.join(["diff4splat", *words])) as console:
         status = call.options.run(console)
     return status if isinstance(status, int) else 0
 

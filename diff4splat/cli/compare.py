@@ -1,6 +1,7 @@
 """`diff4splat compare`: two evaluated methods on the same clips."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -31,7 +32,7 @@ class Compare:
         first: Folder of the first evaluation.
         second: Folder of the second one.
         output: Folder for comparison.md, comparison.tex and comparison.html; nothing is written when omitted.
-        permutations: Draws of a permutation test.
+        permutations: Draws of the permutation tests of FVD and KVD, which take the longest.
         seed: Start of these draws.
         json: Print the comparison as JSON.
     """
@@ -48,17 +49,26 @@ class Compare:
         check_between("--permutations", self.permutations, 99, 1_000_000)
         check_between("--seed", self.seed, 0, 2**63 - 1)
         with console.libraries():
+            from diff4splat.evaluation.evaluate import DISTANCES
             from diff4splat.evaluation.protocol import compare, load_evaluation
-            from diff4splat.evaluation.reports import comparison_text, write_comparison
+            from diff4splat.evaluation.reports import comparison_document, terminal_text, write_comparison
         evaluations = []
         for folder in (self.first, self.second):
             with naming("FOLDER cannot be read", folder):
                 evaluations.append(load_evaluation(folder))
         with console.stage("compare"):
-            comparison = compare(*evaluations, num_permutations=self.permutations, seed=self.seed)
-        console.print(comparison_text(comparison))
+            first, second = evaluations
+            comparison = compare(
+                first,
+                second,
+                distances=DISTANCES,
+                num_distance_permutations=self.permutations,
+                seed=self.seed,
+            )
+        document = comparison_document(comparison)
+        console.print(json.dumps(asdict(comparison), indent=1) if self.json else terminal_text(document))
         if self.output is not None:
             with made_folder(self.output), writing(self.output):
-                files = write_comparison(self.output, comparison)
+                files = write_comparison(self.output, comparison, command=console.command)
             rows = [(str(file), file_size(file)) for file in files]
             console.print(f"\n{table(('file', 'size'), rows, right=(1,))}")

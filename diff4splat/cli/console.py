@@ -45,10 +45,11 @@ class Console:
 
     Args:
         quiet: Show results only.
+        command: The command line, as one types it, for reports.
     """
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        self.quiet = quiet
+    def __init__(self, *, quiet: bool = False, command: str = "") -> None:
+        self.quiet, self.command = quiet, command
         self.records: list[StageRecord] = []
         self._bar: Any = None
         self._name: str | None = None

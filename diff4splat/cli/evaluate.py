@@ -1,8 +1,6 @@
 """`diff4splat evaluate`: a model, or videos of any method, by the tables of the paper."""
 
 import json
-import shlex
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -17,7 +15,7 @@ from diff4splat.cli.output import made_folder, writing
 if TYPE_CHECKING:
     import torch
 
-    from diff4splat.evaluation import ExtractorSuite, Manifest
+    from diff4splat.evaluation import ExtractorSuite, Manifest, Report
     from diff4splat.evaluation.protocol import EvaluationSummary
     from diff4splat.pipelines import Diff4SplatPipeline
 
@@ -100,17 +98,16 @@ class Evaluate:
             from diff4splat.evaluation import evaluate_method, evaluate_videos
             from diff4splat.evaluation.machine import machine_facts
             from diff4splat.evaluation.protocol import PipelineMaker
-            from diff4splat.evaluation.reports import report_text
             from diff4splat.pipelines import Diff4SplatPipeline
         device = check_device(self.device)
         options: dict[str, Any] = {
             "extractors": self._suite(device),
             "pose_scale": self.scale,
             "beside": self._beside(),
-            "command": shlex.join(["diff4splat", *sys.argv[1:]]),
+            "command": console.command,
             "callback": console.progress,
         }
-        files = []
+        held_out = None
         with made_folder(self.output), writing(self.output):
             if self.videos is not None:
                 manifest, source = self._given_manifest()
@@ -124,13 +121,25 @@ class Evaluate:
                 else:
                     manifest, source = self._given_manifest()
                 options |= {"method": self.method or self._name(), "settings": self._settings(pipe)}
-                options |= {"machine": machine_facts(device), "device": device}
                 maker = PipelineMaker(pipe, shown=self.shown, num_steps=self.steps)
+                options |= {"machine": machine_facts(device), "device": device}
+                options["capabilities"] = maker.capabilities
                 found = evaluate_method(maker, manifest, source, self.output, **options)
                 if self.manifest is None:
-                    files = self._held_out(console, pipe)
-        console.print(json.dumps(asdict(found.summary), ensure_ascii=False, indent=1) if self.json else report_text(found.summary))
-        rows = [(str(file), file_size(file)) for file in [*found.files, *files]]
+                    held_out = self._held_out(console, pipe)
+        if self.json:
+            console.print(json.dumps(asdict(found.summary), ensure_ascii=False, indent=1))
+            return
+        specs = found.evaluation.extractors
+        tables = paper_tables(found.summary, found.evaluation.facts, found.others, extractors=specs)
+        console.print("\n\n".join(map(table_text, tables)))
+        for words in found.summary.warnings:
+            console.print(f"\nwarning: {words}")
+        files = list(found.files)
+        if held_out is not None:
+            console.print(f"\n{held_out.to_text()}")
+            files += held_out.save(self.output / _HELD_OUT)
+        rows = [(str(file), file_size(file)) for file in files]
         console.print(f"\n{table(('file', 'size'), rows, right=(1,))}")
 
     def _check(self) -> None:
@@ -149,7 +158,7 @@ class Evaluate:
 
     def _suite(self, device: "torch.device") -> "ExtractorSuite":
         """What clips are measured with."""
-        from diff4splat.evaluation.extractors import default_suite
+        from diff4splat.evaluation.extractors import NETWORKS, default_suite
 
         networks: dict[str, str] = {}
         for word in (self.networks or "").split(","):
@@ -161,6 +170,8 @@ class Evaluate:
             if kind in networks:
                 raise ValueError(f"--networks names {kind} twice.")
             networks[kind] = source
+        if bad := networks.keys() - NETWORKS:
+            raise ValueError(f"--networks knows {', '.join(NETWORKS)}, got {sorted(bad)[0]}.")
         return default_suite(networks=networks, poses=self.poses, device=device)
 
     def _beside(self) -> "list[EvaluationSummary]":
@@ -187,6 +198,7 @@ class Evaluate:
         from diff4splat.evaluation.protocol import write_procedural_protocol
 
         folder = self.output / _PROTOCOL
+        folder.mkdir(exist_ok=True)
         with console.stage("write protocol", self.scenes) as advance:
             manifest = write_procedural_protocol(
                 folder,
@@ -195,11 +207,11 @@ class Evaluate:
                 num_frames=pipe.num_frames,
                 height=self.size,
                 width=self.size,
-                callback=advance,
+                progress=advance,
             )
         return manifest, folder
 
-    def _held_out(self, console: Console, pipe: "Diff4SplatPipeline") -> list[Path]:
+    def _held_out(self, console: Console, pipe: "Diff4SplatPipeline") -> "Report":
         """The table of scenes whose truth is known, with as many scenes."""
         from diff4splat.evaluation import HeldOutProtocol, evaluate_held_out
 
@@ -211,11 +223,9 @@ class Evaluate:
             width=self.size,
             num_steps=pipe.num_steps if self.steps is None else self.steps,
         )
-        report = evaluate_held_out(
+        return evaluate_held_out(
             pipe.backbone, pipe.ldrm, protocol, guidance=pipe.guidance, callback=console.progress
         )
-        console.print(f"\n{report.to_text()}")
-        return report.save(self.output / _HELD_OUT)
 
     def _name(self) -> str:
         """What the method is called in tables."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from tyro.conf import arg
 
@@ -37,7 +37,7 @@ class Protocol:
         first: Number of the first one among the held-out scenes.
         frames: Frames of each clip.
         size: Height and width of the images, pixels.
-        amplitude: Length of the paths, scene units; each path has its own default.
+        amplitude: How far the paths go, scene units.
     """
 
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")] = Path("protocol")
@@ -46,7 +46,7 @@ class Protocol:
     first: Annotated[int, arg(metavar="N")] = 0
     frames: Annotated[int, arg(metavar="N")] = 9
     size: Annotated[int, arg(metavar="PX")] = 128
-    amplitude: Annotated[float | None, arg(metavar="UNITS", help_behavior_hint="")] = None
+    amplitude: Annotated[float, arg(metavar="UNITS")] = 0.5
 
     def run(self, console: Console) -> None:
         """Write the protocol and say what is in it."""
@@ -58,23 +58,21 @@ class Protocol:
         check_output_folder(self.output)
         with console.libraries():
             from diff4splat.evaluation.protocol import manifest_of_images, write_procedural_protocol
-        sizes = {"num_frames": self.frames, "height": self.size, "width": self.size}
+        sizes: dict[str, Any] = {"num_frames": self.frames, "height": self.size, "width": self.size}
+        sizes["amplitude"] = self.amplitude
         with writing(self.output):
-            if self.images is None:
-                with console.stage("write protocol", self.scenes) as advance:
+            self.output.mkdir(parents=True, exist_ok=True)
+            with console.stage("write protocol", self.scenes if self.images is None else 1) as advance:
+                if self.images is None:
                     manifest = write_procedural_protocol(
                         self.output,
                         num_scenes=self.scenes,
                         first_scene=self.first,
-                        amplitude=self.amplitude,
-                        callback=advance,
+                        progress=advance,
                         **sizes,
                     )
-            else:
-                with console.stage("write protocol"):
-                    manifest = manifest_of_images(
-                        self.images, self.output, amplitude=self.amplitude, **sizes
-                    )
+                else:
+                    manifest = manifest_of_images(self.images, self.output, **sizes)
         clips = len(manifest.clips)
         scenes = len({clip.scene for clip in manifest.clips})
         console.print(f"{clips} clips of {scenes} scenes: {self.output / 'manifest.json'}")

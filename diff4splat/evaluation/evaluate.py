@@ -12,22 +12,25 @@ from torch import Tensor
 
 from diff4splat.evaluation.extractors.cache import FeatureCache
 from diff4splat.evaluation.extractors.suite import ExtractorSuite
+from diff4splat.evaluation.metrics.distributions import frechet_distance, kernel_distance
 from diff4splat.evaluation.metrics.poses import PathScale
 from diff4splat.evaluation.protocol.making import ClipMaker
 from diff4splat.evaluation.protocol.manifest import Manifest
-from diff4splat.evaluation.protocol.score_files import ScoreLog, load_evaluation, save_evaluation
+from diff4splat.evaluation.protocol.score_files import save_evaluation
+from diff4splat.evaluation.protocol.score_log import ScoreLog
 from diff4splat.evaluation.protocol.scores import Evaluation
 from diff4splat.evaluation.protocol.scoring import score_references, score_videos
-from diff4splat.evaluation.protocol.summarizing import summarize
-from diff4splat.evaluation.protocol.summary import EvaluationSummary
+from diff4splat.evaluation.protocol.summary import EvaluationSummary, summarize
 from diff4splat.evaluation.protocol.video_folder import make_videos
 from diff4splat.evaluation.protocol.videos import load_clip
 from diff4splat.evaluation.reports import write_report
 
-__all__ = ["VIDEOS", "Evaluated", "evaluate_method", "evaluate_videos"]
+__all__ = ["DISTANCES", "VIDEOS", "Evaluated", "evaluate_method", "evaluate_videos"]
 
 VIDEOS = "videos"
 """Folder of the videos that `evaluate_method` makes."""
+DISTANCES = {"fvd": frechet_distance, "kvd": kernel_distance}
+"""Distances of sets of clips by metric, as `summarize` and `compare` take them."""
 _REAL, _WORK = "real", "work"
 
 Progress = Callable[[str, int, int], None]
@@ -40,13 +43,13 @@ class Evaluated:
     Args:
         evaluation: Scores of the method.
         summary: The same, one line per metric.
-        real: The real clips scored in the same way; None where the protocol has none.
+        others: Other methods in the report: those asked for, and the real clips, where the protocol has them.
         files: What was written.
     """
 
     evaluation: Evaluation
     summary: EvaluationSummary
-    real: EvaluationSummary | None
+    others: tuple[EvaluationSummary, ...]
     files: tuple[Path, ...]
 
 
@@ -60,6 +63,7 @@ def evaluate_method(
     extractors: ExtractorSuite,
     settings: Mapping[str, Any] | None = None,
     machine: Mapping[str, Any] | None = None,
+    capabilities: Mapping[str, bool] | None = None,
     device: torch.device | None = None,
     callback: Progress | None = None,
     **options: Any,
@@ -77,6 +81,7 @@ def evaluate_method(
         extractors: What is measured with.
         settings: What is run, JSON values; videos of other settings are not mixed.
         machine: What it runs on, JSON values.
+        capabilities: What the method can be used for, by keys of `CAPABILITIES`.
         device: Where the method works; the CPU when omitted.
         callback: Called as `callback(stage, done, total)`.
         **options: Of `evaluate_videos`.
@@ -99,6 +104,7 @@ def evaluate_method(
         method=method,
         settings={**(settings or {}), "protocol": manifest.fingerprint},
         machine=machine,
+        capabilities=capabilities,
         device=device,
         callback=lambda done, total: report("make clips", done, total),
     )
@@ -165,6 +171,7 @@ def evaluate_videos(
         videos,
         method=method,
         log=ScoreLog(work / "scores.jsonl"),
+        command=command,
         callback=lambda done, total: report("score clips", done, total),
         **shared,
     )
@@ -178,31 +185,34 @@ def evaluate_videos(
             **shared,
         )
         save_evaluation(scored, output / _REAL)
-        real = summarize(scored)
-    files = list(save_evaluation(evaluation, output))
+        real = summarize(scored, distances=DISTANCES)
+    files = list(save_evaluation(evaluation, output).files)
     report("write report", 0, 1)
-    summary = summarize(evaluation)
+    summary = summarize(evaluation, distances=DISTANCES)
     examples = _examples(manifest, source, videos, num_examples)
     others = (*beside, *(() if real is None else (real,)))
-    files += write_report(
-        output, evaluation, summary, frames=examples, others=others, command=command
-    )
+    files += write_report(output, evaluation, summary, frames=examples, others=others)
     report("write report", 1, 1)
-    return Evaluated(evaluation, summary, real, tuple(files))
+    return Evaluated(evaluation, summary, others, tuple(files))
 
 
 def _examples(
     manifest: Manifest, source: Path, videos: Path, count: int
 ) -> dict[str, dict[str, UInt8[Tensor, "frame rgb=3 height width"]]]:
     """Frames of some clips, one scene and path after another: real and made."""
-    size = {"num_frames": manifest.num_frames, "height": manifest.height, "width": manifest.width}
     chosen = [clip for clip in manifest.clips if not clip.closed]
     step = max(1, len(chosen) // max(1, count))
     found: dict[str, dict[str, Tensor]] = {}
     for clip in chosen[::step][:count]:
-        places = {"made": (videos, clip.name)} | ({"real": (source, clip.reference)} if clip.reference else {})
-        shown = {name: load_clip(*place, **size).frames for name, place in places.items()}
-        found[clip.name] = {name: frames for name, frames in shown.items() if frames is not None}
+        places = {"ours": (videos, clip.name)}
+        if clip.reference:
+            places["reference"] = (source, clip.reference)
+        for name, (folder, video) in places.items():
+            loaded = load_clip(
+                folder, video, num_frames=manifest.num_frames, height=manifest.height, width=manifest.width
+            )
+            if loaded.frames is not None:
+                found.setdefault(clip.name, {})[name] = loaded.frames
     return found
 
 

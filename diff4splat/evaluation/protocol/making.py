@@ -1,6 +1,5 @@
 """Clips of a pipeline for a protocol: generated, rendered along the commanded paths, and timed."""
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from diff4splat.cameras import Cameras
 from diff4splat.diffusion import Guidance
+from diff4splat.evaluation.costs import Stopwatch
 from diff4splat.evaluation.protocol.manifest import EvaluationClip
 from diff4splat.gaussians import DeformableGaussianField
 from diff4splat.pipelines import Diff4SplatPipeline, fit_cameras, prepare_image, render_path
@@ -20,6 +20,13 @@ __all__ = ["ClipMaker", "MadeClip", "PipelineMaker", "Shown"]
 Shown = Literal["scene", "decoded", "two-stage"]
 """What of a pipeline is shown: the scene that it makes of latents, the video that these latents decode to, or
 the scene that it makes of that video, encoded again."""
+
+_CAPABILITIES = (
+    "novel_view_synthesis",
+    "depth_rasterization",
+    "geometry_extraction",
+    "real_time_interaction",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +100,17 @@ class PipelineMaker:
         self.num_gaussians = num_gaussians
         self._made: tuple[tuple[Any, ...], MadeClip] | None = None
 
+    @property
+    def capabilities(self) -> dict[str, bool]:
+        """What can be done with what is shown: all of it with a scene, nothing but looking with a video."""
+        names = (
+            "novel_view_synthesis",
+            "depth_rasterization",
+            "geometry_extraction",
+            "real_time_interaction",
+        )
+        return dict.fromkeys(names, self.shown != "decoded")
+
     @torch.no_grad()
     def __call__(self, clip: EvaluationClip, image: Path, cameras: Cameras) -> MadeClip:
         """Make one clip.
@@ -127,54 +145,32 @@ class PipelineMaker:
 
     def _make(self, clip: EvaluationClip, image: Path, cameras: Cameras) -> MadeClip:
         """Latents of a clip, and the scene or the video of them."""
-        pipe, watch = self.pipe, _Stopwatch(self.pipe.device)
+        pipe, watch = self.pipe, Stopwatch(self.pipe.device)
         prepared = prepare_image(
             image, height=pipe.height, width=pipe.width, detail_size=max(cameras.height, cameras.width)
         )
         path = fit_cameras(cameras, height=pipe.height, width=pipe.width, num_frames=pipe.num_frames)
-        watch.start()
-        latents = pipe.backbone.generate(
-            prepared.image[None].to(pipe.device),
-            path.batch(None),
-            [clip.prompt],
-            num_steps=self.num_steps,
-            guidance=self.guidance,
-            generator=torch.Generator().manual_seed(clip.seed),
-        )
-        watch.lap("video model")
+        with watch.part("video model"):
+            latents = pipe.backbone.generate(
+                prepared.image[None].to(pipe.device),
+                path.batch(None),
+                [clip.prompt],
+                num_steps=self.num_steps,
+                guidance=self.guidance,
+                generator=torch.Generator().manual_seed(clip.seed),
+            )
+        budget = self.num_gaussians
         if self.shown == "scene":
-            field = pipe.reconstruct(latents, path, image=prepared.detail, num_gaussians=self.num_gaussians)
-            watch.lap("reconstruction")
+            with watch.part("reconstruction"):
+                field = pipe.reconstruct(latents, path, image=prepared.detail, num_gaussians=budget)
             return MadeClip(_as_uint8(prepared.image[None]), watch.seconds, field)
-        video = pipe.backbone.decode(latents)[0].float().clamp(0, 1)
-        watch.lap("decoding")
+        with watch.part("decoding"):
+            video = pipe.backbone.decode(latents)[0].float().clamp(0, 1)
         if self.shown == "decoded":
             return MadeClip(_as_uint8(video), watch.seconds)
-        field = pipe.reconstruct_video(video, path, num_gaussians=self.num_gaussians)
-        watch.lap("reconstruction")
+        with watch.part("reconstruction"):
+            field = pipe.reconstruct_video(video, path, num_gaussians=budget)
         return MadeClip(_as_uint8(video), watch.seconds, field)
-
-
-class _Stopwatch:
-    """Wall-clock time of parts, a GPU waited for at each end."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device, self.seconds = device, dict[str, float]()
-        self._since = 0.0
-
-    def start(self) -> None:
-        self._wait()
-        self._since = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        self._wait()
-        now = time.perf_counter()
-        self.seconds[name] = now - self._since
-        self._since = now
-
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
 
 
 def _as_uint8(

@@ -21,12 +21,13 @@ from diff4splat.evaluation.extractors.suite import ExtractorSuite
 from diff4splat.evaluation.metrics.consistency import temporal_consistency
 from diff4splat.evaluation.metrics.cycle import cycle_consistency_psnr
 from diff4splat.evaluation.metrics.distributions import frechet_distance, kernel_distance
-from diff4splat.evaluation.metrics.images import psnr, ssim
+from diff4splat.evaluation.metrics.images import psnr
 from diff4splat.evaluation.metrics.poses import PathScale, path_scores
 from diff4splat.evaluation.metrics.prompts import clip_score
 from diff4splat.evaluation.metrics.quality import level_score
+from diff4splat.evaluation.metrics.structural_similarity import ssim
 from diff4splat.evaluation.protocol.manifest import EvaluationClip, Manifest
-from diff4splat.evaluation.protocol.score_files import ScoreLog
+from diff4splat.evaluation.protocol.score_log import ScoredClip, ScoreLog
 from diff4splat.evaluation.protocol.scores import ClipFeatureSet, Evaluation, Score, SetScore
 from diff4splat.evaluation.protocol.video_folder import MethodFacts, read_method
 from diff4splat.evaluation.protocol.videos import load_clip
@@ -56,6 +57,7 @@ def score_videos(
     pose_scale: PathScale = "steps",
     log: ScoreLog | None = None,
     cache: FeatureCache | None = None,
+    command: str = "",
     callback: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Score a folder of videos, whoever made them.
@@ -73,6 +75,7 @@ def score_videos(
         pose_scale: How estimated paths get their scale, see `relative_pose_errors`.
         log: Where clips that are done are noted, so that a run that was stopped goes on.
         cache: Where features are kept.
+        command: What was typed, for reports.
         callback: Called with the clips done and of all, after each.
 
     Returns:
@@ -93,7 +96,8 @@ def score_videos(
             return None, facts.missing[clip.name]
         return _load(videos, clip.name, manifest)
 
-    return _score(manifest, Path(source), load, name, facts, extractors, pose_scale, log, cache, callback)
+    found = _score(manifest, Path(source), load, name, facts, extractors, pose_scale, log, cache, callback)
+    return replace(found, facts={**found.facts, "command": command}) if command else found
 
 
 def score_references(
@@ -147,33 +151,33 @@ def _score(
     callback: Callable[[int, int], None] | None,
     real: bool = False,
 ) -> Evaluation:
-    if cache is not None:
-        extractors = _with_cache(extractors, cache)
+    used = extractors if cache is None else _with_cache(extractors, cache)
+    key = "" if used.clips is None else used.clips.spec.key
     scores: list[Score] = []
     features: dict[str, Tensor] = {}
     references: dict[str, Tensor] = {}
     for done, clip in enumerate(manifest.clips):
         frames, problem = load(clip)
-        reference, _ = (None, "") if real else _reference(clip, source, manifest)
+        reference = None if real or clip.closed else _reference(clip, source, manifest)[0]
         cameras = load_cameras(source / clip.cameras)
-        key = _fingerprint(clip, frames, reference, cameras, extractors, pose_scale, problem)
-        rows = None if log is None else log.done(clip.name, key)
-        if rows is None:
-            tasks = _tasks(clip, frames, reference, cameras, extractors, pose_scale)
+        fingerprint = _fingerprint(clip, frames, reference, cameras, extractors, pose_scale, problem)
+        if log is not None and log.done(clip.name, fingerprint):
+            found = log.scored(clip.name, fingerprint)
+        else:
+            tasks = _tasks(clip, frames, reference, cameras, used, pose_scale)
             rows = [score for task in tasks for score in _rows(clip, task, frames is not None, problem)]
+            pair = [{} if clip.closed else _vector(used, shown, key) for shown in (frames, reference)]
+            found = ScoredClip(clip.name, fingerprint, tuple(rows), *pair)
             if log is not None:
-                log.add(clip.name, key, rows)
-        scores += rows
+                log.add(found)
+        scores += found.scores
+        for kept, vectors in ((features, found.features), (references, found.references)):
+            if key in vectors:
+                kept[clip.name] = vectors[key]
         if clip.name in facts.seconds:
             scores.append(_row(clip, "reconstruction_seconds", facts.seconds[clip.name]))
-        if extractors.clips is not None and not clip.closed:
-            wanted = [(features, frames)] if real else [(features, frames), (references, reference)]
-            for kept, shown in wanted:
-                if shown is not None and len(shown) >= extractors.clips.min_frames:
-                    kept[clip.name] = extractors.clips(shown[None])[0]
         if callback is not None:
             callback(done + 1, len(manifest.clips))
-    key = "" if extractors.clips is None else extractors.clips.spec.key
     sets = [] if real else _distances(features, references, manifest, key)
     for metric, value in (("latency_ms", facts.latency_ms), ("memory_gib", facts.memory_gib)):
         if value is not None:
@@ -255,7 +259,14 @@ def _poses(
     """Errors of the estimated path, and why some are missing."""
     path = estimator(frames, cameras.intrinsics[0])
     found = path_scores(path.cameras, cameras, registered=path.registered, scale=scale)
-    raise NotImplementedError
+    return {name: getattr(found, name) for name in _POSES}, found.problem or path.note
+
+
+def _vector(extractors: ExtractorSuite, frames: _Frames | None, key: str) -> dict[str, Tensor]:
+    """Features of a clip, where it has as many frames as they need."""
+    if frames is None or extractors.clips is None or len(frames) < extractors.clips.min_frames:
+        return {}
+    return {key: extractors.clips(frames[None])[0]}
 
 
 def _with_cache(extractors: ExtractorSuite, cache: FeatureCache) -> ExtractorSuite:
@@ -281,12 +292,12 @@ def _rows(clip: EvaluationClip, task: _Task, present: bool, problem: str) -> lis
     ]
 
 
-def _row(
-    clip: EvaluationClip, metric: str, value: float, extractor: str = "", problem: str = ""
-) -> Score:
+def _row(clip: EvaluationClip, metric: str, value: float, extractor: str = "", problem: str = "") -> Score:
     finite = math.isfinite(value)
     told = "" if finite else problem or f"{metric} is {value}"
-    return Score(clip.name, clip.scene, clip.trajectory, metric, value if finite else math.nan, extractor, told)
+    return Score(
+        clip.name, clip.scene, clip.trajectory, metric, value if finite else math.nan, extractor, told
+    )
 
 
 def _distances(
@@ -302,7 +313,7 @@ def _distances(
         if not any(clip.reference for clip in manifest.clips):
             problem = "the manifest names no real clips"
         elif len(names) < 2:
-            problem = f"two clips are needed at least, {len(names)} can be compared"
+            problem = f"two clips at least have to have features, {len(names)} have: see the fewest frames"
         else:
             pair = [torch.stack([side[name] for name in names]) for side in (features, references)]
             value = float(distance(*pair))
@@ -352,13 +363,14 @@ def _facts(manifest: Manifest, facts: MethodFacts, pose_scale: PathScale) -> dic
     """What a reader should know beside the numbers."""
     return {
         "protocol": manifest.name,
-        "frames": manifest.num_frames,
+        "num_frames": manifest.num_frames,
         "size": f"{manifest.width} x {manifest.height}",
         "scale of estimated paths": pose_scale,
         "settings": dict(facts.settings),
         "machine": dict(facts.machine),
         "latency": facts.latency_note,
         "memory": facts.memory_note,
+        "capabilities": dict(facts.capabilities),
     }
 
 

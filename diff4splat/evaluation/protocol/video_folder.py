@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from diff4splat.cameras import Cameras, load_cameras
-from diff4splat.evaluation.costs import interactive_latency, peak_memory
+from diff4splat.evaluation.costs import PeakMemory, interactive_latency, peak_memory
 from diff4splat.evaluation.protocol.making import ClipMaker
 from diff4splat.evaluation.protocol.manifest import Manifest
 from diff4splat.evaluation.protocol.videos import write_frames
@@ -23,8 +23,6 @@ __all__ = ["METHOD_FILE", "MethodFacts", "make_videos", "read_method"]
 METHOD_FILE = "method.json"
 """May stand beside the videos of any method; everything in it is optional."""
 
-_GIB = 2**30
-
 
 @dataclass(frozen=True)
 class MethodFacts:
@@ -34,6 +32,7 @@ class MethodFacts:
         method: Its name.
         settings: What was run, JSON values; videos of other settings are not mixed with these.
         machine: What it ran on, JSON values.
+        capabilities: What it can be used for, truth values by keys of `CAPABILITIES`.
         seconds: Time per clip by its name, from the inputs in memory to what is shown, without loading of
             weights.
         parts: The same by parts of the work.
@@ -47,6 +46,7 @@ class MethodFacts:
     method: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     machine: Mapping[str, Any] = field(default_factory=dict)
+    capabilities: Mapping[str, bool] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     parts: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
@@ -80,9 +80,12 @@ def read_method(folder: str | os.PathLike[str]) -> MethodFacts:
     known = {part.name for part in fields(MethodFacts)}
     if unknown := sorted(content.keys() - known):
         raise ValueError(f"{path} must have no other keys than {', '.join(sorted(known))}, got {unknown[0]}.")
-    for name in ("settings", "machine", "seconds", "parts", "missing"):
+    for name in ("settings", "machine", "capabilities", "seconds", "parts", "missing"):
         if not isinstance(content.get(name, {}), dict):
             raise ValueError(f"{path}: {name} must be an object, got {content[name]!r}.")
+    for name, value in content.get("capabilities", {}).items():
+        if not isinstance(value, bool):
+            raise ValueError(f"{path}: capabilities must be true or false, got {name} {value!r}.")
     for name in ("latency_ms", "memory_gib"):
         if content.get(name) is not None:
             _check_number(path, name, content[name])
@@ -100,6 +103,7 @@ def make_videos(
     method: str,
     settings: Mapping[str, Any] | None = None,
     machine: Mapping[str, Any] | None = None,
+    capabilities: Mapping[str, bool] | None = None,
     device: torch.device | None = None,
     callback: Callable[[int, int], None] | None = None,
 ) -> MethodFacts:
@@ -115,6 +119,7 @@ def make_videos(
         method: Name of the method.
         settings: What is run, JSON values.
         machine: What it runs on, JSON values.
+        capabilities: What the method can be used for, by keys of `CAPABILITIES`.
         device: Where the method works, for time and memory; the CPU when omitted.
         callback: Called with the clips done and of all, after each.
 
@@ -135,19 +140,26 @@ def make_videos(
         if facts != MethodFacts() and (facts.method, facts.settings) != (method, settings):
             raise ValueError(
                 f"output must be a folder for {method} with these settings, got {output}, which holds videos "
-                f"of {facts.method!r} with {_difference(facts.settings, settings)}: choose another folder, or "
-                "remove it."
+                f"of {facts.method!r} with {_difference(facts.settings, settings)}: choose another folder, "
+                "or remove it."
             )
-        facts = replace(facts, method=method, settings=settings, machine=dict(machine or {}))
+        facts = replace(
+            facts,
+            method=method,
+            settings=settings,
+            machine=dict(machine or {}),
+            capabilities=dict(capabilities or {}),
+        )
         for done, clip in enumerate(manifest.clips):
-            if not ((output / clip.name).is_dir() or clip.name in facts.missing):
+            if not (output / clip.name).is_dir() and clip.name not in facts.missing:
                 cameras = load_cameras(source / clip.cameras)
-                with peak_memory(device) as peak:
+                with peak_memory(device) as memory:
                     try:
                         made = maker(clip, source / clip.image, cameras)
                     except ValueError as error:
                         facts = replace(facts, missing={**facts.missing, clip.name: str(error)})
                         made = None
+                facts = _with_memory(facts, memory)
                 if made is not None:
                     if made.field is not None and facts.latency_ms is None:
                         facts = _with_latency(facts, made.field, cameras)
@@ -182,6 +194,19 @@ def _with_latency(facts: MethodFacts, scene: DeformableGaussianField, cameras: C
         f"{scene.num_gaussians:,} Gaussians"
     )
     return replace(facts, latency_ms=round(latency.median_ms, 4), latency_note=note)
+
+
+def _with_memory(facts: MethodFacts, memory: PeakMemory) -> MethodFacts:
+    """The most memory so far: that of a GPU, or by how much the process has grown since its first clip."""
+    if not math.isnan(memory.reserved_gib):
+        most = max(facts.memory_gib or 0.0, memory.reserved_gib)
+        note = "of the GPU, reserved, with the weights; inference"
+    elif not math.isnan(memory.resident_growth_gib):
+        most = (facts.memory_gib or 0.0) + memory.resident_growth_gib
+        note = "of the process, beyond what it held with the weights loaded; inference on a CPU"
+    else:
+        return facts
+    return replace(facts, memory_gib=round(most, 4), memory_note=note)
 
 
 def _write_method(facts: MethodFacts, folder: Path) -> None:

@@ -2,11 +2,7 @@
 
 from diff4splat.evaluation.reports.comparison_report import comparison_document, write_comparison
 from diff4splat.evaluation.reports.document import Document, Drawing, Picture, Section
-from diff4splat.evaluation.reports.evaluation_report import (
-    evaluation_document,
-    write_document,
-    write_report,
-)
+from diff4splat.evaluation.reports.evaluation_report import evaluation_document, write_document, write_report
 from diff4splat.evaluation.reports.film_strips import film_strip
 from diff4splat.evaluation.reports.latex import escape_latex, latex_table, latex_text
 from diff4splat.evaluation.reports.markdown import escape_markdown, markdown_table, markdown_text
@@ -24,11 +20,11 @@ from diff4splat.evaluation.reports.terminal import table_text, terminal_text
 
 __all__ = [
     "CAPABILITIES",
-    "PUBLISHED_TABLES",
     "Cell",
     "Document",
     "Drawing",
     "Heading",
+    "PUBLISHED_TABLES",
     "Picture",
     "PublishedColumn",
     "PublishedRow",
