@@ -44,7 +44,7 @@ def lpips_network(
     except ImportError as error:
         raise ModuleNotFoundError(
             "The perceptual distance needs lpips and torchvision: pip install lpips torchvision. "
-            "Or pass network=... or perceptual_weight=0 to PhotometricLoss."
+            "A loss does without it by network=... or perceptual_weight=0."
         ) from error
     if net not in get_args(LpipsNet):
         raise ValueError(f"net must be one of {sorted(get_args(LpipsNet))}, got {net!r}.")
@@ -77,8 +77,8 @@ def _weights_file(net: LpipsNet, url: str, weights: str | Path | None, download:
     if not file.is_file() and not download:
         raise FileNotFoundError(
             f"LPIPS needs the {net} weights of torchvision, which are not at {file}. Fetch them once "
-            f"with LpipsDistance({net!r}, download=True), or copy {url} there, or pass network=... or "
-            "perceptual_weight=0 to PhotometricLoss."
+            f"with LpipsDistance({net!r}, download=True), or copy {url} there. A loss does without them by "
+            "network=... or perceptual_weight=0."
         )
     return file
 

@@ -42,7 +42,7 @@ def align_depth(
         mask: Pixels that count for the fit; all when omitted.
 
     Returns:
-        Aligned depth in float64. NaN throughout a map that has no fit: where no pixel counts, or the median
+        Aligned depth in float64. NaN throughout a map that has no fit, because no pixel counts or the median
         is not above 0.
 
     Raises:
