@@ -233,6 +233,18 @@ def test_extrapolation_fits_a_line_over_one_over_the_share() -> None:
     assert line.residual == pytest.approx(np.sqrt((off**2).mean()))
 
 
+def test_extrapolation_takes_the_mean_of_several_draws() -> None:
+    x, y = drawn(11, 3, 0), drawn(7, 3, 1)
+    generator = torch.Generator().manual_seed(5)
+    line = frechet_infinity(x, y, generator=generator, num_sizes=2, num_draws=3)
+    generator.manual_seed(5)
+    found = []
+    for _ in range(3):  # half of 11 is 5.5, half of 7 is 3.5: both round to even
+        halves = [p[torch.randperm(len(p), generator=generator)[:n]] for p, n in ((x, 6), (y, 4))]
+        found.append(frechet_distance(*halves))
+    assert line.distances.tolist() == pytest.approx([sum(found) / 3, frechet_distance(x, y)])
+
+
 def test_extrapolation_from_fewer_clips_than_features_is_less_wrong() -> None:
     x, y = drawn(160, 400, 0), drawn(160, 400, 1)
     line = frechet_infinity(x, y, generator=torch.Generator().manual_seed(0), num_sizes=3, num_draws=1)
