@@ -23,7 +23,7 @@ def cautions(
     """Warnings about sample size, extractors and missing numbers.
 
     Args:
-        evaluation: What was measured. Its fact "num_frames" is the number of frames of a clip.
+        evaluation: What was measured. Its fact "frames" is the number of frames of a clip.
         distances: Distance of a set of clips by metric; needed to say how far apart chance puts two sets.
         seed: Seed of chance, >= 0.
 
@@ -88,7 +88,7 @@ def _few_clips(evaluation: Evaluation, score: SetScore, distances: Mapping[str, 
 
 
 def _few_frames(evaluation: Evaluation, against_real: list[SetScore]) -> list[str]:
-    frames = evaluation.facts.get("num_frames")
+    frames = evaluation.facts.get("frames")
     if not against_real or not isinstance(frames, int) or frames >= _FEWEST_FRAMES:
         return []
     titles = _listed(list(dict.fromkeys(METRICS[score.metric].title for score in against_real)))

@@ -38,7 +38,8 @@ def compare(
     winner.
 
     Args:
-        first: All that was measured of a method. Its fact "machine", if there, names the hardware.
+        first: All that was measured of a method. Its facts "machine" and "scale of estimated paths" must be
+            those of the other for times and pose errors to be compared.
         second: The same of another method.
         distances: Distance of a set of clips by metric, such as "fvd"; without it the metric is not tested.
         num_permutations: Most swaps of scenes for a metric of clips, at least 1.

@@ -16,7 +16,12 @@ from diff4splat.evaluation.statistics import (
     paired_permutation_test,
 )
 
-__all__ = ["ComparisonLine", "different_machines", "paired_clip_lines", "unlike_extractors"]
+__all__ = ["ComparisonLine", "paired_clip_lines", "unlike_facts", "unlike_extractors"]
+
+_FACTS = {
+    **dict.fromkeys(("reconstruction_seconds", "latency_ms", "memory_gib"), "machine"),
+    **dict.fromkeys(("rpe_translation_mean", "rpe_translation_rmse"), "scale of estimated paths"),
+}
 
 
 @dataclass(frozen=True)
@@ -64,8 +69,7 @@ def paired_clip_lines(
         pairs = _Pairs(one, two, shared)
         num_scenes = len(set(pairs.scenes))
         warning = unlike_extractors(first, second, one.extractor, two.extractor)
-        if metric == "reconstruction_seconds":
-            warning = warning or different_machines(first, second)
+        warning = warning or unlike_facts(first, second, metric)
         difference, p_value = Estimate(math.nan, math.nan, math.nan, num_scenes), math.nan
         if not warning:
             difference = paired_difference(
@@ -111,20 +115,23 @@ def unlike_extractors(first: Evaluation, second: Evaluation, one: str, two: str)
     return f"measured with different extractors: {specs[0]} / {specs[1]}"
 
 
-def different_machines(first: Evaluation, second: Evaluation) -> str:
-    """Why times and memory may not be compared.
+def unlike_facts(first: Evaluation, second: Evaluation, metric: str) -> str:
+    """Why numbers of a metric may not be compared although their extractors agree.
 
     Args:
         first: All that was measured of a method.
         second: The same of another one.
+        metric: Key of `METRICS`.
 
     Returns:
-        A sentence if the facts "machine" of both are known and differ; empty otherwise.
+        A sentence if the metric depends on a fact, such as the machine for times, that differs or that one
+        does not state; empty otherwise.
     """
-    machines = [evaluation.facts.get("machine") for evaluation in (first, second)]
-    if None in machines or machines[0] == machines[1]:
+    fact = _FACTS.get(metric)
+    one, two = (evaluation.facts.get(fact or "") or "unknown" for evaluation in (first, second))
+    if fact is None or (one == two != "unknown"):
         return ""
-    return f"measured on different machines: {machines[0]} / {machines[1]}"
+    return f"{fact}: {one} / {two}"
 
 
 class _Pairs:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from diff4splat.evaluation.protocol.comparison import MetricComparison
-from diff4splat.evaluation.protocol.paired_clips import ComparisonLine, different_machines, unlike_extractors
+from diff4splat.evaluation.protocol.paired_clips import ComparisonLine, unlike_extractors, unlike_facts
 from diff4splat.evaluation.protocol.score_groups import set_scores_by_metric
 from diff4splat.evaluation.protocol.scores import ClipFeatureSet, Evaluation, SetScore
 from diff4splat.evaluation.statistics import Distance, Estimate, distance_permutation_test
@@ -77,11 +77,9 @@ def _same_extractor(first: Sequence[SetScore], second: Sequence[SetScore]) -> tu
 
 
 def _unlike_sets(one: SetScore, two: SetScore, first: Evaluation, second: Evaluation) -> str:
-    if one.metric in ("latency_ms", "memory_gib"):
-        return different_machines(first, second)
     sizes = [(score.count, score.reference_count) for score in (one, two)]
-    if sizes[0] == sizes[1]:
-        return ""
+    if not any(reference for _, reference in sizes) or sizes[0] == sizes[1]:
+        return unlike_facts(first, second, one.metric)
     return " / ".join(f"{count} clips against {real} real ones" for count, real in sizes)
 
 

@@ -66,7 +66,7 @@ def summarize(
     set have no interval. A metric that was measured with two extractors has two lines.
 
     Args:
-        evaluation: What was measured. Its fact "num_frames" is the number of frames of a clip.
+        evaluation: What was measured. Its fact "frames" is the number of frames of a clip.
         distances: Distance of a set of clips by metric, such as "fvd"; with it the warning about few clips
             says how far apart chance alone puts two sets.
         num_resamples: Resamples of the bootstrap, at least 1.

@@ -104,8 +104,8 @@ def clustered_estimate(
     `scipy.stats.bootstrap` computes it. Where that is undefined, because all or no resamples lie on one side
     of the mean, it is the percentile interval of the same resamples. If all scenes agree, both ends are the
     mean: the scenes show no spread, which does not prove that there is none. With few scenes every bootstrap
-    interval is too short: with 5 to 10 of them it holds the truth about seven times in eight, with 32 in 93
-    %.
+    interval is too short: of normal numbers it holds the truth in 84 % of cases with 5 scenes, in 90 % with
+    10 and in 95 % with 32.
 
     Args:
         values: One number per clip; NaN where there is none.

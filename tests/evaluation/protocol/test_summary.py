@@ -85,7 +85,7 @@ def test_nothing_to_say_about_the_size_of_the_paper() -> None:
         num_scenes=32,
         paths=PAPER,
         extractors={"clip_score": TRAINED.key},
-        facts={"num_frames": 49},
+        facts={"frames": 49},
     )
     assert words(evaluation) == ""
 
@@ -137,7 +137,7 @@ def test_chance_is_named_where_it_can_be_computed() -> None:
 @pytest.mark.parametrize(("frames", "few"), [(9, True), (10, False), (None, False)])
 def test_few_frames(frames, few) -> None:
     scores = (SetScore("fvd", 3.0, 160, 160), SetScore("kvd", 3.0, 160, 160))
-    options = {"num_scenes": 11, "facts": {} if frames is None else {"num_frames": frames}}
+    options = {"num_scenes": 11, "facts": {} if frames is None else {"frames": frames}}
     text = words(scored("ours", {"ssim": np.ones(33)}, set_scores=scores, **options))
     assert ("FVD, KVD: clips have 9 frames" in text) == few
     assert "frames" not in words(scored("ours", {"ssim": np.ones(33)}, **options))
