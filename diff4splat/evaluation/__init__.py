@@ -17,6 +17,13 @@ from diff4splat.evaluation.metrics import (
     psnr,
     relative_pose_errors,
 )
+from diff4splat.evaluation.reports import (
+    PUBLISHED_TABLES,
+    paper_tables,
+    table_text,
+    write_comparison,
+    write_report,
+)
 from diff4splat.evaluation.statistics import (
     Estimate,
     least_mean_estimate,
@@ -26,6 +33,7 @@ from diff4splat.evaluation.statistics import (
 )
 
 __all__ = [
+    "PUBLISHED_TABLES",
     "Estimate",
     "HeldOutProtocol",
     "HeldOutScenes",
@@ -40,8 +48,12 @@ __all__ = [
     "held_out_scenes",
     "least_mean_estimate",
     "mean_estimate",
+    "paper_tables",
     "psnr",
     "ratio_estimate",
     "relative_pose_errors",
     "share_estimate",
+    "table_text",
+    "write_comparison",
+    "write_report",
 ]
