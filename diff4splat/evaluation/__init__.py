@@ -110,6 +110,13 @@ from diff4splat.evaluation.protocol import (
     write_frames,
     write_procedural_protocol,
 )
+from diff4splat.evaluation.reports import (
+    PUBLISHED_TABLES,
+    paper_tables,
+    table_text,
+    write_comparison,
+    write_report,
+)
 from diff4splat.evaluation.statistics import (
     Estimate,
     clustered_estimate,
@@ -139,6 +146,7 @@ __all__ = [
     "DepthAlignment",
     "DinoFeatures",
     "DisFlow",
+    "PUBLISHED_TABLES",
     "Estimate",
     "Evaluated",
     "Evaluation",
@@ -233,6 +241,7 @@ __all__ = [
     "paired_permutation_test",
     "path_scores",
     "peak_memory",
+    "paper_tables",
     "psnr",
     "ratio_estimate",
     "read_video",
@@ -248,4 +257,7 @@ __all__ = [
     "tracking_scores",
     "write_frames",
     "write_procedural_protocol",
+    "table_text",
+    "write_comparison",
+    "write_report",
 ]

@@ -4,8 +4,8 @@ Numbers are kept as the texts that are printed there. Table 2 of the supplement 
 
 What the sources say differently of one thing:
 
-- Supp. Sec. 5 says that Mosca takes about 0.5 hours and that ours is 60 times faster. Tables 1 and 2 say 45
-  minutes, which is 90 times, for AC3D and Mosca together.
+- App. F and supp. Sec. 5 say that Mosca takes 0.5 hours and that ours is 60 times faster. Tables 1 and 2 say
+  45 minutes, which is 90 times, for AC3D and Mosca together.
 - Tables 1 and 2 print consistency times 100, Table 3 of the supplement from 0 to 1, with fewer digits.
 - Sec. 4.2 matches points "between input views and generated novel views", App. D "frame-to-frame".
 - Table 3 calls the rival "Implicit 3D Models"; the text around it and Table 6 say that it is AC3D.
