@@ -98,6 +98,7 @@ class Evaluate:
             from diff4splat.evaluation import evaluate_method, evaluate_videos
             from diff4splat.evaluation.machine import machine_facts
             from diff4splat.evaluation.protocol import PipelineMaker
+            from diff4splat.evaluation.reports import paper_tables, table_text
             from diff4splat.pipelines import Diff4SplatPipeline
         device = check_device(self.device)
         options: dict[str, Any] = {

@@ -171,6 +171,7 @@ def make_videos(
                             clip.name: {name: round(s, 4) for name, s in made.seconds.items()},
                         },
                     )
+                    (output / clip.name).parent.mkdir(exist_ok=True)
                     write_frames(output / clip.name, made.frames)
                 _write_method(facts, output)
             if callback is not None:
