@@ -1,6 +1,7 @@
 """Evaluation: metrics, extractors, the protocol on clips, and the one on held-out scenes."""
 
 from diff4splat.evaluation.extractors import (
+    AestheticRatings,
     AestheticWeights,
     ClipEmbeddings,
     DinoFeatures,
@@ -9,6 +10,7 @@ from diff4splat.evaluation.extractors import (
     QAlignLevels,
     background_embeddings,
     extractor_table,
+    load_aesthetic_ratings,
     load_aesthetic_weights,
     load_extractor,
 )
@@ -38,6 +40,7 @@ from diff4splat.evaluation.statistics import (
 )
 
 __all__ = [
+    "AestheticRatings",
     "AestheticWeights",
     "ClipEmbeddings",
     "DinoFeatures",
@@ -59,6 +62,7 @@ __all__ = [
     "flat_depth_warp",
     "held_out_scenes",
     "least_mean_estimate",
+    "load_aesthetic_ratings",
     "load_aesthetic_weights",
     "load_extractor",
     "mean_estimate",

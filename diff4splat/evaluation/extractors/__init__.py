@@ -1,6 +1,11 @@
 """Extractors: networks, matchers and pose estimators as plug-ins, each with a spec that is printed."""
 
-from diff4splat.evaluation.extractors.aesthetic import AestheticWeights, load_aesthetic_weights
+from diff4splat.evaluation.extractors.aesthetic import (
+    AestheticRatings,
+    AestheticWeights,
+    load_aesthetic_ratings,
+    load_aesthetic_weights,
+)
 from diff4splat.evaluation.extractors.cards import EXTRACTORS, ExtractorCard
 from diff4splat.evaluation.extractors.clip import ClipEmbeddings, background_embeddings
 from diff4splat.evaluation.extractors.dino import DinoFeatures
@@ -27,6 +32,7 @@ from diff4splat.evaluation.extractors.registry import extractor_table, load_extr
 from diff4splat.evaluation.extractors.spec import ExtractorSpec
 
 __all__ = [
+    "AestheticRatings",
     "AestheticWeights",
     "CLIP_PREPARATION",
     "ClipEmbeddings",
@@ -50,6 +56,7 @@ __all__ = [
     "TextImageFeatures",
     "background_embeddings",
     "extractor_table",
+    "load_aesthetic_ratings",
     "load_aesthetic_weights",
     "load_extractor",
 ]
