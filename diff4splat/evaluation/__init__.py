@@ -3,6 +3,7 @@
 from diff4splat.evaluation.costs import Latency, PeakMemory, Stopwatch, interactive_latency, peak_memory
 from diff4splat.evaluation.evaluate import Evaluated, evaluate_method, evaluate_videos
 from diff4splat.evaluation.extractors import (
+    AestheticRatings,
     AestheticWeights,
     AverageMatches,
     ClipEmbeddings,
@@ -29,6 +30,7 @@ from diff4splat.evaluation.extractors import (
     clip_motion,
     default_suite,
     extractor_table,
+    load_aesthetic_ratings,
     load_aesthetic_weights,
     load_extractor,
 )
@@ -135,6 +137,7 @@ from diff4splat.evaluation.statistics import (
 
 __all__ = [
     "AestheticHead",
+    "AestheticRatings",
     "AestheticWeights",
     "AverageMatches",
     "ClipEmbeddings",
@@ -228,6 +231,7 @@ __all__ = [
     "kernel_subset_deviation",
     "least_mean_estimate",
     "level_score",
+    "load_aesthetic_ratings",
     "load_aesthetic_weights",
     "load_clip",
     "load_evaluation",

@@ -1,6 +1,11 @@
 """Extractors: networks, matchers and pose estimators as plug-ins, each with a spec that is printed."""
 
-from diff4splat.evaluation.extractors.aesthetic import AestheticWeights, load_aesthetic_weights
+from diff4splat.evaluation.extractors.aesthetic import (
+    AestheticRatings,
+    AestheticWeights,
+    load_aesthetic_ratings,
+    load_aesthetic_weights,
+)
 from diff4splat.evaluation.extractors.cache import FeatureCache, cached, frames_digest
 from diff4splat.evaluation.extractors.cards import EXTRACTORS, ExtractorCard
 from diff4splat.evaluation.extractors.clip import ClipEmbeddings, background_embeddings
@@ -44,6 +49,7 @@ from diff4splat.evaluation.extractors.suite import NETWORKS, ExtractorSuite, Pos
 from diff4splat.evaluation.extractors.two_view_poses import TwoViewPoses
 
 __all__ = [
+    "AestheticRatings",
     "AestheticWeights",
     "AverageMatches",
     "CLIP_PREPARATION",
@@ -93,6 +99,7 @@ __all__ = [
     "default_suite",
     "extractor_table",
     "frames_digest",
+    "load_aesthetic_ratings",
     "load_aesthetic_weights",
     "load_extractor",
 ]

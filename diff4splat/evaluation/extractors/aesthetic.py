@@ -1,21 +1,75 @@
-"""Weights of the heads that say how beautiful a picture is, from an embedding of CLIP ViT-L/14."""
+"""How beautiful frames are, as heads on embeddings of CLIP ViT-L/14 say it."""
 
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from diff4splat.evaluation.extractors.cards import EXTRACTORS
+from diff4splat.evaluation.extractors.clip import ClipEmbeddings
 from diff4splat.evaluation.extractors.loading import file_hash, find_file, read_state
+from diff4splat.evaluation.extractors.protocols import FrameFeatures
 from diff4splat.evaluation.extractors.spec import ExtractorSpec
 
-__all__ = ["AestheticWeights", "load_aesthetic_weights"]
+__all__ = ["AestheticRatings", "AestheticWeights", "load_aesthetic_ratings", "load_aesthetic_weights"]
 
 # Numbers of the layers, which say that nothing but dropout is in between: the files with ReLUs have others.
 _NAMES = {(0, 2, 4, 6, 7): "improved aesthetic predictor", (0,): "LAION aesthetic predictor"}
+
+
+class AestheticRatings:
+    """One rating per frame, about 1 to 10: an affine map of its normalised embedding.
+
+    Args:
+        embeddings: Of CLIP ViT-L/14, OpenAI's weights. Other networks with as many features give numbers,
+            too, which mean nothing.
+        head: Which head.
+    """
+
+    def __init__(self, embeddings: FrameFeatures, head: "AestheticWeights") -> None:
+        self._embeddings, self._head = embeddings, head
+        below, above = embeddings.spec, head.spec
+        self._spec = ExtractorSpec(
+            f"{above.name} on {below.name}",
+            f"{below.layer}, {above.layer}",
+            below.preprocessing,
+            f"{below.weights} and {above.weights}",
+            " and ".join(dict.fromkeys(part for part in (below.licence, above.licence) if part)),
+            below.trained,
+        )
+
+    @property
+    def spec(self) -> ExtractorSpec:
+        """What it is."""
+        return self._spec
+
+    def __call__(self, frames: UInt8[Tensor, "frame rgb=3 height width"]) -> Float[Tensor, " frame"]:
+        """Rate frames.
+
+        Args:
+            frames: RGB.
+
+        Returns:
+            One number per frame, float64 on the CPU.
+
+        Raises:
+            ValueError: If there is no frame, the embeddings have another width than the head, or one of them
+                is zero or not finite.
+        """
+        features = self._embeddings(frames).double()
+        if features.shape[1:] != self._head.weight.shape:
+            raise ValueError(
+                f"embeddings must have the {len(self._head.weight)} features that the head takes, got "
+                f"{features.shape[1]}: it takes those of CLIP ViT-L/14."
+            )
+        lengths = features.norm(dim=1, keepdim=True)
+        if not bool((torch.isfinite(lengths) & (lengths > 0)).all()):
+            raise ValueError("embeddings must be finite and not zero, got one that is not.")
+        return (features / lengths) @ self._head.weight + self._head.bias
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +91,36 @@ class AestheticWeights:
     weight: Float[Tensor, " feature"]
     bias: float
     spec: ExtractorSpec
+
+
+def load_aesthetic_ratings(
+    source: str | os.PathLike[str] | None = None,
+    *,
+    clip: str | os.PathLike[str] = "openai/clip-vit-large-patch14",
+    local_files_only: bool = False,
+    batch_size: int = 32,
+    device: str | torch.device = "cpu",
+) -> AestheticRatings:
+    """Load CLIP ViT-L/14 and a head.
+
+    Args:
+        source: The head, see `load_aesthetic_weights`.
+        clip: Folder or Hub id of CLIP ViT-L/14, see `ClipEmbeddings`.
+        local_files_only: Use what the Hub cache holds, without network.
+        batch_size: Frames that pass through CLIP at once.
+        device: Where CLIP runs.
+
+    Returns:
+        The extractor.
+
+    Raises:
+        ModuleNotFoundError: If transformers is missing.
+        FileNotFoundError: If files are missing; says where to get them.
+        ValueError: If a file holds something else.
+    """
+    head = load_aesthetic_weights(source, local_files_only=local_files_only)
+    embeddings = ClipEmbeddings(clip, local_files_only=local_files_only, batch_size=batch_size, device=device)
+    return AestheticRatings(embeddings, head)
 
 
 def load_aesthetic_weights(
@@ -62,7 +146,7 @@ def load_aesthetic_weights(
         FileNotFoundError: If the file is not there; says where to get it.
         ValueError: If it holds something else.
     """
-    card = EXTRACTORS["aesthetic-head"]
+    card = EXTRACTORS["aesthetic"]
     path = find_file(card, source, revision=revision, local_files_only=local_files_only)
     layers = _layers(read_state(path), path)
     weight, bias = _fold(layers)

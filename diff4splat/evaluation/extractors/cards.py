@@ -94,7 +94,7 @@ EXTRACTORS: dict[str, ExtractorCard] = _table(
     ),
     ExtractorCard(
         "clip-large",
-        "CLIP ViT-L/14, whose embeddings the aesthetic head takes",
+        "CLIP ViT-L/14, whose embeddings aesthetic heads take",
         ("clip_aesthetic",),
         "openai/clip-vit-large-patch14",
         _CLIP_FILES,
@@ -104,15 +104,15 @@ EXTRACTORS: dict[str, ExtractorCard] = _table(
         f"{_HERE}.clip:ClipEmbeddings",
     ),
     ExtractorCard(
-        "aesthetic-head",
-        "improved aesthetic predictor",
+        "aesthetic",
+        "improved aesthetic predictor, a head on clip-large",
         ("clip_aesthetic",),
         "trl-lib/ddpo-aesthetic-predictor",
         ("aesthetic-model.pth",),
         "Apache-2.0",
         4,
-        (),
-        f"{_HERE}.aesthetic:load_aesthetic_weights",
+        _TRANSFORMERS,
+        f"{_HERE}.aesthetic:load_aesthetic_ratings",
     ),
     ExtractorCard(
         "q-align",

@@ -17,13 +17,8 @@ from diff4splat.evaluation.extractors.spec import ExtractorSpec
 
 __all__ = ["ClipEmbeddings", "background_embeddings"]
 
-_TOKENIZER = (
-    "tokenizer.json",
-    "vocab.json",
-    "merges.txt",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-)
+_WORDS = ("vocab.json", "merges.txt")  # together they do what tokenizer.json does
+_TOKENIZER = ("tokenizer.json", *_WORDS, "tokenizer_config.json", "special_tokens_map.json")
 
 
 class ClipEmbeddings:
@@ -74,11 +69,17 @@ class ClipEmbeddings:
             revision=revision,
             local_files_only=local_files_only,
         )
-        from transformers import CLIPTokenizer
+        from transformers import AutoTokenizer
 
-        if not any((folder / name).is_file() for name in _TOKENIZER[:2]):
-            raise FileNotFoundError(f"{folder} has no tokenizer: neither tokenizer.json nor vocab.json.")
-        self._tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        if not (folder / "tokenizer.json").is_file() and not all(
+            (folder / name).is_file() for name in _WORDS
+        ):
+            raise FileNotFoundError(
+                f"{folder} needs tokenizer.json, or {' and '.join(_WORDS)}, to read prompts."
+            )
+        self._tokenizer = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
         self._model: Any = model.to(device)
         self._batch_size, self._device = batch_size, torch.device(device)
         vision = self._model.config.vision_config

@@ -18,7 +18,7 @@ def load_extractor(kind: str, source: str | os.PathLike[str] | None = None, **op
         **options: Others of the class that the card names, such as `device`.
 
     Returns:
-        What the factory of the card makes: an extractor, or an `AestheticWeights`.
+        The extractor.
 
     Raises:
         ValueError: If there is no such kind, or the files hold something else.
@@ -37,7 +37,7 @@ def extractor_table() -> str:
     """The networks as aligned text, for `--help`.
 
     Returns:
-        One line for each: name, metrics, default source, size, licence, what it needs.
+        A head, and one line for each with its name, metrics, default source, size, licence, what it needs.
     """
     head = ("name", "metrics", "default source", "size", "licence of the weights", "needs")
     rows = [head]

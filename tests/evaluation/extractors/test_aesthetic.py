@@ -5,9 +5,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from evaluation.extractors.tiny_networks import noise, save_clip
 from torch import nn
 
-from diff4splat.evaluation import load_aesthetic_weights
+from diff4splat.evaluation import (
+    AestheticRatings,
+    AestheticWeights,
+    ClipEmbeddings,
+    load_aesthetic_ratings,
+    load_aesthetic_weights,
+)
+from diff4splat.evaluation.extractors import ExtractorSpec
 
 WIDTHS = (23, 11, 7, 5, 3, 1)
 
@@ -92,6 +100,60 @@ def test_layers_that_do_not_follow_each_other_are_refused(tmp_path: Path) -> Non
     torch.save(state, tmp_path / "head.pth")
     with pytest.raises(ValueError, match=r"got \(11, 23\), \(7, 13\)"):
         load_aesthetic_weights(tmp_path / "head.pth")
+
+
+class Fixed:
+    """Embeddings that are said beforehand."""
+
+    spec = ExtractorSpec("fixed", "given", "none", "none", "MIT")
+
+    def __init__(self, features: torch.Tensor) -> None:
+        self.features = features
+
+    def __call__(self, frames: torch.Tensor) -> torch.Tensor:
+        return self.features
+
+
+HEAD = AestheticWeights(
+    torch.tensor([2.0, 3.0, 0.0], dtype=torch.float64),
+    5.0,
+    ExtractorSpec("head", "layers", "", "h", "Apache-2.0"),
+)
+
+
+def test_ratings_by_hand() -> None:
+    """(3, 4, 0) has length 5: (2 * 3 + 3 * 4) / 5 + 5; ten times as long it is the same."""
+    features = torch.tensor([[3.0, 4.0, 0.0], [30.0, 40.0, 0.0], [0.0, 0.0, -1.0]])
+    ratings = AestheticRatings(Fixed(features), HEAD)
+    found = ratings(noise(3, 3, 5, 7))
+    torch.testing.assert_close(found, torch.tensor([8.6, 8.6, 5.0], dtype=torch.float64))
+    assert "head on fixed" in str(ratings.spec) and "licence MIT and Apache-2.0" in str(ratings.spec)
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        (torch.ones(1, 5), "the 3 features that the head takes, got 5"),
+        (torch.zeros(1, 3), "finite and not zero"),
+        (torch.full((1, 3), torch.nan), "finite and not zero"),
+    ],
+)
+def test_embeddings_that_cannot_be_rated(features: torch.Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        AestheticRatings(Fixed(features), HEAD)(noise(1, 3, 5, 7))
+
+
+def test_ratings_of_a_tiny_clip(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    save_clip(tmp_path / "clip")
+    head = improved((11, 7, 5, 3, 2, 1))
+    torch.save(head.state_dict(), tmp_path / "head.pth")
+    ratings = load_aesthetic_ratings(tmp_path / "head.pth", clip=tmp_path / "clip")
+    frames = noise(3, 3, 41, 53)
+    embeddings = ClipEmbeddings(tmp_path / "clip")(frames)
+    with torch.no_grad():
+        expected = head.layers(torch.nn.functional.normalize(embeddings, dim=-1))[:, 0]
+    torch.testing.assert_close(ratings(frames).float(), expected, atol=1e-5, rtol=0)
 
 
 def test_a_pickle_with_code_does_not_run(tmp_path: Path) -> None:
