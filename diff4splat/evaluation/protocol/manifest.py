@@ -185,7 +185,7 @@ class Manifest:
             folder: The folder of the manifest.
 
         Returns:
-            "sha256:...".
+            The digest, as "sha256:..." in hexadecimal digits.
 
         Raises:
             ValueError: If `validate` refuses the manifest.
