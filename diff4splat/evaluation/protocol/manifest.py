@@ -185,7 +185,7 @@ class Manifest:
             folder: The folder of the manifest.
 
         Returns:
-            The digest, as "sha256:..." in hexadecimal digits.
+            Hexadecimal digits after the word sha256 and a colon.
 
         Raises:
             ValueError: If `validate` refuses the manifest.

@@ -69,8 +69,8 @@ def load_clip(
         width: Columns, pixels.
 
     Returns:
-        The frames or else what is wrong, namely no such video, two of them, a file that cannot be decoded, too
-        few or too many frames, another size.
+        The frames or else what is wrong, namely no such video, two of them, a file that cannot be decoded,
+        too few or too many frames, another size.
     """
     try:
         path = find_video(folder, name)
@@ -193,7 +193,7 @@ def video_fingerprint(path: str | os.PathLike[str]) -> str:
         path: File, or folder of pictures, whose names count as well.
 
     Returns:
-        The digest, as "sha256:..." in hexadecimal digits.
+        Hexadecimal digits after the word sha256 and a colon.
 
     Raises:
         FileNotFoundError: If there is no such file or folder.

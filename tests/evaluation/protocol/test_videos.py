@@ -270,7 +270,7 @@ def test_problems_are_values(tmp_path: Path) -> None:
 def test_whatever_a_decoder_raises_is_a_problem_of_the_clip(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pillow raises "TypeError: Missing dimensions" on some damaged TIFF files; one clip must not end a run."""
+    """Pillow raises "TypeError: Missing dimensions" on damaged TIFF files; one clip must not end a run."""
     picture(tmp_path / "a" / "0.tif", 1)
 
     def damaged(self: object, **options: object) -> None:
