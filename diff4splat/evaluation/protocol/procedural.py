@@ -77,7 +77,7 @@ def write_procedural_protocol(
     for name, value, least in (("num_frames", num_frames, 3), ("supersample", supersample, 1)):
         if value < least:
             raise ValueError(f"{name} must be at least {least}, got {value}.")
-    settings = _Settings(num_frames, height, width, supersample, amplitude)
+    settings = _Settings(num_frames, height, width, supersample, float(amplitude))
     paths = settings.cameras()  # refuses sizes and amplitudes that are out of range
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,7 @@ class _Settings:
 
     def words(self) -> str:
         rays = f"{self.supersample} x {self.supersample} rays per pixel"
-        return f"version {_VERSION}, amplitude {self.amplitude:g}, {rays}"
+        return f"version {_VERSION}, amplitude {self.amplitude!r}, {rays}"
 
     def as_json(self) -> dict[str, Any]:
         return {"format": "diff4splat-procedural-protocol", "version": _VERSION} | vars(self)
