@@ -185,7 +185,7 @@ class Manifest:
             folder: The folder of the manifest.
 
         Returns:
-            "sha256:...".
+            Hexadecimal digits after the word sha256 and a colon.
 
         Raises:
             ValueError: If `validate` refuses the manifest.

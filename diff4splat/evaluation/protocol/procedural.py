@@ -47,7 +47,7 @@ def write_procedural_protocol(
     cameras, the true frames `<path>/0000.png` and so on, rendered along the same cameras, and
     `<path>-depth.npz` with their z-depth `depth`, `[frame, height, width]`, scene units, float16, which is
     exact to 0.05 %. The prompt is the caption of the scene, the seed its number, the lens that of the scene.
-    At last `manifest.json` is written. 32 scenes of the default size take about 82 MB.
+    At last `manifest.json` is written. 32 scenes of the default size take about 72 MB.
 
     What is there already, of the same settings and whole by its checksums, is kept; so a run that was ended
     goes on where it stopped, and more scenes are added to fewer. A scene is written whole or not at all.
@@ -77,7 +77,7 @@ def write_procedural_protocol(
     for name, value, least in (("num_frames", num_frames, 3), ("supersample", supersample, 1)):
         if value < least:
             raise ValueError(f"{name} must be at least {least}, got {value}.")
-    settings = _Settings(num_frames, height, width, supersample, amplitude)
+    settings = _Settings(num_frames, height, width, supersample, float(amplitude))
     paths = settings.cameras()  # refuses sizes and amplitudes that are out of range
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,7 @@ class _Settings:
 
     def words(self) -> str:
         rays = f"{self.supersample} x {self.supersample} rays per pixel"
-        return f"version {_VERSION}, amplitude {self.amplitude:g}, {rays}"
+        return f"version {_VERSION}, amplitude {self.amplitude!r}, {rays}"
 
     def as_json(self) -> dict[str, Any]:
         return {"format": "diff4splat-procedural-protocol", "version": _VERSION} | vars(self)

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diff4splat.evaluation.protocol.scores import Score
+from diff4splat.files import flush
 
 __all__ = ["ScoreLog", "ScoredClip"]
 
@@ -121,12 +122,15 @@ class ScoreLog:
         if others:
             raise ValueError(f"scores must be of clip {scored.clip!r}, got {sorted(others)}.")
         line = _to_line(scored)
+        new = not self._path.exists()
         with open(os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o666), "wb") as file:
             file.truncate(self._size)  # of half a line that an earlier attempt has left
             file.seek(self._size)
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
+        if new:
+            flush(self._path.parent)
         self._size += len(line)
         self._clips[scored.clip] = scored
 

@@ -69,17 +69,19 @@ def load_clip(
         width: Columns, pixels.
 
     Returns:
-        The frames, or what is wrong: no such video, two of them, a file that cannot be decoded, too few or
-        too many frames, another size.
+        The frames or else what is wrong, namely no such video, two of them, a file that cannot be decoded,
+        too few or too many frames, another size.
     """
     try:
         path = find_video(folder, name)
-    except (FileNotFoundError, ValueError, OSError) as error:
+    except (ValueError, OSError) as error:
         return ClipVideo(None, str(error))
     try:
         frames = read_video(path)
-    except (FileNotFoundError, ValueError, OSError) as error:
+    except (FileNotFoundError, ValueError) as error:
         return ClipVideo(None, str(error), path)
+    except Exception as error:  # decoders raise anything on damaged files, Pillow a TypeError on some TIFF
+        return ClipVideo(None, f"{path} cannot be decoded: {type(error).__name__}: {error}", path)
     if path.is_file():
         rows, columns = height + height % 2, width + width % 2
         if frames.shape[-2:] == (rows, columns):
@@ -191,7 +193,7 @@ def video_fingerprint(path: str | os.PathLike[str]) -> str:
         path: File, or folder of pictures, whose names count as well.
 
     Returns:
-        "sha256:...".
+        Hexadecimal digits after the word sha256 and a colon.
 
     Raises:
         FileNotFoundError: If there is no such file or folder.

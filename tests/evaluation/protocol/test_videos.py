@@ -52,6 +52,13 @@ def test_every_kind_of_file(tmp_path: Path, suffix: str) -> None:
         assert difference.abs().max() <= 14 and difference.double().mean().abs() < 1.5
 
 
+def test_an_animated_png(tmp_path: Path) -> None:
+    first, *others = (Image.fromarray(frame.permute(1, 2, 0).numpy()) for frame in frames())
+    first.save(tmp_path / "a.apng", format="PNG", save_all=True, append_images=others, duration=100)
+    found = load_clip(tmp_path, "a", **ASKED)
+    assert found.frames is not None and torch.equal(found.frames, frames())
+
+
 @pytest.mark.parametrize("count", [1, 13])
 def test_frames_without_loss(tmp_path: Path, count: int) -> None:
     noise = torch.randint(0, 256, (count, 3, 5, 7), generator=torch.Generator().manual_seed(3)).byte()
@@ -258,6 +265,21 @@ def test_problems_are_values(tmp_path: Path) -> None:
     whole = load_clip(tmp_path, "whole", **ASKED)
     assert whole.problem == "" and whole.path == tmp_path / "whole"
     assert whole.frames is not None and torch.equal(whole.frames, frames())
+
+
+def test_whatever_a_decoder_raises_is_a_problem_of_the_clip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow raises "TypeError: Missing dimensions" on damaged TIFF files; one clip must not end a run."""
+    picture(tmp_path / "a" / "0.tif", 1)
+
+    def damaged(self: object, **options: object) -> None:
+        raise TypeError("Missing dimensions")
+
+    monkeypatch.setattr(Image.Image, "load", damaged)
+    monkeypatch.setattr("PIL.TiffImagePlugin.TiffImageFile.load", damaged)
+    problem = load_clip(tmp_path, "a", num_frames=1, height=5, width=7).problem
+    assert problem.endswith("a cannot be decoded: TypeError: Missing dimensions")
 
 
 @pytest.mark.parametrize(("height", "width"), [(45, 62), (46, 61), (45, 61)])
