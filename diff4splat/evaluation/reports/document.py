@@ -58,6 +58,11 @@ class Section:
     tables: tuple[ReportTable, ...] = ()
     figures: tuple[Drawing | Picture, ...] = ()
 
+    @property
+    def has_text(self) -> bool:
+        """Whether anything is left without the figures; words beside figures alone are about them."""
+        return bool(self.items or self.code or self.tables or not self.figures)
+
 
 @dataclass(frozen=True)
 class Document:

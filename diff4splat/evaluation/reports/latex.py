@@ -53,7 +53,7 @@ def latex_text(document: Document) -> str:
         A document that compiles with pdflatex, also where booktabs is missing.
     """
     lines = [_PREAMBLE, rf"\section*{{{escape_latex(document.title)}}}", escape_latex(document.sentence), ""]
-    for section in document.sections:
+    for section in (item for item in document.sections if item.has_text):
         lines += _section(section)
     return "\n".join([*lines, r"\end{document}"]) + "\n"
 
@@ -70,7 +70,7 @@ def latex_table(table: ReportTable) -> str:
     heads = list(map(_heading, table.headings))
     lines = [
         r"{\footnotesize" if len(heads) > _MANY else r"{\small",
-        rf"\textbf{{{escape_latex(table.title)}}}\par\smallskip",
+        rf"\textbf{{{escape_latex(table.title)}}}\par\nobreak\smallskip\nobreak",
         rf"\begin{{tabular}}{{{_columns(table)}}}",
         r"\toprule",
         rf"{{}}{' & '.join(heads)} \\",

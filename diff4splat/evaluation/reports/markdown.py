@@ -26,7 +26,7 @@ def markdown_text(document: Document) -> str:
         A Markdown document.
     """
     blocks = [f"# {escape_markdown(document.title)}", escape_markdown(document.sentence)]
-    for section in document.sections:
+    for section in (item for item in document.sections if item.has_text):
         blocks += _section(section)
     return "\n\n".join(block for block in blocks if block) + "\n"
 

@@ -117,8 +117,8 @@ def _raised(notes: Sequence[int]) -> str:
 
 
 def _text(text: str) -> str:
-    """Any text as text of a page, also within quotes."""
-    return html.escape(one_line(text))
+    """Any text as text of a page, also within quotes; arrows stay in the line of the word before them."""
+    return re.sub(" (?=[↑↓])", "\u00a0", html.escape(one_line(text)))
 
 
 def _source(name: str) -> str:

@@ -18,7 +18,7 @@ def terminal_text(document: Document) -> str:
         Lines, the last one ended.
     """
     blocks = [one_line(document.title), one_line(document.sentence)]
-    for section in document.sections:
+    for section in (item for item in document.sections if item.has_text):
         lines = [f"== {one_line(section.title)} =="]
         lines += [one_line(text) for text in section.paragraphs]
         lines += [f"- {one_line(text)}" for text in section.items]

@@ -61,6 +61,11 @@ def test_the_page_has_plots_frames_and_no_way_out(written: dict[str, str]) -> No
     assert "url(" not in page and "@import" not in page
 
 
+def test_words_about_figures_stand_only_beside_them(written: dict[str, str]) -> None:
+    found = ["A dot is a mean" in written[suffix] for suffix in (".md", ".tex", ".html")]
+    assert found == [False, False, True]
+
+
 def test_number_of_clips_is_that_of_the_clips_asked_for() -> None:
     text = terminal_text(evaluation_document(OURS, summary(OURS)))
     assert "35 clips of 7 scenes" in text and "== Read this first ==" in text
