@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from diff4splat.evaluation.metrics.masks import masked_mean
+from diff4splat.evaluation.metrics.masks import check_compared, masked_mean
 
 __all__ = ["end_point_error"]
 
@@ -24,6 +24,11 @@ def end_point_error(
 
     Returns:
         One value per map, scene units; NaN where no pixel counts.
+
+    Raises:
+        TypeError: If the mask is not boolean.
+        ValueError: If shapes disagree.
     """
+    check_compared("displacement", displacement, target, mask, displacement.shape[:-1])
     distance = torch.linalg.vector_norm(displacement.double() - target.double(), dim=-1)
     return masked_mean(distance, mask).to(displacement.dtype)

@@ -22,6 +22,7 @@ def pair() -> tuple[torch.Tensor, torch.Tensor]:
     return image, target
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:torchvision")
 def test_numbers_are_those_of_the_package(drawn, pair) -> None:
     """Drawn weights are the same draw, images go from [0, 1] to [-1, 1]."""
     with torch.random.fork_rng(devices=[]):

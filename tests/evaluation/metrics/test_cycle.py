@@ -69,6 +69,13 @@ def test_a_camera_at_rest_closes_nothing() -> None:
     assert not is_closed(circle(5).at_rest()).item()
 
 
+def test_rounding_of_positions_does_not_open_a_turn_on_the_spot() -> None:
+    path = circle(5, radius=0.0)
+    poses = path.camera_to_world.clone()
+    poses[-1, 0, 3] = 1e-7
+    assert is_closed(Cameras(poses, path.intrinsics, 13, 17)).item()
+
+
 def test_a_lens_that_zooms_does_not_come_back() -> None:
     path = circle(5)
     intrinsics = path.intrinsics.clone()

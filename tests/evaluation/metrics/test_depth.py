@@ -57,8 +57,8 @@ def test_alignment_is_that_of_numpy(alignment, masked, maps) -> None:
 
 
 def test_medians_of_even_counts_are_between_two_values() -> None:
-    depth, target = torch.tensor([[1.0, 2.0, 4.0, 8.0]]), torch.tensor([[3.0, 3.0, 6.0, 9.0]])
-    assert align_depth(depth, target, alignment="median")[0, 0].item() == pytest.approx(4.5 / 3)
+    depth, target = torch.tensor([[1.0, 2.0, 4.0, 8.0]]), torch.tensor([[3.0, 5.0, 6.0, 9.0]])
+    assert align_depth(depth, target, alignment="median")[0, 0].item() == pytest.approx(5.5 / 3)
 
 
 @pytest.mark.parametrize("masked", [False, True])

@@ -110,3 +110,11 @@ def test_end_point_error_is_the_same_in_turned_axes(generator) -> None:
     turn, _ = torch.linalg.qr(torch.randn(3, 3, generator=generator, dtype=torch.float64))
     turned = end_point_error(displacement @ turn, target @ turn)
     torch.testing.assert_close(turned, end_point_error(displacement, target))
+
+
+def test_displacements_that_would_be_broadcast_are_refused(without_shape_checker) -> None:
+    displacement = torch.zeros(2, 5, 7, 3)
+    with pytest.raises(ValueError, match=r"shape of displacement \(2, 5, 7, 3\), got \(5, 7, 3\)"):
+        end_point_error(displacement, displacement[0])
+    with pytest.raises(ValueError, match=r"mask must have shape \(2, 5, 7\), got \(5, 7\)"):
+        end_point_error(displacement, displacement, mask=torch.ones(5, 7, dtype=torch.bool))

@@ -70,6 +70,8 @@ def test_a_point_on_the_limit_is_not_within_it(off, expected) -> None:
     """Pitfall: the comparison is strict. Depth 2 and focal length 64 make a pixel 1/32."""
     found = average_points_within_distance(**one_track(off), intrinsics=lens((64.0, 64.0)), scaling="none")
     assert found.item() == pytest.approx(expected)
+    said = {"predicted_visible": torch.ones(1, 1, dtype=torch.bool), "intrinsics": lens((64.0, 64.0))}
+    assert tracking_scores(**one_track(off), **said, scaling="none").jaccard.item() == pytest.approx(expected)
 
 
 def test_the_limit_grows_with_the_true_depth_and_the_mean_focal_length() -> None:
