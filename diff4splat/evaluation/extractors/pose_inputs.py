@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from diff4splat.cameras import Cameras
 from diff4splat.evaluation.extractors.protocols import EstimatedPath
+from diff4splat.geometry import rigid_inverse
 
 __all__ = ["check_clip", "enlarged", "path_of"]
 
@@ -79,8 +80,8 @@ def path_of(
     for index, pose in poses.items():
         matrices[index], registered[index] = pose, True
     if poses:
-        to_first = torch.linalg.inv(matrices[min(poses)])
-        matrices[registered] = to_first @ matrices[registered]
+        matrices[registered] = rigid_inverse(matrices[min(poses)]) @ matrices[registered]
+        matrices[min(poses)] = torch.eye(4, dtype=torch.float64)
     lens = intrinsics.detach().cpu().double().expand(len(frames), 3, 3)
     height, width = frames.shape[-2:]
     return EstimatedPath(Cameras(matrices, lens, height, width), registered, "" if registered.all() else note)

@@ -16,7 +16,8 @@ from diff4splat.evaluation.extractors.spec import ExtractorSpec
 
 __all__ = ["TwoViewPoses"]
 
-_RESTING = 0.95  # share of the matches of an essential matrix that a turn explains, from which it is a turn
+_RESTING = 0.9  # share of all matches that agree with an essential matrix, which turns alone explain at rest
+_TURN_REACH = 2  # thresholds within which a turn explains a match: a distance from a point, not from a line
 _FEWEST_POINTS = 8
 _BASES = 5  # pairs that are tried
 _LEAST_PARALLAX = math.radians(0.3)  # below, a point is too far to be placed
@@ -29,8 +30,8 @@ class TwoViewPoses:
     Every frame is matched with frame 0. Each pair gives an essential matrix (five points, MAGSAC) and by it a
     turn and a direction. A pair with many matches of much parallax gives points in space; the other frames
     find their poses by these points (perspective-n-point). Five pairs are tried, and the one whose points
-    agree with the most matches counts. So positions have one unit, the distance of the two frames. If a turn
-    alone explains all pairs, the camera rests: all positions are 0, and RPE has rotations only.
+    agree with the most matches counts. So positions have one unit, the distance of the two frames. If turns
+    alone explain nine tenths of all matches, the camera rests: all positions are 0, RPE has rotations only.
 
     Limits: everything hangs on one pair and on what frame 0 shows. A clip whose camera leaves the view of
     frame 0 loses frames, there is no common refinement, and a scene of one plane is ambiguous. It is meant
@@ -113,8 +114,10 @@ class TwoViewPoses:
                 pairs[index] = pair
         if not pairs:
             return path_of(frames, intrinsics, {}, "no frame shares a geometry with frame 0")
-        if all(pair.rests for pair in pairs.values()):
-            found = {index: _transform(pair.rotation, np.zeros(3)) for index, pair in pairs.items()}
+        if sum(pair.turned for pair in pairs.values()) >= _RESTING * sum(
+            len(pair) for pair in pairs.values()
+        ):
+            found = {index: _transform(pair.turn, np.zeros(3)) for index, pair in pairs.items()}
         else:
             found = self._by_points(pairs, lens)
         poses = {index: torch.linalg.inv(torch.from_numpy(pose)) for index, pose in found.items()}
@@ -150,24 +153,21 @@ class TwoViewPoses:
         if inside.sum() < self._min_matches:
             return None
         turn, turned = self._turn(first, second, rotation, lens)
-        if turned.sum() >= _RESTING * inside.sum():
-            return _Pair(first, second, turned, turn, np.zeros(3), True)
-        return _Pair(first, second, inside, rotation, way[:, 0], False)
+        return _Pair(first, second, inside, rotation, way[:, 0], turn, turned)
 
     def _turn(
         self, first: np.ndarray, second: np.ndarray, rotation: np.ndarray, lens: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The turn that explains the most matches, found from two guesses, and which these are."""
+    ) -> tuple[np.ndarray, int]:
+        """The turn that explains the most matches, found from two guesses, and how many these are."""
         rays = [_rays(points, lens) for points in (first, second)]
-        best = rotation, np.zeros(len(first), dtype=bool)
+        best = rotation, -1
         for turn in (rotation, np.eye(3)):
-            for reach in (8, 4, 2, 1):
+            for reach in (8, 4, _TURN_REACH, _TURN_REACH):
                 image = rays[0] @ turn.T @ lens.T
-                inside = (
-                    np.linalg.norm(image[:, :2] / image[:, 2:] - second, axis=1) <= reach * self._threshold
-                )
-                if reach == 1 and inside.sum() > best[1].sum():
-                    best = turn, inside
+                distances = np.linalg.norm(image[:, :2] / image[:, 2:] - second, axis=1)
+                inside = distances <= reach * self._threshold
+                if reach == _TURN_REACH and inside.sum() > best[1]:
+                    best = turn, int(inside.sum())
                 if inside.sum() >= 2:
                     turn = _kabsch(rays[0][inside], rays[1][inside])
         return best
@@ -178,11 +178,10 @@ class TwoViewPoses:
         A scene that is nearly a plane has two essential matrices, and the wrong one may promise more
         parallax; but its points do not fit the other frames.
         """
-        moving = {index: pair for index, pair in pairs.items() if not pair.rests}
         worth = {
-            index: np.minimum(pair.parallax(lens), _ENOUGH_PARALLAX).sum() for index, pair in moving.items()
+            index: np.minimum(pair.parallax(lens), _ENOUGH_PARALLAX).sum() for index, pair in pairs.items()
         }
-        bases = sorted(moving, key=lambda index: (-worth[index], index))[:_BASES]
+        bases = sorted(pairs, key=lambda index: (-worth[index], index))[:_BASES]
         tries = [self._from_base(base, pairs, lens) for base in bases]
         return max(tries, key=lambda found: found[1])[0]
 
@@ -235,14 +234,21 @@ class TwoViewPoses:
 
 @dataclass(frozen=True, eq=False)
 class _Pair:
-    """Frame 0 and another: matches, those that agree, and the way from the first camera to the second."""
+    """Frame 0 and another: matches, those that agree, and the way from the first camera to the second.
+
+    The last two are the turn that explains the most matches without any way, and how many.
+    """
 
     first: np.ndarray
     second: np.ndarray
     inside: np.ndarray
     rotation: np.ndarray
     way: np.ndarray
-    rests: bool
+    turn: np.ndarray
+    turned: int
+
+    def __len__(self) -> int:
+        return int(self.inside.sum())
 
     def parallax(self, lens: np.ndarray) -> np.ndarray:
         """Angles between the two rays of each match that agrees, radians."""

@@ -15,7 +15,7 @@ _AT_REST = 1e-6  # length of the way between two cameras, by their distance from
 
 def mutual_nearest_neighbours(
     first: Float[Tensor, "first feature"],
-    second: Float[Tensor, "second feature"],
+    second: Float[Tensor, "second second_feature"],
     *,
     ratio: float | None = None,
 ) -> Int64[Tensor, "match pair=2"]:
@@ -99,7 +99,7 @@ def epipolar_distances(
     essential = torch.linalg.cross(way.expand(3, 3), rotation.T).T  # each column of the rotation
     fundamental = inverses[1].T @ essential @ inverses[0]
     lines = points[0] @ fundamental.T, points[1] @ fundamental
-    products = einsum(points[1], lines[0], "match axis, match axis -> match").abs()
+    products = einsum(points[1], lines[0], "match component, match component -> match").abs()
     slopes = torch.cat((lines[0][:, :2], lines[1][:, :2]), dim=-1).norm(dim=-1)
     return torch.where(products > 0, products / slopes, torch.zeros_like(products))
 

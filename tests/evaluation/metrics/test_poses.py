@@ -5,9 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from reference import evaluation_geometry
+from scipy.spatial.transform import Rotation
 
 from diff4splat.cameras import Cameras
-from diff4splat.evaluation import relative_pose_errors
+from diff4splat.evaluation import absolute_trajectory_errors, path_scores, relative_pose_errors
+from diff4splat.evaluation.metrics import METRICS
 
 FRAMES = 11
 
@@ -158,3 +161,120 @@ def test_options_are_checked(change: dict, message: str) -> None:
 def test_paths_must_have_the_same_frames() -> None:
     with pytest.raises(ValueError, match="estimated must have the 11 frames of reference, got 7"):
         relative_pose_errors(cameras(path(1, 7)), cameras(path(2)), scale="none")
+
+
+@pytest.mark.parametrize("step", [1, 2, 5])
+def test_errors_match_a_second_implementation(step: int) -> None:
+    """Centres and axes as one frame sees the other, chords for angles: nothing in common with the first."""
+    one, other = path(21), path(22)
+    found = relative_pose_errors(cameras(one), cameras(other), scale="steps", step=step)
+    lengths, angles = evaluation_geometry.relative_errors(one, other, step, found.scale)
+    np.testing.assert_allclose(found.translation, lengths, atol=1e-12)
+    np.testing.assert_allclose(found.rotation_deg, angles, atol=1e-6)
+
+
+def test_rotation_errors_match_scipy() -> None:
+    one, other = path(23), path(24)
+    found = relative_pose_errors(cameras(one), cameras(other), scale="none")
+    turns = [Rotation.from_matrix(poses[:, :3, :3]) for poses in (one, other)]
+    moved, expected = (turn[:-1].inv() * turn[1:] for turn in turns)
+    np.testing.assert_allclose(
+        found.rotation_deg, np.degrees((expected.inv() * moved).magnitude()), atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("scale", ["steps", "positions"])
+def test_a_commanded_rest_has_no_scale(scale: str) -> None:
+    """Pitfall: the least squares would be scale 0, by which any jitter becomes a perfect path."""
+    still = path(25)
+    still[:, :3, 3] = [4.0, 5, 6]
+    found = relative_pose_errors(cameras(path(26)), cameras(still), scale=scale)
+    assert found.problem == "the commanded camera rests, so positions have no scale"
+    assert (
+        math.isnan(found.scale) and found.translation.isnan().all() and len(found.translation) == FRAMES - 1
+    )
+    assert not found.rotation_deg.isnan().any()
+    assert relative_pose_errors(cameras(path(26)), cameras(still), scale="none").problem == ""
+
+
+def test_a_path_walked_backwards_is_not_turned_round() -> None:
+    """Pitfall: the least squares over all numbers would find scale -1 and no error at all."""
+    reference, estimated = np.tile(np.eye(4), (5, 1, 1)), np.tile(np.eye(4), (5, 1, 1))
+    reference[:, 2, 3], estimated[:, 2, 3] = np.arange(5), -np.arange(5)
+    found = relative_pose_errors(cameras(estimated), cameras(reference), scale="steps")
+    assert found.scale == 0 and found.translation.tolist() == [1.0] * 4
+
+
+def test_scores_of_a_path_are_the_metrics_of_the_table() -> None:
+    one, other = path(27), path(28)
+    registered = torch.ones(FRAMES, dtype=torch.bool)
+    registered[[2, 3]] = False
+    errors = relative_pose_errors(cameras(one), cameras(other), scale="positions", registered=registered)
+    scores = path_scores(cameras(one), cameras(other), scale="positions", registered=registered)
+    assert scores.rpe_translation_mean == errors.translation_mean
+    assert scores.rpe_translation_rmse == errors.translation_rmse > scores.rpe_translation_mean
+    assert scores.rpe_rotation_mean_deg == errors.rotation_mean_deg
+    assert scores.rpe_rotation_rmse_deg == errors.rotation_rmse_deg > scores.rpe_rotation_mean_deg
+    assert scores.registered == 9 / 11 and scores.problem == ""
+    assert set(vars(scores)) - {"problem"} <= set(METRICS)
+
+
+@pytest.mark.parametrize(
+    ("registered", "problem"),
+    [
+        ([], "no two frames at a distance of 1 are registered"),
+        ([4], "no two frames at a distance of 1 are registered"),
+        ([1, 4, 7], "no two frames at a distance of 1 are registered"),
+    ],
+)
+def test_scores_of_a_path_that_was_not_found_say_so(registered: list[int], problem: str) -> None:
+    found = torch.zeros(FRAMES, dtype=torch.bool)
+    found[registered] = True
+    scores = path_scores(cameras(path(29)), cameras(path(30)), scale="steps", registered=found)
+    assert scores.problem == problem and scores.registered == len(registered) / FRAMES
+    assert math.isnan(scores.rpe_translation_mean) and math.isnan(scores.rpe_rotation_rmse_deg)
+
+
+@pytest.mark.parametrize("alignment", ["rigid", "similarity"])
+def test_a_moved_path_has_no_trajectory_error(alignment: str) -> None:
+    true = path(31)
+    shift = np.eye(4)
+    shift[:3, :3], shift[:3, 3] = turned(np.array([3.0, 1, 2]), 2.0), [5.0, -7, 2]
+    moved = shift @ true
+    if alignment == "similarity":
+        moved[:, :3, 3] *= 0.3
+    errors = absolute_trajectory_errors(cameras(moved), cameras(true), alignment=alignment)
+    assert errors.shape == (FRAMES,) and errors.max() < 1e-9
+
+
+def test_trajectory_errors_match_scipy_and_no_other_scale_is_better() -> None:
+    one, other = path(32), path(33)
+    p, q = (poses[:, :3, 3] - poses[:, :3, 3].mean(0) for poses in (one, other))
+    rotation, _ = Rotation.align_vectors(q, p)
+    rigid = np.linalg.norm(q - p @ rotation.as_matrix().T, axis=1)
+    found = absolute_trajectory_errors(cameras(one), cameras(other), alignment="rigid")
+    np.testing.assert_allclose(found, rigid, atol=1e-6)
+    laid = p @ rotation.as_matrix().T
+    scales = np.linspace(0, 3, 30_001)
+    best = min(np.square(q - scale * laid).sum() for scale in scales)
+    similar = absolute_trajectory_errors(cameras(one), cameras(other), alignment="similarity")
+    assert similar.square().sum().item() == pytest.approx(best, rel=1e-6)
+
+
+def test_trajectory_errors_of_known_frames_alone_and_of_a_rest() -> None:
+    true = path(34)
+    broken = true.copy()
+    broken[5] = np.nan
+    known = torch.ones(FRAMES, dtype=torch.bool)
+    known[5] = False
+    errors = absolute_trajectory_errors(
+        cameras(broken), cameras(true), alignment="similarity", registered=known
+    )
+    assert errors.shape == (FRAMES - 1,) and errors.max() < 1e-9
+    still = true.copy()
+    still[:, :3, 3] = 1.0
+    assert absolute_trajectory_errors(cameras(still), cameras(true), alignment="similarity").isnan().all()
+    with pytest.raises(ValueError, match="alignment must be rigid or similarity"):
+        absolute_trajectory_errors.__wrapped__(cameras(true), cameras(true), alignment="affine")
+    with pytest.raises(ValueError, match="estimated must have the 11 frames"):
+        absolute_trajectory_errors(cameras(path(1, 7)), cameras(true), alignment="rigid")
