@@ -46,19 +46,27 @@ def test_the_real_clips_of_a_scene_leave_with_it() -> None:
 
 @pytest.mark.parametrize("shift", [0.0, 0.7])
 def test_the_interval_of_a_kernel_distance_holds_its_mean(shift) -> None:
-    draw, found = np.random.default_rng(1), []
-    for _ in range(150):
-        content = draw.normal(size=(17, 1, 5))
+    repeats, names = 120, labels(31, 3)
+    draw, found, by_clip = np.random.default_rng(1), [], []
+    for _ in range(repeats):
+        content = draw.normal(size=(31, 1, 5))
         made, real = (
-            torch.from_numpy((content + 0.5 * draw.normal(size=(17, 3, 5))).reshape(51, 5)) for _ in range(2)
+            torch.from_numpy((content + 0.3 * draw.normal(size=(31, 3, 5))).reshape(93, 5)) for _ in range(2)
         )
-        found.append(jackknife_estimate(made + shift, real, labels(17, 3), labels(17, 3), kernel))
+        found.append(jackknife_estimate(made + shift, real, names, names, kernel))
+        by_clip.append(jackknife_estimate(made + shift, real, labels(93, 1), labels(93, 1), kernel))
     mean = np.mean([estimate.value for estimate in found])
-    held = np.mean([estimate.low <= mean <= estimate.high for estimate in found])
-    assert held >= 0.95 - 3 * math.sqrt(0.05 * 0.95 / 150), held
-    if shift == 0:
+
+    def held(estimates: list) -> float:
+        return float(np.mean([estimate.low <= mean <= estimate.high for estimate in estimates]))
+
+    # distances are skewed: at best about 91 % here, less three times the error of so many repeats
+    assert held(found) >= 0.91 - 3 * math.sqrt(0.91 * 0.09 / repeats)
+    if shift:
+        assert held(by_clip) < 0.8  # pitfall: clips of a scene left out one by one
+    else:
         # pitfall: KVD of a perfect method is not 0 on average if it shows the scenes of the real clips
-        assert mean < -3 * np.std([estimate.value for estimate in found]) / math.sqrt(150)
+        assert mean < -3 * np.std([estimate.value for estimate in found]) / math.sqrt(repeats)
 
 
 def test_few_scenes_or_clips_have_no_interval() -> None:
