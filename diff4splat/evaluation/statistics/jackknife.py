@@ -25,14 +25,14 @@ def jackknife_estimate(
     $$D \pm t_{n - 1} \sqrt{\frac{n - 1}{n} \sum_s (D_{(s)} - \bar D)^2}$$
 
     with $D_{(s)}$ the distance without the made and the real clips of scene $s$, $\bar D$ the mean of these
-    over the $n$ scenes of the made clips, and $t_{n - 1}$ the quantile of Student's distribution. Source:
-    Efron and Stein, The jackknife estimate of variance, Ann. Stat. 9 (1981).
+    over the $n$ scenes of the made clips, and $t_{n - 1}$ the quantile of Student's distribution.
+    Source: Efron and Stein, The jackknife estimate of variance, Ann. Stat. 9 (1981).
 
     It is for distances whose mean does not depend on the number of clips, as KVD. The mean of the Fréchet
-    distance does, far more than its spread: an interval around it would not hold the truth. The interval holds
-    what such evaluations give on average with so many clips per scene, which differs from 0 for a perfect
-    method because the clips of a scene are alike. KVD is skewed, so the interval is a little too short: with
-    32 scenes it held that mean in 88 to 99 % of cases, with 17 in 86 %.
+    distance does, far more than its spread: an interval around it would not hold the truth. The interval
+    holds what such evaluations give on average with so many clips per scene, which differs from 0 for a
+    perfect method because the clips of a scene are alike. KVD is skewed, so the interval is a little too
+    short: with 32 scenes it held that mean in 88 to 99 % of cases, with 17 in 86 %.
 
     Args:
         features: Features of the clips of a method.
