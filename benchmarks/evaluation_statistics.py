@@ -15,6 +15,7 @@ from torch import Tensor
 from diff4splat.evaluation import (
     clustered_estimate,
     distance_permutation_test,
+    jackknife_estimate,
     paired_permutation_test,
 )
 
@@ -86,6 +87,34 @@ def coverage(scenes: list[int], repeats: int) -> list[Result]:
     return report(results)
 
 
+def kernel_coverage(shifts: list[float], repeats: int, width: int = 16) -> list[Result]:
+    """How often the interval of KVD holds its mean, and that mean: clips of a scene are alike.
+
+    Real and made clips show the same 32 scenes, or others; features of the made ones are shifted.
+    """
+    results = []
+    names = [str(index // 5) for index in range(160)]
+    for same in (True, False):
+        for shift in shifts:
+            generator = torch.Generator().manual_seed(0)
+            estimates = []
+            for _ in range(repeats):
+                content = torch.randn(2, 32, 1, width, generator=generator, dtype=torch.float64)
+                content[1] = content[0] if same else content[1]
+                own = torch.randn(2, 32, 5, width, generator=generator, dtype=torch.float64)
+                real, made = (math.sqrt(0.7) * content + math.sqrt(0.3) * own).reshape(2, 160, width)
+                real_names = names if same else [f"other {name}" for name in names]
+                estimates.append(jackknife_estimate(made + shift, real, names, real_names, kernel))
+            mean = sum(estimate.value for estimate in estimates) / repeats
+            held = sum(estimate.low <= mean <= estimate.high for estimate in estimates)
+            case = f"{'same' if same else 'other'} scenes, shift {shift:g}"
+            results += [
+                Result("KVD", f"mean, {case}", mean, ""),
+                Result("KVD", f"interval, {case}", 100 * held / repeats, "%", goal=90.0, at_least=True),
+            ]
+    return report(results)
+
+
 def found(gains: list[float], repeats: int) -> list[Result]:
     """How often 32 scenes show a gain, in units of the spread of differences between scenes."""
     results = []
@@ -148,6 +177,8 @@ def main(*, quick: bool = False, json: Path | None = None) -> list[Result]:
     results = chance(sizes, width, 2)
     print("\nIntervals of 95 % that hold the truth")
     results += coverage([5, 10, 32], repeats)
+    print("\nKVD of 32 scenes of five clips, and intervals of 95 % that hold its mean")
+    results += kernel_coverage([0.0, 0.3, 0.8], repeats // 5 or 1)
     print("\nComparisons that find a difference")
     results += found([0.0, 0.3, 0.6], repeats // 2 or 1)
     print("\nCost")

@@ -2,15 +2,21 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from diff4splat.evaluation.protocol.comparison import MetricComparison
 from diff4splat.evaluation.protocol.paired_clips import ComparisonLine, unlike_extractors, unlike_facts
-from diff4splat.evaluation.protocol.score_groups import set_scores_by_metric
+from diff4splat.evaluation.protocol.score_groups import UNBIASED_DISTANCES, set_scores_by_metric
 from diff4splat.evaluation.protocol.scores import ClipFeatureSet, Evaluation, SetScore
-from diff4splat.evaluation.statistics import Distance, Estimate, distance_permutation_test
+from diff4splat.evaluation.statistics import (
+    Distance,
+    Estimate,
+    distance_permutation_test,
+    jackknife_estimate,
+)
 
 __all__ = ["paired_set_lines"]
 
@@ -86,10 +92,8 @@ def _unlike_sets(one: SetScore, two: SetScore, first: Evaluation, second: Evalua
 def _plain_line(one: SetScore, two: SetScore, warning: str) -> ComparisonLine:
     """Two numbers and their difference, without a test."""
     difference = math.nan if warning else two.value - one.value
-    count = min(one.count, two.count)
-    return ComparisonLine(
-        _row(one.metric, (one.value, one.count), (two.value, two.count), (difference, count), warning=warning)
-    )
+    values = [(one.value, one.count), (two.value, two.count), (difference, min(one.count, two.count))]
+    return ComparisonLine(_row(one.metric, [_bare(*value) for value in values], warning=warning))
 
 
 def _distance_line(
@@ -114,20 +118,24 @@ def _distance_line(
             f"{len(asked) - len(clips)} of {len(asked)} clips are left out; {first} has no features of "
             f"{lacking[0]}, {second} of {lacking[1]}"
         )
-    reference, warning = _shared_reference(*references)
+    reference, real_clips, warning = _shared_reference(*references)
+    real_scenes = [scenes.get(clip, clip) for clip in real_clips]
     if min(len(clips), len(reference)) < 2:
         warning = warning or f"both have {len(clips)} clips and {len(reference)} real ones; two are needed"
     if warning:
-        nothing = (math.nan, len(clips))
-        return ComparisonLine(_row(metric, nothing, nothing, nothing, warning=warning), left_out)
+        nothing = _bare(math.nan, len(clips))
+        return ComparisonLine(_row(metric, [nothing] * 3, warning=warning), left_out)
     a, b = (torch.stack([rows[clip] for clip in clips]) for rows in (ours, theirs))
-    near, far = distance(a, reference), distance(b, reference)
     of_clips = [scenes[clip] for clip in clips]
     p_value = distance_permutation_test(
         a, b, reference, of_clips, distance, num_permutations=num_permutations, seed=seed
     )
-    count = len(clips)
-    row = _row(metric, (near, count), (far, count), (far - near, count), p_value, len(set(of_clips)))
+    if metric in UNBIASED_DISTANCES:
+        estimates = _with_intervals(a, b, reference, of_clips, real_scenes, distance)
+    else:
+        near, far = distance(a, reference), distance(b, reference)
+        estimates = [_bare(value, len(clips)) for value in (near, far, far - near)]
+    row = _row(metric, estimates, p_value, len(set(of_clips)))
     return ComparisonLine(row, left_out)
 
 
@@ -137,41 +145,63 @@ def _rows_by_clip(known: ClipFeatureSet) -> dict[str, Tensor]:
     return {clip: row for clip, row in rows if bool(row.isfinite().all())}
 
 
-def _shared_reference(first: ClipFeatureSet, second: ClipFeatureSet) -> tuple[Tensor, str]:
-    """Features of the real clips that both have, and why they will not do."""
+def _shared_reference(first: ClipFeatureSet, second: ClipFeatureSet) -> tuple[Tensor, list[str], str]:
+    """Features of the real clips that both have, their names, and why they will not do."""
     ours, theirs = _rows_by_clip(first), _rows_by_clip(second)
     clips = [clip for clip in ours if clip in theirs]
     if not clips:
-        return torch.zeros(0, 0, dtype=torch.float64), "measured against different real clips"
+        return torch.zeros(0, 0, dtype=torch.float64), [], "measured against different real clips"
     a, b = (torch.stack([rows[clip] for clip in clips]) for rows in (ours, theirs))
     if a.shape != b.shape or bool(((a - b).abs() > _FEATURES_AGREE * a.abs().amax()).any()):
-        return a, "measured against different real clips of the same names"
-    return a, ""
+        return a, clips, "measured against different real clips of the same names"
+    return a, clips, ""
+
+
+def _with_intervals(
+    first: Tensor,
+    second: Tensor,
+    reference: Tensor,
+    scenes: Sequence[str],
+    reference_scenes: Sequence[str],
+    distance: Distance,
+) -> list[Estimate]:
+    """Both distances and their difference, with intervals over scenes; the counts are those of clips."""
+    width = first.shape[1]
+
+    def difference(both: Tensor, real: Tensor) -> float:
+        return distance(both[:, width:], real[:, width:]) - distance(both[:, :width], real[:, :width])
+
+    both, real = torch.cat((first, second), dim=1), torch.cat((reference, reference), dim=1)
+    found = [
+        jackknife_estimate(first, reference, scenes, reference_scenes, distance),
+        jackknife_estimate(second, reference, scenes, reference_scenes, distance),
+        jackknife_estimate(both, real, scenes, reference_scenes, difference),
+    ]
+    return [replace(estimate, count=len(first)) for estimate in found]
+
+
+def _bare(value: float, count: int) -> Estimate:
+    return Estimate(value, math.nan, math.nan, count)
 
 
 def _row(
     metric: str,
-    first: tuple[float, int],
-    second: tuple[float, int],
-    difference: tuple[float, int],
+    estimates: Sequence[Estimate],
     p_value: float = math.nan,
     num_scenes: int = 0,
     warning: str = "",
 ) -> MetricComparison:
-    """A line whose numbers have no intervals; each comes with its number of clips."""
-
-    def estimate(value: float, count: int) -> Estimate:
-        return Estimate(value, math.nan, math.nan, count)
-
+    """A line from the estimates of both methods and of their difference."""
+    first, second, difference = estimates
     return MetricComparison(
         metric,
-        estimate(*first),
-        estimate(*second),
-        estimate(*difference),
+        first,
+        second,
+        difference,
         p_value=p_value,
         p_adjusted=math.nan,
         winner="",
         num_scenes=num_scenes,
-        num_clips=difference[1],
+        num_clips=difference.count,
         warning=warning,
     )

@@ -12,7 +12,10 @@ from torch import Tensor
 from diff4splat.evaluation.metrics.metric import METRICS
 from diff4splat.evaluation.protocol.scores import Evaluation, Score, SetScore
 
-__all__ = ["ScoreGroup", "clip_scenes", "score_groups", "set_scores_by_metric"]
+__all__ = ["UNBIASED_DISTANCES", "ScoreGroup", "clip_scenes", "score_groups", "set_scores_by_metric"]
+
+UNBIASED_DISTANCES = ("kvd",)
+"""Distances between sets whose mean does not depend on the number of clips, so that an interval is valid."""
 
 _NOT_SCORED = "not scored"
 

@@ -7,9 +7,15 @@ from types import MappingProxyType
 
 from diff4splat.evaluation.metrics.metric import METRICS
 from diff4splat.evaluation.protocol.cautions import cautions
-from diff4splat.evaluation.protocol.score_groups import ScoreGroup, score_groups, set_scores_by_metric
+from diff4splat.evaluation.protocol.score_groups import (
+    UNBIASED_DISTANCES,
+    ScoreGroup,
+    clip_scenes,
+    score_groups,
+    set_scores_by_metric,
+)
 from diff4splat.evaluation.protocol.scores import Evaluation, SetScore
-from diff4splat.evaluation.statistics import Distance, Estimate, clustered_estimate
+from diff4splat.evaluation.statistics import Distance, Estimate, clustered_estimate, jackknife_estimate
 
 __all__ = ["EvaluationSummary", "MetricSummary", "summarize"]
 
@@ -88,7 +94,7 @@ def summarize(
         )
 
     lines = [line(group) for group in groups]
-    lines += [_set_line(evaluation, score) for scores in sets.values() for score in scores]
+    lines += [_set_line(evaluation, score, distances) for scores in sets.values() for score in scores]
     order = list(METRICS)
     paths = dict.fromkeys(path for group in groups for path in group.trajectories)
     parts = [(path, group.of_trajectory(path)) for path in paths for group in groups]
@@ -100,9 +106,10 @@ def summarize(
     )
 
 
-def _set_line(evaluation: Evaluation, score: SetScore) -> MetricSummary:
+def _set_line(evaluation: Evaluation, score: SetScore, distances: Mapping[str, Distance]) -> MetricSummary:
     """A number of the whole set; missing are clips whose real counterpart is there and theirs is not."""
-    estimate = Estimate(score.value, math.nan, math.nan, score.count)
+    low, high = _unbiased_interval(evaluation, score, distances)
+    estimate = Estimate(score.value, low, high, score.count)
     problems = [(score.problem or "no reason given", score.count)] if math.isnan(score.value) else []
     missing = 0
     if score.extractor in evaluation.features and score.extractor in evaluation.references:
@@ -111,3 +118,24 @@ def _set_line(evaluation: Evaluation, score: SetScore) -> MetricSummary:
         if missing:
             problems.append(("no features", missing))
     return MetricSummary(score.metric, estimate, missing, tuple(problems), score.extractor)
+
+
+def _unbiased_interval(
+    evaluation: Evaluation, score: SetScore, distances: Mapping[str, Distance]
+) -> tuple[float, float]:
+    """Interval of KVD over scenes, where its features are at hand and give the same number."""
+    made, real = (kept.get(score.extractor) for kept in (evaluation.features, evaluation.references))
+    known = score.metric in UNBIASED_DISTANCES and score.metric in distances and not math.isnan(score.value)
+    if not (known and made and real):
+        return math.nan, math.nan
+    scenes = clip_scenes(evaluation)
+    found = jackknife_estimate(
+        made.features,
+        real.features,
+        [scenes.get(clip, clip) for clip in made.clips],
+        [scenes.get(clip, clip) for clip in real.clips],
+        distances[score.metric],
+    )
+    if not math.isclose(found.value, score.value, rel_tol=1e-3, abs_tol=1e-6):
+        return math.nan, math.nan
+    return found.low, found.high

@@ -18,6 +18,7 @@ from diff4splat.evaluation.statistics.estimates import (
     ratio_estimate,
     share_estimate,
 )
+from diff4splat.evaluation.statistics.jackknife import jackknife_estimate
 from diff4splat.evaluation.statistics.paired import holm, paired_difference, paired_permutation_test
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "distance_permutation_test",
     "distance_under_chance",
     "holm",
+    "jackknife_estimate",
     "least_mean_estimate",
     "mean_estimate",
     "paired_difference",

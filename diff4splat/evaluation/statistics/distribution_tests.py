@@ -1,6 +1,6 @@
 """Distances between sets of clips, FVD and KVD: a test between two methods, and what chance alone does.
 
-There is no interval here. The bootstrap repeats clips, a set with repeated clips is farther from the real
+There is no interval by the bootstrap. It repeats clips, a set with repeated clips is farther from the real
 ones than the set itself, and so its interval may not even hold the number that it is made for.
 """
 

@@ -41,9 +41,10 @@ def paired_difference(
         ValueError: If lengths differ, a number is infinite, or `num_resamples` is below 1.
 
     Examples:
-        >>> second = torch.tensor([1.0, 2.0, 4.0])
+        >>> import torch
+        >>> second = torch.tensor([1.0, 2.0, 3.0])
         >>> paired_difference(torch.tensor([1.0, 1.0, 1.0]), second, ["cab", "sea", "sky"]).value
-        1.3333333333333333
+        1.0
     """
     difference = _differences(first, second)
     return clustered_estimate(difference, scenes, num_resamples=num_resamples, seed=seed)
@@ -82,6 +83,7 @@ def paired_permutation_test(
         ValueError: If lengths differ, a number is infinite, or `num_permutations` is below 1.
 
     Examples:
+        >>> import torch
         >>> better = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])
         >>> paired_permutation_test(torch.zeros(5), better, ["a", "b", "c", "d", "e"])
         0.0625

@@ -15,6 +15,7 @@ from diff4splat.evaluation import (
     compare,
     distance_permutation_test,
     holm,
+    jackknife_estimate,
     paired_difference,
     paired_permutation_test,
     summarize,
@@ -192,6 +193,22 @@ def test_distances_are_tested_on_common_clips() -> None:
     assert row.p_value == distance_permutation_test(a, b, real, scenes, moments, num_permutations=299)
     assert (row.winner, row.num_clips, row.num_scenes) == ("second", 37, SCENES)
     assert "FVD: 2 of 39 clips are left out; A has no features of 0, B of 2." in comparison.warnings
+
+
+def test_unbiased_distances_have_intervals_over_scenes() -> None:
+    kvd = (SetScore("kvd", 99.0, 39, 39, SPEC.key),)
+    first, second = with_features("A", 1, shift=0.8, set_scores=kvd), with_features("B", 2, set_scores=kvd)
+    row = compare(first, second, distances={"kvd": moments}, num_distance_permutations=99).rows[0]
+    scenes = [clip.partition("/")[0] for clip in clip_names(SCENES)]
+    real = first.references[SPEC.key].features
+    for estimate, evaluation in ((row.first, first), (row.second, second)):
+        expected = jackknife_estimate(evaluation.features[SPEC.key].features, real, scenes, scenes, moments)
+        assert (estimate.value, estimate.low) == (pytest.approx(expected.value), pytest.approx(expected.low))
+    assert row.difference.value == pytest.approx(row.second.value - row.first.value)
+    assert row.difference.low < row.difference.value < row.difference.high < 0 and row.winner == "second"
+    widths = [estimate.high - estimate.low for estimate in (row.first, row.second)]
+    assert row.difference.high - row.difference.low < sum(widths)
+    assert row.first.count == row.difference.count == 39
 
 
 def test_distances_to_different_real_clips_are_not_compared() -> None:

@@ -1,6 +1,7 @@
 """Summaries: one line per metric and path, and a warning for all that makes numbers hard to compare."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from diff4splat.evaluation import (
     SetScore,
     clustered_estimate,
     distance_under_chance,
+    jackknife_estimate,
     summarize,
 )
 
@@ -69,6 +71,27 @@ def test_numbers_of_the_whole_set_have_no_interval() -> None:
     assert kvd.missing == 2 and kvd.problems == (("no features", 2),) and kvd.extractor == SPEC.key
     assert (ssim.metric, latency.metric, latency.estimate.value) == ("ssim", "latency_ms", 6.7)
     assert not [row for row in summarize(evaluation).by_trajectory if row.metric != "ssim"]
+
+
+def test_an_unbiased_distance_has_an_interval_over_scenes() -> None:
+    real, made = feature_set(0, 11), feature_set(1, 11)
+    scenes = [clip.partition("/")[0] for clip in real.clips]
+    expected = jackknife_estimate(made.features, real.features, scenes, scenes, moments)
+    value = moments(made.features, real.features)
+    evaluation = scored(
+        "ours",
+        {"ssim": np.ones(33)},
+        num_scenes=11,
+        set_scores=tuple(SetScore(metric, value, 33, 33, SPEC.key) for metric in ("fvd", "kvd")),
+        features={SPEC.key: made},
+        references={SPEC.key: real},
+    )
+    fvd, kvd, _ = summarize(evaluation, distances={"fvd": moments, "kvd": moments}).rows
+    assert (kvd.estimate.low, kvd.estimate.high) == (expected.low, expected.high) and kvd.estimate.count == 33
+    assert math.isnan(fvd.estimate.low) and math.isnan(fvd.estimate.high)  # pitfall: an interval on FVD
+    other = replace(evaluation, set_scores=(SetScore("kvd", value + 1, 33, 33, SPEC.key),))
+    estimate = summarize(other, distances={"kvd": moments}).rows[0].estimate
+    assert estimate.value == value + 1 and math.isnan(estimate.low), "features that give another number"
 
 
 def test_a_set_without_a_number_says_why() -> None:
