@@ -146,31 +146,40 @@ TABLES = (
 
 
 def numbers_of(evaluation: Evaluation) -> dict[str, Any]:
-    """Fields of a `Run`: numbers per clip with the scene of each, those of the whole set, and notes."""
+    """Fields of a `Run`: numbers per clip with the scene of each, those of the whole set, and about them."""
     scene_of = {score.clip: score.scene for score in evaluation.scores}
-    missing = [clip for clip in evaluation.clips if clip not in scene_of]
-    if missing:
-        raise ValueError(f"evaluation must have rows for every clip, got none for {', '.join(missing)}.")
+    lost = [clip for clip in evaluation.clips if clip not in scene_of]
+    if lost:
+        raise ValueError(f"evaluation must have rows for every clip, got none for {', '.join(lost)}.")
     order = {scene: index for index, scene in enumerate(dict.fromkeys(scene_of.values()))}
     scenes: dict[str, list[float | None]] = {}
-    notes: dict[str, str] = {}
+    whole: dict[str, float | None] = {}
+    measured_with: dict[str, str] = {}
+    missing: dict[str, str] = {}
     for metric in METRICS:
         rows = {score.clip: score for score in evaluation.scores if score.metric == metric}
-        if not rows:
-            continue
-        found = [rows[clip].value if clip in rows else math.nan for clip in evaluation.clips]
-        scenes[metric] = [None if math.isnan(v) else v for v in found]
-        problems = Counter(row.problem for row in rows.values() if math.isnan(row.value))
-        keys = dict.fromkeys(row.extractor for row in rows.values() if row.extractor)
-        notes[metric] = _note(evaluation, keys, problems, len(rows))
-    whole: dict[str, float | None] = {}
-    for score in evaluation.set_scores:
-        lost = math.isnan(score.value)
-        whole[score.metric] = None if lost else score.value
-        problems = Counter({score.problem: 1} if lost else {})
-        notes[score.metric] = _note(evaluation, [score.extractor] if score.extractor else [], problems, 1)
-    groups = [order[scene_of[clip]] for clip in evaluation.clips]
-    return {"scenes": scenes, "whole": whole, "groups": groups, "notes": notes}
+        sets = [score for score in evaluation.set_scores if score.metric == metric]
+        if rows:
+            scenes[metric] = [_or_none(rows[c].value) if c in rows else None for c in evaluation.clips]
+        for score in sets:
+            whole[metric] = _or_none(score.value)
+        every: list[Any] = [*rows.values(), *sets]
+        specs = dict.fromkeys(row.extractor for row in every if row.extractor)
+        if specs:
+            measured_with[metric] = "; ".join(str(evaluation.extractors.get(key, key)) for key in specs)
+        problems = Counter(row.problem or "no reason given" for row in every if math.isnan(row.value))
+        if problems:
+            missing[metric] = "; ".join(
+                f"{count} of {len(every)} missing: {why}" for why, count in problems.most_common()
+            )
+    return {
+        "scenes": scenes,
+        "whole": whole,
+        "groups": [order[scene_of[clip]] for clip in evaluation.clips],
+        "clips": evaluation.manifest,
+        "measured_with": measured_with,
+        "missing": missing,
+    }
 
 
 def open_variant(key: str, seed: int, output: Path) -> Diff4SplatPipeline:
@@ -231,11 +240,16 @@ def table_text(table: Table, runs: Sequence[Run]) -> str:
 
 
 def notes_text(runs: Sequence[Run]) -> str:
-    """What each number was measured with, and what is missing."""
+    """What numbers were measured with, and what is missing."""
     lines = []
     for metric in METRICS:
-        found = dict.fromkeys(run.notes[metric] for run in runs if run.notes.get(metric))
-        lines += [f"- {METRICS[metric].title}: {note}" for note in found]
+        specs = dict.fromkeys(run.measured_with[metric] for run in runs if metric in run.measured_with)
+        lines += [f"- {METRICS[metric].title}: {spec}" for spec in specs]
+        lines += [
+            f"- {METRICS[metric].title}, {run.variant}, seed {run.seed}: {run.missing[metric]}"
+            for run in runs
+            if metric in run.missing
+        ]
     return "\n".join(["Measured with, and missing:", "", *lines]) if lines else ""
 
 
@@ -331,13 +345,8 @@ def _ratio_lines(column: Column, runs: Sequence[Run], table: Table) -> list[str]
     return lines
 
 
-def _note(evaluation: Evaluation, keys: Sequence[str], problems: Counter[str], count: int) -> str:
-    """Specs of extractors and reasons why numbers are missing, in words."""
-    parts = [str(evaluation.extractors.get(key, key)) for key in keys]
-    parts += [
-        f"{lost} of {count} missing: {why or 'no reason given'}" for why, lost in problems.most_common()
-    ]
-    return "; ".join(parts)
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 if __name__ == "__main__":

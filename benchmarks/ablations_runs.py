@@ -24,8 +24,12 @@ class Run:
     """Scene of each number; each has a scene of its own when empty."""
     whole: dict[str, float | None] = field(default_factory=dict)
     """One number of all clips together by name; None where it could not be measured."""
-    notes: dict[str, str] = field(default_factory=dict)
-    """What numbers were measured with, and why some are missing, by name."""
+    clips: str = ""
+    """Stands for the clips that were asked for."""
+    measured_with: dict[str, str] = field(default_factory=dict)
+    """Networks, matchers and pose estimators in words, by name of the numbers."""
+    missing: dict[str, str] = field(default_factory=dict)
+    """How many numbers are missing and why, by their name."""
 
 
 def load(path: Path) -> tuple[dict[str, Any], list[Run]]:

@@ -242,8 +242,13 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: int) -
 def _check_pairs(column: Column, runs: Sequence[Run], base: Sequence[Run]) -> None:
     if [run.seed for run in runs] != [run.seed for run in base]:
         raise ValueError(f"{column.head}: runs must have the same seeds, got {runs} and {base}.")
-    if any(run.groups != base[0].groups for run in (*runs, *base)):
+    if any((run.clips, run.groups) != (base[0].clips, base[0].groups) for run in (*runs, *base)):
         raise ValueError(f"{column.head}: runs must have the same clips in the same order, got others.")
+    specs = {run.measured_with.get(column.values, "") for run in (*runs, *base)}
+    if len(specs) > 1:
+        raise ValueError(
+            f"{column.head}: runs must be measured with the same, got {' and '.join(sorted(specs))}."
+        )
 
 
 def _number(number: float, column: Column, sign: str = "") -> str:

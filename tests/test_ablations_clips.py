@@ -97,6 +97,14 @@ def test_runs_of_other_clips_are_refused(clips: dict[str, Any]) -> None:
     full, other = run_of(clips, "full"), run_of(clips, "motion")
     with pytest.raises(ValueError, match="same clips"):
         table.difference(column, [replace(other, groups=other.groups[::-1])], [full])
+    with pytest.raises(ValueError, match="same clips"):
+        table.difference(column, [replace(other, clips="another manifest")], [full])
+    with pytest.raises(ValueError, match="measured with the same, got SIFT and a network"):
+        table.difference(
+            column,
+            [replace(other, measured_with={"psnr": "SIFT"})],
+            [replace(full, measured_with={"psnr": "a network"})],
+        )
     with pytest.raises(ValueError, match="same seeds"):
         table.ratio(column, [run_of(clips, "motion", 1)], [full])
 
@@ -198,7 +206,7 @@ def made_up() -> Evaluation:
             rows.append(Score(clip, scene, path, "matches_first", value, spec.key, why))
     sets = (SetScore("fvd", 12.5, 4, 4), SetScore("kvd", math.nan, 4, 4, problem="too few"))
     names = tuple(dict.fromkeys(row.clip for row in rows))
-    return Evaluation("made up", "", names, tuple(rows), sets, {spec.key: spec})
+    return Evaluation("made up", "the manifest", names, tuple(rows), sets, {spec.key: spec})
 
 
 def test_numbers_of_an_evaluation(clips: dict[str, Any]) -> None:
@@ -206,11 +214,14 @@ def test_numbers_of_an_evaluation(clips: dict[str, Any]) -> None:
     assert found["groups"] == [0, 0, 1, 1]
     assert found["scenes"] == {"matches_first": [40.0, 40.0, 40.0, None], "psnr": [8.0, 7.0, 10.0, 9.0]}
     assert found["whole"] == {"fvd": 12.5, "kvd": None}
-    assert found["notes"]["matches_first"] == "matcher; 8 bits; weights none; 1 of 4 missing: too dark"
-    assert found["notes"]["kvd"] == "1 of 1 missing: too few"
+    assert found["clips"] == "the manifest"
+    assert found["measured_with"] == {"matches_first": "matcher; 8 bits; weights none"}
+    assert found["missing"] == {
+        "matches_first": "1 of 4 missing: too dark", "kvd": "1 of 1 missing: too few",
+    }  # fmt: skip
     run = clips["Run"]("full", 0, 1.0, **found)
     text = clips["notes_text"]([run])
-    assert "- Avg. matches: matcher" in text and "- KVD: 1 of 1 missing: too few" in text
+    assert "- Avg. matches: matcher" in text and "- KVD, full, seed 0: 1 of 1 missing: too few" in text
     assert json.loads(json.dumps(found)) == found
 
 
