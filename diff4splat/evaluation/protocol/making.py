@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from jaxtyping import Float, UInt8
@@ -19,7 +19,7 @@ __all__ = ["ClipMaker", "MadeClip", "PipelineMaker", "Shown"]
 
 Shown = Literal["scene", "decoded", "two-stage"]
 """What of a pipeline is shown: the scene that it makes of latents, the video that these latents decode to, or
-the scene that it makes of that video, encoded again."""
+the scene that it makes of that video, encoded again behind the input image."""
 
 _CAPABILITIES = (
     "novel_view_synthesis",
@@ -45,6 +45,7 @@ class MadeClip:
     field: DeformableGaussianField | None = None
 
 
+@runtime_checkable
 class ClipMaker(Protocol):
     """A method that can be asked for the clips of a protocol."""
 
@@ -169,7 +170,9 @@ class PipelineMaker:
         if self.shown == "decoded":
             return MadeClip(_as_uint8(video), watch.seconds)
         with watch.part("reconstruction"):
-            field = pipe.reconstruct_video(video, path, num_gaussians=budget)
+            video[0] = prepared.image.to(video)  # it is given: only the other frames went through the model
+            encoded = pipe.backbone.encode(video[None])
+            field = pipe.reconstruct(encoded, path, image=prepared.detail, num_gaussians=budget)
         return MadeClip(_as_uint8(video), watch.seconds, field)
 
 

@@ -63,16 +63,24 @@ def test_time_stands_still_where_it_shall(image: Path, cameras: Cameras) -> None
 
 
 def test_the_decoded_video_and_the_scene_made_of_it(
-    pipe: Diff4SplatPipeline, image: Path, cameras: Cameras
+    pipe: Diff4SplatPipeline, image: Path, cameras: Cameras, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    seen = []
+    encode = BlindBackbone.encode
+    monkeypatch.setattr(
+        BlindBackbone, "encode", lambda self, video: seen.append(video) or encode(self, video)
+    )
     decoded = PipelineMaker(pipe, shown="decoded")(clip(), image, cameras)
     assert decoded.field is None and decoded.frames.shape == (5, 3, 32, 32)
     assert (decoded.frames == 128).all(), "what this backbone decodes is grey"
     again = PipelineMaker(pipe, shown="two-stage")(clip(), image, cameras)
     assert again.field is not None and again.frames.shape == (7, 3, 32, 32)
     assert list(again.seconds) == ["video model", "decoding", "reconstruction"]
-    centre = again.frames[0, :, 8:24, 8:24].float()
-    assert (centre - 128).abs().mean() < 20, "the wall has the colour of the decoded frame, not of the image"
+    field = again.field.render(cameras.relative_to().select(slice(0, 1)), torch.zeros(1)).color[0]
+    assert (again.frames[0] / 255 - field.clamp(0, 1)).abs().max() < 0.01
+    assert seen[0][0, 0].shape == (3, 32, 32) and (seen[0][0, 1:] == 0.5).all()
+    prepared = PipelineMaker(pipe)(clip(), image, cameras)
+    assert torch.equal(again.frames, prepared.frames), "the wall takes its colours from the input image alone"
 
 
 def test_what_cannot_be_made_is_refused_in_words(
