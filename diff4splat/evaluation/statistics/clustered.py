@@ -74,7 +74,8 @@ def clustered_standard_error(values: Float[Tensor, " clip"], scenes: Sequence[st
     $$\frac{1}{\sqrt n} \sqrt{\frac{1}{n - 1} \sum_s (m_s - \bar m)^2}$$
 
     with $m_s$ the mean of the clips of scene $s$, $\bar m$ the mean of these and $n$ the number of scenes
-    with a number. Source: Miller, Adding error bars to evals (2024), Sec. 2.2.
+    with a number.
+    Source: Miller, Adding error bars to evals (2024).
     Differs: every scene counts the same, however many of its clips have a number.
 
     Args:
