@@ -363,7 +363,7 @@ def _facts(manifest: Manifest, facts: MethodFacts, pose_scale: PathScale) -> dic
     """What a reader should know beside the numbers."""
     return {
         "protocol": manifest.name,
-        "num_frames": manifest.num_frames,
+        "frames": manifest.num_frames,
         "size": f"{manifest.width} x {manifest.height}",
         "scale of estimated paths": pose_scale,
         "settings": dict(facts.settings),
