@@ -237,12 +237,14 @@ def test_clips_are_scored(clips: dict[str, Any], tmp_path: Path) -> None:
     asked = clips["Asked"](2, ("forward", "spiral"), size=48, num_frames=5, num_steps=1)
     pipe.num_frames = asked.num_frames
     scene, again, stages = (
-        clips["score_variant"](pipe, tmp_path / shown, asked, shown=shown, method=shown)
-        for shown in ("scene", "scene", "two-stage")
+        clips["score_variant"](
+            pipe, tmp_path / "clips" / f"{number}-{shown}", asked, shown=shown, method=shown
+        )
+        for number, shown in enumerate(("scene", "scene", "two-stage"))
     )
-    names = ("scene000/forward", "scene000/spiral", "scene001/forward", "scene001/spiral")
+    names = ("scene-00000/spiral", "scene-00000/forward", "scene-00001/spiral", "scene-00001/forward")
     assert scene.clips == names and scene.method == "scene"
-    assert all((tmp_path / "two-stage" / f"{name}.mp4").is_file() for name in names)
+    assert all((tmp_path / "clips" / "2-two-stage" / name).is_dir() for name in names)
     values = [
         [score.value for score in one.scores if score.metric == "psnr"] for one in (scene, again, stages)
     ]
@@ -251,6 +253,10 @@ def test_clips_are_scored(clips: dict[str, Any], tmp_path: Path) -> None:
     assert all(10 < value < 40 for value in values[0])
     seconds = [score.value for score in scene.scores if score.metric == "reconstruction_seconds"]
     assert len(seconds) == 4 and min(seconds) > 0
+    found = {score.metric: score.value for score in scene.set_scores}
+    assert found["fvd"] > 0 and "kvd" in found
+    measured = {score.metric for score in scene.scores}
+    assert {"matches_first", "subject_consistency", "background_consistency", "registered"} <= measured
 
 
 def test_models_that_are_not_there_are_named(clips: dict[str, Any], tmp_path: Path) -> None:
