@@ -8,7 +8,8 @@ import torch
 from evaluation.oracle import PUSH, BlindBackbone, Flat, Oracle
 
 from diff4splat.backbones.compact import CausalVideoVAE, CompactBackbone, CompactDiT
-from diff4splat.evaluation import HeldOutProtocol, Report, evaluate_held_out, held_out
+from diff4splat.evaluation import HeldOutProtocol, Report, evaluate_held_out
+from diff4splat.evaluation.held_out import protocol
 from diff4splat.evaluation.held_out.measures import BASELINES, MEASURES
 from diff4splat.models import LDRM
 
@@ -32,7 +33,7 @@ def test_a_device_that_cannot_render_is_refused_before_any_scene_is_made(monkeyp
         raise RuntimeError(f"render needs gsplat on {device}")
 
     started: list[str] = []
-    monkeypatch.setattr(held_out, "require_backend", refuse)
+    monkeypatch.setattr(protocol, "require_backend", refuse)
     with pytest.raises(RuntimeError, match="render needs gsplat on cpu"):
         evaluate_held_out(BlindBackbone(), Flat(), PROTOCOL, callback=lambda stage, *_: started.append(stage))
     assert started == []
