@@ -329,10 +329,16 @@ def _reference(clip: EvaluationClip, source: Path, manifest: Manifest) -> tuple[
 
 
 def _load(folder: Path, name: str, manifest: Manifest) -> tuple[_Frames | None, str]:
+    """Frames, or the reason in words that are the same for all clips with this problem, on any machine."""
     found = load_clip(
         folder, name, num_frames=manifest.num_frames, height=manifest.height, width=manifest.width
     )
-    return found.frames, found.problem
+    problem = found.problem
+    if found.path is not None:
+        problem = problem.replace(str(found.path), "the video")
+    for part in (f" of clip {name!r}", f" in {folder}", f"{folder}{os.sep}"):
+        problem = problem.replace(part, "")
+    return found.frames, problem.rstrip(".")
 
 
 def _fingerprint(
