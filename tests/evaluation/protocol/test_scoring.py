@@ -212,7 +212,9 @@ def test_what_is_done_is_not_done_again(
     first = run()
     calls = Counting.calls
     again = run()
-    assert Counting.calls == calls > 0 and again.scores == first.scores and again.set_scores == first.set_scores
+    assert (
+        Counting.calls == calls > 0 and again.scores == first.scores and again.set_scores == first.set_scores
+    )
     changed = next(clip for clip in manifest.clips if not clip.closed)
     frames = read_video(videos / changed.name)
     for file in (videos / changed.name).iterdir():
@@ -220,7 +222,9 @@ def test_what_is_done_is_not_done_again(
     (videos / changed.name).rmdir()
     write_frames(videos / changed.name, 255 - frames)
     third = run()
-    assert Counting.calls == calls + 2 * (FRAMES - 1) - 1, "one clip has changed, and it alone is measured anew"
+    assert Counting.calls == calls + 2 * (FRAMES - 1) - 1, (
+        "one clip has changed, and it alone is measured anew"
+    )
     assert rows(third, "psnr")[changed.name].value != rows(first, "psnr")[changed.name].value
 
 

@@ -97,7 +97,9 @@ def test_videos_of_other_settings_are_not_mixed(protocol: tuple[Manifest, Path],
     with pytest.raises(ValueError, match="holds videos of 'painter' with other settings: brush 2"):
         make_videos(Painter(), manifest, source, tmp_path / "videos", method="painter", settings={"brush": 3})
     with pytest.raises(ValueError, match="a folder for sculptor with these settings"):
-        make_videos(Painter(), manifest, source, tmp_path / "videos", method="sculptor", settings={"brush": 2})
+        make_videos(
+            Painter(), manifest, source, tmp_path / "videos", method="sculptor", settings={"brush": 2}
+        )
 
 
 @pytest.mark.parametrize(
