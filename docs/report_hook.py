@@ -28,7 +28,9 @@ def folder() -> Path | None:
         return None
     path = Path(named)
     if not (path / "report.html").is_file() or not (path / "report.md").is_file():
-        raise FileNotFoundError(f"DIFF4SPLAT_REPORT must name a folder with report.html and report.md: {named}")
+        raise FileNotFoundError(
+            f"DIFF4SPLAT_REPORT must name a folder with report.html and report.md: {named}"
+        )
     return path
 
 

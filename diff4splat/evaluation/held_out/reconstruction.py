@@ -13,7 +13,14 @@ from diff4splat.evaluation.held_out.baselines import flat_depth_warp, nearest_fr
 from diff4splat.evaluation.held_out.fields import first_frame_motion, render_scenes
 from diff4splat.evaluation.held_out.measures import BASELINES
 from diff4splat.evaluation.held_out.scenes import HeldOutScenes, pixel_motion
-from diff4splat.evaluation.metrics import absolute_relative_error, depth_correlation, end_point_error, psnr
+from diff4splat.evaluation.held_out.tracks import surface_tracks
+from diff4splat.evaluation.metrics import (
+    absolute_relative_error,
+    depth_correlation,
+    depth_delta1,
+    end_point_error,
+    psnr,
+)
 from diff4splat.gaussians import DeformableGaussianField
 from diff4splat.pipelines import Reconstructor
 from diff4splat.rendering import Rendering
@@ -92,7 +99,7 @@ def evaluate_reconstruction(
     covered = novel.alpha[:, :, 0] > _OPAQUE
     gain = psnr(novel.color, truth, mask=covered) - psnr(flat_warp, truth, mask=covered)
     rows["covered_over_flat_warp"] = gain.nanmean(1)
-    rows |= _motion_rows(field, scenes)
+    rows |= _motion_rows(field, path, scenes)
     return ReconstructionResult(
         rows=rows,
         novel=novel,
@@ -108,6 +115,7 @@ def _depth_rows(path: Rendering, truth: Tensor) -> dict[str, Tensor]:
         "log_depth_pearson": depth_correlation(depth.clamp_min(0.1).log(), truth.log()).mean(1),
         "near_depth_pearson": depth_correlation(depth, truth, mask=truth < _NEAR).nanmean(1),
         "depth_abs_rel": absolute_relative_error(depth, truth, alignment="none").mean(1),
+        "depth_delta1": depth_delta1(depth, truth, alignment="none").mean(1),
         "coverage": seen.float().mean((1, 2, 3)),
     }
 
@@ -142,7 +150,7 @@ def _moving_in_novel_views(scenes: HeldOutScenes) -> Bool[Tensor, "batch view he
     return torch.stack(masks, dim=1)
 
 
-def _motion_rows(field: DeformableGaussianField, scenes: HeldOutScenes) -> dict[str, Tensor]:
+def _motion_rows(field: DeformableGaussianField, path: Rendering, scenes: HeldOutScenes) -> dict[str, Tensor]:
     later = scenes.times[1:]
     truth, moving = pixel_motion(
         scenes.scenes, scenes.frames, scenes.cameras, 0, torch.zeros_like(scenes.novel_times[:, 0]), later
@@ -153,7 +161,9 @@ def _motion_rows(field: DeformableGaussianField, scenes: HeldOutScenes) -> dict[
     enough = moving.flatten(1).sum(-1) >= _FEWEST_PIXELS
     error = end_point_error(predicted, truth, mask=mask).mean(1)
     still = end_point_error(torch.zeros_like(truth), truth, mask=mask).mean(1)
+    tracks = surface_tracks(path.depth[:, 0, 0], predicted, scenes.frames.depth, truth, scenes.cameras)
     return {
+        **tracks.scores(),
         "motion_error": torch.where(enough, error, torch.nan),
         "zero_motion_error": torch.where(enough, still, torch.nan),
         "static_motion_error": end_point_error(predicted, truth, mask=static).mean(1),
