@@ -65,7 +65,9 @@ class Evaluate:
             the scene made of that video.
         steps: Sampling steps of the video model. The model decides when omitted.
         networks: Trained networks, KIND=SOURCE with commas between; SOURCE is a file, a folder or a Hub id.
-            Kinds: see `docs/extractors.md`.
+            Kinds: i3d (FVD, KVD), clip (CLIP-Score), aesthetic (CLIP-Aesthetic), q-align (QA-Quality), dino
+            and clip-background (subject and background consistency), lpips (alex, vgg or a file). An empty
+            SOURCE is the usual one.
         poses: How camera poses of videos are found: colmap (extra sfm), two-view (OpenCV), none, or auto,
             which is colmap where it is installed.
         scale: How a found path gets its scale: the one that suits its steps, its positions, or none.
@@ -166,7 +168,7 @@ class Evaluate:
             kind, equals, source = word.strip().partition("=")
             if not word.strip():
                 continue
-            if not equals or not kind or not source:
+            if not equals or not kind:
                 raise ValueError(f"--networks must be KIND=SOURCE, with commas between, got {word!r}.")
             if kind in networks:
                 raise ValueError(f"--networks names {kind} twice.")
