@@ -11,7 +11,7 @@ from typing import Any
 from jaxtyping import UInt8
 from torch import Tensor
 
-from diff4splat.evaluation.metrics.metric import METRICS
+from diff4splat.evaluation.metrics.metric import METRICS, Metric
 from diff4splat.evaluation.protocol.scores import Evaluation
 from diff4splat.evaluation.protocol.summary import EvaluationSummary, MetricSummary
 from diff4splat.evaluation.reports.document import Document, Drawing, Picture, Section
@@ -20,7 +20,7 @@ from diff4splat.evaluation.reports.latex import latex_text
 from diff4splat.evaluation.reports.markdown import markdown_text
 from diff4splat.evaluation.reports.page import page_html
 from diff4splat.evaluation.reports.paper_tables import paper_tables, problem_words
-from diff4splat.evaluation.reports.plots import method_key, metric_plot
+from diff4splat.evaluation.reports.plots import NUM_COLORS, method_key, metric_plot
 from diff4splat.evaluation.reports.table import Cell, Heading, ReportTable, TableRow, number_text
 from diff4splat.evaluation.statistics import Estimate
 from diff4splat.files import atomic_path
@@ -28,6 +28,7 @@ from diff4splat.files import atomic_path
 __all__ = ["evaluation_document", "write_document", "write_report"]
 
 _COMMAND, _CAPABILITIES = "command", "capabilities"
+_BESIDE = 3  # other methods in one table of all numbers
 
 
 def write_report(
@@ -108,8 +109,8 @@ def evaluation_document(
     _check_metrics(score.metric for score in evaluation.set_scores)
     scenes = {score.scene for score in evaluation.scores}
     sentence = (
-        f"{len(evaluation.clips)} clips of {len(scenes)} scenes, protocol {evaluation.manifest}. Intervals "
-        "are 95 % and count scenes, not clips."
+        f"{len(evaluation.clips)} clips of {len(scenes)} scenes. Intervals are 95 % and count scenes, not "
+        f"clips. Protocol {evaluation.manifest}."
     )
     tables = paper_tables(
         summary, evaluation.facts, others, extractors=evaluation.extractors, ablations=ablations
@@ -117,7 +118,7 @@ def evaluation_document(
     sections = [
         *_warnings((*methods, *ablations)),
         Section("The paper's tables", tables=tables),
-        Section("All numbers", tables=(_all_numbers(methods), *_by_trajectory(summary))),
+        Section("All numbers", tables=(*_all_numbers(methods), *_by_trajectory(summary))),
         *_plots(evaluation, methods),
         *_frames(frames or {}, max_clips),
         *_missing(methods),
@@ -161,11 +162,23 @@ def _check_metrics(names: Iterable[str]) -> None:
 
 
 def _warnings(methods: Sequence[EvaluationSummary]) -> list[Section]:
-    items = list(dict.fromkeys(f"{item.method}: {text}" for item in methods for text in item.warnings))
+    """Each warning once, with the methods that it concerns."""
+    concerned: dict[str, list[str]] = {}
+    for item in methods:
+        for text in item.warnings:
+            concerned.setdefault(text, []).append(item.method)
+    items = [f"{', '.join(dict.fromkeys(names))}: {text}" for text, names in concerned.items()]
     return [Section("Read this first", kind="warning", items=tuple(items))] if items else []
 
 
-def _all_numbers(methods: Sequence[EvaluationSummary]) -> ReportTable:
+def _all_numbers(methods: Sequence[EvaluationSummary]) -> list[ReportTable]:
+    """As many tables as it takes for each to be no wider than a page; ours is the first column of each."""
+    first, *others = methods
+    parts = [others[at : at + _BESIDE] for at in range(0, len(others), _BESIDE)] or [[]]
+    return [_numbers((first, *part)) for part in parts]
+
+
+def _numbers(methods: Sequence[EvaluationSummary]) -> ReportTable:
     found = [{row.metric: row for row in item.rows if not row.trajectory} for item in methods]
     headings = [Heading("Measure", kind="words")]
     for item in methods:
@@ -174,8 +187,7 @@ def _all_numbers(methods: Sequence[EvaluationSummary]) -> ReportTable:
     for metric in METRICS.values():
         if not any(metric.key in rows_of for rows_of in found):
             continue
-        arrow = Heading(metric.title, metric.better).words
-        cells = [Cell(f"{arrow} ({metric.unit})" if metric.unit else arrow)]
+        cells = [Cell(_measure(metric))]
         for rows_of in found:
             row = rows_of.get(metric.key)
             cells += [Cell("-"), Cell("")] if row is None else _estimate_cells(row)
@@ -183,6 +195,12 @@ def _all_numbers(methods: Sequence[EvaluationSummary]) -> ReportTable:
     remark = "n counts scenes; for FVD, KVD and other numbers of the whole set it counts clips."
     title = "Mean over scenes and its 95 % interval"
     return ReportTable(title, tuple(headings), tuple(rows), remark=remark)
+
+
+def _measure(metric: Metric) -> str:
+    """Name of a metric with its arrow and unit."""
+    words = Heading(metric.title, metric.better).words
+    return f"{words} ({metric.unit})" if metric.unit else words
 
 
 def _estimate_cells(row: MetricSummary) -> list[Cell]:
@@ -201,7 +219,7 @@ def _by_trajectory(summary: EvaluationSummary) -> list[ReportTable]:
     rows = []
     for key in metrics:
         values = [found.get((key, path)) for path in paths]
-        cells = [Cell(Heading(METRICS[key].title, METRICS[key].better).words)]
+        cells = [Cell(_measure(METRICS[key]))]
         cells += [
             Cell("-" if row is None else number_text(row.estimate.value, METRICS[key].digits))
             for row in values
@@ -213,24 +231,24 @@ def _by_trajectory(summary: EvaluationSummary) -> list[ReportTable]:
 
 def _plots(evaluation: Evaluation, methods: Sequence[EvaluationSummary]) -> list[Section]:
     figures = []
+    shown, left = methods[:NUM_COLORS], len(methods[NUM_COLORS:])
     for metric in METRICS.values():
         paths: dict[str, list[tuple[str, Estimate]]] = {}
-        for item in methods:
+        for item in shown:
             for row in item.by_trajectory:
                 if row.metric == metric.key:
                     paths.setdefault(row.trajectory, []).append((item.method, row.estimate))
         scenes = _scene_means(evaluation, metric.key)
         if paths or scenes:
-            unit = f" ({metric.unit})" if metric.unit else ""
-            caption = f"{Heading(metric.title, metric.better).words}{unit}"
-            figures.append(Drawing(caption, metric_plot(metric.key, paths, scenes)))
+            figures.append(Drawing(_measure(metric), metric_plot(metric.key, paths, scenes)))
     if not figures:
         return []
-    key = Drawing("", method_key([item.method for item in methods]), wide=True)
+    key = Drawing("", method_key([item.method for item in shown]), wide=True)
     words = (
         f"A dot is a mean over scenes, its line the 95 % interval. Small dots are the scenes of "
         f"{evaluation.method}, each the mean over its clips."
     )
+    words += f" {left} more methods are not drawn." if left else ""
     return [Section("By camera path and by scene", paragraphs=(words,), figures=(key, *figures))]
 
 
