@@ -147,4 +147,5 @@ def _registration(groups: tuple[ScoreGroup, ...]) -> list[str]:
 
 
 def _listed(names: list[str]) -> str:
-    return ", ".join(dict.fromkeys(names))
+    """Titles one after another; some have a comma of their own."""
+    return "; ".join(dict.fromkeys(names))

@@ -78,7 +78,7 @@ def comparison_document(comparison: Comparison, *, command: str = "") -> Documen
     for row in comparison.rows:
         if row.warning:
             forbidden.setdefault(row.warning, []).append(METRICS[row.metric].title)
-    warnings += [f"{', '.join(titles)}: {text}" for text, titles in forbidden.items()]
+    warnings += [f"{'; '.join(titles)}: {text}" for text, titles in forbidden.items()]
     sections = []
     if warnings:
         sections.append(Section("Read this first", kind="warning", items=tuple(warnings)))

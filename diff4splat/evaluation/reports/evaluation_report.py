@@ -167,7 +167,7 @@ def _warnings(methods: Sequence[EvaluationSummary]) -> list[Section]:
     for item in methods:
         for text in item.warnings:
             concerned.setdefault(text, []).append(item.method)
-    items = [f"{', '.join(dict.fromkeys(names))}: {text}" for text, names in concerned.items()]
+    items = [f"{'; '.join(dict.fromkeys(names))}: {text}" for text, names in concerned.items()]
     return [Section("Read this first", kind="warning", items=tuple(items))] if items else []
 
 
@@ -299,11 +299,11 @@ def _extractors(evaluation: Evaluation) -> list[Section]:
             used.setdefault(key, []).append(METRICS[metric].title)
     items = []
     for key, spec in evaluation.extractors.items():
-        titles = ", ".join(dict.fromkeys(used.get(key, []))) or "nothing"
+        titles = "; ".join(dict.fromkeys(used.get(key, []))) or "nothing"
         trained = "" if spec.trained else " Not trained."
         items.append(f"{titles}: {spec}. Key {key}.{trained}")
     items += [
-        f"{', '.join(dict.fromkeys(titles))}: key {key}, of which there is no description."
+        f"{'; '.join(dict.fromkeys(titles))}: key {key}, of which there is no description."
         for key, titles in used.items()
         if key not in evaluation.extractors
     ]

@@ -164,7 +164,7 @@ def test_few_frames(frames, few) -> None:
     scores = (SetScore("fvd", 3.0, 160, 160), SetScore("kvd", 3.0, 160, 160))
     options = {"num_scenes": 11, "facts": {} if frames is None else {"frames": frames}}
     text = words(scored("ours", {"ssim": np.ones(33)}, set_scores=scores, **options))
-    assert ("FVD, KVD: clips have 9 frames" in text) == few
+    assert ("FVD; KVD: clips have 9 frames" in text) == few
     assert "frames" not in words(scored("ours", {"ssim": np.ones(33)}, **options))
 
 
@@ -172,7 +172,7 @@ def test_missing_clips_are_said_once_for_all_metrics_that_lack_them() -> None:
     values = np.ones(33)
     values[:4] = NAN
     text = words(scored("ours", {"psnr": values, "ssim": values, "lpips": np.ones(33)}, num_scenes=11))
-    assert "PSNR, SSIM: 4 of 33 clips have no number (4: it failed)." in text and "LPIPS" not in text
+    assert "PSNR; SSIM: 4 of 33 clips have no number (4: it failed)." in text and "LPIPS" not in text
 
 
 def test_failed_registration_is_counted() -> None:

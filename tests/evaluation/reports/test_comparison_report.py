@@ -51,7 +51,7 @@ def test_what_concerns_several_measures_is_said_once() -> None:
     made = comparison()
     rows = tuple(replace(row, warning="other machines") for row in made.rows[:2])
     text = terminal_text(comparison_document(replace(made, rows=rows)))
-    assert "- FVD, Avg. matches: other machines" in text
+    assert "- FVD; Avg. matches: other machines" in text
 
 
 def test_better_than_real_is_not_better() -> None:

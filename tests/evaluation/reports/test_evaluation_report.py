@@ -75,7 +75,7 @@ def test_a_warning_of_several_methods_stands_once() -> None:
     made = summary(OURS)
     others = [replace(OTHER, warnings=made.warnings)]
     text = terminal_text(evaluation_document(OURS, made, others=others))
-    assert f"- compact, rival: {made.warnings[0]}" in text and text.count(made.warnings[0]) == 1
+    assert f"- compact; rival: {made.warnings[0]}" in text and text.count(made.warnings[0]) == 1
 
 
 def test_many_methods_have_several_tables_and_plots_of_as_many_as_have_colors() -> None:
