@@ -179,19 +179,20 @@ def _all_numbers(methods: Sequence[EvaluationSummary]) -> list[ReportTable]:
 
 
 def _numbers(methods: Sequence[EvaluationSummary]) -> ReportTable:
-    found = [{row.metric: row for row in item.rows if not row.trajectory} for item in methods]
     headings = [Heading("Measure", kind="words")]
     for item in methods:
         headings += [Heading(item.method), Heading("n")]
     rows = []
     for metric in METRICS.values():
-        if not any(metric.key in rows_of for rows_of in found):
-            continue
-        cells = [Cell(_measure(metric))]
-        for rows_of in found:
-            row = rows_of.get(metric.key)
-            cells += [Cell("-"), Cell("")] if row is None else _estimate_cells(row)
-        rows.append(TableRow(tuple(cells)))
+        found = [
+            [row for row in item.rows if row.metric == metric.key and not row.trajectory] for item in methods
+        ]
+        # Where a metric was measured with two extractors there are two lines.
+        for place in range(max(map(len, found))):
+            cells = [Cell(_measure(metric))]
+            for known in found:
+                cells += _estimate_cells(known[place]) if place < len(known) else [Cell("-"), Cell("")]
+            rows.append(TableRow(tuple(cells)))
     remark = "n counts scenes; for FVD, KVD and other numbers of the whole set it counts clips."
     title = "Mean over scenes and its 95 % interval"
     return ReportTable(title, tuple(headings), tuple(rows), remark=remark)
@@ -212,7 +213,7 @@ def _estimate_cells(row: MetricSummary) -> list[Cell]:
 
 def _by_trajectory(summary: EvaluationSummary) -> list[ReportTable]:
     paths = list(dict.fromkeys(row.trajectory for row in summary.by_trajectory))
-    found = {(row.metric, row.trajectory): row for row in summary.by_trajectory}
+    found = {(row.metric, row.trajectory): row for row in reversed(summary.by_trajectory)}
     metrics = [key for key in METRICS if any((key, path) in found for path in paths)]
     if not metrics:
         return []

@@ -156,7 +156,8 @@ def _table(
     rows = [_published_row(published.columns, row, notes) for row in published.rows]
     # Real clips stand last, whatever their place among the others.
     methods = sorted((summary, *others), key=_is_real)
-    known = [{row.metric: row for row in item.rows if not row.trajectory} for item in methods]
+    # Of several extractors for one metric the first counts, as in a comparison.
+    known = [{row.metric: row for row in reversed(item.rows) if not row.trajectory} for item in methods]
     rated = [found for item, found in zip(methods, known, strict=True) if not _is_real(item)]
     best = {item.key: _best(item, [found.get(item.key) for found in rated]) for item in published.columns}
     for place, item in enumerate(methods):

@@ -90,6 +90,17 @@ def test_many_methods_have_several_tables_and_plots_of_as_many_as_have_colors() 
     assert "rival 4" in drawn and "rival 5" not in drawn
 
 
+def test_a_metric_of_two_extractors_has_two_lines() -> None:
+    made = summary(OURS)
+    again = replace(made.rows[0], estimate=replace(made.rows[0].estimate, value=55.5), extractor=SIFT.key)
+    document = evaluation_document(OURS, replace(made, rows=(made.rows[0], again, *made.rows[1:])))
+    sections = {item.title: item for item in document.sections}
+    lines = [[cell.text for cell in row.cells] for row in sections["All numbers"].tables[0].rows]
+    assert lines[:2] == [["FVD ↓", "412.8", "35"], ["FVD ↓", "55.5", "35"]]
+    (ours,) = [row for row in sections["The paper's tables"].tables[0].rows if row.measured]
+    assert ours.cells[1].text == "412.750"  # the first, as `compare` takes it
+
+
 def test_a_list_of_words_is_a_command() -> None:
     made = replace(OURS, facts={"command": ["diff4splat", "evaluate", "a file"], "seeds": [1, 2]})
     text = terminal_text(evaluation_document(made, summary(OURS)))
