@@ -24,6 +24,8 @@ def test_other_clips_and_other_scales_are_refused(tmp_path: Path, capsys: pytest
     words = ["evaluate", "--poses", "none", "--videos", str(protocol(tmp_path / "p", 0)), "--manifest"]
     one = tmp_path / "one"
     assert main([*words, str(tmp_path / "p"), "--output", str(one)]) == 0
+    page = (one / "report.html").read_text(encoding="utf-8")
+    assert '<span class="faint">videos 0</span>' in page, "frames are named after the method"
     beside = ["--beside", str(one), "--output", str(tmp_path / "two")]
     assert main([*words, str(tmp_path / "p"), *beside]) == 0
     capsys.readouterr()
