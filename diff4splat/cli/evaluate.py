@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from diff4splat.evaluation import ExtractorSuite, Manifest, Report
-    from diff4splat.evaluation.protocol import EvaluationSummary
+    from diff4splat.evaluation.protocol import Evaluation
     from diff4splat.pipelines import Diff4SplatPipeline
 
 __all__ = ["Evaluate"]
@@ -99,14 +99,15 @@ class Evaluate:
         with console.libraries():
             from diff4splat.evaluation import evaluate_method, evaluate_videos
             from diff4splat.evaluation.machine import machine_facts
-            from diff4splat.evaluation.protocol import PipelineMaker
+            from diff4splat.evaluation.protocol import PipelineMaker, summarize
             from diff4splat.evaluation.reports import paper_tables, table_text
             from diff4splat.pipelines import Diff4SplatPipeline
         device = check_device(self.device)
+        beside = self._beside()
         options: dict[str, Any] = {
             "extractors": self._suite(device),
             "pose_scale": self.scale,
-            "beside": self._beside(),
+            "beside": [summarize(evaluation) for evaluation in beside.values()],
             "command": console.command,
             "callback": console.progress,
         }
@@ -114,6 +115,7 @@ class Evaluate:
         with made_folder(self.output), writing(self.output):
             if self.videos is not None:
                 manifest, source = self._given_manifest()
+                self._check_beside(beside, manifest)
                 options["method"] = self.method
                 found = evaluate_videos(self.videos, manifest, source, self.output, **options)
             else:
@@ -123,6 +125,7 @@ class Evaluate:
                     manifest, source = self._procedural(console, pipe)
                 else:
                     manifest, source = self._given_manifest()
+                self._check_beside(beside, manifest)
                 options |= {"method": self.method or self._name(), "settings": self._settings(pipe)}
                 maker = PipelineMaker(pipe, shown=self.shown, num_steps=self.steps)
                 options |= {"machine": machine_facts(device), "device": device}
@@ -177,15 +180,29 @@ class Evaluate:
             raise ValueError(f"--networks knows {', '.join(NETWORKS)}, got {sorted(bad)[0]}.")
         return default_suite(networks=networks, poses=self.poses, device=device)
 
-    def _beside(self) -> "list[EvaluationSummary]":
-        """Summaries of other evaluations."""
-        from diff4splat.evaluation.protocol import load_evaluation, summarize
+    def _beside(self) -> "dict[str, Evaluation]":
+        """Other evaluations by folder."""
+        from diff4splat.evaluation.protocol import load_evaluation
 
-        found = []
-        for word in filter(None, (self.beside or "").split(",")):
+        found = {}
+        for word in filter(None, map(str.strip, (self.beside or "").split(","))):
             with naming("--beside cannot be read", Path(word)):
-                found.append(summarize(load_evaluation(word.strip())))
+                found[word] = load_evaluation(word)
         return found
+
+    def _check_beside(self, beside: "dict[str, Evaluation]", manifest: "Manifest") -> None:
+        """Rows of one table must be of the same clips, with pose errors of one kind."""
+        for folder, evaluation in beside.items():
+            if evaluation.manifest != manifest.fingerprint:
+                raise ValueError(
+                    f"--beside must be of the same protocol, {manifest.fingerprint}, got "
+                    f"{evaluation.manifest} in {folder}."
+                )
+            scale = evaluation.facts.get("scale of estimated paths", self.scale)
+            if scale != self.scale:
+                raise ValueError(
+                    f"--beside must have paths scaled by --scale {self.scale}, got {scale} in {folder}."
+                )
 
     def _given_manifest(self) -> "tuple[Manifest, Path]":
         """The protocol that was named, and the folder of its files."""

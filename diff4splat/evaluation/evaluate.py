@@ -18,7 +18,7 @@ from diff4splat.evaluation.protocol.making import ClipMaker
 from diff4splat.evaluation.protocol.manifest import Manifest
 from diff4splat.evaluation.protocol.score_files import save_evaluation
 from diff4splat.evaluation.protocol.score_log import ScoreLog
-from diff4splat.evaluation.protocol.scores import Evaluation
+from diff4splat.evaluation.protocol.scores import REAL_CLIPS, Evaluation
 from diff4splat.evaluation.protocol.scoring import score_references, score_videos
 from diff4splat.evaluation.protocol.summary import EvaluationSummary, summarize
 from diff4splat.evaluation.protocol.video_folder import make_videos
@@ -189,7 +189,7 @@ def evaluate_videos(
     files = list(save_evaluation(evaluation, output).files)
     report("write report", 0, 1)
     summary = summarize(evaluation, distances=DISTANCES)
-    examples = _examples(manifest, source, videos, num_examples)
+    examples = _examples(manifest, source, videos, evaluation.method, num_examples)
     others = (*beside, *(() if real is None else (real,)))
     files += write_report(output, evaluation, summary, frames=examples, others=others)
     report("write report", 1, 1)
@@ -197,16 +197,16 @@ def evaluate_videos(
 
 
 def _examples(
-    manifest: Manifest, source: Path, videos: Path, count: int
+    manifest: Manifest, source: Path, videos: Path, method: str, count: int
 ) -> dict[str, dict[str, UInt8[Tensor, "frame rgb=3 height width"]]]:
     """Frames of some clips, one scene and path after another: real and made."""
     chosen = [clip for clip in manifest.clips if not clip.closed]
     step = max(1, len(chosen) // max(1, count))
     found: dict[str, dict[str, Tensor]] = {}
     for clip in chosen[::step][:count]:
-        places = {"ours": (videos, clip.name)}
+        places = {method: (videos, clip.name)}
         if clip.reference:
-            places["reference"] = (source, clip.reference)
+            places[REAL_CLIPS] = (source, clip.reference)
         for name, (folder, video) in places.items():
             loaded = load_clip(
                 folder, video, num_frames=manifest.num_frames, height=manifest.height, width=manifest.width

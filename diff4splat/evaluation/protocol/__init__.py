@@ -11,7 +11,7 @@ from diff4splat.evaluation.protocol.procedural import write_procedural_protocol
 from diff4splat.evaluation.protocol.score_files import SavedEvaluation, load_evaluation, save_evaluation
 from diff4splat.evaluation.protocol.score_groups import ScoreGroup, clip_scenes, score_groups
 from diff4splat.evaluation.protocol.score_log import ScoredClip, ScoreLog
-from diff4splat.evaluation.protocol.scores import ClipFeatureSet, Evaluation, Score, SetScore
+from diff4splat.evaluation.protocol.scores import REAL_CLIPS, ClipFeatureSet, Evaluation, Score, SetScore
 from diff4splat.evaluation.protocol.scoring import score_references, score_videos
 from diff4splat.evaluation.protocol.summary import EvaluationSummary, MetricSummary, summarize
 from diff4splat.evaluation.protocol.video_folder import METHOD_FILE, MethodFacts, make_videos, read_method
@@ -40,6 +40,7 @@ __all__ = [
     "MetricSummary",
     "PAPER_TRAJECTORIES",
     "PipelineMaker",
+    "REAL_CLIPS",
     "SavedEvaluation",
     "Score",
     "ScoreGroup",

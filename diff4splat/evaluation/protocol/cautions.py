@@ -1,7 +1,7 @@
 """What a reader must know before comparing the numbers of a method with others, in words."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from diff4splat.evaluation.metrics.metric import METRICS
@@ -37,7 +37,8 @@ def cautions(
     sets = [score for scores in set_scores_by_metric(evaluation).values() for score in scores]
     against_real = [score for score in sets if score.metric in ("fvd", "kvd")]
     return (
-        *_untrained(evaluation, groups, sets),
+        *_untrained(evaluation, groups),
+        *_untrained(evaluation, sets),
         *(_few_clips(evaluation, score, distances, seed) for score in against_real if _is_few(score)),
         *_few_frames(evaluation, against_real),
         *_other_size(evaluation, groups, against_real),
@@ -52,18 +53,19 @@ def cautions(
     )
 
 
-def _untrained(evaluation: Evaluation, groups: tuple[ScoreGroup, ...], sets: list[SetScore]) -> list[str]:
+def _untrained(evaluation: Evaluation, found: Sequence[ScoreGroup] | Sequence[SetScore]) -> list[str]:
+    """One sentence for all extractors that learned nothing."""
     titles: dict[str, list[str]] = {}
-    used = [(group.metric, group.extractor) for group in groups]
-    used += [(score.metric, score.extractor) for score in sets]
-    for metric, key in used:
-        spec = evaluation.extractors.get(key)
+    for item in found:
+        spec = evaluation.extractors.get(item.extractor)
         if spec is not None and not spec.trained:
-            titles.setdefault(spec.name, []).append(METRICS[metric].title)
+            titles.setdefault(spec.name, []).append(METRICS[item.metric].title)
+    if not titles:
+        return []
+    parts = [f"{extractor} ({_listed(names)})" for extractor, names in titles.items()]
     return [
-        f"{_listed(names)}: measured with {extractor}, which is untrained. The numbers compare methods with "
-        "each other, not with the literature."
-        for extractor, names in titles.items()
+        f"Measured with what was not trained: {'; '.join(parts)}. These numbers compare methods with each "
+        "other, not with the literature."
     ]
 
 
@@ -112,6 +114,8 @@ def _few_scenes(groups: tuple[ScoreGroup, ...]) -> list[str]:
     scenes = len({scene for group in groups for scene in group.scenes})
     if not groups or scenes >= _FEW_SCENES:
         return []
+    if scenes == 1:
+        return ["There is one scene only, so there are no intervals."]
     return [f"Intervals are over {scenes} scenes: with fewer than {_FEW_SCENES} they are too short."]
 
 
@@ -143,4 +147,5 @@ def _registration(groups: tuple[ScoreGroup, ...]) -> list[str]:
 
 
 def _listed(names: list[str]) -> str:
-    return ", ".join(dict.fromkeys(names))
+    """Titles one after another; some have a comma of their own."""
+    return "; ".join(dict.fromkeys(names))

@@ -124,7 +124,7 @@ def _left_out(lines: Sequence[ComparisonLine]) -> list[str]:
     for line in lines:
         if line.left_out:
             titles.setdefault(line.left_out, []).append(METRICS[line.row.metric].title)
-    return [f"{', '.join(names)}: {left_out}." for left_out, names in titles.items()]
+    return [f"{'; '.join(names)}: {left_out}." for left_out, names in titles.items()]
 
 
 def _out_of_reach(rows: Sequence[MetricComparison]) -> list[str]:

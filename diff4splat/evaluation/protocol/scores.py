@@ -9,7 +9,10 @@ from torch import Tensor
 
 from diff4splat.evaluation.extractors.spec import ExtractorSpec
 
-__all__ = ["ClipFeatureSet", "Evaluation", "Score", "SetScore"]
+__all__ = ["REAL_CLIPS", "ClipFeatureSet", "Evaluation", "Score", "SetScore"]
+
+REAL_CLIPS = "real clips"
+"""Name under which real clips are scored like a method; reports do not rank them."""
 
 
 @dataclass(frozen=True)

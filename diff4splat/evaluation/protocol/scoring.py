@@ -28,7 +28,7 @@ from diff4splat.evaluation.metrics.quality import level_score
 from diff4splat.evaluation.metrics.structural_similarity import ssim
 from diff4splat.evaluation.protocol.manifest import EvaluationClip, Manifest
 from diff4splat.evaluation.protocol.score_log import ScoredClip, ScoreLog
-from diff4splat.evaluation.protocol.scores import ClipFeatureSet, Evaluation, Score, SetScore
+from diff4splat.evaluation.protocol.scores import REAL_CLIPS, ClipFeatureSet, Evaluation, Score, SetScore
 from diff4splat.evaluation.protocol.video_folder import MethodFacts, read_method
 from diff4splat.evaluation.protocol.videos import load_clip
 
@@ -132,9 +132,9 @@ def score_references(
     def load(clip: EvaluationClip) -> tuple[_Frames | None, str]:
         return _reference(clip, source, manifest)
 
-    facts = MethodFacts(method="real clips")
+    facts = MethodFacts(method=REAL_CLIPS)
     return _score(
-        manifest, source, load, "real clips", facts, extractors, pose_scale, log, cache, callback, real=True
+        manifest, source, load, REAL_CLIPS, facts, extractors, pose_scale, log, cache, callback, real=True
     )
 
 

@@ -2,10 +2,12 @@
 
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from diff4splat.evaluation.metrics.metric import METRICS
 from diff4splat.evaluation.protocol.comparison import Comparison, MetricComparison
+from diff4splat.evaluation.protocol.scores import REAL_CLIPS
 from diff4splat.evaluation.reports.document import Document, Drawing, Section
 from diff4splat.evaluation.reports.evaluation_report import write_document
 from diff4splat.evaluation.reports.plots import difference_plot
@@ -17,6 +19,10 @@ _NOTES = (
     "Second less first, paired by scene, with its 95 % interval.",
     "Two-sided, of a permutation test that swaps the methods within scenes.",
     "After Holm's correction for all metrics of this table.",
+)
+_REAL = (
+    "Real clips are no method but what methods are to be like: where a method is better than they are, it "
+    "moves less or shows less, or the metric prefers something else than the truth."
 )
 
 
@@ -56,6 +62,9 @@ def comparison_document(comparison: Comparison, *, command: str = "") -> Documen
     unknown = sorted({row.metric for row in comparison.rows} - set(METRICS))
     if unknown:
         raise ValueError(f"comparison must have metrics of METRICS, got {', '.join(unknown)}.")
+    if comparison.first == comparison.second:
+        names = (f"{comparison.first} (first)", f"{comparison.second} (second)")
+        comparison = replace(comparison, first=names[0], second=names[1])
     wins = [sum(row.winner == side for row in comparison.rows) for side in ("first", "second")]
     sentence = (
         f"First: {comparison.first}. Second: {comparison.second}. Of {len(comparison.rows)} measures the "
@@ -63,7 +72,13 @@ def comparison_document(comparison: Comparison, *, command: str = "") -> Documen
         "does not explain, or have no direction or no test."
     )
     warnings = list(comparison.warnings)
-    warnings += [f"{METRICS[row.metric].title}: {row.warning}" for row in comparison.rows if row.warning]
+    if REAL_CLIPS in (comparison.first, comparison.second):
+        warnings.append(_REAL)
+    forbidden: dict[str, list[str]] = {}
+    for row in comparison.rows:
+        if row.warning:
+            forbidden.setdefault(row.warning, []).append(METRICS[row.metric].title)
+    warnings += [f"{'; '.join(titles)}: {text}" for text, titles in forbidden.items()]
     sections = []
     if warnings:
         sections.append(Section("Read this first", kind="warning", items=tuple(warnings)))

@@ -11,7 +11,7 @@ from typing import Any
 from jaxtyping import UInt8
 from torch import Tensor
 
-from diff4splat.evaluation.metrics.metric import METRICS
+from diff4splat.evaluation.metrics.metric import METRICS, Metric
 from diff4splat.evaluation.protocol.scores import Evaluation
 from diff4splat.evaluation.protocol.summary import EvaluationSummary, MetricSummary
 from diff4splat.evaluation.reports.document import Document, Drawing, Picture, Section
@@ -20,7 +20,7 @@ from diff4splat.evaluation.reports.latex import latex_text
 from diff4splat.evaluation.reports.markdown import markdown_text
 from diff4splat.evaluation.reports.page import page_html
 from diff4splat.evaluation.reports.paper_tables import paper_tables, problem_words
-from diff4splat.evaluation.reports.plots import method_key, metric_plot
+from diff4splat.evaluation.reports.plots import NUM_COLORS, method_key, metric_plot
 from diff4splat.evaluation.reports.table import Cell, Heading, ReportTable, TableRow, number_text
 from diff4splat.evaluation.statistics import Estimate
 from diff4splat.files import atomic_path
@@ -28,6 +28,7 @@ from diff4splat.files import atomic_path
 __all__ = ["evaluation_document", "write_document", "write_report"]
 
 _COMMAND, _CAPABILITIES = "command", "capabilities"
+_BESIDE = 3  # other methods in one table of all numbers
 
 
 def write_report(
@@ -108,8 +109,8 @@ def evaluation_document(
     _check_metrics(score.metric for score in evaluation.set_scores)
     scenes = {score.scene for score in evaluation.scores}
     sentence = (
-        f"{len(evaluation.clips)} clips of {len(scenes)} scenes, protocol {evaluation.manifest}. Intervals "
-        "are 95 % and count scenes, not clips."
+        f"{len(evaluation.clips)} clips of {len(scenes)} scenes. Intervals are 95 % and count scenes, not "
+        f"clips. Protocol {evaluation.manifest}."
     )
     tables = paper_tables(
         summary, evaluation.facts, others, extractors=evaluation.extractors, ablations=ablations
@@ -117,7 +118,7 @@ def evaluation_document(
     sections = [
         *_warnings((*methods, *ablations)),
         Section("The paper's tables", tables=tables),
-        Section("All numbers", tables=(_all_numbers(methods), *_by_trajectory(summary))),
+        Section("All numbers", tables=(*_all_numbers(methods), *_by_trajectory(summary))),
         *_plots(evaluation, methods),
         *_frames(frames or {}, max_clips),
         *_missing(methods),
@@ -161,28 +162,46 @@ def _check_metrics(names: Iterable[str]) -> None:
 
 
 def _warnings(methods: Sequence[EvaluationSummary]) -> list[Section]:
-    items = list(dict.fromkeys(f"{item.method}: {text}" for item in methods for text in item.warnings))
+    """Each warning once, with the methods that it concerns."""
+    concerned: dict[str, list[str]] = {}
+    for item in methods:
+        for text in item.warnings:
+            concerned.setdefault(text, []).append(item.method)
+    items = [f"{'; '.join(dict.fromkeys(names))}: {text}" for text, names in concerned.items()]
     return [Section("Read this first", kind="warning", items=tuple(items))] if items else []
 
 
-def _all_numbers(methods: Sequence[EvaluationSummary]) -> ReportTable:
-    found = [{row.metric: row for row in item.rows if not row.trajectory} for item in methods]
+def _all_numbers(methods: Sequence[EvaluationSummary]) -> list[ReportTable]:
+    """As many tables as it takes for each to be no wider than a page; ours is the first column of each."""
+    first, *others = methods
+    parts = [others[at : at + _BESIDE] for at in range(0, len(others), _BESIDE)] or [[]]
+    return [_numbers((first, *part)) for part in parts]
+
+
+def _numbers(methods: Sequence[EvaluationSummary]) -> ReportTable:
     headings = [Heading("Measure", kind="words")]
     for item in methods:
         headings += [Heading(item.method), Heading("n")]
     rows = []
     for metric in METRICS.values():
-        if not any(metric.key in rows_of for rows_of in found):
-            continue
-        arrow = Heading(metric.title, metric.better).words
-        cells = [Cell(f"{arrow} ({metric.unit})" if metric.unit else arrow)]
-        for rows_of in found:
-            row = rows_of.get(metric.key)
-            cells += [Cell("-"), Cell("")] if row is None else _estimate_cells(row)
-        rows.append(TableRow(tuple(cells)))
+        found = [
+            [row for row in item.rows if row.metric == metric.key and not row.trajectory] for item in methods
+        ]
+        # Where a metric was measured with two extractors there are two lines.
+        for place in range(max(map(len, found))):
+            cells = [Cell(_measure(metric))]
+            for known in found:
+                cells += _estimate_cells(known[place]) if place < len(known) else [Cell("-"), Cell("")]
+            rows.append(TableRow(tuple(cells)))
     remark = "n counts scenes; for FVD, KVD and other numbers of the whole set it counts clips."
     title = "Mean over scenes and its 95 % interval"
     return ReportTable(title, tuple(headings), tuple(rows), remark=remark)
+
+
+def _measure(metric: Metric) -> str:
+    """Name of a metric with its arrow and unit."""
+    words = Heading(metric.title, metric.better).words
+    return f"{words} ({metric.unit})" if metric.unit else words
 
 
 def _estimate_cells(row: MetricSummary) -> list[Cell]:
@@ -194,14 +213,14 @@ def _estimate_cells(row: MetricSummary) -> list[Cell]:
 
 def _by_trajectory(summary: EvaluationSummary) -> list[ReportTable]:
     paths = list(dict.fromkeys(row.trajectory for row in summary.by_trajectory))
-    found = {(row.metric, row.trajectory): row for row in summary.by_trajectory}
+    found = {(row.metric, row.trajectory): row for row in reversed(summary.by_trajectory)}
     metrics = [key for key in METRICS if any((key, path) in found for path in paths)]
     if not metrics:
         return []
     rows = []
     for key in metrics:
         values = [found.get((key, path)) for path in paths]
-        cells = [Cell(Heading(METRICS[key].title, METRICS[key].better).words)]
+        cells = [Cell(_measure(METRICS[key]))]
         cells += [
             Cell("-" if row is None else number_text(row.estimate.value, METRICS[key].digits))
             for row in values
@@ -213,24 +232,24 @@ def _by_trajectory(summary: EvaluationSummary) -> list[ReportTable]:
 
 def _plots(evaluation: Evaluation, methods: Sequence[EvaluationSummary]) -> list[Section]:
     figures = []
+    shown, left = methods[:NUM_COLORS], len(methods[NUM_COLORS:])
     for metric in METRICS.values():
         paths: dict[str, list[tuple[str, Estimate]]] = {}
-        for item in methods:
+        for item in shown:
             for row in item.by_trajectory:
                 if row.metric == metric.key:
                     paths.setdefault(row.trajectory, []).append((item.method, row.estimate))
         scenes = _scene_means(evaluation, metric.key)
         if paths or scenes:
-            unit = f" ({metric.unit})" if metric.unit else ""
-            caption = f"{Heading(metric.title, metric.better).words}{unit}"
-            figures.append(Drawing(caption, metric_plot(metric.key, paths, scenes)))
+            figures.append(Drawing(_measure(metric), metric_plot(metric.key, paths, scenes)))
     if not figures:
         return []
-    key = Drawing("", method_key([item.method for item in methods]), wide=True)
+    key = Drawing("", method_key([item.method for item in shown]), wide=True)
     words = (
         f"A dot is a mean over scenes, its line the 95 % interval. Small dots are the scenes of "
         f"{evaluation.method}, each the mean over its clips."
     )
+    words += f" {left} more methods are not drawn." if left else ""
     return [Section("By camera path and by scene", paragraphs=(words,), figures=(key, *figures))]
 
 
@@ -281,11 +300,11 @@ def _extractors(evaluation: Evaluation) -> list[Section]:
             used.setdefault(key, []).append(METRICS[metric].title)
     items = []
     for key, spec in evaluation.extractors.items():
-        titles = ", ".join(dict.fromkeys(used.get(key, []))) or "nothing"
+        titles = "; ".join(dict.fromkeys(used.get(key, []))) or "nothing"
         trained = "" if spec.trained else " Not trained."
         items.append(f"{titles}: {spec}. Key {key}.{trained}")
     items += [
-        f"{', '.join(dict.fromkeys(titles))}: key {key}, of which there is no description."
+        f"{'; '.join(dict.fromkeys(titles))}: key {key}, of which there is no description."
         for key, titles in used.items()
         if key not in evaluation.extractors
     ]

@@ -59,7 +59,9 @@ def _table(table: ReportTable) -> str:
     body, group = [], ""
     for row in table.rows:
         if row.group and row.group != group:
-            words = f'<th scope="colgroup" colspan="{len(table.headings)}">{_text(row.group)}</th>'
+            # A span, so that the words stay in sight where the table is wider than the page.
+            words = f"<span>{_text(row.group)}</span>"
+            words = f'<th scope="colgroup" colspan="{len(table.headings)}">{words}</th>'
             body.append(f'<tr class="group">{words}</tr>')
         group = row.group
         body.append(_row(table.headings, row))

@@ -6,6 +6,7 @@ from typing import Any
 
 from diff4splat.evaluation.extractors.spec import ExtractorSpec
 from diff4splat.evaluation.metrics.metric import METRICS
+from diff4splat.evaluation.protocol.scores import REAL_CLIPS
 from diff4splat.evaluation.protocol.summary import EvaluationSummary, MetricSummary
 from diff4splat.evaluation.reports.published import (
     CAPABILITIES,
@@ -19,6 +20,8 @@ from diff4splat.evaluation.reports.table import Cell, Heading, ReportTable, Tabl
 __all__ = ["paper_tables", "problem_words"]
 
 _PUBLISHED_CLIPS = 160
+_MEASURED = "Measured here, not comparable with the published rows"
+_MEASURED_REAL = "Real clips along the same paths, measured in the same way"
 _OTHER_CLIPS = (
     "Not comparable with the published rows: the clips are others. The paper's 32 images, its prompts and "
     "its real clips are not public."
@@ -27,10 +30,14 @@ _MARKED = (
     "Marked is the best measured number where all rows were measured alike; whether chance explains it, "
     "a paired comparison says."
 )
+_NOT_OF_REAL = "Does not apply to real clips."
 _OPTIMIZED = "Optimises for each scene."
 _DIFFERENT = (
     "The best is not marked: the measured rows do not share the extractor and the number of clips or scenes."
 )
+# Numbers that are not marked, because summaries do not say on which machine they were measured.
+_OF_MACHINES = ("reconstruction_seconds", "latency_ms")
+_NOT_MEASURED_OF_REAL = ("fvd", "kvd", *_OF_MACHINES)
 # What the published numbers were made with, as a part of the extractor's name, and how it is said.
 _USED: dict[str, tuple[str, str]] = {
     "fvd": ("i3d", "FVD and KVD are defined on features of I3D."),
@@ -69,6 +76,8 @@ def paper_tables(
     where that is certain: consistency times 100. What was not measured is "-" with the reason below the
     table; below it, too, is why a number may not be compared with the published ones. The best measured
     number is marked if all of the rows were measured with the same extractor on as many clips and scenes.
+    Times are not marked, because machines differ. Real clips (`REAL_CLIPS`) are no method: they stand in a
+    group of their own and are never the best.
 
     Args:
         summary: Ours.
@@ -113,6 +122,8 @@ def problem_words(row: MetricSummary, *, limit: int = 3) -> str:
     named = [f"{text} ({count})" for text, count in row.problems[:limit]]
     left = len(row.problems) - limit
     named += [f"{left} more reasons"] if left > 0 else []
+    if not row.missing:  # a number of the whole set, which no single clip lacks
+        return f"No number: {'; '.join(text for text, _ in row.problems[:limit])}."
     clips = "1 clip has" if row.missing == 1 else f"{row.missing} clips have"
     return f"{clips} no number" + (f": {'; '.join(named)}." if named else ".")
 
@@ -143,29 +154,43 @@ def _table(
         for item in published.columns
     ]
     rows = [_published_row(published.columns, row, notes) for row in published.rows]
-    known = [{row.metric: row for row in item.rows if not row.trajectory} for item in (summary, *others)]
-    best = {item.key: _best(item, [found.get(item.key) for found in known]) for item in published.columns}
-    for place, item in enumerate((summary, *others)):
-        cells = [Cell(item.method, notes=notes(_OTHER_CLIPS))]
+    # Real clips stand last, whatever their place among the others.
+    methods = sorted((summary, *others), key=_is_real)
+    # Of several extractors for one metric the first counts, as in a comparison.
+    known = [{row.metric: row for row in reversed(item.rows) if not row.trajectory} for item in methods]
+    rated = [found for item, found in zip(methods, known, strict=True) if not _is_real(item)]
+    best = {item.key: _best(item, [found.get(item.key) for found in rated]) for item in published.columns}
+    for place, item in enumerate(methods):
+        real = _is_real(item)
+        cells = [Cell(item.method)]
         for column in published.columns:
-            if column.key in CAPABILITIES:
-                cells.append(_capability(capabilities.get(column.key) if place == 0 else None, notes))
+            row = known[place].get(column.key)
+            if real and (column.key in CAPABILITIES or (row is None and column.key in _NOT_MEASURED_OF_REAL)):
+                cells.append(Cell("-", notes=notes(_NOT_OF_REAL)))
                 continue
-            marked = best[column.key]
+            if column.key in CAPABILITIES:
+                cells.append(_capability(capabilities.get(column.key) if item is summary else None, notes))
+                continue
+            marked = frozenset[int]() if real else best[column.key]
             cells.append(
                 _measured(
                     column,
-                    known[place].get(column.key),
+                    row,
                     extractors,
                     notes,
                     best=marked is not None and place in marked,
                     more=_DIFFERENT if marked is None else "",
                 )
             )
-        rows.append(TableRow(tuple(cells), "Measured here", measured=True))
-    remark = _MARKED if any(cell.best for row in rows for cell in row.cells) else ""
+        rows.append(TableRow(tuple(cells), _MEASURED_REAL if real else _MEASURED, measured=True))
+    marks = any(cell.best for line in rows for cell in line.cells)
+    remark = f"{_OTHER_CLIPS} {_MARKED}" if marks else _OTHER_CLIPS
     title = f"{published.name}. {published.title}"
     return ReportTable(title, tuple(headings), tuple(rows), tuple(notes.texts), remark)
+
+
+def _is_real(item: EvaluationSummary) -> bool:
+    return item.method == REAL_CLIPS
 
 
 def _published_row(columns: Sequence[PublishedColumn], row: PublishedRow, notes: _Notes) -> TableRow:
@@ -195,7 +220,7 @@ def _measured(
     if math.isnan(row.estimate.value):
         return Cell("-", notes=notes(problem_words(row) or f"Not measured: {_NEEDED[column.key]}."))
     unit = METRICS[column.key].unit
-    shown = unit if unit in ("s", "ms", "dB") else ""
+    shown = unit if unit in ("s", "ms", "dB", "deg") else ""
     text = number_text(row.estimate.value * column.scale, column.digits)
     low, high = (
         number_text(end * column.scale, column.digits) for end in (row.estimate.low, row.estimate.high)
@@ -232,9 +257,9 @@ def _best(column: PublishedColumn, rows: Sequence[MetricSummary | None]) -> froz
         for place, row in enumerate(rows)
         if row is not None and not math.isnan(row.estimate.value) and column.better is not None
     }
-    if len(found) < 2:
+    if len(found) < 2 or column.key in _OF_MACHINES:
         return frozenset()
-    if len({(row.extractor, row.estimate.count) for row in found.values()}) > 1:
+    if len({(row.extractor, row.estimate.count, row.missing) for row in found.values()}) > 1:
         return None
     values = {place: row.estimate.value * column.scale for place, row in found.items()}
     best = max(values.values()) if column.better == "higher" else min(values.values())

@@ -12,11 +12,12 @@ from diff4splat.evaluation.protocol.comparison import Comparison, MetricComparis
 from diff4splat.evaluation.reports.table import number_text, one_line
 from diff4splat.evaluation.statistics import Estimate
 
-__all__ = ["difference_plot", "method_key", "metric_plot"]
+__all__ = ["NUM_COLORS", "difference_plot", "method_key", "metric_plot"]
 
 _WIDTH, _LABELS, _ROW, _TOP, _BOTTOM = 340.0, 92.0, 20.0, 4.0, 20.0
 _LINE_WIDTH, _LINE_HEIGHT = 420.0, 24.0
-_COLORS = 6
+NUM_COLORS = 6
+"""Methods that have a colour of their own."""
 
 
 def metric_plot(
@@ -124,7 +125,7 @@ def method_key(methods: Sequence[str]) -> str:
         An HTML element.
     """
     items = "".join(
-        f'<span><svg viewBox="0 0 12 12" aria-hidden="true"><circle class="dot m{place % _COLORS}" cx="6" '
+        f'<span><svg viewBox="0 0 12 12" aria-hidden="true"><circle class="dot m{place % NUM_COLORS}" cx="6" '
         f'cy="6" r="5"/></svg>{_text(name)}</span>'
         for place, name in enumerate(methods)
     )
@@ -174,7 +175,7 @@ def _estimate(
     """Dot and interval of a method at the height `middle`."""
     if not math.isfinite(item.value):
         return ""
-    kind = f"m{index % _COLORS}"
+    kind = f"m{index % NUM_COLORS}"
     line = ""
     if math.isfinite(item.low) and math.isfinite(item.high):
         line = f'<path class="interval {kind}" d="M{place(item.low):.2f} {middle:g}H{place(item.high):.2f}"/>'

@@ -143,7 +143,8 @@ _MATCHES = PublishedColumn(
     note='The paper says both "input views and novel views" and "frame-to-frame"; ours is frame 0 against '
     "each later frame. It gives no density of the matches.",
 )
-_SEGMENTED = "The paper segments frames before, it does not say how, and names no network."
+_FROZEN = "Frames that do not move get the most; the flow magnitude says how much they move."
+_SEGMENTED = f"The paper segments frames before, it does not say how, and names no network. {_FROZEN}"
 _SUBJECT = PublishedColumn(
     "subject_consistency",
     "Subject consistency",

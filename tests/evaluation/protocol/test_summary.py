@@ -119,6 +119,7 @@ def test_another_size_than_that_of_the_paper() -> None:
 
 
 def test_few_scenes() -> None:
+    assert "one scene only" in words(scored("ours", {"ssim": np.ones(3)}, num_scenes=1))
     assert "over 3 scenes" in words(scored("ours", {"ssim": np.ones(9)}, num_scenes=3))
     assert "too short" not in words(scored("ours", {"ssim": np.ones(33)}, num_scenes=11))
 
@@ -128,9 +129,10 @@ def test_extractors_that_are_not_trained() -> None:
     scores = (SetScore("kvd", 0.1, 33, 33, SPEC.key),)
     keys = {"clip_score": SPEC.key}
     text = words(scored("ours", values, num_scenes=11, extractors=keys, set_scores=scores))
-    assert "CLIP-Score, KVD: measured with drawn features, which is untrained" in text
+    for title in ("CLIP-Score", "KVD"):
+        assert f"Measured with what was not trained: drawn features ({title})." in text
     keys = {"clip_score": TRAINED.key}
-    assert "untrained" not in words(scored("ours", values, num_scenes=11, extractors=keys))
+    assert "not trained" not in words(scored("ours", values, num_scenes=11, extractors=keys))
 
 
 @pytest.mark.parametrize(("count", "few"), [(399, True), (400, False)])
@@ -162,7 +164,7 @@ def test_few_frames(frames, few) -> None:
     scores = (SetScore("fvd", 3.0, 160, 160), SetScore("kvd", 3.0, 160, 160))
     options = {"num_scenes": 11, "facts": {} if frames is None else {"frames": frames}}
     text = words(scored("ours", {"ssim": np.ones(33)}, set_scores=scores, **options))
-    assert ("FVD, KVD: clips have 9 frames" in text) == few
+    assert ("FVD; KVD: clips have 9 frames" in text) == few
     assert "frames" not in words(scored("ours", {"ssim": np.ones(33)}, **options))
 
 
@@ -170,7 +172,7 @@ def test_missing_clips_are_said_once_for_all_metrics_that_lack_them() -> None:
     values = np.ones(33)
     values[:4] = NAN
     text = words(scored("ours", {"psnr": values, "ssim": values, "lpips": np.ones(33)}, num_scenes=11))
-    assert "PSNR, SSIM: 4 of 33 clips have no number (4: it failed)." in text and "LPIPS" not in text
+    assert "PSNR; SSIM: 4 of 33 clips have no number (4: it failed)." in text and "LPIPS" not in text
 
 
 def test_failed_registration_is_counted() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from evaluation.reports.synthetic import comparison
 
-from diff4splat.evaluation.protocol import Comparison
+from diff4splat.evaluation.protocol import REAL_CLIPS, Comparison
 from diff4splat.evaluation.reports import comparison_document, terminal_text, write_comparison
 
 
@@ -38,6 +38,26 @@ def test_files(tmp_path: Path) -> None:
         text = path.read_text(encoding="utf-8")
         assert all(words in text for words in ("412.7", "389.2", "diff4splat compare a b"))
     assert files[2].read_text().count('<svg class="difference"') == 6
+
+
+def test_methods_of_one_name_are_told_apart() -> None:
+    document = comparison_document(comparison("compact", "compact"))
+    assert document.title == "compact (first) and compact (second)"
+    (table,) = document.sections[1].tables
+    assert {row.cells[6].text for row in table.rows} == {"compact (first)", "compact (second)", ""}
+
+
+def test_what_concerns_several_measures_is_said_once() -> None:
+    made = comparison()
+    rows = tuple(replace(row, warning="other machines") for row in made.rows[:2])
+    text = terminal_text(comparison_document(replace(made, rows=rows)))
+    assert "- FVD; Avg. matches: other machines" in text
+
+
+def test_better_than_real_is_not_better() -> None:
+    words = "Real clips are no method"
+    assert words in terminal_text(comparison_document(comparison("compact", REAL_CLIPS)))
+    assert words not in terminal_text(comparison_document(comparison()))
 
 
 def test_nothing_in_common() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from evaluation.reports.synthetic import PATHS, SCENES, SIFT, TOY, evaluation, summary
 
-from diff4splat.evaluation.reports import evaluation_document, terminal_text, write_report
+from diff4splat.evaluation.reports import Drawing, evaluation_document, terminal_text, write_report
 
 OURS = evaluation()
 OTHER = replace(summary(evaluation("rival", shift=-0.5, seed=1)), warnings=())
@@ -69,6 +69,36 @@ def test_words_about_figures_stand_only_beside_them(written: dict[str, str]) -> 
 def test_number_of_clips_is_that_of_the_clips_asked_for() -> None:
     text = terminal_text(evaluation_document(OURS, summary(OURS)))
     assert "35 clips of 7 scenes" in text and "== Read this first ==" in text
+
+
+def test_a_warning_of_several_methods_stands_once() -> None:
+    made = summary(OURS)
+    others = [replace(OTHER, warnings=made.warnings)]
+    text = terminal_text(evaluation_document(OURS, made, others=others))
+    assert f"- compact; rival: {made.warnings[0]}" in text and text.count(made.warnings[0]) == 1
+
+
+def test_many_methods_have_several_tables_and_plots_of_as_many_as_have_colors() -> None:
+    others = [replace(OTHER, method=f"rival {number}") for number in range(7)]
+    sections = {item.title: item for item in evaluation_document(OURS, summary(OURS), others=others).sections}
+    heads = [[head.title for head in table.headings[1::2]] for table in sections["All numbers"].tables[:3]]
+    names = [item.method for item in others]
+    assert heads == [["compact", *names[:3]], ["compact", *names[3:6]], ["compact", names[6]]]
+    plots = sections["By camera path and by scene"]
+    assert "2 more methods are not drawn." in plots.paragraphs[0]
+    drawn = "".join(figure.markup for figure in plots.figures if isinstance(figure, Drawing))
+    assert "rival 4" in drawn and "rival 5" not in drawn
+
+
+def test_a_metric_of_two_extractors_has_two_lines() -> None:
+    made = summary(OURS)
+    again = replace(made.rows[0], estimate=replace(made.rows[0].estimate, value=55.5), extractor=SIFT.key)
+    document = evaluation_document(OURS, replace(made, rows=(made.rows[0], again, *made.rows[1:])))
+    sections = {item.title: item for item in document.sections}
+    lines = [[cell.text for cell in row.cells] for row in sections["All numbers"].tables[0].rows]
+    assert lines[:2] == [["FVD ↓", "412.8", "35"], ["FVD ↓", "55.5", "35"]]
+    (ours,) = [row for row in sections["The paper's tables"].tables[0].rows if row.measured]
+    assert ours.cells[1].text == "412.750"  # the first, as `compare` takes it
 
 
 def test_a_list_of_words_is_a_command() -> None:

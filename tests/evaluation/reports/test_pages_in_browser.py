@@ -19,7 +19,7 @@ HOSTILE = "</style><script>window.stolen = 1</script><img src=x onerror='window.
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pages")
     ours = evaluation(HOSTILE)
-    other = replace(summary(evaluation("rival", seed=1)), warnings=(HOSTILE,))
+    other = replace(summary(evaluation("x" * 80, seed=1)), warnings=(HOSTILE,))
     frames = {HOSTILE: {HOSTILE: torch.full((3, 3, 90, 160), 99, dtype=torch.uint8)}}
     write_report(folder, ours, summary(ours), others=[other], ablations=[other], frames=frames)
     write_comparison(folder, comparison(HOSTILE, "rival"), command=HOSTILE)
@@ -36,6 +36,12 @@ def test_page_is_quiet_and_fits(browser: Browser, folder: Path, name: str, width
     assert page.evaluate("document.querySelector('h1').textContent").find(HOSTILE) >= 0
     # Tables scroll by themselves; the page does not.
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    # What rows may be compared with stays in sight, and a long name leaves room for numbers.
+    for part, side in (("tr.group span", "right"), ("td:nth-child(2)", "left")):
+        found = page.evaluate(
+            f"[...document.querySelectorAll('{part}')].map((item) => item.getBoundingClientRect().{side})"
+        )
+        assert all(place <= width for place in found), (part, max(found))
     # The style is in effect, so its hash is right.
     assert page.evaluate("getComputedStyle(document.querySelector('table')).borderCollapse") == "collapse"
     page.close()
