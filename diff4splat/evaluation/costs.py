@@ -9,7 +9,11 @@ from dataclasses import dataclass, field
 
 import torch
 
-__all__ = ["Latency", "PeakMemory", "Stopwatch", "interactive_latency", "peak_memory"]
+from diff4splat.cameras import trajectory
+from diff4splat.gaussians import Gaussians
+from diff4splat.rendering import render
+
+__all__ = ["Latency", "PeakMemory", "Stopwatch", "interactive_latency", "peak_memory", "warm_up"]
 
 _GIB = 1024**3
 
@@ -172,6 +176,17 @@ def peak_memory(device: torch.device | str) -> Generator[PeakMemory, None, None]
             reasons.append("this system does not say the peak of resident memory")
         memory.resident_growth_gib = (after - before) / _GIB
         memory.reason = "; ".join(reasons)
+
+
+def warm_up(device: torch.device | str) -> None:
+    """Render one Gaussian, so that compiling the renderer is not counted as work.
+
+    Args:
+        device: Where the work will happen.
+    """
+    one = torch.ones(1, 1, device=device)
+    gaussians = Gaussians(one.expand(1, 3), one.expand(1, 4), one.expand(1, 3), one[0], one.expand(1, 1, 3))
+    render(gaussians, trajectory.static(1, height=8, width=8).to(device=torch.device(device)))
 
 
 def _wait_for(device: torch.device) -> None:

@@ -8,17 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from diff4splat.backbones import VideoBackbone
-from diff4splat.cameras import trajectory
 from diff4splat.diffusion import Guidance
+from diff4splat.evaluation.costs import warm_up
 from diff4splat.evaluation.held_out.generation import evaluate_generation, generation_scenes
 from diff4splat.evaluation.held_out.measures import MEASURES
 from diff4splat.evaluation.held_out.reconstruction import ReconstructionResult, evaluate_reconstruction
 from diff4splat.evaluation.held_out.report import Report, make_report
 from diff4splat.evaluation.held_out.scenes import HeldOutScenes, held_out_scenes, seed_batches
-from diff4splat.gaussians import Gaussians
 from diff4splat.pictures import contact_sheet, depth_map
 from diff4splat.pipelines import Reconstructor
-from diff4splat.rendering import render, require_backend
+from diff4splat.rendering import require_backend
 
 __all__ = ["HeldOutProtocol", "evaluate_held_out"]
 
@@ -121,7 +120,7 @@ def evaluate_held_out(
         return evaluate_generation(backbone, ldrm, given, num_steps=protocol.num_steps, guidance=guidance)
 
     if protocol.part != "generation":
-        _warm_up(device)
+        warm_up(device)
         run("true video", reconstruct)
     if protocol.part != "reconstruction":
         run("generated video", generate)
@@ -158,10 +157,3 @@ def _views(scenes: HeldOutScenes, result: ReconstructionResult) -> list[list[Ten
 def _device_of(*parts: object) -> torch.device:
     weights = (p.device for part in parts if isinstance(part, nn.Module) for p in part.parameters())
     return next(weights, torch.device("cpu"))
-
-
-def _warm_up(device: torch.device) -> None:
-    """Render once, so that compiling the renderer is not counted as rendering."""
-    one = torch.ones(1, 1, device=device)
-    gaussians = Gaussians(one.expand(1, 3), one.expand(1, 4), one.expand(1, 3), one[0], one.expand(1, 1, 3))
-    render(gaussians, trajectory.static(1, height=8, width=8).to(device=device))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from diff4splat.cameras import Cameras
 from diff4splat.diffusion import Guidance
-from diff4splat.evaluation.costs import Stopwatch
+from diff4splat.evaluation.costs import Stopwatch, warm_up
 from diff4splat.evaluation.protocol.manifest import EvaluationClip
 from diff4splat.gaussians import DeformableGaussianField
 from diff4splat.pipelines import Diff4SplatPipeline, fit_cameras, prepare_image, render_path
@@ -151,6 +151,8 @@ class PipelineMaker:
             image, height=pipe.height, width=pipe.width, detail_size=max(cameras.height, cameras.width)
         )
         path = fit_cameras(cameras, height=pipe.height, width=pipe.width, num_frames=pipe.num_frames)
+        if self._made is None:
+            warm_up(pipe.device)
         with watch.part("video model"):
             latents = pipe.backbone.generate(
                 prepared.image[None].to(pipe.device),
