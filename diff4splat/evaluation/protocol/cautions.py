@@ -5,7 +5,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from diff4splat.evaluation.metrics.metric import METRICS
-from diff4splat.evaluation.protocol.score_groups import ScoreGroup, score_groups, set_scores_by_metric
+from diff4splat.evaluation.protocol.score_groups import (
+    ScoreGroup,
+    compared_features,
+    score_groups,
+    set_scores_by_metric,
+)
 from diff4splat.evaluation.protocol.scores import Evaluation, SetScore
 from diff4splat.evaluation.statistics import Distance, distance_under_chance
 
@@ -77,11 +82,11 @@ def _few_clips(evaluation: Evaluation, score: SetScore, distances: Mapping[str, 
         "of 400 features has no full rank, and the number is far too high: compare it with numbers of "
         "as many clips against the same real ones only."
     )
-    reference = evaluation.references.get(score.extractor)
-    if score.metric in distances and reference is not None and min(len(reference.features), score.count) > 1:
-        chance = distance_under_chance(reference.features, score.count, distances[score.metric], seed=seed)
+    real = compared_features(evaluation, score)[1]
+    if score.metric in distances and real is not None and min(len(real.clips), score.count) > 1:
+        chance = distance_under_chance(real.features, score.count, distances[score.metric], seed=seed)
         text += (
-            f" Two independent sets of {score.count} and {len(reference.features)} clips that spread as the "
+            f" Two independent sets of {score.count} and {len(real.clips)} clips that spread as the "
             f"real ones do are at least about {chance:.3g} apart by chance."
         )
     return text

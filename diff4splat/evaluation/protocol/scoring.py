@@ -4,7 +4,7 @@ import hashlib
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from diff4splat.evaluation.extractors.match_counts import average_matches
 from diff4splat.evaluation.extractors.protocols import Matcher, PoseEstimator
 from diff4splat.evaluation.extractors.suite import ExtractorSuite
 from diff4splat.evaluation.metrics.consistency import temporal_consistency
-from diff4splat.evaluation.metrics.cycle import cycle_consistency_psnr
+from diff4splat.evaluation.metrics.cycle import cycle_consistency_psnr, is_closed
 from diff4splat.evaluation.metrics.distributions import frechet_distance, kernel_distance
 from diff4splat.evaluation.metrics.images import psnr
 from diff4splat.evaluation.metrics.poses import PathScale, path_scores
@@ -158,21 +158,23 @@ def _score(
     references: dict[str, Tensor] = {}
     for done, clip in enumerate(manifest.clips):
         frames, problem = load(clip)
-        reference = None if real or clip.closed else _reference(clip, source, manifest)[0]
+        compared = bool(clip.reference) and not (real or clip.closed)
+        reference, lost = _reference(clip, source, manifest) if compared else (None, "")
         cameras = load_cameras(source / clip.cameras)
-        fingerprint = _fingerprint(clip, frames, reference, cameras, extractors, pose_scale, problem)
+        fingerprint = _fingerprint(clip, frames, reference, cameras, extractors, pose_scale, problem + lost)
         if log is not None and log.done(clip.name, fingerprint):
             found = log.scored(clip.name, fingerprint)
         else:
             tasks = _tasks(clip, frames, reference, cameras, used, pose_scale)
             rows = [score for task in tasks for score in _rows(clip, task, frames is not None, problem)]
+            rows += [] if not lost else _without_reference(clip, extractors, problem or f"real clip: {lost}")
             pair = [{} if clip.closed else _vector(used, shown, key) for shown in (frames, reference)]
             found = ScoredClip(clip.name, fingerprint, tuple(rows), *pair)
             if log is not None:
                 log.add(found)
         scores += found.scores
         for kept, vectors in ((features, found.features), (references, found.references)):
-            if key in vectors:
+            if key in vectors and bool(vectors[key].isfinite().all()):
                 kept[clip.name] = vectors[key]
         if clip.name in facts.seconds:
             scores.append(_row(clip, "reconstruction_seconds", facts.seconds[clip.name]))
@@ -207,7 +209,7 @@ def _tasks(
     shown = torch.zeros(0, 3, 1, 1, dtype=torch.uint8) if frames is None else frames
     if clip.closed:
         metric = "cycle_psnr_frozen" if clip.frozen else "cycle_psnr_running"
-        return [_Task((metric,), lambda: cycle_consistency_psnr(_float(shown)))]
+        return [_Task((metric,), lambda: _closure(shown, cameras))]
     tasks: list[_Task] = []
     e = extractors
     if (p := e.prompts) is not None and clip.prompt:
@@ -247,19 +249,31 @@ _POSES = (
 )
 
 
-def _matching(matcher: Matcher, frames: _Frames, cameras: Cameras) -> dict[str, float]:
+def _closure(frames: _Frames, cameras: Cameras) -> Tensor:
+    """Cycle consistency of a path that does end where it starts."""
+    if not bool(is_closed(cameras)):
+        raise ValueError("the path is no closed one: its last camera is not the first, or none leaves it")
+    return cycle_consistency_psnr(_float(frames))
+
+
+def _matching(matcher: Matcher, frames: _Frames, cameras: Cameras) -> tuple[dict[str, float], str]:
     """Matches of frame 0 with each later frame and of neighbours; how many agree with the cameras."""
     found = average_matches(matcher, frames, cameras)
-    return dict(zip(_MATCHES, (found.first_mean, found.next_mean, found.inlier_share), strict=True))
+    numbers = (found.first_mean, found.next_mean, found.inlier_share)
+    return dict(zip(_MATCHES, numbers, strict=True)), "no later frame has a match with frame 0"
 
 
 def _poses(
     estimator: PoseEstimator, frames: _Frames, cameras: Cameras, scale: PathScale
 ) -> tuple[dict[str, float], str]:
     """Errors of the estimated path, and why some are missing."""
+    expected, got = tuple(frames.shape[-2:]), (cameras.height, cameras.width)
+    if got != expected:  # the lens of other frames would give a path that looks like one
+        raise ValueError(f"cameras must be those of frames of {expected} pixels, got {got}.")
     path = estimator(frames, cameras.intrinsics[0])
     found = path_scores(path.cameras, cameras, registered=path.registered, scale=scale)
-    return {name: getattr(found, name) for name in _POSES}, found.problem or path.note
+    why = "; ".join(part for part in (path.note, found.problem) if part)
+    return {name: getattr(found, name) for name in _POSES}, why
 
 
 def _vector(extractors: ExtractorSuite, frames: _Frames | None, key: str) -> dict[str, Tensor]:
@@ -290,6 +304,14 @@ def _rows(clip: EvaluationClip, task: _Task, present: bool, problem: str) -> lis
     return [
         _row(clip, metric, float(found.get(metric, math.nan)), task.extractor, why) for metric in task.metrics
     ]
+
+
+def _without_reference(clip: EvaluationClip, extractors: ExtractorSuite, why: str) -> list[Score]:
+    """Rows of a clip that cannot be compared with its real one, because that cannot be read."""
+    keys = {"psnr": "", "ssim": ""}
+    if extractors.distance is not None:
+        keys["lpips"] = extractors.distance.spec.key
+    return [_row(clip, metric, math.nan, key, why) for metric, key in keys.items()]
 
 
 def _row(clip: EvaluationClip, metric: str, value: float, extractor: str = "", problem: str = "") -> Score:
@@ -346,7 +368,9 @@ def _fingerprint(
 ) -> str:
     """Stands for everything that the rows of a clip follow from."""
     digest = hashlib.sha256()
-    for text in (repr(clip), pose_scale, problem, *sorted(extractors.specs())):
+    used = {part.name: getattr(extractors, part.name) for part in fields(extractors)}
+    purposes = [f"{name} {one.spec.key}" for name, one in used.items() if one is not None]
+    for text in (repr(clip), pose_scale, problem, *purposes):
         digest.update(text.encode() + b"\0")
     for tensor in (frames, reference, cameras.camera_to_world, cameras.intrinsics):
         digest.update(b"none" if tensor is None else str(tuple(tensor.shape)).encode())
