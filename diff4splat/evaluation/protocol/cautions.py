@@ -19,7 +19,7 @@ __all__ = ["cautions"]
 _FULL_RANK_CLIPS = 400
 _FEWEST_FRAMES = 10
 _PAPER_CLIPS, _PAPER_SCENES = 160, 32
-_FEW_SCENES = 10
+_FEWEST_SCENES, _FEW_SCENES = 3, 10
 
 
 def cautions(
@@ -117,6 +117,8 @@ def _few_scenes(groups: tuple[ScoreGroup, ...]) -> list[str]:
     scenes = len({scene for group in groups for scene in group.scenes})
     if not groups or scenes >= _FEW_SCENES:
         return []
+    if scenes < _FEWEST_SCENES:
+        return [f"There are no intervals: they need {_FEWEST_SCENES} scenes, there are {scenes}."]
     return [f"Intervals are over {scenes} scenes: with fewer than {_FEW_SCENES} they are too short."]
 
 

@@ -120,6 +120,8 @@ def test_another_size_than_that_of_the_paper() -> None:
 
 def test_few_scenes() -> None:
     assert "over 3 scenes" in words(scored("ours", {"ssim": np.ones(9)}, num_scenes=3))
+    two = words(scored("ours", {"ssim": np.ones(6)}, num_scenes=2))
+    assert "There are no intervals: they need 3 scenes, there are 2." in two and "too short" not in two
     assert "too short" not in words(scored("ours", {"ssim": np.ones(33)}, num_scenes=11))
 
 
