@@ -73,7 +73,8 @@ def score_videos(
         extractors: What is measured with.
         method: Name of the method; that of `method.json`, or of the folder, when omitted.
         pose_scale: How estimated paths get their scale, see `relative_pose_errors`.
-        log: Where clips that are done are noted, so that a run that was stopped goes on.
+        log: Where clips that are done are noted, so that a run that was stopped goes on. A clip of which a
+            metric broke down is not noted, and measured anew next time.
         cache: Where features are kept.
         command: What was typed, for reports.
         callback: Called with the clips done and of all, after each.
@@ -166,11 +167,12 @@ def _score(
             found = log.scored(clip.name, fingerprint)
         else:
             tasks = _tasks(clip, frames, reference, cameras, used, pose_scale)
-            rows = [score for task in tasks for score in _rows(clip, task, frames is not None, problem)]
+            outcomes = [_rows(clip, task, frames is not None, problem) for task in tasks]
+            rows = [score for part, _ in outcomes for score in part]
             rows += [] if not lost else _without_reference(clip, extractors, problem or f"real clip: {lost}")
             pair = [{} if clip.closed else _vector(used, shown, key) for shown in (frames, reference)]
             found = ScoredClip(clip.name, fingerprint, tuple(rows), *pair)
-            if log is not None:
+            if log is not None and not any(broken for _, broken in outcomes):
                 log.add(found)
         scores += found.scores
         for kept, vectors in ((features, found.features), (references, found.references)):
@@ -290,10 +292,11 @@ def _with_cache(extractors: ExtractorSuite, cache: FeatureCache) -> ExtractorSui
     return replace(extractors, **{name: cached(e, cache) for name, e in kept.items() if e is not None})
 
 
-def _rows(clip: EvaluationClip, task: _Task, present: bool, problem: str) -> list[Score]:
-    """The rows of one piece of work; where it fails, they say why."""
+def _rows(clip: EvaluationClip, task: _Task, present: bool, problem: str) -> tuple[list[Score], bool]:
+    """The rows of one piece of work; where it fails, they say why, and whether it may go well next time."""
     if not present:
-        return [_row(clip, metric, math.nan, task.extractor, problem) for metric in task.metrics]
+        return [_row(clip, metric, math.nan, task.extractor, problem) for metric in task.metrics], False
+    broken = False
     try:
         result = task.work()
         found, why = result if isinstance(result, tuple) else (result, "")
@@ -301,9 +304,11 @@ def _rows(clip: EvaluationClip, task: _Task, present: bool, problem: str) -> lis
             found = {task.metrics[0]: float(found)}
     except (ValueError, RuntimeError, ArithmeticError) as error:
         found, why = {}, str(error).strip() or type(error).__name__
-    return [
+        broken = isinstance(error, RuntimeError)  # a full memory, for instance
+    rows = [
         _row(clip, metric, float(found.get(metric, math.nan)), task.extractor, why) for metric in task.metrics
     ]
+    return rows, broken
 
 
 def _without_reference(clip: EvaluationClip, extractors: ExtractorSuite, why: str) -> list[Score]:
@@ -370,7 +375,7 @@ def _fingerprint(
     digest = hashlib.sha256()
     used = {part.name: getattr(extractors, part.name) for part in fields(extractors)}
     purposes = [f"{name} {one.spec.key}" for name, one in used.items() if one is not None]
-    for text in (repr(clip), pose_scale, problem, *purposes):
+    for text in (repr(clip), pose_scale, problem, f"{cameras.height} x {cameras.width}", *purposes):
         digest.update(text.encode() + b"\0")
     for tensor in (frames, reference, cameras.camera_to_world, cameras.intrinsics):
         digest.update(b"none" if tensor is None else str(tuple(tensor.shape)).encode())

@@ -155,3 +155,24 @@ def test_extractors_that_change_places_measure_anew(protocol: tuple[Manifest, Pa
         assert score.extractor == subject.spec.key
         values.append(score.value)
     assert values[0] != values[1]
+
+
+def test_what_broke_down_is_tried_again(protocol: tuple[Manifest, Path, Path]) -> None:
+    class Full(SeededFrameFeatures):
+        calls = 0
+
+        def __call__(self, frames: torch.Tensor) -> torch.Tensor:
+            Full.calls += 1
+            if Full.calls == 1:
+                raise RuntimeError("CUDA out of memory")
+            return super().__call__(frames)
+
+    manifest, source, videos = protocol
+    one, log = replace(manifest, clips=manifest.clips[:1]), videos.parent / "scores.jsonl"
+    scores = []
+    for _ in range(3):
+        suite = ExtractorSuite(subject=Full())
+        found = score_videos(one, source, videos, extractors=suite, log=ScoreLog(log))
+        scores.append(row(found, one.clips[0].name, "subject_consistency"))
+    assert scores[0].problem == "CUDA out of memory" and scores[1].value > 0
+    assert scores[2] == scores[1] and Full.calls == 2
