@@ -16,7 +16,7 @@ from diff4splat.cameras import Cameras, load_cameras
 from diff4splat.evaluation.extractors.cache import FeatureCache, cached
 from diff4splat.evaluation.extractors.flow import clip_motion
 from diff4splat.evaluation.extractors.match_counts import average_matches
-from diff4splat.evaluation.extractors.protocols import Matcher, PoseEstimator
+from diff4splat.evaluation.extractors.protocols import ClipFeatures, Matcher, PoseEstimator
 from diff4splat.evaluation.extractors.suite import ExtractorSuite
 from diff4splat.evaluation.metrics.consistency import temporal_consistency
 from diff4splat.evaluation.metrics.cycle import cycle_consistency_psnr, is_closed
@@ -182,7 +182,7 @@ def _score(
             scores.append(_row(clip, "reconstruction_seconds", facts.seconds[clip.name]))
         if callback is not None:
             callback(done + 1, len(manifest.clips))
-    sets = [] if real else _distances(features, references, manifest, key)
+    sets = [] if real else _distances(features, references, manifest, used.clips)
     for metric, value in (("latency_ms", facts.latency_ms), ("memory_gib", facts.memory_gib)):
         if value is not None:
             sets.append(SetScore(metric, value, len(facts.seconds)))
@@ -328,10 +328,13 @@ def _row(clip: EvaluationClip, metric: str, value: float, extractor: str = "", p
 
 
 def _distances(
-    features: Mapping[str, Tensor], references: Mapping[str, Tensor], manifest: Manifest, key: str
+    features: Mapping[str, Tensor],
+    references: Mapping[str, Tensor],
+    manifest: Manifest,
+    network: ClipFeatures | None,
 ) -> list[SetScore]:
     """FVD and KVD over the clips that both sides have."""
-    if not key:
+    if network is None:
         return []
     names = [clip.name for clip in manifest.clips if clip.name in features and clip.name in references]
     rows = []
@@ -339,12 +342,14 @@ def _distances(
         value, problem = math.nan, ""
         if not any(clip.reference for clip in manifest.clips):
             problem = "the manifest names no real clips"
+        elif manifest.num_frames < network.min_frames:
+            problem = f"clips have {manifest.num_frames} frames, the network needs {network.min_frames}"
         elif len(names) < 2:
-            problem = f"two clips at least have to have features, {len(names)} have: see the fewest frames"
+            problem = f"two clips and their real ones must have features, {len(names)} have"
         else:
             pair = [torch.stack([side[name] for name in names]) for side in (features, references)]
             value = float(distance(*pair))
-        rows.append(SetScore(metric, value, len(names), len(names), key, problem))
+        rows.append(SetScore(metric, value, len(names), len(names), network.spec.key, problem))
     return rows
 
 

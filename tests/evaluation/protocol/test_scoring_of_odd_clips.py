@@ -30,6 +30,7 @@ from diff4splat.evaluation.protocol import (
     write_frames,
     write_procedural_protocol,
 )
+from diff4splat.evaluation.reports.paper_tables import problem_words
 
 SIZE, FRAMES = 32, 5
 
@@ -176,3 +177,17 @@ def test_what_broke_down_is_tried_again(protocol: tuple[Manifest, Path, Path]) -
         scores.append(row(found, one.clips[0].name, "subject_consistency"))
     assert scores[0].problem == "CUDA out of memory" and scores[1].value > 0
     assert scores[2] == scores[1] and Full.calls == 2
+
+
+def test_clips_that_are_too_short_for_the_network_have_no_distance(
+    protocol: tuple[Manifest, Path, Path],
+) -> None:
+    class Long(SeededClipFeatures):
+        min_frames = 10
+
+    manifest, source, videos = protocol
+    found = score_videos(manifest, source, videos, extractors=ExtractorSuite(clips=Long()))
+    assert [(score.metric, score.count) for score in found.set_scores] == [("fvd", 0), ("kvd", 0)]
+    line = summarize(found, num_resamples=7).rows[0]
+    words = "No number: clips have 5 frames, the network needs 10."
+    assert problem_words(line) == words  # pitfall: "0 clips have no number"
