@@ -157,6 +157,7 @@ def _score(
     scores: list[Score] = []
     features: dict[str, Tensor] = {}
     references: dict[str, Tensor] = {}
+    timed: set[tuple[object, ...]] = set()
     for done, clip in enumerate(manifest.clips):
         frames, problem = load(clip)
         compared = bool(clip.reference) and not (real or clip.closed)
@@ -178,7 +179,10 @@ def _score(
         for kept, vectors in ((features, found.features), (references, found.references)):
             if key in vectors and bool(vectors[key].isfinite().all()):
                 kept[clip.name] = vectors[key]
-        if clip.name in facts.seconds:
+        # two clips rendered from one scene have its time twice, see `PipelineMaker`; it counts once
+        made = (clip.image, clip.cameras, clip.prompt, clip.seed, facts.seconds.get(clip.name))
+        if clip.name in facts.seconds and made not in timed:
+            timed.add(made)
             scores.append(_row(clip, "reconstruction_seconds", facts.seconds[clip.name]))
         if callback is not None:
             callback(done + 1, len(manifest.clips))

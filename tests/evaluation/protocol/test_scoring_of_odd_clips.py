@@ -1,5 +1,6 @@
 """Protocols and clips that something is wrong with: nothing counts in silence, and nothing else suffers."""
 
+import json
 import math
 import shutil
 from dataclasses import replace
@@ -191,3 +192,17 @@ def test_clips_that_are_too_short_for_the_network_have_no_distance(
     line = summarize(found, num_resamples=7).rows[0]
     words = "No number: clips have 5 frames, the network needs 10."
     assert problem_words(line) == words  # pitfall: "0 clips have no number"
+
+
+def test_the_time_of_a_scene_counts_once(protocol: tuple[Manifest, Path, Path]) -> None:
+    manifest, source, videos = protocol
+    seconds = {clip.name: 5.0 if clip.closed else 2.0 for clip in manifest.clips}
+
+    def timed() -> list[float]:
+        (videos / "method.json").write_text(json.dumps({"seconds": seconds}))
+        found = score_videos(manifest, source, videos, extractors=ExtractorSuite())
+        return [score.value for score in found.scores if score.metric == "reconstruction_seconds"]
+
+    assert timed() == [2.0] * 5 + [5.0]  # pitfall: the frozen clip is another view of the same scene
+    seconds[next(clip.name for clip in manifest.clips if clip.frozen)] = 6.0
+    assert timed() == [2.0] * 5 + [5.0, 6.0], "made on its own"
