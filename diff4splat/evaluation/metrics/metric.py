@@ -112,7 +112,7 @@ METRICS: dict[str, Metric] = _table(
     Metric(
         "rpe_translation_mean",
         "RPE translation, mean",
-        "",
+        "scene units",
         "lower",
         "clip",
         4,
@@ -121,7 +121,7 @@ METRICS: dict[str, Metric] = _table(
     Metric(
         "rpe_translation_rmse",
         "RPE translation, RMSE",
-        "",
+        "scene units",
         "lower",
         "clip",
         4,

@@ -5,7 +5,12 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from diff4splat.evaluation.metrics.metric import METRICS
-from diff4splat.evaluation.protocol.score_groups import ScoreGroup, score_groups, set_scores_by_metric
+from diff4splat.evaluation.protocol.score_groups import (
+    ScoreGroup,
+    compared_features,
+    score_groups,
+    set_scores_by_metric,
+)
 from diff4splat.evaluation.protocol.scores import Evaluation, SetScore
 from diff4splat.evaluation.statistics import Distance, distance_under_chance
 
@@ -14,7 +19,7 @@ __all__ = ["cautions"]
 _FULL_RANK_CLIPS = 400
 _FEWEST_FRAMES = 10
 _PAPER_CLIPS, _PAPER_SCENES = 160, 32
-_FEW_SCENES = 10
+_FEWEST_SCENES, _FEW_SCENES = 3, 10
 
 
 def cautions(
@@ -79,11 +84,11 @@ def _few_clips(evaluation: Evaluation, score: SetScore, distances: Mapping[str, 
         "of 400 features has no full rank, and the number is far too high: compare it with numbers of "
         "as many clips against the same real ones only."
     )
-    reference = evaluation.references.get(score.extractor)
-    if score.metric in distances and reference is not None and min(len(reference.features), score.count) > 1:
-        chance = distance_under_chance(reference.features, score.count, distances[score.metric], seed=seed)
+    real = compared_features(evaluation, score)[1]
+    if score.metric in distances and real is not None and min(len(real.clips), score.count) > 1:
+        chance = distance_under_chance(real.features, score.count, distances[score.metric], seed=seed)
         text += (
-            f" Two independent sets of {score.count} and {len(reference.features)} clips that spread as the "
+            f" Two independent sets of {score.count} and {len(real.clips)} clips that spread as the "
             f"real ones do are at least about {chance:.3g} apart by chance."
         )
     return text
@@ -116,6 +121,8 @@ def _few_scenes(groups: tuple[ScoreGroup, ...]) -> list[str]:
         return []
     if scenes == 1:
         return ["There is one scene only, so there are no intervals."]
+    if scenes < _FEWEST_SCENES:
+        return [f"There are no intervals: they need {_FEWEST_SCENES} scenes, there are {scenes}."]
     return [f"Intervals are over {scenes} scenes: with fewer than {_FEW_SCENES} they are too short."]
 
 

@@ -32,10 +32,10 @@ def compare(
     """Compare two methods on the clips that both have a number for, metric by metric.
 
     Differences are paired by scene (`paired_difference`, `paired_permutation_test`). Distances to real clips
-    are computed anew on the clips that both have features of, and tested by `distance_permutation_test`; KVD
-    gets an interval (`jackknife_estimate`), FVD none. All p-values are corrected together (`holm`). Where
-    numbers may not be compared, because extractors, real clips or machines differ, the line says so and has
-    neither difference nor p-value nor winner.
+    are computed anew on the clips that both have features of, without the real clips of the others, and
+    tested by `distance_permutation_test`; KVD gets an interval (`jackknife_estimate`), FVD none. All p-values
+    are corrected together (`holm`). Where numbers may not be compared, because extractors, real clips or
+    machines differ, the line says so and has neither difference nor p-value nor winner.
 
     Args:
         first: All that was measured of a method. Its facts "machine" and "scale of estimated paths" must be

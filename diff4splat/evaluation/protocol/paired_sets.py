@@ -119,6 +119,9 @@ def _distance_line(
             f"{lacking[0]}, {second} of {lacking[1]}"
         )
     reference, real_clips, warning = _shared_reference(*references)
+    left = set(scenes) - set(clips)  # `score_videos` takes no real clips of these, either
+    kept = [index for index, clip in enumerate(real_clips) if clip not in left]
+    reference, real_clips = reference[kept], [real_clips[index] for index in kept]
     real_scenes = [scenes.get(clip, clip) for clip in real_clips]
     if min(len(clips), len(reference)) < 2:
         warning = warning or f"both have {len(clips)} clips and {len(reference)} real ones; two are needed"

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 import torch
@@ -10,9 +10,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diff4splat.evaluation.metrics.metric import METRICS
-from diff4splat.evaluation.protocol.scores import Evaluation, Score, SetScore
+from diff4splat.evaluation.protocol.scores import ClipFeatureSet, Evaluation, Score, SetScore
 
-__all__ = ["UNBIASED_DISTANCES", "ScoreGroup", "clip_scenes", "score_groups", "set_scores_by_metric"]
+__all__ = [
+    "UNBIASED_DISTANCES",
+    "ScoreGroup",
+    "clip_scenes",
+    "compared_features",
+    "score_groups",
+    "set_scores_by_metric",
+]
 
 UNBIASED_DISTANCES = ("kvd",)
 """Distances between sets whose mean does not depend on the number of clips, so that an interval is valid."""
@@ -158,6 +165,33 @@ def clip_scenes(evaluation: Evaluation) -> dict[str, str]:
                 f"{score.scene!r}."
             )
     return {clip: scenes.get(clip, clip.rpartition("/")[0] or clip) for clip in evaluation.clips}
+
+
+def compared_features(
+    evaluation: Evaluation, score: SetScore
+) -> tuple[ClipFeatureSet | None, ClipFeatureSet | None]:
+    """Features that a distance to real clips is of.
+
+    Args:
+        evaluation: What was measured.
+        score: The distance.
+
+    Returns:
+        Those of the method and of the real clips; None where they were not kept. Where the distance is of as
+        many clips as both sides have in common, of these alone.
+    """
+    made, real = (kept.get(score.extractor) for kept in (evaluation.features, evaluation.references))
+    if made is None or real is None:
+        return made, real
+    shared = set(made.clips) & set(real.clips)
+    if not score.count == score.reference_count == len(shared):
+        return made, real
+    return _of_clips(made, shared), _of_clips(real, shared)
+
+
+def _of_clips(known: ClipFeatureSet, clips: Set[str]) -> ClipFeatureSet:
+    at = [index for index, clip in enumerate(known.clips) if clip in clips]
+    return ClipFeatureSet(tuple(known.clips[index] for index in at), known.features[at])
 
 
 def _check(evaluation: Evaluation) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,10 @@ from diff4splat.cameras import Cameras, load_cameras
 from diff4splat.evaluation.extractors.cache import FeatureCache, cached
 from diff4splat.evaluation.extractors.flow import clip_motion
 from diff4splat.evaluation.extractors.match_counts import average_matches
-from diff4splat.evaluation.extractors.protocols import Matcher, PoseEstimator
+from diff4splat.evaluation.extractors.protocols import ClipFeatures, Matcher, PoseEstimator
 from diff4splat.evaluation.extractors.suite import ExtractorSuite
 from diff4splat.evaluation.metrics.consistency import temporal_consistency
-from diff4splat.evaluation.metrics.cycle import cycle_consistency_psnr
+from diff4splat.evaluation.metrics.cycle import cycle_consistency_psnr, is_closed
 from diff4splat.evaluation.metrics.distributions import frechet_distance, kernel_distance
 from diff4splat.evaluation.metrics.images import psnr
 from diff4splat.evaluation.metrics.poses import PathScale, path_scores
@@ -73,7 +73,8 @@ def score_videos(
         extractors: What is measured with.
         method: Name of the method; that of `method.json`, or of the folder, when omitted.
         pose_scale: How estimated paths get their scale, see `relative_pose_errors`.
-        log: Where clips that are done are noted, so that a run that was stopped goes on.
+        log: Where clips that are done are noted, so that a run that was stopped goes on. A clip of which a
+            metric broke down is not noted, and measured anew next time.
         cache: Where features are kept.
         command: What was typed, for reports.
         callback: Called with the clips done and of all, after each.
@@ -156,29 +157,36 @@ def _score(
     scores: list[Score] = []
     features: dict[str, Tensor] = {}
     references: dict[str, Tensor] = {}
+    timed: set[tuple[object, ...]] = set()
     for done, clip in enumerate(manifest.clips):
         frames, problem = load(clip)
-        reference = None if real or clip.closed else _reference(clip, source, manifest)[0]
+        compared = bool(clip.reference) and not (real or clip.closed)
+        reference, lost = _reference(clip, source, manifest) if compared else (None, "")
         cameras = load_cameras(source / clip.cameras)
-        fingerprint = _fingerprint(clip, frames, reference, cameras, extractors, pose_scale, problem)
+        fingerprint = _fingerprint(clip, frames, reference, cameras, extractors, pose_scale, problem + lost)
         if log is not None and log.done(clip.name, fingerprint):
             found = log.scored(clip.name, fingerprint)
         else:
             tasks = _tasks(clip, frames, reference, cameras, used, pose_scale)
-            rows = [score for task in tasks for score in _rows(clip, task, frames is not None, problem)]
+            outcomes = [_rows(clip, task, frames is not None, problem) for task in tasks]
+            rows = [score for part, _ in outcomes for score in part]
+            rows += [] if not lost else _without_reference(clip, extractors, problem or f"real clip: {lost}")
             pair = [{} if clip.closed else _vector(used, shown, key) for shown in (frames, reference)]
             found = ScoredClip(clip.name, fingerprint, tuple(rows), *pair)
-            if log is not None:
+            if log is not None and not any(broken for _, broken in outcomes):
                 log.add(found)
         scores += found.scores
         for kept, vectors in ((features, found.features), (references, found.references)):
-            if key in vectors:
+            if key in vectors and bool(vectors[key].isfinite().all()):
                 kept[clip.name] = vectors[key]
-        if clip.name in facts.seconds:
+        # two clips rendered from one scene have its time twice, see `PipelineMaker`; it counts once
+        made = (clip.image, clip.cameras, clip.prompt, clip.seed, facts.seconds.get(clip.name))
+        if clip.name in facts.seconds and made not in timed:
+            timed.add(made)
             scores.append(_row(clip, "reconstruction_seconds", facts.seconds[clip.name]))
         if callback is not None:
             callback(done + 1, len(manifest.clips))
-    sets = [] if real else _distances(features, references, manifest, key)
+    sets = [] if real else _distances(features, references, manifest, used.clips)
     for metric, value in (("latency_ms", facts.latency_ms), ("memory_gib", facts.memory_gib)):
         if value is not None:
             sets.append(SetScore(metric, value, len(facts.seconds)))
@@ -207,7 +215,7 @@ def _tasks(
     shown = torch.zeros(0, 3, 1, 1, dtype=torch.uint8) if frames is None else frames
     if clip.closed:
         metric = "cycle_psnr_frozen" if clip.frozen else "cycle_psnr_running"
-        return [_Task((metric,), lambda: cycle_consistency_psnr(_float(shown)))]
+        return [_Task((metric,), lambda: _closure(shown, cameras))]
     tasks: list[_Task] = []
     e = extractors
     if (p := e.prompts) is not None and clip.prompt:
@@ -247,19 +255,31 @@ _POSES = (
 )
 
 
-def _matching(matcher: Matcher, frames: _Frames, cameras: Cameras) -> dict[str, float]:
+def _closure(frames: _Frames, cameras: Cameras) -> Tensor:
+    """Cycle consistency of a path that does end where it starts."""
+    if not bool(is_closed(cameras)):
+        raise ValueError("the path is no closed one: its last camera is not the first, or none leaves it")
+    return cycle_consistency_psnr(_float(frames))
+
+
+def _matching(matcher: Matcher, frames: _Frames, cameras: Cameras) -> tuple[dict[str, float], str]:
     """Matches of frame 0 with each later frame and of neighbours; how many agree with the cameras."""
     found = average_matches(matcher, frames, cameras)
-    return dict(zip(_MATCHES, (found.first_mean, found.next_mean, found.inlier_share), strict=True))
+    numbers = (found.first_mean, found.next_mean, found.inlier_share)
+    return dict(zip(_MATCHES, numbers, strict=True)), "no later frame has a match with frame 0"
 
 
 def _poses(
     estimator: PoseEstimator, frames: _Frames, cameras: Cameras, scale: PathScale
 ) -> tuple[dict[str, float], str]:
     """Errors of the estimated path, and why some are missing."""
+    expected, got = tuple(frames.shape[-2:]), (cameras.height, cameras.width)
+    if got != expected:  # the lens of other frames would give a path that looks like one
+        raise ValueError(f"cameras must be those of frames of {expected} pixels, got {got}.")
     path = estimator(frames, cameras.intrinsics[0])
     found = path_scores(path.cameras, cameras, registered=path.registered, scale=scale)
-    return {name: getattr(found, name) for name in _POSES}, found.problem or path.note
+    why = "; ".join(part for part in (path.note, found.problem) if part)
+    return {name: getattr(found, name) for name in _POSES}, why
 
 
 def _vector(extractors: ExtractorSuite, frames: _Frames | None, key: str) -> dict[str, Tensor]:
@@ -276,10 +296,11 @@ def _with_cache(extractors: ExtractorSuite, cache: FeatureCache) -> ExtractorSui
     return replace(extractors, **{name: cached(e, cache) for name, e in kept.items() if e is not None})
 
 
-def _rows(clip: EvaluationClip, task: _Task, present: bool, problem: str) -> list[Score]:
-    """The rows of one piece of work; where it fails, they say why."""
+def _rows(clip: EvaluationClip, task: _Task, present: bool, problem: str) -> tuple[list[Score], bool]:
+    """The rows of one piece of work; where it fails, they say why, and whether it may go well next time."""
     if not present:
-        return [_row(clip, metric, math.nan, task.extractor, problem) for metric in task.metrics]
+        return [_row(clip, metric, math.nan, task.extractor, problem) for metric in task.metrics], False
+    broken = False
     try:
         result = task.work()
         found, why = result if isinstance(result, tuple) else (result, "")
@@ -287,9 +308,19 @@ def _rows(clip: EvaluationClip, task: _Task, present: bool, problem: str) -> lis
             found = {task.metrics[0]: float(found)}
     except (ValueError, RuntimeError, ArithmeticError) as error:
         found, why = {}, str(error).strip() or type(error).__name__
-    return [
+        broken = isinstance(error, RuntimeError)  # a full memory, for instance
+    rows = [
         _row(clip, metric, float(found.get(metric, math.nan)), task.extractor, why) for metric in task.metrics
     ]
+    return rows, broken
+
+
+def _without_reference(clip: EvaluationClip, extractors: ExtractorSuite, why: str) -> list[Score]:
+    """Rows of a clip that cannot be compared with its real one, because that cannot be read."""
+    keys = {"psnr": "", "ssim": ""}
+    if extractors.distance is not None:
+        keys["lpips"] = extractors.distance.spec.key
+    return [_row(clip, metric, math.nan, key, why) for metric, key in keys.items()]
 
 
 def _row(clip: EvaluationClip, metric: str, value: float, extractor: str = "", problem: str = "") -> Score:
@@ -301,10 +332,13 @@ def _row(clip: EvaluationClip, metric: str, value: float, extractor: str = "", p
 
 
 def _distances(
-    features: Mapping[str, Tensor], references: Mapping[str, Tensor], manifest: Manifest, key: str
+    features: Mapping[str, Tensor],
+    references: Mapping[str, Tensor],
+    manifest: Manifest,
+    network: ClipFeatures | None,
 ) -> list[SetScore]:
     """FVD and KVD over the clips that both sides have."""
-    if not key:
+    if network is None:
         return []
     names = [clip.name for clip in manifest.clips if clip.name in features and clip.name in references]
     rows = []
@@ -312,12 +346,14 @@ def _distances(
         value, problem = math.nan, ""
         if not any(clip.reference for clip in manifest.clips):
             problem = "the manifest names no real clips"
+        elif manifest.num_frames < network.min_frames:
+            problem = f"clips have {manifest.num_frames} frames, the network needs {network.min_frames}"
         elif len(names) < 2:
-            problem = f"two clips at least have to have features, {len(names)} have: see the fewest frames"
+            problem = f"two clips and their real ones must have features, {len(names)} have"
         else:
             pair = [torch.stack([side[name] for name in names]) for side in (features, references)]
             value = float(distance(*pair))
-        rows.append(SetScore(metric, value, len(names), len(names), key, problem))
+        rows.append(SetScore(metric, value, len(names), len(names), network.spec.key, problem))
     return rows
 
 
@@ -352,7 +388,9 @@ def _fingerprint(
 ) -> str:
     """Stands for everything that the rows of a clip follow from."""
     digest = hashlib.sha256()
-    for text in (repr(clip), pose_scale, problem, *sorted(extractors.specs())):
+    used = {part.name: getattr(extractors, part.name) for part in fields(extractors)}
+    purposes = [f"{name} {one.spec.key}" for name, one in used.items() if one is not None]
+    for text in (repr(clip), pose_scale, problem, f"{cameras.height} x {cameras.width}", *purposes):
         digest.update(text.encode() + b"\0")
     for tensor in (frames, reference, cameras.camera_to_world, cameras.intrinsics):
         digest.update(b"none" if tensor is None else str(tuple(tensor.shape)).encode())

@@ -11,6 +11,7 @@ from diff4splat.evaluation.protocol.score_groups import (
     UNBIASED_DISTANCES,
     ScoreGroup,
     clip_scenes,
+    compared_features,
     score_groups,
     set_scores_by_metric,
 )
@@ -124,7 +125,7 @@ def _unbiased_interval(
     evaluation: Evaluation, score: SetScore, distances: Mapping[str, Distance]
 ) -> tuple[float, float]:
     """Interval of KVD over scenes, where its features are at hand and give the same number."""
-    made, real = (kept.get(score.extractor) for kept in (evaluation.features, evaluation.references))
+    made, real = compared_features(evaluation, score)
     known = score.metric in UNBIASED_DISTANCES and score.metric in distances and not math.isnan(score.value)
     if not (known and made and real):
         return math.nan, math.nan

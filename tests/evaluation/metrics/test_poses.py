@@ -278,3 +278,9 @@ def test_trajectory_errors_of_known_frames_alone_and_of_a_rest() -> None:
         absolute_trajectory_errors.__wrapped__(cameras(true), cameras(true), alignment="affine")
     with pytest.raises(ValueError, match="estimated must have the 11 frames"):
         absolute_trajectory_errors(cameras(path(1, 7)), cameras(true), alignment="rigid")
+
+
+def test_tables_say_the_units() -> None:
+    units = {key: METRICS[key].unit for key in METRICS if key.startswith("rpe_")}
+    assert {unit for key, unit in units.items() if "translation" in key} == {"scene units"}
+    assert {unit for key, unit in units.items() if "rotation" in key} == {"deg"}

@@ -121,6 +121,8 @@ def test_another_size_than_that_of_the_paper() -> None:
 def test_few_scenes() -> None:
     assert "one scene only" in words(scored("ours", {"ssim": np.ones(3)}, num_scenes=1))
     assert "over 3 scenes" in words(scored("ours", {"ssim": np.ones(9)}, num_scenes=3))
+    two = words(scored("ours", {"ssim": np.ones(6)}, num_scenes=2))
+    assert "There are no intervals: they need 3 scenes, there are 2." in two and "too short" not in two
     assert "too short" not in words(scored("ours", {"ssim": np.ones(33)}, num_scenes=11))
 
 
@@ -194,3 +196,27 @@ def test_an_evaluation_without_numbers_is_summarized() -> None:
 def test_scores_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ValueError, match="not a metric of clips"):
         summarize(Evaluation("ours", "", clip_names(1), (score(clip_names(1)[0], "beauty", 1.0),)))
+
+
+def test_a_clip_that_is_missing_changes_neither_interval_nor_chance() -> None:
+    real, whole = feature_set(0, 11), feature_set(1, 11)
+    made = replace(whole, clips=whole.clips[1:], features=whole.features[1:])
+    shared = replace(real, clips=real.clips[1:], features=real.features[1:])
+    scenes = [clip.partition("/")[0] for clip in made.clips]
+    expected = jackknife_estimate(made.features, shared.features, scenes, scenes, moments)
+    value = moments(made.features, shared.features)
+    evaluation = scored(
+        "ours",
+        {"ssim": np.ones(33)},
+        num_scenes=11,
+        set_scores=tuple(SetScore(metric, value, 32, 32, SPEC.key) for metric in ("fvd", "kvd")),
+        features={SPEC.key: made},
+        references={SPEC.key: real},
+    )
+    summary = summarize(evaluation, distances={"fvd": moments, "kvd": moments})
+    assert (summary.rows[1].estimate.low, summary.rows[1].estimate.high) == (expected.low, expected.high)
+    chance = distance_under_chance(shared.features, 32, moments)
+    assert (
+        f"sets of 32 and 32 clips that spread as the real ones do are at least about {chance:.3g}"
+        in " ".join(summary.warnings)
+    )

@@ -92,6 +92,13 @@ def test_one_scene_has_no_interval_and_none_no_number() -> None:
         assert nothing.count == 0 and math.isnan(nothing.value) and math.isnan(nothing.low)
 
 
+def test_two_scenes_have_no_interval() -> None:
+    # pitfall: from one mean to the other, which holds the truth in one of two cases, not in 95 %
+    for values in ([1.0, 5.0], [3.0, 3.0]):
+        found = clustered_estimate(torch.tensor(values), ["cab", "sea"])
+        assert (found.value, found.count) == (3.0, 2) and math.isnan(found.low) and math.isnan(found.high)
+
+
 def test_scenes_that_agree_have_an_interval_without_width() -> None:
     estimate = clustered_estimate(torch.full((7,), 0.1), ["a", "a", "b", "c", "d", "e", "e"])
     assert estimate.low == estimate.value == estimate.high == pytest.approx(0.1) and estimate.count == 5
