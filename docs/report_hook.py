@@ -1,4 +1,4 @@
-"""MkDocs hook: the example report, as an evaluation of two scenes wrote it.
+"""MkDocs hook: the example report, as an evaluation of three scenes wrote it.
 
 The folder of the evaluation is named by DIFF4SPLAT_REPORT; continuous integration makes one before it builds
 these pages. Without it the page says how to make one.
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 PAGE, PLACE = "example_report.md", re.compile(r"<!-- report: .*? -->")
-COMMAND = "diff4splat evaluate --model compact --scenes 2 --output evaluation/"
+COMMAND = "diff4splat evaluate --model compact --scenes 3 --output evaluation/"
 FULL = "evaluation_report/report.html"
 MISSING = f"""These pages were built without an evaluation. To have it here:
 
@@ -52,5 +52,5 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     if path is None:
         return PLACE.sub(lambda _: MISSING, markdown)
     text = re.sub(r"^#", "##", (path / "report.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
-    above = f"Written by `{COMMAND}` when these pages were built. [The page itself]({FULL}), with plots and frames.\n\n"
+    above = f"Written by `{COMMAND}` when these pages were built. [The page]({FULL}) has plots and frames.\n\n"
     return PLACE.sub(lambda _: above + text, markdown)

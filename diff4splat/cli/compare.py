@@ -49,7 +49,6 @@ class Compare:
         check_between("--permutations", self.permutations, 99, 1_000_000)
         check_between("--seed", self.seed, 0, 2**63 - 1)
         with console.libraries():
-            from diff4splat.evaluation.evaluate import DISTANCES
             from diff4splat.evaluation.protocol import compare, load_evaluation
             from diff4splat.evaluation.reports import comparison_document, terminal_text, write_comparison
         evaluations = []
@@ -61,7 +60,6 @@ class Compare:
             comparison = compare(
                 first,
                 second,
-                distances=DISTANCES,
                 num_distance_permutations=self.permutations,
                 seed=self.seed,
             )

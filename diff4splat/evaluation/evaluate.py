@@ -12,7 +12,6 @@ from torch import Tensor
 
 from diff4splat.evaluation.extractors.cache import FeatureCache
 from diff4splat.evaluation.extractors.suite import ExtractorSuite
-from diff4splat.evaluation.metrics.distributions import frechet_distance, kernel_distance
 from diff4splat.evaluation.metrics.poses import PathScale
 from diff4splat.evaluation.protocol.making import ClipMaker
 from diff4splat.evaluation.protocol.manifest import Manifest
@@ -25,12 +24,10 @@ from diff4splat.evaluation.protocol.video_folder import make_videos
 from diff4splat.evaluation.protocol.videos import load_clip
 from diff4splat.evaluation.reports import write_report
 
-__all__ = ["DISTANCES", "VIDEOS", "Evaluated", "evaluate_method", "evaluate_videos"]
+__all__ = ["VIDEOS", "Evaluated", "evaluate_method", "evaluate_videos"]
 
 VIDEOS = "videos"
 """Folder of the videos that `evaluate_method` makes."""
-DISTANCES = {"fvd": frechet_distance, "kvd": kernel_distance}
-"""Distances of sets of clips by metric, as `summarize` and `compare` take them."""
 _REAL, _WORK = "real", "work"
 
 Progress = Callable[[str, int, int], None]
@@ -185,10 +182,10 @@ def evaluate_videos(
             **shared,
         )
         save_evaluation(scored, output / _REAL)
-        real = summarize(scored, distances=DISTANCES)
+        real = summarize(scored)
     files = list(save_evaluation(evaluation, output).files)
     report("write report", 0, 1)
-    summary = summarize(evaluation, distances=DISTANCES)
+    summary = summarize(evaluation)
     examples = _examples(manifest, source, videos, evaluation.method, num_examples)
     others = (*beside, *(() if real is None else (real,)))
     files += write_report(output, evaluation, summary, frames=examples, others=others)

@@ -1,7 +1,8 @@
 """How far a set of clips is from a set of real ones, by the features of both."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from jaxtyping import Float
@@ -9,6 +10,7 @@ from torch import Tensor
 
 __all__ = [
     "FrechetExtrapolation",
+    "SET_DISTANCES",
     "frechet_distance",
     "frechet_infinity",
     "kernel_distance",
@@ -222,6 +224,12 @@ def kernel_subset_deviation(
         others = kernel.subset_totals(members, members, points, points) - members @ kernel.alike(points)
         values += others / (size * (size - 1))
     return float(values.std())
+
+
+SET_DISTANCES: Mapping[str, Callable[[Tensor, Tensor], float]] = MappingProxyType(
+    {"fvd": frechet_distance, "kvd": kernel_distance}
+)
+"""Distances of the features of two sets of clips, by metric."""
 
 
 def _checked(features: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:

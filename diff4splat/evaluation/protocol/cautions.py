@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 
+from diff4splat.evaluation.metrics.distributions import SET_DISTANCES
 from diff4splat.evaluation.metrics.metric import METRICS
 from diff4splat.evaluation.protocol.score_groups import (
     ScoreGroup,
@@ -23,7 +23,7 @@ _FEWEST_SCENES, _FEW_SCENES = 3, 10
 
 
 def cautions(
-    evaluation: Evaluation, *, distances: Mapping[str, Distance] = MappingProxyType({}), seed: int = 0
+    evaluation: Evaluation, *, distances: Mapping[str, Distance] = SET_DISTANCES, seed: int = 0
 ) -> tuple[str, ...]:
     """Warnings about sample size, extractors and missing numbers.
 

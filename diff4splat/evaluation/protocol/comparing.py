@@ -3,9 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Literal
 
+from diff4splat.evaluation.metrics.distributions import SET_DISTANCES
 from diff4splat.evaluation.metrics.metric import METRICS
 from diff4splat.evaluation.protocol.comparison import Comparison, MetricComparison
 from diff4splat.evaluation.protocol.paired_clips import ComparisonLine, paired_clip_lines
@@ -23,7 +23,7 @@ def compare(
     first: Evaluation,
     second: Evaluation,
     *,
-    distances: Mapping[str, Distance] = MappingProxyType({}),
+    distances: Mapping[str, Distance] = SET_DISTANCES,
     num_permutations: int = 10_000,
     num_distance_permutations: int = 1000,
     num_resamples: int = 10_000,

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
+from diff4splat.evaluation.metrics.distributions import SET_DISTANCES
 from diff4splat.evaluation.metrics.metric import METRICS
 from diff4splat.evaluation.protocol.cautions import cautions
 from diff4splat.evaluation.protocol.score_groups import (
@@ -63,7 +63,7 @@ class EvaluationSummary:
 def summarize(
     evaluation: Evaluation,
     *,
-    distances: Mapping[str, Distance] = MappingProxyType({}),
+    distances: Mapping[str, Distance] = SET_DISTANCES,
     num_resamples: int = 10_000,
     seed: int = 0,
 ) -> EvaluationSummary:

@@ -230,10 +230,10 @@ def test_distances_to_different_real_clips_are_not_compared() -> None:
 
 def test_distances_without_features_are_shown_and_not_tested() -> None:
     first, second = with_features("A", 1), with_features("B", 2)
-    row = compare(first, second).rows[0]
+    row = compare(first, second, distances={}).rows[0]
     assert (row.first.value, row.difference.value, row.warning) == (99.0, 0.0, "") and math.isnan(row.p_value)
     fewer = with_features("B", 2, drop=2)
-    row = compare(first, fewer).rows[0]
+    row = compare(first, fewer, distances={}).rows[0]
     assert row.warning == "39 clips against 39 real ones / 37 clips against 39 real ones"
     assert math.isnan(row.difference.value)
 
