@@ -158,13 +158,22 @@ def _score(
     references: dict[str, Tensor] = {}
     for done, clip in enumerate(manifest.clips):
         frames, problem = load(clip)
-        reference = None if real or clip.closed else _reference(clip, source, manifest)[0]
+        reference, lacking = (None, "") if real or clip.closed else _reference(clip, source, manifest)
         cameras = load_cameras(source / clip.cameras)
-        fingerprint = _fingerprint(clip, frames, reference, cameras, extractors, pose_scale, problem)
+        if cameras.num_frames != manifest.num_frames:
+            raise ValueError(
+                f"{source / clip.cameras} must have a camera for each of {manifest.num_frames} frames, "
+                f"got {cameras.num_frames}."
+            )
+        fingerprint = _fingerprint(
+            clip, frames, reference, cameras, extractors, pose_scale, problem + lacking
+        )
         if log is not None and log.done(clip.name, fingerprint):
             found = log.scored(clip.name, fingerprint)
         else:
             tasks = _tasks(clip, frames, reference, cameras, used, pose_scale)
+            if clip.reference and lacking:
+                tasks += _unknown(lacking, used)
             rows = [score for task in tasks for score in _rows(clip, task, frames is not None, problem)]
             pair = [{} if clip.closed else _vector(used, shown, key) for shown in (frames, reference)]
             found = ScoredClip(clip.name, fingerprint, tuple(rows), *pair)
@@ -235,6 +244,16 @@ def _tasks(
         if (d := e.distance) is not None:
             tasks.append(_Task(("lpips",), lambda: d(image, real).mean(), d.spec.key))
     return tasks
+
+
+def _unknown(lacking: str, extractors: ExtractorSuite) -> list[_Task]:
+    """What is measured against a real clip that cannot be read."""
+
+    def work() -> None:
+        raise ValueError(f"real clip: {lacking}")
+
+    names = ["psnr", "ssim"] + ["lpips"] * (extractors.distance is not None)
+    return [_Task((name,), work) for name in names]
 
 
 _MATCHES = ("matches_first", "matches_next", "match_inliers")
@@ -313,7 +332,7 @@ def _distances(
         if not any(clip.reference for clip in manifest.clips):
             problem = "the manifest names no real clips"
         elif len(names) < 2:
-            problem = f"two clips at least have to have features, {len(names)} have: see the fewest frames"
+            problem = f"two clips at least have to have features, {len(names)} have, made and real"
         else:
             pair = [torch.stack([side[name] for name in names]) for side in (features, references)]
             value = float(distance(*pair))

@@ -39,8 +39,8 @@ _USED: dict[str, tuple[str, str]] = {
     "matches_first": ("mast3r", "The paper used MASt3R."),
 }
 _NEEDED: dict[str, str] = {
-    "fvd": "needs real clips and a network for clips",
-    "kvd": "needs real clips and a network for clips",
+    "fvd": "needs real clips, other than those that are scored, and a network for clips",
+    "kvd": "needs real clips, other than those that are scored, and a network for clips",
     "clip_score": "needs CLIP weights and prompts",
     "clip_aesthetic": "needs CLIP weights and those of the aesthetic head",
     "qa_quality": "needs the weights of Q-Align",
