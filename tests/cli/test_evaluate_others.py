@@ -32,7 +32,7 @@ def test_evaluate_and_compare_print_json_and_text_that_fits(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     protocol, videos, output = (str(tmp_path / name) for name in ("protocol", "theirs", "out"))
-    sizes = ["--scenes", "1", "--frames", "2", "--size", "32"]
+    sizes = ["--scenes", "1", "--frames", "3", "--size", "32"]
     assert main(["protocol", *sizes, "--output", protocol]) == 0
     clip = Manifest.load(protocol).clips[0]  # the others are missing, so there are numbers that are NaN
     (tmp_path / "theirs" / clip.scene).mkdir(parents=True)
