@@ -121,7 +121,7 @@ def test_times_under_other_names_than_those_of_clips(source: Path, videos: Path,
 
 def test_a_file_that_is_no_manifest(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(ValueError, match="notes.txt must be a manifest, got a file that is no JSON"):
+    with pytest.raises(ValueError, match="notes.txt: a manifest must be JSON, got another file"):
         Manifest.load(tmp_path / "notes.txt")
 
 

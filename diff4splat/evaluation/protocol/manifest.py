@@ -106,7 +106,7 @@ class Manifest:
         except RecursionError:
             raise ValueError(f"{path}: JSON must be a manifest, got one nested too deeply.") from None
         except json.JSONDecodeError as error:
-            raise ValueError(f"{path} must be a manifest, got a file that is no JSON: {error}") from error
+            raise ValueError(f"{path}: a manifest must be JSON, got another file: {error}") from error
         except ValueError as error:  # a broken encoding is among them
             raise ValueError(f"{path}: {error}") from error
         return manifest
