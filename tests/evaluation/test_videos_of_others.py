@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from diff4splat.evaluation import evaluate_videos
-from diff4splat.evaluation.extractors import ExtractorSuite
+from diff4splat.evaluation.extractors import ExtractorSuite, SeededClipFeatures
 from diff4splat.evaluation.protocol import (
     Manifest,
     load_evaluation,
@@ -19,6 +19,7 @@ from diff4splat.evaluation.protocol import (
     write_frames,
     write_procedural_protocol,
 )
+from diff4splat.evaluation.reports.paper_tables import problem_words
 from diff4splat.files import folder_lock
 from diff4splat.losses.lpips_network import lpips_network
 
@@ -134,3 +135,16 @@ def test_a_file_that_holds_no_weights_of_lpips(content: bytes | str, tmp_path: P
         torch.save([1], file)
     with pytest.raises(ValueError, match="weights must be .* of alex|weights must be .* alex weights"):
         lpips_network("alex", weights=file)
+
+
+def test_clips_too_short_for_the_network_are_no_riddle(source: Path, videos: Path, tmp_path: Path) -> None:
+    class Long(SeededClipFeatures):
+        min_frames = 10
+
+    suite, manifest = ExtractorSuite(clips=Long()), Manifest.load(source)
+    found = evaluate_videos(videos, manifest, source, tmp_path / "out", extractors=suite)
+    assert {row.problem for row in found.evaluation.set_scores} == {
+        "clips have 3 frames, and the network for clips needs 10"
+    }
+    told = problem_words(next(row for row in found.summary.rows if row.metric == "fvd"))
+    assert told.startswith("No number: clips have 3 frames") and " 0 " not in told

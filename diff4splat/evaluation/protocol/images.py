@@ -69,8 +69,8 @@ def manifest_of_images(
     Raises:
         FileNotFoundError: If there is no such folder or file.
         ValueError: If `folder` holds a manifest that asks for other clips or paths, there are no images, one
-            cannot be read, two give scenes of one name, a trajectory is unknown or there twice, or an argument
-            is out of range.
+            cannot be read, two give scenes of one name, a trajectory is unknown or there twice, or an
+            argument is out of range.
         OSError: If the folder cannot be written.
     """
     files = _image_files(images)

@@ -187,7 +187,7 @@ def _score(
             scores.append(_row(clip, "reconstruction_seconds", facts.seconds[clip.name]))
         if callback is not None:
             callback(done + 1, len(manifest.clips))
-    sets = [] if real else _distances(features, references, manifest, key)
+    sets = [] if real else _distances(features, references, manifest, used)
     for metric, value in (("latency_ms", facts.latency_ms), ("memory_gib", facts.memory_gib)):
         if value is not None:
             sets.append(SetScore(metric, value, len(facts.seconds)))
@@ -320,17 +320,20 @@ def _row(clip: EvaluationClip, metric: str, value: float, extractor: str = "", p
 
 
 def _distances(
-    features: Mapping[str, Tensor], references: Mapping[str, Tensor], manifest: Manifest, key: str
+    features: Mapping[str, Tensor], references: Mapping[str, Tensor], manifest: Manifest, used: ExtractorSuite
 ) -> list[SetScore]:
     """FVD and KVD over the clips that both sides have."""
-    if not key:
+    if used.clips is None:
         return []
+    key, fewest = used.clips.spec.key, used.clips.min_frames
     names = [clip.name for clip in manifest.clips if clip.name in features and clip.name in references]
     rows = []
     for metric, distance in (("fvd", frechet_distance), ("kvd", kernel_distance)):
         value, problem = math.nan, ""
         if not any(clip.reference for clip in manifest.clips):
             problem = "the manifest names no real clips"
+        elif manifest.num_frames < fewest:
+            problem = f"clips have {manifest.num_frames} frames, and the network for clips needs {fewest}"
         elif len(names) < 2:
             problem = f"two clips at least have to have features, {len(names)} have, made and real"
         else:

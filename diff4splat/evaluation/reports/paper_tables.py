@@ -113,6 +113,8 @@ def problem_words(row: MetricSummary, *, limit: int = 3) -> str:
     named = [f"{text} ({count})" for text, count in row.problems[:limit]]
     left = len(row.problems) - limit
     named += [f"{left} more reasons"] if left > 0 else []
+    if not row.missing:
+        return f"No number: {'; '.join(text for text, _ in row.problems[:limit])}."
     clips = "1 clip has" if row.missing == 1 else f"{row.missing} clips have"
     return f"{clips} no number" + (f": {'; '.join(named)}." if named else ".")
 
