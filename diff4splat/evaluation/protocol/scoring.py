@@ -151,6 +151,7 @@ def _score(
     callback: Callable[[int, int], None] | None,
     real: bool = False,
 ) -> Evaluation:
+    _check_cameras(manifest, source)
     used = extractors if cache is None else _with_cache(extractors, cache)
     key = "" if used.clips is None else used.clips.spec.key
     scores: list[Score] = []
@@ -158,22 +159,13 @@ def _score(
     references: dict[str, Tensor] = {}
     for done, clip in enumerate(manifest.clips):
         frames, problem = load(clip)
-        reference, lacking = (None, "") if real or clip.closed else _reference(clip, source, manifest)
+        reference = None if real or clip.closed else _reference(clip, source, manifest)[0]
         cameras = load_cameras(source / clip.cameras)
-        if cameras.num_frames != manifest.num_frames:
-            raise ValueError(
-                f"{source / clip.cameras} must have a camera for each of {manifest.num_frames} frames, "
-                f"got {cameras.num_frames}."
-            )
-        fingerprint = _fingerprint(
-            clip, frames, reference, cameras, extractors, pose_scale, problem + lacking
-        )
+        fingerprint = _fingerprint(clip, frames, reference, cameras, extractors, pose_scale, problem)
         if log is not None and log.done(clip.name, fingerprint):
             found = log.scored(clip.name, fingerprint)
         else:
             tasks = _tasks(clip, frames, reference, cameras, used, pose_scale)
-            if clip.reference and lacking:
-                tasks += _unknown(lacking, used)
             rows = [score for task in tasks for score in _rows(clip, task, frames is not None, problem)]
             pair = [{} if clip.closed else _vector(used, shown, key) for shown in (frames, reference)]
             found = ScoredClip(clip.name, fingerprint, tuple(rows), *pair)
@@ -187,7 +179,7 @@ def _score(
             scores.append(_row(clip, "reconstruction_seconds", facts.seconds[clip.name]))
         if callback is not None:
             callback(done + 1, len(manifest.clips))
-    sets = [] if real else _distances(features, references, manifest, used)
+    sets = [] if real else _distances(features, references, manifest, key)
     for metric, value in (("latency_ms", facts.latency_ms), ("memory_gib", facts.memory_gib)):
         if value is not None:
             sets.append(SetScore(metric, value, len(facts.seconds)))
@@ -246,16 +238,6 @@ def _tasks(
     return tasks
 
 
-def _unknown(lacking: str, extractors: ExtractorSuite) -> list[_Task]:
-    """What is measured against a real clip that cannot be read."""
-
-    def work() -> None:
-        raise ValueError(f"real clip: {lacking}")
-
-    names = ["psnr", "ssim"] + ["lpips"] * (extractors.distance is not None)
-    return [_Task((name,), work) for name in names]
-
-
 _MATCHES = ("matches_first", "matches_next", "match_inliers")
 _POSES = (
     "rpe_translation_mean",
@@ -264,6 +246,13 @@ _POSES = (
     "rpe_rotation_rmse_deg",
     "registered",
 )
+
+
+def _check_cameras(manifest: Manifest, source: Path) -> None:
+    """Before any work: whether there is a camera for each frame."""
+    for file in dict.fromkeys(source / clip.cameras for clip in manifest.clips):
+        if (found := load_cameras(file).num_frames) != manifest.num_frames:
+            raise ValueError(f"{file} must have a camera per frame, {manifest.num_frames}, got {found}.")
 
 
 def _matching(matcher: Matcher, frames: _Frames, cameras: Cameras) -> dict[str, float]:
@@ -320,22 +309,19 @@ def _row(clip: EvaluationClip, metric: str, value: float, extractor: str = "", p
 
 
 def _distances(
-    features: Mapping[str, Tensor], references: Mapping[str, Tensor], manifest: Manifest, used: ExtractorSuite
+    features: Mapping[str, Tensor], references: Mapping[str, Tensor], manifest: Manifest, key: str
 ) -> list[SetScore]:
     """FVD and KVD over the clips that both sides have."""
-    if used.clips is None:
+    if not key:
         return []
-    key, fewest = used.clips.spec.key, used.clips.min_frames
     names = [clip.name for clip in manifest.clips if clip.name in features and clip.name in references]
     rows = []
     for metric, distance in (("fvd", frechet_distance), ("kvd", kernel_distance)):
         value, problem = math.nan, ""
         if not any(clip.reference for clip in manifest.clips):
             problem = "the manifest names no real clips"
-        elif manifest.num_frames < fewest:
-            problem = f"clips have {manifest.num_frames} frames, and the network for clips needs {fewest}"
         elif len(names) < 2:
-            problem = f"two clips at least have to have features, {len(names)} have, made and real"
+            problem = f"two clips at least have to have features, {len(names)} have: see the fewest frames"
         else:
             pair = [torch.stack([side[name] for name in names]) for side in (features, references)]
             value = float(distance(*pair))

@@ -39,8 +39,8 @@ _USED: dict[str, tuple[str, str]] = {
     "matches_first": ("mast3r", "The paper used MASt3R."),
 }
 _NEEDED: dict[str, str] = {
-    "fvd": "needs real clips, other than those that are scored, and a network for clips",
-    "kvd": "needs real clips, other than those that are scored, and a network for clips",
+    "fvd": "needs real clips and a network for clips",
+    "kvd": "needs real clips and a network for clips",
     "clip_score": "needs CLIP weights and prompts",
     "clip_aesthetic": "needs CLIP weights and those of the aesthetic head",
     "qa_quality": "needs the weights of Q-Align",
@@ -113,8 +113,6 @@ def problem_words(row: MetricSummary, *, limit: int = 3) -> str:
     named = [f"{text} ({count})" for text, count in row.problems[:limit]]
     left = len(row.problems) - limit
     named += [f"{left} more reasons"] if left > 0 else []
-    if not row.missing:
-        return f"No number: {'; '.join(text for text, _ in row.problems[:limit])}."
     clips = "1 clip has" if row.missing == 1 else f"{row.missing} clips have"
     return f"{clips} no number" + (f": {'; '.join(named)}." if named else ".")
 
