@@ -248,13 +248,6 @@ _POSES = (
 )
 
 
-def _check_cameras(manifest: Manifest, source: Path) -> None:
-    """Before any work: whether there is a camera for each frame."""
-    for file in dict.fromkeys(source / clip.cameras for clip in manifest.clips):
-        if (found := load_cameras(file).num_frames) != manifest.num_frames:
-            raise ValueError(f"{file} must have a camera per frame, {manifest.num_frames}, got {found}.")
-
-
 def _matching(matcher: Matcher, frames: _Frames, cameras: Cameras) -> dict[str, float]:
     """Matches of frame 0 with each later frame and of neighbours; how many agree with the cameras."""
     found = average_matches(matcher, frames, cameras)
@@ -361,6 +354,13 @@ def _fingerprint(
         if tensor is not None:
             digest.update(tensor.contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _check_cameras(manifest: Manifest, source: Path) -> None:
+    """Before any work: whether there is a camera for each frame."""
+    for file in dict.fromkeys(source / clip.cameras for clip in manifest.clips):
+        if (found := load_cameras(file).num_frames) != manifest.num_frames:
+            raise ValueError(f"{file} must have a camera per frame, {manifest.num_frames}, got {found}.")
 
 
 def _feature_set(features: Mapping[str, Tensor]) -> ClipFeatureSet:
