@@ -1,13 +1,12 @@
 """`diff4splat compare`: two evaluated methods on the same clips."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from diff4splat.cli.console import Console, file_size, table
+from diff4splat.cli.console import Console, file_size, json_text, table
 from diff4splat.cli.errors import naming
 from diff4splat.cli.options import check_between
 from diff4splat.cli.output import made_folder, writing
@@ -64,7 +63,7 @@ class Compare:
                 seed=self.seed,
             )
         document = comparison_document(comparison)
-        console.print(json.dumps(asdict(comparison), indent=1) if self.json else terminal_text(document))
+        console.print(json_text(asdict(comparison)) if self.json else terminal_text(document))
         if self.output is not None:
             with made_folder(self.output), writing(self.output):
                 files = write_comparison(self.output, comparison, command=console.command)

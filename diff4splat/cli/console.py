@@ -1,12 +1,14 @@
 """What a command shows while it works: one bar per stage, notes of the library, and tables of results."""
 
+import json
 import logging
+import math
 import os
 import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Any
 
 from diff4splat.cli.stopping import hold_requests
 
-__all__ = ["Console", "StageRecord", "file_size", "size_in_words", "table"]
+__all__ = ["Console", "StageRecord", "file_size", "json_text", "size_in_words", "table"]
 
 _NAME_WIDTH = 18
 _SAMPLE_SECONDS = 0.02
@@ -214,6 +216,30 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence
         ]
         lines.append("  ".join(aligned).rstrip())
     return "\n".join(lines)
+
+
+def json_text(content: Any) -> str:
+    r"""Results as JSON that every program can read.
+
+    Args:
+        content: Mappings, sequences, texts and numbers.
+
+    Returns:
+        JSON; numbers that are NaN or infinite, which JSON does not have, are null.
+
+    Examples:
+        >>> json_text({"value": float("nan")})
+        '{\n "value": null\n}'
+    """
+
+    def known(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: known(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [known(item) for item in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps(known(content), ensure_ascii=False, indent=1, allow_nan=False)
 
 
 def file_size(path: Path) -> str:

@@ -1,13 +1,13 @@
 """`diff4splat evaluate`: a model, or videos of any method, by the tables of the paper."""
 
-import json
+import textwrap
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import FlagCreatePairsOff, arg
 
-from diff4splat.cli.console import Console, file_size, table
+from diff4splat.cli.console import Console, file_size, json_text, table
 from diff4splat.cli.errors import naming
 from diff4splat.cli.options import MAX_SIZE, MAX_STEPS, check_between, check_device
 from diff4splat.cli.output import made_folder, writing
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Evaluate"]
 
-_OF_MODELS = ("model", "shown", "steps", "device")
+_OF_MODELS = ("model", "shown", "steps")
+_OF_SCENES = ("scenes", "first", "size")
 _PROTOCOL = "protocol"
 _HELD_OUT = "held_out"
 
@@ -134,13 +135,14 @@ class Evaluate:
                 if self.manifest is None:
                     held_out = self._held_out(console, pipe)
         if self.json:
-            console.print(json.dumps(asdict(found.summary), ensure_ascii=False, indent=1))
+            console.print(json_text(asdict(found.summary)))
             return
         specs = found.evaluation.extractors
         tables = paper_tables(found.summary, found.evaluation.facts, found.others, extractors=specs)
         console.print("\n\n".join(map(table_text, tables)))
         for words in found.summary.warnings:
-            console.print(f"\nwarning: {words}")
+            lines = textwrap.fill(f"warning: {words}", 100, subsequent_indent=" " * 9, break_long_words=False)
+            console.print(f"\n{lines}")
         files = list(found.files)
         if held_out is not None:
             console.print(f"\n{held_out.to_text()}")
@@ -157,10 +159,16 @@ class Evaluate:
             raise ValueError("--videos needs --manifest: the protocol that the videos were made for.")
         if self.manifest is not None and not self.manifest.exists():
             raise FileNotFoundError(f"--manifest: no such file or folder: {self.manifest}")
-        given = {name: getattr(self, name) for name in _OF_MODELS}
-        usual = {name: getattr(Evaluate, name) for name in _OF_MODELS}
-        if self.videos is not None and (odd := [name for name in given if given[name] != usual[name]]):
+        if self.videos is not None and (odd := self._changed(_OF_MODELS)):
             raise ValueError(f"--{odd[0]} is for models, got it with --videos.")
+        if self.videos is not None and (odd := self._changed(_OF_SCENES)):
+            raise ValueError(
+                f"--{odd[0]} is for models, got it with --videos: --manifest says what is scored."
+            )
+
+    def _changed(self, names: tuple[str, ...]) -> list[str]:
+        """Which of these options are not as they are when omitted."""
+        return [name for name in names if getattr(self, name) != getattr(Evaluate, name)]
 
     def _suite(self, device: "torch.device") -> "ExtractorSuite":
         """What clips are measured with."""
@@ -178,6 +186,11 @@ class Evaluate:
             networks[kind] = source
         if bad := networks.keys() - NETWORKS:
             raise ValueError(f"--networks knows {', '.join(NETWORKS)}, got {sorted(bad)[0]}.")
+        if "q-align" in networks:
+            raise ValueError(
+                "--networks cannot load q-align, which runs code of its repository: in Python, give "
+                "QAlignLevels(trust_remote_code=True) as `levels` of an ExtractorSuite."
+            )
         return default_suite(networks=networks, poses=self.poses, device=device)
 
     def _beside(self) -> "dict[str, Evaluation]":

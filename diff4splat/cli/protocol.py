@@ -8,7 +8,7 @@ from tyro.conf import arg
 
 from diff4splat.cli.console import Console
 from diff4splat.cli.options import MAX_AMPLITUDE, MAX_FRAMES, MAX_SIZE, check_between
-from diff4splat.cli.output import check_output_folder, writing
+from diff4splat.cli.output import made_folder, writing
 
 __all__ = ["Protocol"]
 
@@ -52,16 +52,17 @@ class Protocol:
         """Write the protocol and say what is in it."""
         check_between("--scenes", self.scenes, 1, 100_000)
         check_between("--first", self.first, 0, 1_000_000)
-        check_between("--frames", self.frames, 2, MAX_FRAMES)
+        check_between("--frames", self.frames, 3, MAX_FRAMES)
         check_between("--size", self.size, 16, MAX_SIZE)
         check_between("--amplitude", self.amplitude, -MAX_AMPLITUDE, MAX_AMPLITUDE)
-        check_output_folder(self.output)
+        for name in ("scenes", "first"):
+            if self.images is not None and getattr(self, name) != getattr(Protocol, name):
+                raise ValueError(f"--{name} is for procedural scenes, got it with --images.")
         with console.libraries():
             from diff4splat.evaluation.protocol import manifest_of_images, write_procedural_protocol
         sizes: dict[str, Any] = {"num_frames": self.frames, "height": self.size, "width": self.size}
         sizes["amplitude"] = self.amplitude
-        with writing(self.output):
-            self.output.mkdir(parents=True, exist_ok=True)
+        with made_folder(self.output), writing(self.output):
             with console.stage("write protocol", self.scenes if self.images is None else 1) as advance:
                 if self.images is None:
                     manifest = write_procedural_protocol(

@@ -1,5 +1,6 @@
 """From a model, or from anybody's videos, to a folder with scores and a report."""
 
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,9 +21,10 @@ from diff4splat.evaluation.protocol.score_log import ScoreLog
 from diff4splat.evaluation.protocol.scores import REAL_CLIPS, Evaluation
 from diff4splat.evaluation.protocol.scoring import score_references, score_videos
 from diff4splat.evaluation.protocol.summary import EvaluationSummary, summarize
-from diff4splat.evaluation.protocol.video_folder import make_videos
-from diff4splat.evaluation.protocol.videos import load_clip
+from diff4splat.evaluation.protocol.video_folder import METHOD_FILE, make_videos, read_method
+from diff4splat.evaluation.protocol.videos import find_video, load_clip
 from diff4splat.evaluation.reports import write_report
+from diff4splat.files import folder_lock
 
 __all__ = ["VIDEOS", "Evaluated", "evaluate_method", "evaluate_videos"]
 
@@ -153,13 +155,47 @@ def evaluate_videos(
 
     Raises:
         FileNotFoundError: If there is no such folder of videos, or files of the manifest are missing.
-        ValueError: If a file is damaged in a way that is no problem of a single clip.
+        ValueError: If there is a video of no clip at all, `output` holds scores of another method or another
+            process is working in it, or a file is damaged in a way that is no problem of a single clip.
     """
     report = callback or _silent
     source, output, videos = Path(source), Path(output), Path(videos)
     manifest.check_files(source)
+    name = _method_name(videos, manifest, method)
+    _check_other_method(output, name)
     work = output / _WORK
     work.mkdir(parents=True, exist_ok=True)
+    with folder_lock(work):
+        return _evaluate(
+            videos,
+            manifest,
+            source,
+            output,
+            extractors,
+            name,
+            pose_scale,
+            beside,
+            num_examples,
+            command,
+            report,
+        )
+
+
+def _evaluate(
+    videos: Path,
+    manifest: Manifest,
+    source: Path,
+    output: Path,
+    extractors: ExtractorSuite,
+    method: str,
+    pose_scale: PathScale,
+    beside: Sequence[EvaluationSummary],
+    num_examples: int,
+    command: str,
+    report: Progress,
+) -> Evaluated:
+    """`evaluate_videos`, where no other process is at work."""
+    work = output / _WORK
     cache = FeatureCache(work / "features")
     shared: dict[str, Any] = {"extractors": extractors, "pose_scale": pose_scale, "cache": cache}
     evaluation = score_videos(
@@ -191,6 +227,49 @@ def evaluate_videos(
     files += write_report(output, evaluation, summary, frames=examples, others=others)
     report("write report", 1, 1)
     return Evaluated(evaluation, summary, others, tuple(files))
+
+
+def _method_name(videos: Path, manifest: Manifest, given: str | None) -> str:
+    """Name of the method, once there is something to score."""
+    if not videos.is_dir():
+        raise FileNotFoundError(f"no such folder of videos: {videos}")
+    facts = read_method(videos)
+    names = [clip.name for clip in manifest.clips]
+    if not any(name in facts.missing or _is_there(videos, name) for name in names):
+        raise ValueError(
+            f"videos must hold a video per clip, such as {names[0]}.mp4 or a folder of pictures {names[0]}, "
+            f"got {videos}, which has none of the {len(names)} clips of the manifest."
+        )
+    if facts.seconds and not facts.seconds.keys() & set(names):
+        raise ValueError(
+            f"seconds of {videos / METHOD_FILE} must name clips, such as {names[0]!r}, "
+            f"got {next(iter(facts.seconds))!r}."
+        )
+    return given or facts.method or videos.resolve().name
+
+
+def _is_there(videos: Path, name: str) -> bool:
+    """Whether there is a video of a clip, or several."""
+    try:
+        find_video(videos, name)
+    except FileNotFoundError:
+        return False
+    except ValueError:
+        pass
+    return True
+
+
+def _check_other_method(output: Path, method: str) -> None:
+    """Scores of another method are not replaced."""
+    try:
+        there = json.loads((output / "evaluation.json").read_text(encoding="utf-8"))["method"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # there are none that can be read
+    if there != method:
+        raise ValueError(
+            f"output must be a folder for {method!r}, got {output}, which holds the scores of {there!r}: "
+            f"choose another folder, or remove {output / 'evaluation.json'}."
+        )
 
 
 def _examples(

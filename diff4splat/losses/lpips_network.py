@@ -1,6 +1,8 @@
 """The network of LPIPS with weights from the cache, from a file, or drawn."""
 
+import pickle
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -85,7 +87,17 @@ def _weights_file(net: LpipsNet, url: str, weights: str | Path | None, download:
 
 def _load_image_network(network: nn.Module, file: Path, net: LpipsNet) -> None:
     """Weights of torchvision, `features.3.weight`, into the slices of lpips, `slice2.3.weight`."""
-    found = torch.load(file, map_location="cpu", weights_only=True)
+    try:
+        found = torch.load(file, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(
+            f"weights must be a file with the {net} weights of torchvision, got {file}, which is damaged or "
+            "holds more than tensors."
+        ) from error
+    if not isinstance(found, Mapping):
+        raise ValueError(
+            f"weights must be those of {net} of torchvision, got {file}, a {type(found).__name__}."
+        )
     wanted = network.state_dict()
     names = {name: "features." + name.partition(".")[2] for name in wanted}
     bad = [name for own, name in names.items() if name not in found or found[name].shape != wanted[own].shape]

@@ -3,13 +3,14 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from einops import rearrange
 from torch import Tensor
 
-from diff4splat.cameras import save_cameras
+from diff4splat.cameras import Cameras, load_cameras, save_cameras
 from diff4splat.data.readers.pictures import PICTURES, picture_files
 from diff4splat.evaluation.protocol.manifest import EvaluationClip, Manifest
 from diff4splat.evaluation.protocol.paths import PAPER_TRAJECTORIES, protocol_cameras
@@ -47,7 +48,8 @@ def manifest_of_images(
 
     Args:
         images: Folder whose images are taken by the numbers in their names, or a list of files.
-        folder: Where to write; made if needed. Files of the same names are replaced.
+        folder: Where to write; made if needed. One of the same protocol may get more
+            images.
         num_frames: Frames of each clip.
         height: Rows of the clips, pixels.
         width: Columns, pixels.
@@ -66,8 +68,9 @@ def manifest_of_images(
 
     Raises:
         FileNotFoundError: If there is no such folder or file.
-        ValueError: If there are no images, one cannot be read, two give scenes of one name, a trajectory is
-            unknown or there twice, or an argument is out of range.
+        ValueError: If `folder` holds a manifest that asks for other clips or paths, there are no images, one
+            cannot be read, two give scenes of one name, a trajectory is unknown or there twice, or an
+            argument is out of range.
         OSError: If the folder cannot be written.
     """
     files = _image_files(images)
@@ -108,6 +111,7 @@ def manifest_of_images(
     )
     manifest = Manifest(name, clips, num_frames, height, width, float(fps), note)
     manifest.validate()  # before anything is written
+    _check_other_protocol(Path(folder), manifest, paths)
     folder = Path(folder)
     for part in ("images", "cameras"):
         (folder / part).mkdir(parents=True, exist_ok=True)
@@ -167,3 +171,23 @@ def _write_image(image: Tensor, path: Path) -> None:
     pixels = rearrange(image.clamp(0, 1).mul(255).round().to(torch.uint8), "c h w -> h w c")
     with atomic_path(path) as temporary:
         Image.fromarray(pixels.contiguous().numpy()).save(temporary, format="PNG")
+
+
+def _check_other_protocol(folder: Path, manifest: Manifest, paths: Mapping[str, Cameras]) -> None:
+    """A manifest by which videos may have been made is not replaced, but by one with more clips."""
+    if not (folder / "manifest.json").exists():
+        return
+    there = Manifest.load(folder)
+    same = replace(there, clips=(), note="") == replace(manifest, clips=(), note="")
+    same = same and set(there.clips) <= set(manifest.clips)
+    for path, cameras in paths.items():
+        file = folder / "cameras" / f"{path}.json"
+        if same and file.exists():
+            known = load_cameras(file)
+            same = torch.allclose(known.camera_to_world, cameras.camera_to_world.to(known.camera_to_world))
+            same = same and torch.allclose(known.intrinsics, cameras.intrinsics.to(known.intrinsics))
+    if not same:
+        raise ValueError(
+            f"folder must be new, empty or one of this protocol, got {folder}, which holds a manifest of "
+            f"{there.name!r} that asks for other clips or paths: choose another folder."
+        )

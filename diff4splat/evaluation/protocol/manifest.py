@@ -105,7 +105,9 @@ class Manifest:
             manifest.validate()
         except RecursionError:
             raise ValueError(f"{path}: JSON must be a manifest, got one nested too deeply.") from None
-        except ValueError as error:  # broken JSON and encoding are among them
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}: a manifest must be JSON, got another file: {error}") from error
+        except ValueError as error:  # a broken encoding is among them
             raise ValueError(f"{path}: {error}") from error
         return manifest
 

@@ -152,6 +152,7 @@ def _score(
     callback: Callable[[int, int], None] | None,
     real: bool = False,
 ) -> Evaluation:
+    _check_cameras(manifest, source)
     used = extractors if cache is None else _with_cache(extractors, cache)
     key = "" if used.clips is None else used.clips.spec.key
     scores: list[Score] = []
@@ -397,6 +398,13 @@ def _fingerprint(
         if tensor is not None:
             digest.update(tensor.contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _check_cameras(manifest: Manifest, source: Path) -> None:
+    """Before any work: whether there is a camera for each frame."""
+    for file in dict.fromkeys(source / clip.cameras for clip in manifest.clips):
+        if (found := load_cameras(file).num_frames) != manifest.num_frames:
+            raise ValueError(f"{file} must have a camera per frame, {manifest.num_frames}, got {found}.")
 
 
 def _feature_set(features: Mapping[str, Tensor]) -> ClipFeatureSet:

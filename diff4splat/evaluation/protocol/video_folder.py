@@ -83,6 +83,12 @@ def read_method(folder: str | os.PathLike[str]) -> MethodFacts:
     for name in ("settings", "machine", "capabilities", "seconds", "parts", "missing"):
         if not isinstance(content.get(name, {}), dict):
             raise ValueError(f"{path}: {name} must be an object, got {content[name]!r}.")
+    for name in ("method", "latency_note", "memory_note"):
+        if not isinstance(content.get(name, ""), str):
+            raise ValueError(f"{path}: {name} must be text, got {content[name]!r}.")
+    for clip, reason in content.get("missing", {}).items():
+        if not isinstance(reason, str) or not reason:
+            raise ValueError(f"{path}: missing must say in words why {clip} is missing, got {reason!r}.")
     for name, value in content.get("capabilities", {}).items():
         if not isinstance(value, bool):
             raise ValueError(f"{path}: capabilities must be true or false, got {name} {value!r}.")

@@ -94,3 +94,23 @@ def test_what_is_wrong_is_said_before_anything_is_written(tmp_path: Path) -> Non
     with pytest.raises(ValueError, match="cat 9.jpg"):
         manifest_of_images(source, folder, **SIZE)
     assert not (folder / "manifest.json").exists()
+
+
+def test_a_manifest_that_asks_for_something_else_is_not_replaced(tmp_path: Path) -> None:
+    source, folder = photographs(tmp_path / "a"), tmp_path / "b"
+    first = manifest_of_images(source, folder, **SIZE)
+    before = (folder / "manifest.json").read_bytes(), (folder / "cameras" / "spiral.json").read_bytes()
+    for options in ({"seed": 5}, {"amplitude": 0.25}, {"name": "mine"}, {"trajectories": ["forward"]}):
+        with pytest.raises(
+            ValueError, match="one of this protocol, got .* 'images' that asks for other clips"
+        ):
+            manifest_of_images(source, folder, **SIZE, **options)
+    assert before == (
+        (folder / "manifest.json").read_bytes(),
+        (folder / "cameras" / "spiral.json").read_bytes(),
+    )
+    assert manifest_of_images(source, folder, **SIZE) == first
+    later = sorted(source.glob("*.png"))[-1]
+    (source / "zebra.png").write_bytes(later.read_bytes())
+    more = manifest_of_images(source, folder, **SIZE)
+    assert set(more.clips) > set(first.clips), "more images may follow"

@@ -25,7 +25,7 @@ def test_rows() -> None:
 
 
 def test_warnings_stand_above() -> None:
-    text = terminal_text(comparison_document(comparison()))
+    text = " ".join(terminal_text(comparison_document(comparison())).split())
     assert text.index("2 clips of the first method") < text.index("LPIPS: compact has no numbers")
     assert text.index("LPIPS: compact has no numbers") < text.index("412.7")
     assert "the first is better in 1, the second in 2" in text

@@ -109,7 +109,7 @@ def test_a_list_of_words_is_a_command() -> None:
 
 def test_what_was_measured_with_something_unknown_is_said() -> None:
     unknown = replace(OURS, extractors={})
-    text = terminal_text(evaluation_document(unknown, summary(OURS)))
+    text = " ".join(terminal_text(evaluation_document(unknown, summary(OURS))).split())
     assert f"key {TOY.key}, of which there is no description" in text
 
 
