@@ -52,5 +52,5 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     if path is None:
         return PLACE.sub(lambda _: MISSING, markdown)
     text = re.sub(r"^#", "##", (path / "report.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
-    above = f"Written by `{COMMAND}` when these pages were built. [The page]({FULL}) has plots and frames.\n\n"
+    above = f"Written by `{COMMAND}` when these pages were built. [The page]({FULL}) has plots.\n\n"
     return PLACE.sub(lambda _: above + text, markdown)

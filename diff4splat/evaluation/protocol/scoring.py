@@ -4,7 +4,7 @@ import hashlib
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,11 @@ from torch import Tensor
 
 from diff4splat.cameras import Cameras, load_cameras
 from diff4splat.evaluation.extractors.cache import FeatureCache, cached
-from diff4splat.evaluation.extractors.flow import clip_motion
-from diff4splat.evaluation.extractors.match_counts import average_matches
-from diff4splat.evaluation.extractors.protocols import ClipFeatures, Matcher, PoseEstimator
+from diff4splat.evaluation.extractors.protocols import ClipFeatures
 from diff4splat.evaluation.extractors.suite import ExtractorSuite
-from diff4splat.evaluation.metrics.consistency import temporal_consistency
-from diff4splat.evaluation.metrics.cycle import cycle_consistency_psnr, is_closed
 from diff4splat.evaluation.metrics.distributions import frechet_distance, kernel_distance
-from diff4splat.evaluation.metrics.images import psnr
-from diff4splat.evaluation.metrics.poses import PathScale, path_scores
-from diff4splat.evaluation.metrics.prompts import clip_score
-from diff4splat.evaluation.metrics.quality import level_score
-from diff4splat.evaluation.metrics.structural_similarity import ssim
+from diff4splat.evaluation.metrics.poses import PathScale
+from diff4splat.evaluation.protocol.clip_tasks import clip_tasks, rows_without_reference, score_row, task_rows
 from diff4splat.evaluation.protocol.manifest import EvaluationClip, Manifest
 from diff4splat.evaluation.protocol.score_log import ScoredClip, ScoreLog
 from diff4splat.evaluation.protocol.scores import REAL_CLIPS, ClipFeatureSet, Evaluation, Score, SetScore
@@ -35,16 +28,6 @@ from diff4splat.evaluation.protocol.videos import load_clip
 __all__ = ["score_references", "score_videos"]
 
 _Frames = UInt8[Tensor, "frame rgb=3 height width"]
-
-
-@dataclass(frozen=True)
-class _Task:
-    """Metrics that are found by one piece of work."""
-
-    metrics: tuple[str, ...]
-    work: Callable[[], Any]
-    """A number, or several under the names of metrics, or those and in words why some of them are NaN."""
-    extractor: str = ""
 
 
 def score_videos(
@@ -168,10 +151,12 @@ def _score(
         if log is not None and log.done(clip.name, fingerprint):
             found = log.scored(clip.name, fingerprint)
         else:
-            tasks = _tasks(clip, frames, reference, cameras, used, pose_scale)
-            outcomes = [_rows(clip, task, frames is not None, problem) for task in tasks]
+            tasks = clip_tasks(clip, frames, reference, cameras, used, pose_scale)
+            outcomes = [task_rows(clip, task, frames is not None, problem) for task in tasks]
             rows = [score for part, _ in outcomes for score in part]
-            rows += [] if not lost else _without_reference(clip, extractors, problem or f"real clip: {lost}")
+            rows += (
+                [] if not lost else rows_without_reference(clip, extractors, problem or f"real clip: {lost}")
+            )
             pair = [{} if clip.closed else _vector(used, shown, key) for shown in (frames, reference)]
             found = ScoredClip(clip.name, fingerprint, tuple(rows), *pair)
             if log is not None and not any(broken for _, broken in outcomes):
@@ -184,7 +169,7 @@ def _score(
         made = (clip.image, clip.cameras, clip.prompt, clip.seed, facts.seconds.get(clip.name))
         if clip.name in facts.seconds and made not in timed:
             timed.add(made)
-            scores.append(_row(clip, "reconstruction_seconds", facts.seconds[clip.name]))
+            scores.append(score_row(clip, "reconstruction_seconds", facts.seconds[clip.name]))
         if callback is not None:
             callback(done + 1, len(manifest.clips))
     sets = [] if real else _distances(features, references, manifest, used.clips)
@@ -204,85 +189,6 @@ def _score(
     )
 
 
-def _tasks(
-    clip: EvaluationClip,
-    frames: _Frames | None,
-    reference: _Frames | None,
-    cameras: Cameras,
-    extractors: ExtractorSuite,
-    pose_scale: PathScale,
-) -> list[_Task]:
-    """All that is measured of a clip. Of a missing one nothing is run, but its rows are there."""
-    shown = torch.zeros(0, 3, 1, 1, dtype=torch.uint8) if frames is None else frames
-    if clip.closed:
-        metric = "cycle_psnr_frozen" if clip.frozen else "cycle_psnr_running"
-        return [_Task((metric,), lambda: _closure(shown, cameras))]
-    tasks: list[_Task] = []
-    e = extractors
-    if (p := e.prompts) is not None and clip.prompt:
-        tasks.append(
-            _Task(("clip_score",), lambda: clip_score(p(shown), p.text([clip.prompt])[0]), p.spec.key)
-        )
-    if (b := e.beauty) is not None:
-        tasks.append(_Task(("clip_aesthetic",), lambda: b(shown).mean(), b.spec.key))
-    if (q := e.levels) is not None:
-        tasks.append(_Task(("qa_quality",), lambda: level_score(q(shown), scale="one_to_five"), q.spec.key))
-    if (m := e.matcher) is not None:
-        tasks.append(_Task(_MATCHES, lambda: _matching(m, shown, cameras), m.spec.key))
-    if (s := e.subject) is not None:
-        tasks.append(_Task(("subject_consistency",), lambda: temporal_consistency(s(shown)), s.spec.key))
-    if (g := e.background) is not None:
-        tasks.append(_Task(("background_consistency",), lambda: temporal_consistency(g(shown)), g.spec.key))
-    if (f := e.flow) is not None:
-        tasks.append(_Task(("dynamic_degree",), lambda: clip_motion(shown, f).mean_px, f.spec.key))
-    if (o := e.poses) is not None:
-        tasks.append(_Task(_POSES, lambda: _poses(o, shown, cameras, pose_scale), o.spec.key))
-    if reference is not None:
-        image, real = _float(shown), _float(reference)
-        tasks.append(_Task(("psnr",), lambda: psnr(image, real).mean()))
-        tasks.append(_Task(("ssim",), lambda: ssim(image, real).mean()))
-        if (d := e.distance) is not None:
-            tasks.append(_Task(("lpips",), lambda: d(image, real).mean(), d.spec.key))
-    return tasks
-
-
-_MATCHES = ("matches_first", "matches_next", "match_inliers")
-_POSES = (
-    "rpe_translation_mean",
-    "rpe_translation_rmse",
-    "rpe_rotation_mean_deg",
-    "rpe_rotation_rmse_deg",
-    "registered",
-)
-
-
-def _closure(frames: _Frames, cameras: Cameras) -> Tensor:
-    """Cycle consistency of a path that does end where it starts."""
-    if not bool(is_closed(cameras)):
-        raise ValueError("the path is no closed one: its last camera is not the first, or none leaves it")
-    return cycle_consistency_psnr(_float(frames))
-
-
-def _matching(matcher: Matcher, frames: _Frames, cameras: Cameras) -> tuple[dict[str, float], str]:
-    """Matches of frame 0 with each later frame and of neighbours; how many agree with the cameras."""
-    found = average_matches(matcher, frames, cameras)
-    numbers = (found.first_mean, found.next_mean, found.inlier_share)
-    return dict(zip(_MATCHES, numbers, strict=True)), "no later frame has a match with frame 0"
-
-
-def _poses(
-    estimator: PoseEstimator, frames: _Frames, cameras: Cameras, scale: PathScale
-) -> tuple[dict[str, float], str]:
-    """Errors of the estimated path, and why some are missing."""
-    expected, got = tuple(frames.shape[-2:]), (cameras.height, cameras.width)
-    if got != expected:  # the lens of other frames would give a path that looks like one
-        raise ValueError(f"cameras must be those of frames of {expected} pixels, got {got}.")
-    path = estimator(frames, cameras.intrinsics[0])
-    found = path_scores(path.cameras, cameras, registered=path.registered, scale=scale)
-    why = "; ".join(part for part in (path.note, found.problem) if part)
-    return {name: getattr(found, name) for name in _POSES}, why
-
-
 def _vector(extractors: ExtractorSuite, frames: _Frames | None, key: str) -> dict[str, Tensor]:
     """Features of a clip, where it has as many frames as they need."""
     if frames is None or extractors.clips is None or len(frames) < extractors.clips.min_frames:
@@ -295,41 +201,6 @@ def _with_cache(extractors: ExtractorSuite, cache: FeatureCache) -> ExtractorSui
     names = ("clips", "subject", "background", "prompts", "levels")
     kept = {name: getattr(extractors, name) for name in names}
     return replace(extractors, **{name: cached(e, cache) for name, e in kept.items() if e is not None})
-
-
-def _rows(clip: EvaluationClip, task: _Task, present: bool, problem: str) -> tuple[list[Score], bool]:
-    """The rows of one piece of work; where it fails, they say why, and whether it may go well next time."""
-    if not present:
-        return [_row(clip, metric, math.nan, task.extractor, problem) for metric in task.metrics], False
-    broken = False
-    try:
-        result = task.work()
-        found, why = result if isinstance(result, tuple) else (result, "")
-        if not isinstance(found, Mapping):
-            found = {task.metrics[0]: float(found)}
-    except (ValueError, RuntimeError, ArithmeticError) as error:
-        found, why = {}, str(error).strip() or type(error).__name__
-        broken = isinstance(error, RuntimeError)  # a full memory, for instance
-    rows = [
-        _row(clip, metric, float(found.get(metric, math.nan)), task.extractor, why) for metric in task.metrics
-    ]
-    return rows, broken
-
-
-def _without_reference(clip: EvaluationClip, extractors: ExtractorSuite, why: str) -> list[Score]:
-    """Rows of a clip that cannot be compared with its real one, because that cannot be read."""
-    keys = {"psnr": "", "ssim": ""}
-    if extractors.distance is not None:
-        keys["lpips"] = extractors.distance.spec.key
-    return [_row(clip, metric, math.nan, key, why) for metric, key in keys.items()]
-
-
-def _row(clip: EvaluationClip, metric: str, value: float, extractor: str = "", problem: str = "") -> Score:
-    finite = math.isfinite(value)
-    told = "" if finite else problem or f"{metric} is {value}"
-    return Score(
-        clip.name, clip.scene, clip.trajectory, metric, value if finite else math.nan, extractor, told
-    )
 
 
 def _distances(
@@ -424,7 +295,3 @@ def _facts(manifest: Manifest, facts: MethodFacts, pose_scale: PathScale) -> dic
         "memory": facts.memory_note,
         "capabilities": dict(facts.capabilities),
     }
-
-
-def _float(frames: _Frames) -> Tensor:
-    return frames.float() / 255
