@@ -9,7 +9,7 @@ from tyro.conf import FlagCreatePairsOff, arg
 
 from diff4splat.cli.console import Console, file_size, json_text, table
 from diff4splat.cli.errors import naming
-from diff4splat.cli.options import MAX_SIZE, MAX_STEPS, check_between, check_device
+from diff4splat.cli.options import MAX_FRAMES, MAX_SIZE, MAX_STEPS, check_between, check_device
 from diff4splat.cli.output import made_folder, writing
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Evaluate"]
 
 _OF_MODELS = ("model", "shown", "steps")
-_OF_SCENES = ("scenes", "first", "size")
+_OF_SCENES = ("scenes", "first", "frames", "size")
 _PROTOCOL = "protocol"
 _HELD_OUT = "held_out"
 
@@ -61,13 +61,15 @@ class Evaluate:
         method: Name in the tables; that of the model, or of the folder of videos, when omitted.
         scenes: How many procedural scenes; 32 are the paper's 160 clips.
         first: Number of the first one among the held-out scenes.
+        frames: Frames of each clip of procedural scenes; as many as the model's clips have when omitted. I3D
+            needs 10 at least, and 16 or 17 are usual.
         size: Height and width of procedural scenes, pixels.
         shown: What is scored of a model: its scene along the path, the video that its latents decode to, or
             the scene made of that video.
         steps: Sampling steps of the video model. The model decides when omitted.
         networks: Trained networks, KIND=SOURCE with commas between; SOURCE is a file, a folder or a Hub id.
-            Kinds: i3d (FVD, KVD), clip (CLIP-Score), aesthetic (CLIP-Aesthetic), q-align (QA-Quality), dino
-            and clip-background (subject and background consistency), lpips (alex, vgg or a file). An empty
+            Kinds: i3d (FVD, KVD), clip (CLIP-Score), aesthetic (CLIP-Aesthetic), dino and
+            clip-background (subject and background consistency), lpips (alex, vgg or a file). An empty
             SOURCE is the usual one.
         poses: How camera poses of videos are found: colmap (extra sfm), two-view (OpenCV), none, or auto,
             which is colmap where it is installed.
@@ -84,6 +86,7 @@ class Evaluate:
     method: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
     scenes: Annotated[int, arg(metavar="N")] = 32
     first: Annotated[int, arg(metavar="N")] = 0
+    frames: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     size: Annotated[int, arg(metavar="PX")] = 128
     shown: Literal["scene", "decoded", "two-stage"] = "scene"
     steps: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
@@ -153,6 +156,7 @@ class Evaluate:
     def _check(self) -> None:
         check_between("--scenes", self.scenes, 1, 100_000)
         check_between("--first", self.first, 0, 1_000_000)
+        check_between("--frames", self.frames, 3, MAX_FRAMES)
         check_between("--size", self.size, 16, MAX_SIZE)
         check_between("--steps", self.steps, 1, MAX_STEPS)
         if self.videos is not None and self.manifest is None:
@@ -161,10 +165,8 @@ class Evaluate:
             raise FileNotFoundError(f"--manifest: no such file or folder: {self.manifest}")
         if self.videos is not None and (odd := self._changed(_OF_MODELS)):
             raise ValueError(f"--{odd[0]} is for models, got it with --videos.")
-        if self.videos is not None and (odd := self._changed(_OF_SCENES)):
-            raise ValueError(
-                f"--{odd[0]} is for models, got it with --videos: --manifest says what is scored."
-            )
+        if self.manifest is not None and (odd := self._changed(_OF_SCENES)):
+            raise ValueError(f"--{odd[0]} is for procedural scenes, got it with --manifest, which says it.")
 
     def _changed(self, names: tuple[str, ...]) -> list[str]:
         """Which of these options are not as they are when omitted."""
@@ -237,7 +239,7 @@ class Evaluate:
                 folder,
                 num_scenes=self.scenes,
                 first_scene=self.first,
-                num_frames=pipe.num_frames,
+                num_frames=self.frames or pipe.num_frames,
                 height=self.size,
                 width=self.size,
                 progress=advance,

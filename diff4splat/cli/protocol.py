@@ -35,7 +35,7 @@ class Protocol:
             one; procedural scenes when omitted.
         scenes: How many procedural scenes.
         first: Number of the first one among the held-out scenes.
-        frames: Frames of each clip.
+        frames: Frames of each clip; I3D, of FVD and KVD, needs 10 at least, and 16 or 17 are usual.
         size: Height and width of the images, pixels.
         amplitude: How far the paths go, scene units.
     """

@@ -65,7 +65,7 @@ def test_the_same_command_goes_on(
     monkeypatch.setattr(Diff4SplatPipeline, "from_pretrained", flat)
     monkeypatch.setattr("diff4splat.evaluation.evaluate_held_out", refuse)
     monkeypatch.setattr(Flat, "__call__", lambda *a, **k: made.append("one") or call(*a, **k))
-    words = ["--model", "flat", "--scenes", "2", *SMALL, "--manifest", str(folder / "protocol")]
+    words = ["--model", "flat", "--poses", "two-view", "--manifest", str(folder / "protocol")]
     assert main(["evaluate", *words, "--output", str(folder)]) == 0
     assert len(made) == 1
     first, second = load_evaluation(evaluated), load_evaluation(folder)

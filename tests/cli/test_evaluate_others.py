@@ -51,9 +51,9 @@ def test_evaluate_and_compare_print_json_and_text_that_fits(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--scenes", "3"], "--scenes is for models, got it with --videos: --manifest says what is scored"),
-        (["--size", "64"], "--size is for models"),
-        (["--first", "1"], "--first is for models"),
+        (["--scenes", "3"], "--scenes is for procedural scenes, got it with --manifest, which says it"),
+        (["--size", "64"], "--size is for procedural scenes"),
+        (["--first", "1"], "--first is for procedural scenes"),
         (["--networks", "q-align=x"], "--networks cannot load q-align, .* in Python, give QAlignLevels"),
     ],
 )

@@ -74,7 +74,7 @@ def test_number_of_clips_is_that_of_the_clips_asked_for() -> None:
 def test_a_warning_of_several_methods_stands_once() -> None:
     made = summary(OURS)
     others = [replace(OTHER, warnings=made.warnings)]
-    text = terminal_text(evaluation_document(OURS, made, others=others))
+    text = " ".join(terminal_text(evaluation_document(OURS, made, others=others)).split())
     assert f"- compact; rival: {made.warnings[0]}" in text and text.count(made.warnings[0]) == 1
 
 
