@@ -52,5 +52,6 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     if path is None:
         return PLACE.sub(lambda _: MISSING, markdown)
     text = re.sub(r"^#", "##", (path / "report.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
-    above = f"Written by `{COMMAND}` when these pages were built. [The page]({FULL}) has plots.\n\n"
+    above = f"Written by `{COMMAND}` when these pages were built. "
+    above += f"[The page itself]({FULL}) has plots and frames as well.\n\n"
     return PLACE.sub(lambda _: above + text, markdown)
