@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from diff4splat.evaluation import ExtractorSuite, Manifest, Report
     from diff4splat.evaluation.protocol import Evaluation
+    from diff4splat.evaluation.reports import Section
     from diff4splat.pipelines import Diff4SplatPipeline
 
 __all__ = ["Evaluate"]
@@ -104,7 +105,7 @@ class Evaluate:
             from diff4splat.evaluation import evaluate_method, evaluate_videos
             from diff4splat.evaluation.machine import machine_facts
             from diff4splat.evaluation.protocol import PipelineMaker, summarize
-            from diff4splat.evaluation.reports import paper_tables, table_text
+            from diff4splat.evaluation.reports import held_out_section, paper_tables, table_text
             from diff4splat.pipelines import Diff4SplatPipeline
         device = check_device(self.device)
         beside = self._beside()
@@ -115,7 +116,7 @@ class Evaluate:
             "command": console.command,
             "callback": console.progress,
         }
-        held_out = None
+        held_out: list[Report] = []
         with made_folder(self.output), writing(self.output):
             if self.videos is not None:
                 manifest, source = self._given_manifest()
@@ -134,9 +135,17 @@ class Evaluate:
                 maker = PipelineMaker(pipe, shown=self.shown, num_steps=self.steps)
                 options |= {"machine": machine_facts(device), "device": device}
                 options["capabilities"] = maker.capabilities
-                found = evaluate_method(maker, manifest, source, self.output, **options)
                 if self.manifest is None:
-                    held_out = self._held_out(console, pipe)
+
+                    def where_truth_is_known() -> "list[Section]":
+                        held_out.append(self._held_out(console, pipe))
+                        return [held_out_section(held_out[0])]
+
+                    options["more"] = where_truth_is_known
+                found = evaluate_method(maker, manifest, source, self.output, **options)
+            files = list(found.files)
+            for report in held_out:
+                files += report.save(self.output / _HELD_OUT)
         if self.json:
             console.print(json_text(asdict(found.summary)))
             return
@@ -146,10 +155,8 @@ class Evaluate:
         for words in found.summary.warnings:
             lines = textwrap.fill(f"warning: {words}", 100, subsequent_indent=" " * 9, break_long_words=False)
             console.print(f"\n{lines}")
-        files = list(found.files)
-        if held_out is not None:
-            console.print(f"\n{held_out.to_text()}")
-            files += held_out.save(self.output / _HELD_OUT)
+        for report in held_out:
+            console.print(f"\n{report.to_text()}")
         rows = [(str(file), file_size(file)) for file in files]
         console.print(f"\n{table(('file', 'size'), rows, right=(1,))}")
 

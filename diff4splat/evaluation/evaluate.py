@@ -23,7 +23,7 @@ from diff4splat.evaluation.protocol.scoring import score_references, score_video
 from diff4splat.evaluation.protocol.summary import EvaluationSummary, summarize
 from diff4splat.evaluation.protocol.video_folder import METHOD_FILE, make_videos, read_method
 from diff4splat.evaluation.protocol.videos import find_video, load_clip
-from diff4splat.evaluation.reports import write_report
+from diff4splat.evaluation.reports import Section, write_report
 from diff4splat.files import folder_lock
 
 __all__ = ["VIDEOS", "Evaluated", "evaluate_method", "evaluate_videos"]
@@ -129,6 +129,7 @@ def evaluate_videos(
     method: str | None = None,
     pose_scale: PathScale = "steps",
     beside: Sequence[EvaluationSummary] = (),
+    more: Callable[[], Sequence[Section]] | None = None,
     num_examples: int = 6,
     command: str = "",
     callback: Progress | None = None,
@@ -146,6 +147,7 @@ def evaluate_videos(
         method: Name of the method; found in the folder of the videos when omitted.
         pose_scale: How estimated paths get their scale, see `relative_pose_errors`.
         beside: Other methods to print in the tables.
+        more: Makes further parts of the report; called when the clips are scored.
         num_examples: Clips that the report shows frames of.
         command: What was typed, for the report.
         callback: Called as `callback(stage, done, total)`.
@@ -166,67 +168,37 @@ def evaluate_videos(
     work = output / _WORK
     work.mkdir(parents=True, exist_ok=True)
     with folder_lock(work):
-        return _evaluate(
+        cache = FeatureCache(work / "features")
+        shared: dict[str, Any] = {"extractors": extractors, "pose_scale": pose_scale, "cache": cache}
+        evaluation = score_videos(
+            manifest,
+            source,
             videos,
-            manifest,
-            source,
-            output,
-            extractors,
-            name,
-            pose_scale,
-            beside,
-            num_examples,
-            command,
-            report,
-        )
-
-
-def _evaluate(
-    videos: Path,
-    manifest: Manifest,
-    source: Path,
-    output: Path,
-    extractors: ExtractorSuite,
-    method: str,
-    pose_scale: PathScale,
-    beside: Sequence[EvaluationSummary],
-    num_examples: int,
-    command: str,
-    report: Progress,
-) -> Evaluated:
-    """`evaluate_videos`, where no other process is at work."""
-    work = output / _WORK
-    cache = FeatureCache(work / "features")
-    shared: dict[str, Any] = {"extractors": extractors, "pose_scale": pose_scale, "cache": cache}
-    evaluation = score_videos(
-        manifest,
-        source,
-        videos,
-        method=method,
-        log=ScoreLog(work / "scores.jsonl"),
-        command=command,
-        callback=lambda done, total: report("score clips", done, total),
-        **shared,
-    )
-    real = None
-    if any(clip.reference for clip in manifest.clips):
-        scored = score_references(
-            manifest,
-            source,
-            log=ScoreLog(work / "real.jsonl"),
-            callback=lambda done, total: report("score real clips", done, total),
+            method=name,
+            log=ScoreLog(work / "scores.jsonl"),
+            command=command,
+            callback=lambda done, total: report("score clips", done, total),
             **shared,
         )
-        save_evaluation(scored, output / _REAL)
-        real = summarize(scored)
-    files = list(save_evaluation(evaluation, output).files)
-    report("write report", 0, 1)
-    summary = summarize(evaluation)
-    examples = _examples(manifest, source, videos, evaluation.method, num_examples)
-    others = (*beside, *(() if real is None else (real,)))
-    files += write_report(output, evaluation, summary, frames=examples, others=others)
-    report("write report", 1, 1)
-    return Evaluated(evaluation, summary, others, tuple(files))
+        real = None
+        if any(clip.reference for clip in manifest.clips):
+            scored = score_references(
+                manifest,
+                source,
+                log=ScoreLog(work / "real.jsonl"),
+                callback=lambda done, total: report("score real clips", done, total),
+                **shared,
+            )
+            save_evaluation(scored, output / _REAL)
+            real = summarize(scored)
+        files = list(save_evaluation(evaluation, output).files)
+        summary = summarize(evaluation)
+        examples = _examples(manifest, source, videos, evaluation.method, num_examples)
+        others = (*beside, *(() if real is None else (real,)))
+        files += write_report(
+            output, evaluation, summary, frames=examples, others=others, more=() if more is None else more()
+        )
+        return Evaluated(evaluation, summary, others, tuple(files))
 
 
 def _method_name(videos: Path, manifest: Manifest, given: str | None) -> str:

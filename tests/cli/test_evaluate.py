@@ -46,6 +46,7 @@ def test_from_a_model_to_the_report(evaluated: Path) -> None:
     assert frozen == [100, 100]
     assert load_evaluation(evaluated / "real").method == "real clips"
     page = (evaluated / "report.html").read_text()
+    assert "Where the truth is known" in page and "motion error over no motion" in page
     assert "210.153" in page and "real clips" in page and "data:image" in page
     assert (evaluated / "held_out" / "summary.json").is_file()
 

@@ -4,6 +4,7 @@ from diff4splat.evaluation.reports.comparison_report import comparison_document,
 from diff4splat.evaluation.reports.document import Document, Drawing, Picture, Section
 from diff4splat.evaluation.reports.evaluation_report import evaluation_document, write_document, write_report
 from diff4splat.evaluation.reports.film_strips import film_strip
+from diff4splat.evaluation.reports.held_out_section import held_out_section
 from diff4splat.evaluation.reports.latex import escape_latex, latex_table, latex_text
 from diff4splat.evaluation.reports.markdown import escape_markdown, markdown_table, markdown_text
 from diff4splat.evaluation.reports.page import page_html
@@ -37,6 +38,7 @@ __all__ = [
     "escape_markdown",
     "evaluation_document",
     "film_strip",
+    "held_out_section",
     "latex_table",
     "latex_text",
     "markdown_table",

@@ -39,6 +39,7 @@ def write_report(
     frames: Mapping[str, Mapping[str, UInt8[Tensor, "_ rgb=3 _ _"]]] | None = None,
     others: Sequence[EvaluationSummary] = (),
     ablations: Sequence[EvaluationSummary] = (),
+    more: Sequence[Section] = (),
     max_clips: int = 8,
 ) -> list[Path]:
     """Write the report of an evaluation: report.md, report.tex and report.html.
@@ -53,6 +54,7 @@ def write_report(
         frames: Frames by clip, and by what they are within a clip ("input", "ours", "reference").
         others: Summaries of other methods on the same clips.
         ablations: Summaries of variants of the method.
+        more: Further parts, such as `held_out_section`.
         max_clips: Largest number of clips with frames, the first ones; at least 0.
 
     Returns:
@@ -65,7 +67,7 @@ def write_report(
         OSError: If a file cannot be written.
     """
     document = evaluation_document(
-        evaluation, summary, frames=frames, others=others, ablations=ablations, max_clips=max_clips
+        evaluation, summary, frames=frames, others=others, ablations=ablations, more=more, max_clips=max_clips
     )
     return write_document(folder, "report", document)
 
@@ -77,6 +79,7 @@ def evaluation_document(
     frames: Mapping[str, Mapping[str, UInt8[Tensor, "_ rgb=3 _ _"]]] | None = None,
     others: Sequence[EvaluationSummary] = (),
     ablations: Sequence[EvaluationSummary] = (),
+    more: Sequence[Section] = (),
     max_clips: int = 8,
 ) -> Document:
     """What `write_report` writes, before it is written.
@@ -87,6 +90,7 @@ def evaluation_document(
         frames: Frames by clip, and by what they are within a clip ("input", "ours", "reference").
         others: Summaries of other methods on the same clips.
         ablations: Summaries of variants of the method.
+        more: Further parts, such as `held_out_section`.
         max_clips: Largest number of clips with frames, the first ones; at least 0.
 
     Returns:
@@ -122,6 +126,7 @@ def evaluation_document(
         *_plots(evaluation, methods),
         *_frames(frames or {}, max_clips),
         *_missing(methods),
+        *more,
         *_extractors(evaluation),
         *_facts(evaluation.facts),
     ]
