@@ -22,9 +22,9 @@ FRAMES = 9
 FIRST_SCENE = 1000  # of the held-out seeds
 
 
-def floor(estimator: Literal["two_view", "colmap"], size: int, scenes: int) -> list[Result]:
+def floor(estimator: Literal["two-view", "colmap"], size: int, scenes: int) -> list[Result]:
     """Errors of an estimator over clips: translation in steps of the camera, rotation in degrees."""
-    poses = TwoViewPoses() if estimator == "two_view" else ColmapPoses()
+    poses = TwoViewPoses() if estimator == "two-view" else ColmapPoses()
     scores, steps, seconds = [], [], []
     for seed in HELD_OUT_SEEDS[FIRST_SCENE : FIRST_SCENE + scenes]:
         scene = sample_scenes([seed], static=True)
@@ -40,8 +40,8 @@ def floor(estimator: Literal["two_view", "colmap"], size: int, scenes: int) -> l
     part = f"{estimator} {size}"
     return [
         Result(part, "frames registered", statistics.mean(score.registered for score in scores), ""),
-        Result(part, "translation by step, median", statistics.median(lengths), ""),
-        Result(part, "translation by step, worst clip", max(lengths), ""),
+        Result(part, "translation by step, median", 100 * statistics.median(lengths), "%"),
+        Result(part, "translation by step, worst clip", 100 * max(lengths), "%"),
         Result(
             part,
             "rotation, median",
@@ -53,7 +53,7 @@ def floor(estimator: Literal["two_view", "colmap"], size: int, scenes: int) -> l
 
 
 def main(
-    estimator: Literal["two_view", "colmap"] = "two_view",
+    estimator: Literal["two-view", "colmap"] = "two-view",
     size: int = 128,
     scenes: int = 5,
     json: Path | None = None,
