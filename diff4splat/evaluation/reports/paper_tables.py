@@ -119,8 +119,6 @@ def problem_words(row: MetricSummary, *, limit: int = 3) -> str:
     """
     if not row.missing and not row.problems:
         return ""
-    if not row.missing:  # a number of the whole set
-        return f"No number: {'; '.join(text for text, _ in row.problems[:limit])}."
     named = [f"{text} ({count})" for text, count in row.problems[:limit]]
     left = len(row.problems) - limit
     named += [f"{left} more reasons"] if left > 0 else []
