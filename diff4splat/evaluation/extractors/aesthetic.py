@@ -14,6 +14,7 @@ from diff4splat.evaluation.extractors.clip import ClipEmbeddings
 from diff4splat.evaluation.extractors.loading import file_hash, find_file, read_state
 from diff4splat.evaluation.extractors.protocols import FrameFeatures
 from diff4splat.evaluation.extractors.spec import ExtractorSpec
+from diff4splat.evaluation.metrics.quality import AestheticHead, aesthetic_scores
 
 __all__ = ["AestheticRatings", "AestheticWeights", "load_aesthetic_ratings", "load_aesthetic_weights"]
 
@@ -60,16 +61,13 @@ class AestheticRatings:
             ValueError: If there is no frame, the embeddings have another width than the head, or one of them
                 is zero or not finite.
         """
-        features = self._embeddings(frames).double()
+        features = self._embeddings(frames)
         if features.shape[1:] != self._head.weight.shape:
             raise ValueError(
                 f"embeddings must have the {len(self._head.weight)} features that the head takes, got "
                 f"{features.shape[1]}: it takes those of CLIP ViT-L/14."
             )
-        lengths = features.norm(dim=1, keepdim=True)
-        if not bool((torch.isfinite(lengths) & (lengths > 0)).all()):
-            raise ValueError("embeddings must be finite and not zero, got one that is not.")
-        return (features / lengths) @ self._head.weight + self._head.bias
+        return aesthetic_scores(features, AestheticHead(self._head.weight, self._head.bias))
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,9 +147,9 @@ def load_aesthetic_weights(
     card = EXTRACTORS["aesthetic"]
     path = find_file(card, source, revision=revision, local_files_only=local_files_only)
     layers = _layers(read_state(path), path)
-    weight, bias = _fold(layers)
+    head = AestheticHead.from_linear_layers(*zip(*layers, strict=True))
     single = len(layers) == 1
-    layout = " to ".join(str(width) for width in (len(weight), *(len(bias) for _, bias in layers)))
+    layout = " to ".join(str(width) for width in (len(head.weight), *(len(bias) for _, bias in layers)))
     spec = ExtractorSpec(
         _NAMES[(0,)] if single else _NAMES[(0, 2, 4, 6, 7)],
         f"linear layers {layout}",
@@ -159,7 +157,7 @@ def load_aesthetic_weights(
         file_hash(path),
         "MIT" if single else card.licence,
     )
-    return AestheticWeights(weight, bias, spec)
+    return AestheticWeights(head.weight, head.bias, spec)
 
 
 def _layers(state: Mapping[str, Tensor], path: os.PathLike[str]) -> list[tuple[Tensor, Tensor]]:
@@ -182,11 +180,3 @@ def _layers(state: Mapping[str, Tensor], path: os.PathLike[str]) -> list[tuple[T
         shapes = ", ".join(str(tuple(weight.shape)) for weight, _ in pairs)
         raise ValueError(f"{path} must hold finite layers that end in one number, got {shapes}.")
     return pairs
-
-
-def _fold(layers: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, float]:
-    """The affine map that linear layers without activations are together."""
-    matrix, shift = layers[0][0].double(), layers[0][1].double()
-    for weight, bias in layers[1:]:
-        matrix, shift = weight.double() @ matrix, weight.double() @ shift + bias.double()
-    return matrix[0], float(shift[0])

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from diff4splat.evaluation.extractors.cards import EXTRACTORS
 from diff4splat.evaluation.extractors.loading import load_transformers_model
-from diff4splat.evaluation.extractors.preparing import CLIP_PREPARATION, FramePreparation
+from diff4splat.evaluation.extractors.preparing import CLIP_PREPARATION, FramePreparation, in_batches
 from diff4splat.evaluation.extractors.spec import ExtractorSpec
 
 __all__ = ["ClipEmbeddings", "background_embeddings"]
@@ -120,13 +120,12 @@ class ClipEmbeddings:
         Raises:
             ValueError: If there is no frame.
         """
-        if not len(frames):
-            raise ValueError("frames must be at least one, got none.")
-        parts = []
-        for part in frames.split(self._batch_size):
-            seen = self._model.vision_model(pixel_values=self._preparation(part.to(self._device)))
-            parts.append(self._model.visual_projection(seen.pooler_output).cpu())
-        return torch.cat(parts)
+
+        def embeddings(pixels: Tensor) -> Tensor:
+            seen = self._model.vision_model(pixel_values=pixels)
+            return self._model.visual_projection(seen.pooler_output)
+
+        return in_batches(frames, self._preparation, embeddings, self._batch_size, self._device)
 
     @torch.no_grad()
     def text(self, prompts: Sequence[str]) -> Float[Tensor, "prompt feature"]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from diff4splat.evaluation.extractors.cards import EXTRACTORS
 from diff4splat.evaluation.extractors.loading import load_transformers_model
-from diff4splat.evaluation.extractors.preparing import DINO_PREPARATION
+from diff4splat.evaluation.extractors.preparing import DINO_PREPARATION, in_batches
 from diff4splat.evaluation.extractors.spec import ExtractorSpec
 
 __all__ = ["DinoFeatures"]
@@ -89,11 +89,9 @@ class DinoFeatures:
         Raises:
             ValueError: If there is no frame.
         """
-        if not len(frames):
-            raise ValueError("frames must be at least one, got none.")
-        parts = []
-        for part in frames.split(self._batch_size):
-            pixels = DINO_PREPARATION(part.to(self._device))
+
+        def tokens(pixels: Tensor) -> Tensor:
             seen = self._model(pixel_values=pixels, interpolate_pos_encoding=True)
-            parts.append(seen.last_hidden_state[:, 0].cpu())
-        return torch.cat(parts)
+            return seen.last_hidden_state[:, 0]
+
+        return in_batches(frames, DINO_PREPARATION, tokens, self._batch_size, self._device)

@@ -1,5 +1,6 @@
 """Frames of a video file to the input of a network, with every choice that changes the numbers said."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -7,7 +8,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-__all__ = ["CLIP_PREPARATION", "DINO_PREPARATION", "I3D_PREPARATION", "Fit", "FramePreparation"]
+__all__ = ["CLIP_PREPARATION", "DINO_PREPARATION", "I3D_PREPARATION", "Fit", "FramePreparation", "in_batches"]
 
 Fit = Literal["stretch", "short_side", "crop"]
 """Both sides to the size; the short side; or the short side, and the middle cut out of the long one."""
@@ -116,6 +117,33 @@ class FramePreparation:
         bits = ", rounded to 8 bits" if self.eight_bit else ""
         mean, deviation = (", ".join(f"{v:g}" for v in values) for values in (self.mean, self.deviation))
         return f"{fits[self.fit]}, {kernel}{bits}, mean ({mean}), deviation ({deviation})"
+
+
+def in_batches(
+    frames: UInt8[Tensor, "frame rgb=3 height width"],
+    preparation: FramePreparation,
+    network: Callable[[Tensor], Tensor],
+    batch_size: int,
+    device: torch.device,
+) -> Float[Tensor, "frame feature"]:
+    """Features of frames that go through a network some at a time.
+
+    Args:
+        frames: RGB.
+        preparation: How they are brought to the network.
+        network: Makes features of prepared frames.
+        batch_size: Most frames at once.
+        device: Where the network is.
+
+    Returns:
+        One vector per frame, on the CPU.
+
+    Raises:
+        ValueError: If there is no frame.
+    """
+    if not len(frames):
+        raise ValueError("frames must be at least one, got none.")
+    return torch.cat([network(preparation(part.to(device))).cpu() for part in frames.split(batch_size)])
 
 
 I3D_PREPARATION = FramePreparation(

@@ -16,7 +16,7 @@ from diff4splat.cameras import Cameras, load_cameras
 from diff4splat.evaluation.extractors.cache import FeatureCache, cached
 from diff4splat.evaluation.extractors.protocols import ClipFeatures
 from diff4splat.evaluation.extractors.suite import ExtractorSuite
-from diff4splat.evaluation.metrics.distributions import frechet_distance, kernel_distance
+from diff4splat.evaluation.metrics.distributions import SET_DISTANCES
 from diff4splat.evaluation.metrics.poses import PathScale
 from diff4splat.evaluation.protocol.clip_tasks import clip_tasks, rows_without_reference, score_row, task_rows
 from diff4splat.evaluation.protocol.manifest import EvaluationClip, Manifest
@@ -135,7 +135,7 @@ def _score(
     callback: Callable[[int, int], None] | None,
     real: bool = False,
 ) -> Evaluation:
-    _check_cameras(manifest, source)
+    paths = _cameras(manifest, source)
     used = extractors if cache is None else _with_cache(extractors, cache)
     key = "" if used.clips is None else used.clips.spec.key
     scores: list[Score] = []
@@ -146,7 +146,7 @@ def _score(
         frames, problem = load(clip)
         compared = bool(clip.reference) and not (real or clip.closed)
         reference, lost = _reference(clip, source, manifest) if compared else (None, "")
-        cameras = load_cameras(source / clip.cameras)
+        cameras = paths[clip.cameras]
         fingerprint = _fingerprint(clip, frames, reference, cameras, extractors, pose_scale, problem + lost)
         if log is not None and log.done(clip.name, fingerprint):
             found = log.scored(clip.name, fingerprint)
@@ -214,7 +214,7 @@ def _distances(
         return []
     names = [clip.name for clip in manifest.clips if clip.name in features and clip.name in references]
     rows = []
-    for metric, distance in (("fvd", frechet_distance), ("kvd", kernel_distance)):
+    for metric, distance in SET_DISTANCES.items():
         value, problem = math.nan, ""
         if not any(clip.reference for clip in manifest.clips):
             problem = "the manifest names no real clips"
@@ -271,11 +271,16 @@ def _fingerprint(
     return digest.hexdigest()
 
 
-def _check_cameras(manifest: Manifest, source: Path) -> None:
-    """Before any work: whether there is a camera for each frame."""
-    for file in dict.fromkeys(source / clip.cameras for clip in manifest.clips):
-        if (found := load_cameras(file).num_frames) != manifest.num_frames:
-            raise ValueError(f"{file} must have a camera per frame, {manifest.num_frames}, got {found}.")
+def _cameras(manifest: Manifest, source: Path) -> dict[str, Cameras]:
+    """Cameras by file, read before any work: there must be one for each frame."""
+    paths = {}
+    for file in dict.fromkeys(clip.cameras for clip in manifest.clips):
+        paths[file] = load_cameras(source / file)
+        if (found := paths[file].num_frames) != manifest.num_frames:
+            raise ValueError(
+                f"{source / file} must have a camera per frame, {manifest.num_frames}, got {found}."
+            )
+    return paths
 
 
 def _feature_set(features: Mapping[str, Tensor]) -> ClipFeatureSet:
