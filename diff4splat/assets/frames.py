@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-__all__ = ["decode_frames", "mean_fps", "upright_pixels"]
+__all__ = ["UNBIASED", "decode_frames", "mean_fps", "upright_pixels"]
 
 # Paths are made absolute for FFmpeg, which takes what stands before a colon for a protocol.
 _ANIMATIONS = (".webp", ".png", ".apng")  # FFmpeg reads the first frame of these, or none
-# SWS_BICUBIC, SWS_ACCURATE_RND and SWS_FULL_CHR_H_INT of FFmpeg: without them frames get darker by a level
-_UNBIASED = 0x4 | 0x40000 | 0x2000
+UNBIASED = 0x4 | 0x40000 | 0x2000
+"""SWS_BICUBIC, SWS_ACCURATE_RND, SWS_FULL_CHR_H_INT of FFmpeg: without them frames get darker by a level."""
 
 
 def decode_frames(
@@ -92,7 +92,7 @@ def upright_pixels(frame: Any) -> np.ndarray:
     """
     turns = round(getattr(frame, "rotation", 0) / 90)  # phones; PyAV tells from 14 on
     # planar, which takes half the time and is given back as red, green, blue
-    return np.rot90(frame.to_ndarray(format="gbrp", interpolation=_UNBIASED), turns)
+    return np.rot90(frame.to_ndarray(format="gbrp", interpolation=UNBIASED), turns)
 
 
 def _animation(path: Path, wanted: Collection[int] | None) -> Iterator[np.ndarray | None]:

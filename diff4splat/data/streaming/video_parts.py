@@ -11,6 +11,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from diff4splat.assets.frames import UNBIASED
+
 __all__ = ["VideoKind", "decode_video", "encode_video"]
 
 VideoKind = Literal["mp4", "jpg", "png"]
@@ -20,8 +22,6 @@ _CRF = "12"
 _KEY_FRAMES = 16  # frames from one that can be entered to the next, at most
 _BLOCK = 2  # pixels that share one chroma value
 _PLAY_RATE = 24.0  # of a video whose rate nobody knows
-# SWS_BICUBIC, SWS_ACCURATE_RND and SWS_FULL_CHR_H_INT of FFmpeg: without them frames get darker by a level
-_UNBIASED = 0x4 | 0x40000 | 0x2000
 # x264's macroblock tree reads beyond small frames: one run in six gave other bytes
 _REPRODUCIBLE = {"x264-params": "mbtree=0"}
 _JPEG = {"quality": 95, "subsampling": 0, "optimize": False}
@@ -154,7 +154,7 @@ def _from_mp4(content: bytes, frames: Sequence[int]) -> list[np.ndarray]:
 
 def _pixels(frame: Any) -> np.ndarray:
     converted = frame.reformat(
-        format="gbrp", src_colorspace="ITU709", src_color_range="MPEG", interpolation=_UNBIASED
+        format="gbrp", src_colorspace="ITU709", src_color_range="MPEG", interpolation=UNBIASED
     )
     return np.asarray(converted.to_ndarray())
 
