@@ -14,17 +14,6 @@ from diff4splat.evaluation.metrics import METRICS
 from diff4splat.evaluation.statistics import Estimate, mean_estimate, ratio_estimate
 
 FULL = "full"
-COLUMNS = {
-    "novel_psnr": "novel views (dB)",
-    "moving_psnr": "moving regions (dB)",
-    "depth_pearson": "depth Pearson",
-    "depth_abs_rel": "depth AbsRel",
-    "motion_ratio": "motion error over none",
-}
-"""Measures of `diff4splat held-out` by key, and the heads of their columns."""
-_MEASURES = {measure.key: measure for measure in MEASURES if measure.key in COLUMNS}
-NEEDED = tuple(dict.fromkeys(n for m in _MEASURES.values() for n in (m.values, m.over) if n is not None))
-"""Numbers per scene that the tables are made from."""
 
 
 @dataclass(frozen=True)

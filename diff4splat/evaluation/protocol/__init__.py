@@ -20,7 +20,6 @@ from diff4splat.evaluation.protocol.videos import (
     find_video,
     load_clip,
     read_video,
-    video_fingerprint,
     write_frames,
 )
 
@@ -65,7 +64,6 @@ __all__ = [
     "score_references",
     "score_videos",
     "summarize",
-    "video_fingerprint",
     "write_frames",
     "write_procedural_protocol",
 ]

@@ -104,13 +104,7 @@ class PipelineMaker:
     @property
     def capabilities(self) -> dict[str, bool]:
         """What can be done with what is shown: all of it with a scene, nothing but looking with a video."""
-        names = (
-            "novel_view_synthesis",
-            "depth_rasterization",
-            "geometry_extraction",
-            "real_time_interaction",
-        )
-        return dict.fromkeys(names, self.shown != "decoded")
+        return dict.fromkeys(_CAPABILITIES, self.shown != "decoded")
 
     @torch.no_grad()
     def __call__(self, clip: EvaluationClip, image: Path, cameras: Cameras) -> MadeClip:

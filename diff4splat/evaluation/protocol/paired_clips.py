@@ -3,12 +3,13 @@
 import math
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 
 from diff4splat.evaluation.protocol.comparison import MetricComparison
 from diff4splat.evaluation.protocol.score_groups import ScoreGroup, score_groups
-from diff4splat.evaluation.protocol.scores import Evaluation
+from diff4splat.evaluation.protocol.scores import Evaluation, SetScore
 from diff4splat.evaluation.statistics import (
     Estimate,
     clustered_estimate,
@@ -16,7 +17,9 @@ from diff4splat.evaluation.statistics import (
     paired_permutation_test,
 )
 
-__all__ = ["ComparisonLine", "paired_clip_lines", "unlike_facts", "unlike_extractors"]
+__all__ = ["ComparisonLine", "paired_clip_lines", "same_extractor", "unlike_extractors", "unlike_facts"]
+
+_Scored = TypeVar("_Scored", ScoreGroup, SetScore)
 
 _FACTS = {
     **dict.fromkeys(("reconstruction_seconds", "latency_ms", "memory_gib"), "machine"),
@@ -65,7 +68,7 @@ def paired_clip_lines(
     ours, theirs = _by_metric(score_groups(first)), _by_metric(score_groups(second))
     lines = []
     for metric in (metric for metric in ours if metric in theirs):
-        one, two = _same_extractor(ours[metric], theirs[metric])
+        one, two = same_extractor(ours[metric], theirs[metric])
         pairs = _Pairs(one, two, shared)
         num_scenes = len(set(pairs.scenes))
         warning = unlike_extractors(first, second, one.extractor, two.extractor)
@@ -92,6 +95,23 @@ def paired_clip_lines(
         )
         lines.append(ComparisonLine(row, pairs.left_out(first.method, second.method)))
     return lines
+
+
+def same_extractor(first: Sequence[_Scored], second: Sequence[_Scored]) -> tuple[_Scored, _Scored]:
+    """Which of the extractors of one metric two methods are compared by.
+
+    Args:
+        first: Scores of a method in this metric, one per extractor, at least one.
+        second: The same of another one.
+
+    Returns:
+        The first pair of one extractor; the first of each where there is no such pair.
+    """
+    for one in first:
+        for two in second:
+            if one.extractor == two.extractor:
+                return one, two
+    return first[0], second[0]
 
 
 def unlike_extractors(first: Evaluation, second: Evaluation, one: str, two: str) -> str:
@@ -169,14 +189,3 @@ def _by_metric(groups: Sequence[ScoreGroup]) -> Mapping[str, list[ScoreGroup]]:
     for group in groups:
         by_metric.setdefault(group.metric, []).append(group)
     return by_metric
-
-
-def _same_extractor(
-    first: Sequence[ScoreGroup], second: Sequence[ScoreGroup]
-) -> tuple[ScoreGroup, ScoreGroup]:
-    """The first pair of one extractor; the first of each where there is no such pair."""
-    for one in first:
-        for two in second:
-            if one.extractor == two.extractor:
-                return one, two
-    return first[0], second[0]

@@ -8,7 +8,12 @@ import torch
 from torch import Tensor
 
 from diff4splat.evaluation.protocol.comparison import MetricComparison
-from diff4splat.evaluation.protocol.paired_clips import ComparisonLine, unlike_extractors, unlike_facts
+from diff4splat.evaluation.protocol.paired_clips import (
+    ComparisonLine,
+    same_extractor,
+    unlike_extractors,
+    unlike_facts,
+)
 from diff4splat.evaluation.protocol.score_groups import UNBIASED_DISTANCES, set_scores_by_metric
 from diff4splat.evaluation.protocol.scores import ClipFeatureSet, Evaluation, SetScore
 from diff4splat.evaluation.statistics import (
@@ -51,7 +56,7 @@ def paired_set_lines(
     ours, theirs = set_scores_by_metric(first), set_scores_by_metric(second)
     lines = []
     for metric in (metric for metric in ours if metric in theirs):
-        one, two = _same_extractor(ours[metric], theirs[metric])
+        one, two = same_extractor(ours[metric], theirs[metric])
         warning = unlike_extractors(first, second, one.extractor, two.extractor)
         features = [evaluation.features.get(one.extractor) for evaluation in (first, second)]
         references = [evaluation.references.get(one.extractor) for evaluation in (first, second)]
@@ -71,15 +76,6 @@ def paired_set_lines(
             line = _plain_line(one, two, warning or _unlike_sets(one, two, first, second))
         lines.append(line)
     return lines
-
-
-def _same_extractor(first: Sequence[SetScore], second: Sequence[SetScore]) -> tuple[SetScore, SetScore]:
-    """The first pair of one extractor; the first of each where there is no such pair."""
-    for one in first:
-        for two in second:
-            if one.extractor == two.extractor:
-                return one, two
-    return first[0], second[0]
 
 
 def _unlike_sets(one: SetScore, two: SetScore, first: Evaluation, second: Evaluation) -> str:

@@ -47,7 +47,7 @@ def write_procedural_protocol(
     cameras, the true frames `<path>/0000.png` and so on, rendered along the same cameras, and
     `<path>-depth.npz` with their z-depth `depth`, `[frame, height, width]`, scene units, float16, which is
     exact to 0.05 %. The prompt is the caption of the scene, the seed its number, the lens that of the scene.
-    At last `manifest.json` is written. 32 scenes of the default size take about 72 MB.
+    At last `manifest.json` is written. 32 scenes of the default size take about 73 MB.
 
     What is there already, of the same settings and whole by its checksums, is kept; so a run that was ended
     goes on where it stopped, and more scenes are added to fewer. A scene is written whole or not at all.

@@ -1,6 +1,5 @@
 """The videos of any method: where they lie, their frames, and what is wrong with them."""
 
-import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +22,6 @@ __all__ = [
     "find_video",
     "load_clip",
     "read_video",
-    "video_fingerprint",
     "write_frames",
 ]
 
@@ -184,30 +182,6 @@ def write_frames(folder: str | os.PathLike[str], frames: UInt8[Tensor, "frame rg
     with atomic_folder(folder) as temporary:
         for index, frame in enumerate(pixels):
             Image.fromarray(frame).save(temporary / f"{index:04d}.png", compress_level=6)
-
-
-def video_fingerprint(path: str | os.PathLike[str]) -> str:
-    """Sha256 of a video, by which it is known whether it is still the one that was scored.
-
-    Args:
-        path: File, or folder of pictures, whose names count as well.
-
-    Returns:
-        Hexadecimal digits after the word sha256 and a colon.
-
-    Raises:
-        FileNotFoundError: If there is no such file or folder.
-    """
-    path = Path(path)
-    digest = hashlib.sha256()
-    if path.is_dir():
-        for file in _picture_files(path):
-            digest.update(f"{file.name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
-    else:
-        with path.open("rb") as content:
-            while part := content.read(1 << 20):
-                digest.update(part)
-    return "sha256:" + digest.hexdigest()
 
 
 def _is_clip_folder(folder: Path) -> bool:

@@ -1,6 +1,5 @@
 """The report of two methods on the same clips: differences, how sure they are, what forbids comparing."""
 
-import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,15 @@ from diff4splat.evaluation.protocol.scores import REAL_CLIPS
 from diff4splat.evaluation.reports.document import Document, Drawing, Section
 from diff4splat.evaluation.reports.evaluation_report import write_document
 from diff4splat.evaluation.reports.plots import difference_plot
-from diff4splat.evaluation.reports.table import Cell, Heading, ReportTable, TableRow, number_text
+from diff4splat.evaluation.reports.table import (
+    Cell,
+    Heading,
+    ReportTable,
+    TableRow,
+    interval_text,
+    measure_text,
+    number_text,
+)
 
 __all__ = ["comparison_document", "write_comparison"]
 
@@ -122,16 +129,14 @@ def _table(comparison: Comparison) -> ReportTable:
 
 def _row(comparison: Comparison, row: MetricComparison, notes: list[str]) -> TableRow:
     metric = METRICS[row.metric]
-    title = Heading(metric.title, metric.better).words + (f" ({metric.unit})" if metric.unit else "")
-    numbers = []
-    for item in (row.first, row.second, row.difference):
-        value, low, high = (number_text(end, metric.digits) for end in (item.value, item.low, item.high))
-        known = not (math.isnan(item.low) or math.isnan(item.high))
-        numbers.append(Cell(value, f"[{low}, {high}]" if known else ""))
+    numbers = [
+        Cell(number_text(item.value, metric.digits), interval_text(item.low, item.high, metric.digits))
+        for item in (row.first, row.second, row.difference)
+    ]
     winner = {"first": comparison.first, "second": comparison.second, "": ""}[row.winner]
     return TableRow(
         (
-            Cell(title, notes=(notes.index(row.warning) + 1,) if row.warning else ()),
+            Cell(measure_text(metric), notes=(notes.index(row.warning) + 1,) if row.warning else ()),
             *numbers,
             Cell(_probability(row.p_value)),
             Cell(_probability(row.p_adjusted)),

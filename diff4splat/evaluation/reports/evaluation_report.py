@@ -11,7 +11,7 @@ from typing import Any
 from jaxtyping import UInt8
 from torch import Tensor
 
-from diff4splat.evaluation.metrics.metric import METRICS, Metric
+from diff4splat.evaluation.metrics.metric import METRICS
 from diff4splat.evaluation.protocol.scores import Evaluation
 from diff4splat.evaluation.protocol.summary import EvaluationSummary, MetricSummary
 from diff4splat.evaluation.reports.document import Document, Drawing, Picture, Section
@@ -21,7 +21,15 @@ from diff4splat.evaluation.reports.markdown import markdown_text
 from diff4splat.evaluation.reports.page import page_html
 from diff4splat.evaluation.reports.paper_tables import paper_tables, problem_words
 from diff4splat.evaluation.reports.plots import NUM_COLORS, method_key, metric_plot
-from diff4splat.evaluation.reports.table import Cell, Heading, ReportTable, TableRow, number_text
+from diff4splat.evaluation.reports.table import (
+    Cell,
+    Heading,
+    ReportTable,
+    TableRow,
+    interval_text,
+    measure_text,
+    number_text,
+)
 from diff4splat.evaluation.statistics import Estimate
 from diff4splat.files import atomic_path
 
@@ -194,7 +202,7 @@ def _numbers(methods: Sequence[EvaluationSummary]) -> ReportTable:
         ]
         # Where a metric was measured with two extractors there are two lines.
         for place in range(max(map(len, found))):
-            cells = [Cell(_measure(metric))]
+            cells = [Cell(measure_text(metric))]
             for known in found:
                 cells += _estimate_cells(known[place]) if place < len(known) else [Cell("-"), Cell("")]
             rows.append(TableRow(tuple(cells)))
@@ -203,16 +211,9 @@ def _numbers(methods: Sequence[EvaluationSummary]) -> ReportTable:
     return ReportTable(title, tuple(headings), tuple(rows), remark=remark)
 
 
-def _measure(metric: Metric) -> str:
-    """Name of a metric with its arrow and unit."""
-    words = Heading(metric.title, metric.better).words
-    return f"{words} ({metric.unit})" if metric.unit else words
-
-
 def _estimate_cells(row: MetricSummary) -> list[Cell]:
     digits, item = METRICS[row.metric].digits, row.estimate
-    known = not (math.isnan(item.low) or math.isnan(item.high))
-    interval = f"[{number_text(item.low, digits)}, {number_text(item.high, digits)}]" if known else ""
+    interval = interval_text(item.low, item.high, digits)
     return [Cell(number_text(item.value, digits), interval), Cell(str(item.count))]
 
 
@@ -225,7 +226,7 @@ def _by_trajectory(summary: EvaluationSummary) -> list[ReportTable]:
     rows = []
     for key in metrics:
         values = [found.get((key, path)) for path in paths]
-        cells = [Cell(_measure(METRICS[key]))]
+        cells = [Cell(measure_text(METRICS[key]))]
         cells += [
             Cell("-" if row is None else number_text(row.estimate.value, METRICS[key].digits))
             for row in values
@@ -246,7 +247,7 @@ def _plots(evaluation: Evaluation, methods: Sequence[EvaluationSummary]) -> list
                     paths.setdefault(row.trajectory, []).append((item.method, row.estimate))
         scenes = _scene_means(evaluation, metric.key)
         if paths or scenes:
-            figures.append(Drawing(_measure(metric), metric_plot(metric.key, paths, scenes)))
+            figures.append(Drawing(measure_text(metric), metric_plot(metric.key, paths, scenes)))
     if not figures:
         return []
     key = Drawing("", method_key([item.method for item in shown]), wide=True)

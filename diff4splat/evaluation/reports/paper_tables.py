@@ -15,7 +15,14 @@ from diff4splat.evaluation.reports.published import (
     PublishedRow,
     PublishedTable,
 )
-from diff4splat.evaluation.reports.table import Cell, Heading, ReportTable, TableRow, number_text
+from diff4splat.evaluation.reports.table import (
+    Cell,
+    Heading,
+    ReportTable,
+    TableRow,
+    interval_text,
+    number_text,
+)
 
 __all__ = ["paper_tables", "problem_words"]
 
@@ -222,10 +229,8 @@ def _measured(
     unit = METRICS[column.key].unit
     shown = unit if unit in ("s", "ms", "dB", "deg") else ""
     text = number_text(row.estimate.value * column.scale, column.digits)
-    low, high = (
-        number_text(end * column.scale, column.digits) for end in (row.estimate.low, row.estimate.high)
-    )
-    interval = "" if math.isnan(row.estimate.low) or math.isnan(row.estimate.high) else f"[{low}, {high}]"
+    low, high = row.estimate.low * column.scale, row.estimate.high * column.scale
+    interval = interval_text(low, high, column.digits)
     reasons = [*_reasons(column.key, row, extractors), problem_words(row), more]
     return Cell(f"{text} {shown}".strip(), interval, notes(*reasons), best)
 

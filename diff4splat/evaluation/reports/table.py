@@ -4,7 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Cell", "Heading", "ReportTable", "TableRow", "number_text"]
+from diff4splat.evaluation.metrics.metric import Metric
+
+__all__ = ["Cell", "Heading", "ReportTable", "TableRow", "interval_text", "measure_text", "number_text"]
 
 ARROWS = {"higher": "↑", "lower": "↓", None: ""}
 """Which way is better."""
@@ -113,6 +115,44 @@ def number_text(value: float, digits: int) -> str:
         return "-"
     text = f"{value:.{digits}f}"
     return text.removeprefix("-") if math.isfinite(value) and float(text) == 0 else text
+
+
+def interval_text(low: float, high: float, digits: int) -> str:
+    """An interval with a fixed number of digits.
+
+    Args:
+        low: Lower end.
+        high: Upper end.
+        digits: Digits after the point.
+
+    Returns:
+        Nothing where an end is NaN.
+
+    Examples:
+        >>> interval_text(-0.25, 1.0, 1)
+        '[-0.2, 1.0]'
+    """
+    if math.isnan(low) or math.isnan(high):
+        return ""
+    return f"[{number_text(low, digits)}, {number_text(high, digits)}]"
+
+
+def measure_text(metric: Metric) -> str:
+    """Name of a metric with its arrow and unit.
+
+    Args:
+        metric: The metric.
+
+    Returns:
+        Words in one line.
+
+    Examples:
+        >>> from diff4splat.evaluation.metrics import METRICS
+        >>> measure_text(METRICS["psnr"])
+        'PSNR ↑ (dB)'
+    """
+    words = Heading(metric.title, metric.better).words
+    return f"{words} ({metric.unit})" if metric.unit else words
 
 
 def one_line(text: str) -> str:
