@@ -4,7 +4,6 @@ from diff4splat.evaluation.costs import Latency, PeakMemory, Stopwatch, interact
 from diff4splat.evaluation.evaluate import Evaluated, evaluate_method, evaluate_videos
 from diff4splat.evaluation.extractors import (
     AestheticRatings,
-    AestheticWeights,
     AverageMatches,
     ClipEmbeddings,
     ClipMotion,
@@ -30,8 +29,8 @@ from diff4splat.evaluation.extractors import (
     clip_motion,
     default_suite,
     extractor_table,
+    load_aesthetic_head,
     load_aesthetic_ratings,
-    load_aesthetic_weights,
     load_extractor,
 )
 from diff4splat.evaluation.held_out import (
@@ -139,7 +138,6 @@ from diff4splat.evaluation.statistics import (
 __all__ = [
     "AestheticHead",
     "AestheticRatings",
-    "AestheticWeights",
     "AverageMatches",
     "ClipEmbeddings",
     "ClipFeatureSet",
@@ -234,7 +232,7 @@ __all__ = [
     "least_mean_estimate",
     "level_score",
     "load_aesthetic_ratings",
-    "load_aesthetic_weights",
+    "load_aesthetic_head",
     "load_clip",
     "load_evaluation",
     "load_extractor",

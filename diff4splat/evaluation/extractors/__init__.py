@@ -2,9 +2,8 @@
 
 from diff4splat.evaluation.extractors.aesthetic import (
     AestheticRatings,
-    AestheticWeights,
+    load_aesthetic_head,
     load_aesthetic_ratings,
-    load_aesthetic_weights,
 )
 from diff4splat.evaluation.extractors.cache import FeatureCache, cached, frames_digest
 from diff4splat.evaluation.extractors.cards import EXTRACTORS, ExtractorCard
@@ -50,7 +49,6 @@ from diff4splat.evaluation.extractors.two_view_poses import TwoViewPoses
 
 __all__ = [
     "AestheticRatings",
-    "AestheticWeights",
     "AverageMatches",
     "CLIP_PREPARATION",
     "ClipEmbeddings",
@@ -100,6 +98,6 @@ __all__ = [
     "extractor_table",
     "frames_digest",
     "load_aesthetic_ratings",
-    "load_aesthetic_weights",
+    "load_aesthetic_head",
     "load_extractor",
 ]

@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, UInt8
@@ -16,7 +15,7 @@ from diff4splat.evaluation.extractors.protocols import FrameFeatures
 from diff4splat.evaluation.extractors.spec import ExtractorSpec
 from diff4splat.evaluation.metrics.quality import AestheticHead, aesthetic_scores
 
-__all__ = ["AestheticRatings", "AestheticWeights", "load_aesthetic_ratings", "load_aesthetic_weights"]
+__all__ = ["AestheticRatings", "load_aesthetic_head", "load_aesthetic_ratings"]
 
 # Numbers of the layers, which say that nothing but dropout is in between: the files with ReLUs have others.
 _NAMES = {(0, 2, 4, 6, 7): "improved aesthetic predictor", (0,): "LAION aesthetic predictor"}
@@ -28,12 +27,13 @@ class AestheticRatings:
     Args:
         embeddings: Of CLIP ViT-L/14, OpenAI's weights. Other networks with as many features give numbers,
             too, which mean nothing.
-        head: Which head.
+        head: Learned on normalised embeddings.
+        head_spec: What the head is; that of the embeddings is put beside it.
     """
 
-    def __init__(self, embeddings: FrameFeatures, head: "AestheticWeights") -> None:
+    def __init__(self, embeddings: FrameFeatures, head: AestheticHead, head_spec: ExtractorSpec) -> None:
         self._embeddings, self._head = embeddings, head
-        below, above = embeddings.spec, head.spec
+        below, above = embeddings.spec, head_spec
         self._spec = ExtractorSpec(
             f"{above.name} on {below.name}",
             f"{below.layer}, {above.layer}",
@@ -67,28 +67,7 @@ class AestheticRatings:
                 f"embeddings must have the {len(self._head.weight)} features that the head takes, got "
                 f"{features.shape[1]}: it takes those of CLIP ViT-L/14."
             )
-        return aesthetic_scores(features, AestheticHead(self._head.weight, self._head.bias))
-
-
-@dataclass(frozen=True, eq=False)
-class AestheticWeights:
-    """A head that was learned on normalised embeddings of CLIP ViT-L/14, as one affine map.
-
-    Two heads are in use, with different numbers, about 1 to 10. The improved aesthetic predictor
-    (`sac+logos+ava1-l14-linearMSE.pth`) has layers of 768, 1024, 128, 64, 16 and 1 numbers without
-    activations in between, so it is one affine map. That of LAION (`sa_0_4_vit_l_14_linear.pth`) is one layer
-    from the start; VBench divides its score by 10. Source: Schuhmann et al. 2022, LAION-5B. The Diff4Splat
-    paper does not say which it took.
-
-    Args:
-        weight: A factor for each feature.
-        bias: Score of the zero vector.
-        spec: What it is; the spec of the embeddings belongs beside it.
-    """
-
-    weight: Float[Tensor, " feature"]
-    bias: float
-    spec: ExtractorSpec
+        return aesthetic_scores(features, self._head)
 
 
 def load_aesthetic_ratings(
@@ -102,7 +81,7 @@ def load_aesthetic_ratings(
     """Load CLIP ViT-L/14 and a head.
 
     Args:
-        source: The head, see `load_aesthetic_weights`.
+        source: The head, see `load_aesthetic_head`.
         clip: Folder or Hub id of CLIP ViT-L/14, see `ClipEmbeddings`.
         local_files_only: Use what the Hub cache holds, without network.
         batch_size: Frames that pass through CLIP at once.
@@ -116,18 +95,23 @@ def load_aesthetic_ratings(
         FileNotFoundError: If files are missing; says where to get them.
         ValueError: If a file holds something else.
     """
-    head = load_aesthetic_weights(source, local_files_only=local_files_only)
+    head, spec = load_aesthetic_head(source, local_files_only=local_files_only)
     embeddings = ClipEmbeddings(clip, local_files_only=local_files_only, batch_size=batch_size, device=device)
-    return AestheticRatings(embeddings, head)
+    return AestheticRatings(embeddings, head, spec)
 
 
-def load_aesthetic_weights(
+def load_aesthetic_head(
     source: str | os.PathLike[str] | None = None,
     *,
     revision: str | None = None,
     local_files_only: bool = False,
-) -> AestheticWeights:
-    """Read one of the two heads; which one it is, its layers say.
+) -> tuple[AestheticHead, ExtractorSpec]:
+    """Read one of the two heads on embeddings of CLIP ViT-L/14; which one it is, its layers say.
+
+    Their numbers differ, about 1 to 10. The improved aesthetic predictor (`sac+logos+ava1-l14-linearMSE.pth`)
+    has layers of 768, 1024, 128, 64, 16 and 1 numbers without activations in between, so it is one affine
+    map. That of LAION (`sa_0_4_vit_l_14_linear.pth`) is one layer from the start; VBench divides its score by
+    10. Source: Schuhmann et al. 2022, LAION-5B. The Diff4Splat paper does not say which it took.
 
     The file is a pickle, read by `torch.load(weights_only=True)`, which runs no code.
 
@@ -138,7 +122,7 @@ def load_aesthetic_weights(
         local_files_only: Use what the Hub cache holds, without network.
 
     Returns:
-        The head, in float64.
+        The head, in float64, and what it is.
 
     Raises:
         FileNotFoundError: If the file is not there; says where to get it.
@@ -157,7 +141,7 @@ def load_aesthetic_weights(
         file_hash(path),
         "MIT" if single else card.licence,
     )
-    return AestheticWeights(head.weight, head.bias, spec)
+    return head, spec
 
 
 def _layers(state: Mapping[str, Tensor], path: os.PathLike[str]) -> list[tuple[Tensor, Tensor]]:

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from diff4splat.evaluation.extractors.aesthetic import AestheticRatings, AestheticWeights
+from diff4splat.evaluation.extractors.aesthetic import AestheticRatings
 from diff4splat.evaluation.extractors.colmap_poses import ColmapPoses
 from diff4splat.evaluation.extractors.flow import DisFlow, OpticalFlow
 from diff4splat.evaluation.extractors.lpips import LpipsMetric
@@ -31,6 +31,7 @@ from diff4splat.evaluation.extractors.seeded import (
 from diff4splat.evaluation.extractors.sift import SiftMatcher
 from diff4splat.evaluation.extractors.spec import ExtractorSpec
 from diff4splat.evaluation.extractors.two_view_poses import TwoViewPoses
+from diff4splat.evaluation.metrics.quality import AestheticHead
 
 __all__ = ["NETWORKS", "ExtractorSuite", "PoseChoice", "default_suite"]
 
@@ -160,4 +161,4 @@ def _drawn_ratings() -> AestheticRatings:
     width = embeddings(torch.zeros(1, 3, 32, 32, dtype=torch.uint8)).shape[1]
     weight = torch.randn(width, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     spec = ExtractorSpec("untrained head", "one affine map", "normalised features", "seed 2", trained=False)
-    return AestheticRatings(embeddings, AestheticWeights(weight, 5.0, spec))
+    return AestheticRatings(embeddings, AestheticHead(weight, 5.0), spec)

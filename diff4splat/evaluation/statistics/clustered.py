@@ -106,7 +106,7 @@ def clustered_estimate(
     `scipy.stats.bootstrap` computes it. Where that is undefined, because all or no resamples lie on one side
     of the mean, it is the percentile interval of the same resamples. If all scenes agree, both ends are the
     mean: the scenes show no spread, which does not prove that there is none. With few scenes every bootstrap
-    interval is too short: of normal numbers it holds the truth in 84 % of cases with 5 scenes, in 90 % with
+    interval is too short: of normal numbers it holds the truth in 84 % of cases with 5 scenes, in 91 % with
     10 and in 95 % with 32. With two it would be from one mean to the other, 50 %, so there is none.
 
     Args:

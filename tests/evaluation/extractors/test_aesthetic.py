@@ -9,11 +9,11 @@ from evaluation.extractors.tiny_networks import noise, save_clip
 from torch import nn
 
 from diff4splat.evaluation import (
+    AestheticHead,
     AestheticRatings,
-    AestheticWeights,
     ClipEmbeddings,
+    load_aesthetic_head,
     load_aesthetic_ratings,
-    load_aesthetic_weights,
 )
 from diff4splat.evaluation.extractors import ExtractorSpec
 
@@ -37,31 +37,31 @@ def improved(widths: tuple[int, ...] = WIDTHS, seed: int = 0) -> nn.Module:
 def test_the_layers_of_the_improved_predictor_are_one_map(tmp_path: Path) -> None:
     head, path = improved(), tmp_path / "sac+logos+ava1-l14-linearMSE.pth"
     torch.save(head.state_dict(), path)
-    loaded = load_aesthetic_weights(path)
+    loaded, spec = load_aesthetic_head(path)
     features = torch.randn(13, 23)
     with torch.no_grad():
         expected = head.double().layers(features.double())[:, 0]
     torch.testing.assert_close(features.double() @ loaded.weight + loaded.bias, expected, atol=1e-12, rtol=0)
-    assert loaded.spec.name == "improved aesthetic predictor" and loaded.spec.licence == "Apache-2.0"
-    assert loaded.spec.layer == "linear layers 23 to 11 to 7 to 5 to 3 to 1"
-    assert loaded.spec.weights == f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+    assert spec.name == "improved aesthetic predictor" and spec.licence == "Apache-2.0"
+    assert spec.layer == "linear layers 23 to 11 to 7 to 5 to 3 to 1"
+    assert spec.weights == f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 def test_the_layer_of_laion(tmp_path: Path) -> None:
     torch.manual_seed(0)
     layer = nn.Linear(23, 1)
     torch.save(layer.state_dict(), tmp_path / "sa_0_4_vit_l_14_linear.pth")
-    loaded = load_aesthetic_weights(tmp_path / "sa_0_4_vit_l_14_linear.pth")
+    loaded, spec = load_aesthetic_head(tmp_path / "sa_0_4_vit_l_14_linear.pth")
     assert torch.equal(loaded.weight, layer.weight.detach()[0].double())
     assert loaded.bias == layer.bias.item()
-    assert loaded.spec.name == "LAION aesthetic predictor" and loaded.spec.licence == "MIT"
+    assert spec.name == "LAION aesthetic predictor" and spec.licence == "MIT"
 
 
 def test_a_folder_holds_the_improved_predictor_by_its_name(tmp_path: Path) -> None:
     torch.save(improved().state_dict(), tmp_path / "aesthetic-model.pth")
-    spec = load_aesthetic_weights(tmp_path).spec
+    _, spec = load_aesthetic_head(tmp_path)
     torch.save(improved(seed=1).state_dict(), tmp_path / "aesthetic-model.pth")
-    assert load_aesthetic_weights(tmp_path).spec.key != spec.key
+    assert load_aesthetic_head(tmp_path)[1].key != spec.key
 
 
 def test_a_head_with_activations_is_not_folded(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_a_head_with_activations_is_not_folded(tmp_path: Path) -> None:
     }
     torch.save(relu, tmp_path / "relu.pth")
     with pytest.raises(ValueError, match=r"relu\.pth must hold the layers.*activations in between"):
-        load_aesthetic_weights(tmp_path / "relu.pth")
+        load_aesthetic_head(tmp_path / "relu.pth")
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_head_with_activations_is_not_folded(tmp_path: Path) -> None:
 def test_other_contents_are_refused(tmp_path: Path, state: object, message: str) -> None:
     torch.save(state, tmp_path / "head.pth")
     with pytest.raises(ValueError, match=message):
-        load_aesthetic_weights(tmp_path / "head.pth")
+        load_aesthetic_head(tmp_path / "head.pth")
 
 
 def test_layers_that_do_not_follow_each_other_are_refused(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_layers_that_do_not_follow_each_other_are_refused(tmp_path: Path) -> Non
     state["layers.2.weight"] = torch.zeros(7, 13)
     torch.save(state, tmp_path / "head.pth")
     with pytest.raises(ValueError, match=r"got \(11, 23\), \(7, 13\)"):
-        load_aesthetic_weights(tmp_path / "head.pth")
+        load_aesthetic_head(tmp_path / "head.pth")
 
 
 class Fixed:
@@ -114,17 +114,14 @@ class Fixed:
         return self.features
 
 
-HEAD = AestheticWeights(
-    torch.tensor([2.0, 3.0, 0.0], dtype=torch.float64),
-    5.0,
-    ExtractorSpec("head", "layers", "", "h", "Apache-2.0"),
-)
+HEAD = AestheticHead(torch.tensor([2.0, 3.0, 0.0], dtype=torch.float64), 5.0)
+SPEC = ExtractorSpec("head", "layers", "", "h", "Apache-2.0")
 
 
 def test_ratings_by_hand() -> None:
     """(3, 4, 0) has length 5: (2 * 3 + 3 * 4) / 5 + 5; ten times as long it is the same."""
     features = torch.tensor([[3.0, 4.0, 0.0], [30.0, 40.0, 0.0], [0.0, 0.0, -1.0]])
-    ratings = AestheticRatings(Fixed(features), HEAD)
+    ratings = AestheticRatings(Fixed(features), HEAD, SPEC)
     found = ratings(noise(3, 3, 5, 7))
     torch.testing.assert_close(found, torch.tensor([8.6, 8.6, 5.0], dtype=torch.float64))
     assert "head on fixed" in str(ratings.spec) and "licence MIT and Apache-2.0" in str(ratings.spec)
@@ -140,7 +137,7 @@ def test_ratings_by_hand() -> None:
 )
 def test_embeddings_that_cannot_be_rated(features: torch.Tensor, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        AestheticRatings(Fixed(features), HEAD)(noise(1, 3, 5, 7))
+        AestheticRatings(Fixed(features), HEAD, SPEC)(noise(1, 3, 5, 7))
 
 
 def test_ratings_of_a_tiny_clip(tmp_path: Path) -> None:
@@ -163,15 +160,15 @@ def test_a_pickle_with_code_does_not_run(tmp_path: Path) -> None:
 
     torch.save({"weight": Code()}, tmp_path / "head.pth")
     with pytest.raises(ValueError, match=r"head\.pth is no file of weights alone"):
-        load_aesthetic_weights(tmp_path / "head.pth")
+        load_aesthetic_head(tmp_path / "head.pth")
     assert not (tmp_path / "ran").exists()
 
 
 def test_missing_files_say_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "text.pth").write_text("version https://git-lfs.github.com/spec/v1")
     with pytest.raises(ValueError, match=r"text\.pth is no file of weights alone"):
-        load_aesthetic_weights(tmp_path / "text.pth")
+        load_aesthetic_head(tmp_path / "text.pth")
     with pytest.raises(FileNotFoundError, match=r"fetch aesthetic-model\.pth from .*licence: Apache-2.0"):
-        load_aesthetic_weights(tmp_path / "nowhere.pth")
+        load_aesthetic_head(tmp_path / "nowhere.pth")
     with pytest.raises(FileNotFoundError, match="hf download trl-lib/ddpo-aesthetic-predictor"):
-        load_aesthetic_weights(local_files_only=True)
+        load_aesthetic_head(local_files_only=True)
