@@ -149,6 +149,33 @@ METRICS: dict[str, Metric] = _table(
         "registered", "Frames registered", "", "higher", "clip", 3, "share of the frames whose pose was found"
     ),
     Metric(
+        "rpe_translation_frozen",
+        "RPE translation, time frozen",
+        "scene units",
+        "lower",
+        "clip",
+        4,
+        "mean error of the way along a closed path while nothing moves that could mislead an estimator",
+    ),
+    Metric(
+        "rpe_rotation_frozen_deg",
+        "RPE rotation, time frozen",
+        "deg",
+        "lower",
+        "clip",
+        3,
+        "the same of the turn",
+    ),
+    Metric(
+        "registered_frozen",
+        "Frames registered, time frozen",
+        "",
+        "higher",
+        "clip",
+        3,
+        "share of these frames whose pose was found",
+    ),
+    Metric(
         "cycle_psnr_frozen",
         "Cycle consistency, time frozen",
         "dB",

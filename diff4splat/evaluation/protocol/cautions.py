@@ -105,13 +105,16 @@ def _few_frames(evaluation: Evaluation, against_real: list[SetScore]) -> list[st
 def _other_size(
     evaluation: Evaluation, groups: tuple[ScoreGroup, ...], against_real: list[SetScore]
 ) -> list[str]:
-    sizes = {score.count for score in against_real} or {len(evaluation.clips)}
+    closed = {score.clip for score in evaluation.scores if score.metric.startswith("cycle_")}
+    asked = len(evaluation.clips) - len(closed)
+    sizes = {score.count for score in against_real} or {asked}
     if sizes == {_PAPER_CLIPS}:
         return []
     scenes = len({scene for group in groups for scene in group.scenes})
+    aside = ", closed paths aside" if closed else ""
     return [
-        f"{len(evaluation.clips)} clips of {scenes} scenes were asked for; the paper's numbers are of "
-        f"{_PAPER_CLIPS} clips of {_PAPER_SCENES} scenes."
+        f"{asked} clips of {scenes} scenes were asked for{aside}; the paper's numbers are of {_PAPER_CLIPS} "
+        f"clips of {_PAPER_SCENES} scenes."
     ]
 
 
@@ -144,10 +147,11 @@ def _registration(groups: tuple[ScoreGroup, ...]) -> list[str]:
     found = []
     for group in groups:
         known = group.values[~group.values.isnan()]
-        if group.metric == "registered" and bool((known < 1).any()):
+        if group.metric in ("registered", "registered_frozen") and bool((known < 1).any()):
+            where = " of the clips with time frozen" if group.metric == "registered_frozen" else ""
             found.append(
-                f"Poses were found for {100 * float(known.mean()):.0f} % of the frames, and for none in "
-                f"{int((known == 0).sum())} of {len(group.clips)} clips: pose errors are of the others, "
+                f"Poses were found for {100 * float(known.mean()):.0f} % of the frames{where}, and for none "
+                f"in {int((known == 0).sum())} of {len(group.clips)} clips: pose errors are of the others, "
                 "which may be the easy ones."
             )
     return found

@@ -35,6 +35,11 @@ _POSES = (
     "rpe_rotation_rmse_deg",
     "registered",
 )
+_FROZEN_POSES = {
+    "rpe_translation_frozen": "rpe_translation_mean",
+    "rpe_rotation_frozen_deg": "rpe_rotation_mean_deg",
+    "registered_frozen": "registered",
+}
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,8 @@ def clip_tasks(
     """All that is to be measured of a clip; nothing is done yet.
 
     Args:
-        clip: What was asked for. A closed path gives cycle consistency alone.
+        clip: What was asked for. A closed path gives cycle consistency, and where time stands still pose
+            errors, and no more.
         frames: What came; None where nothing did, so that the work cannot be done.
         reference: Real frames; None where there are none to compare with.
         cameras: Commanded cameras.
@@ -77,7 +83,11 @@ def clip_tasks(
     shown = torch.zeros(0, 3, 1, 1, dtype=torch.uint8) if frames is None else frames
     if clip.closed:
         metric = "cycle_psnr_frozen" if clip.frozen else "cycle_psnr_running"
-        return [ClipTask((metric,), lambda: _closure(shown, cameras))]
+        closed = [ClipTask((metric,), lambda: _closure(shown, cameras))]
+        if clip.frozen and (still := extractors.poses) is not None:
+            work = lambda: _frozen_poses(still, shown, cameras, pose_scale)  # noqa: E731
+            closed.append(ClipTask(tuple(_FROZEN_POSES), work, still.spec.key))
+        return closed
     tasks: list[ClipTask] = []
 
     def add(metrics: str | tuple[str, ...], work: Callable[[], Any], extractor: Any = None) -> None:
@@ -205,6 +215,14 @@ def _poses(
     found = path_scores(path.cameras, cameras, registered=path.registered, scale=scale)
     why = "; ".join(part for part in (path.note, found.problem) if part)
     return {name: getattr(found, name) for name in _POSES}, why
+
+
+def _frozen_poses(
+    estimator: PoseEstimator, frames: _Frames, cameras: Cameras, scale: PathScale
+) -> tuple[dict[str, float], str]:
+    """The same of a scene at rest, under the names of its own."""
+    found, why = _poses(estimator, frames, cameras, scale)
+    return {name: found[of] for name, of in _FROZEN_POSES.items()}, why
 
 
 def _float(frames: _Frames) -> Tensor:

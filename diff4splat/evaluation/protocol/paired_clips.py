@@ -23,7 +23,9 @@ _Scored = TypeVar("_Scored", ScoreGroup, SetScore)
 
 _FACTS = {
     **dict.fromkeys(("reconstruction_seconds", "latency_ms", "memory_gib"), "machine"),
-    **dict.fromkeys(("rpe_translation_mean", "rpe_translation_rmse"), "scale of estimated paths"),
+    **dict.fromkeys(
+        ("rpe_translation_mean", "rpe_translation_rmse", "rpe_translation_frozen"), "scale of estimated paths"
+    ),
 }
 
 

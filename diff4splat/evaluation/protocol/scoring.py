@@ -17,6 +17,7 @@ from diff4splat.evaluation.extractors.cache import FeatureCache, cached
 from diff4splat.evaluation.extractors.protocols import ClipFeatures
 from diff4splat.evaluation.extractors.suite import ExtractorSuite
 from diff4splat.evaluation.metrics.distributions import SET_DISTANCES
+from diff4splat.evaluation.metrics.metric import METRICS
 from diff4splat.evaluation.metrics.poses import PathScale
 from diff4splat.evaluation.protocol.clip_tasks import clip_tasks, rows_without_reference, score_row, task_rows
 from diff4splat.evaluation.protocol.manifest import EvaluationClip, Manifest
@@ -46,7 +47,8 @@ def score_videos(
     """Score a folder of videos, whoever made them.
 
     A clip that is missing or not as asked for is a row without a number and with the reason; nothing is left
-    out in silence. Closed paths give cycle consistency and no more; everything else comes from the others.
+    out in silence. Closed paths give cycle consistency, and pose errors where time stands still, and no more;
+    everything else comes from the others.
 
     Args:
         manifest: What was asked for.
@@ -262,7 +264,8 @@ def _fingerprint(
     digest = hashlib.sha256()
     used = {part.name: getattr(extractors, part.name) for part in fields(extractors)}
     purposes = [f"{name} {one.spec.key}" for name, one in used.items() if one is not None]
-    for text in (repr(clip), pose_scale, problem, f"{cameras.height} x {cameras.width}", *purposes):
+    facts = (repr(clip), pose_scale, problem, f"{cameras.height} x {cameras.width}")
+    for text in (*facts, *purposes, *METRICS):  # a version that measures more measures anew
         digest.update(text.encode() + b"\0")
     for tensor in (frames, reference, cameras.camera_to_world, cameras.intrinsics):
         digest.update(b"none" if tensor is None else str(tuple(tensor.shape)).encode())

@@ -19,7 +19,15 @@ from diff4splat.evaluation.extractors import (
     SeededFrameFeatures,
     SeededTextImage,
 )
-from diff4splat.evaluation.metrics import frechet_distance, kernel_distance, psnr, ssim, temporal_consistency
+from diff4splat.evaluation.metrics import (
+    METRICS,
+    frechet_distance,
+    kernel_distance,
+    path_scores,
+    psnr,
+    ssim,
+    temporal_consistency,
+)
 from diff4splat.evaluation.protocol import (
     Evaluation,
     EvaluationClip,
@@ -29,6 +37,7 @@ from diff4splat.evaluation.protocol import (
     read_video,
     score_references,
     score_videos,
+    scoring,
     write_frames,
     write_procedural_protocol,
 )
@@ -190,6 +199,42 @@ def test_poses_are_compared_with_the_commanded_ones(protocol: tuple[Manifest, Pa
     found = score_videos(one, source, videos, extractors=ExtractorSuite(poses=OraclePoses(cameras)))
     assert rows(found, "rpe_translation_rmse")[clip.name].value == pytest.approx(0, abs=1e-6)
     assert rows(found, "registered")[clip.name].value == 1
+
+
+def test_poses_of_a_scene_at_rest_are_numbers_of_their_own(
+    protocol: tuple[Manifest, Path], videos: Path
+) -> None:
+    """Pitfall: what moves misleads estimators, so where time stands still must not be mixed with the rest."""
+    manifest, source = protocol
+    clips = [clip for clip in manifest.clips if clip.closed][:2]
+    cameras = load_cameras(source / clips[0].cameras)
+    suite = ExtractorSuite(poses=OraclePoses(cameras, rotation_noise_deg=1.0))
+    found = score_videos(replace(manifest, clips=tuple(clips)), source, videos, extractors=suite)
+    (frozen,) = (clip.name for clip in clips if clip.frozen)
+    metrics = {s.metric: s for s in found.scores if s.clip == frozen}
+    path = suite.poses(read_video(videos / frozen), cameras.intrinsics[0])
+    expected = path_scores(path.cameras, cameras, scale="steps", registered=path.registered)
+    assert metrics["rpe_translation_frozen"].value == expected.rpe_translation_mean
+    assert metrics["rpe_rotation_frozen_deg"].value == expected.rpe_rotation_mean_deg > 0.1
+    assert metrics["registered_frozen"].value == 1
+    assert metrics["registered_frozen"].extractor == suite.poses.spec.key
+    assert {s.metric for s in found.scores} == {
+        *("cycle_psnr_frozen", "cycle_psnr_running"),
+        *("rpe_translation_frozen", "rpe_rotation_frozen_deg", "registered_frozen"),
+    }
+
+
+def test_a_version_that_measures_more_measures_anew(
+    protocol: tuple[Manifest, Path], videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest, source = protocol
+    one = replace(manifest, clips=manifest.clips[:1])
+    score_videos(one, source, videos, extractors=ExtractorSuite(), log=ScoreLog(tmp_path / "log.jsonl"))
+    lines = (tmp_path / "log.jsonl").read_text().count("\n")
+    for measured, expected in ((METRICS, lines), ({**METRICS, "beauty": METRICS["psnr"]}, lines + 1)):
+        monkeypatch.setattr(scoring, "METRICS", measured)
+        score_videos(one, source, videos, extractors=ExtractorSuite(), log=ScoreLog(tmp_path / "log.jsonl"))
+        assert (tmp_path / "log.jsonl").read_text().count("\n") == expected
 
 
 def test_what_is_done_is_not_done_again(

@@ -171,6 +171,17 @@ def test_few_frames(frames, few) -> None:
     assert "frames" not in words(scored("ours", {"ssim": np.ones(33)}, **options))
 
 
+def test_closed_paths_do_not_count_among_the_clips_of_the_paper() -> None:
+    paths = (*PAPER, "closed")
+    ones = {"psnr": np.ones(192), "cycle_psnr_running": np.ones(192)}
+    clips = scored("real clips", ones, num_scenes=32, paths=paths)
+    kept = tuple(s for s in clips.scores if (s.metric == "psnr") == (s.trajectory != "closed"))
+    assert "asked for" not in words(replace(clips, scores=kept))
+    asked = clips.clips[:-12]
+    fewer = replace(clips, scores=tuple(s for s in kept if s.clip in asked), clips=asked)
+    assert "150 clips of 30 scenes were asked for, closed paths aside; the paper's" in words(fewer)
+
+
 def test_missing_clips_are_said_once_for_all_metrics_that_lack_them() -> None:
     values = np.ones(33)
     values[:4] = NAN
@@ -184,6 +195,8 @@ def test_failed_registration_is_counted() -> None:
     text = words(scored("ours", {"registered": registered}, num_scenes=11))
     assert "Poses were found for 92 % of the frames, and for none in 2 of 33 clips" in text
     assert "Poses" not in words(scored("ours", {"registered": np.ones(33)}, num_scenes=11))
+    text = words(scored("ours", {"registered_frozen": registered}, num_scenes=11))
+    assert "92 % of the frames of the clips with time frozen, and for none in 2 of 33" in text
 
 
 def test_an_evaluation_without_numbers_is_summarized() -> None:
