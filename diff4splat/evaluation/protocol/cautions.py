@@ -8,6 +8,8 @@ from diff4splat.evaluation.metrics.metric import METRICS
 from diff4splat.evaluation.protocol.score_groups import (
     ScoreGroup,
     compared_features,
+    counted,
+    featureless_clips,
     score_groups,
     set_scores_by_metric,
 )
@@ -49,6 +51,7 @@ def cautions(
         *_other_size(evaluation, groups, against_real),
         *_few_scenes(groups),
         *_missing(groups),
+        *_featureless(evaluation, against_real),
         *(
             f"{METRICS[score.metric].title}: no number ({score.problem or 'no reason given'})."
             for score in sets
@@ -137,6 +140,17 @@ def _missing(groups: tuple[ScoreGroup, ...]) -> list[str]:
         f"{_listed(names)}: {missing} of {total} clips have no number "
         f"({'; '.join(f'{count}: {problem}' for problem, count in problems)})."
         for (missing, total, problems), names in titles.items()
+    ]
+
+
+def _featureless(evaluation: Evaluation, against_real: list[SetScore]) -> list[str]:
+    reasons = counted(featureless_clips(evaluation).values())
+    if not reasons or not against_real:
+        return []
+    titles = _listed([METRICS[score.metric].title for score in against_real])
+    return [
+        f"{titles}: clips without features are left out "
+        f"({'; '.join(f'{count}: {problem}' for problem, count in reasons)})."
     ]
 
 
