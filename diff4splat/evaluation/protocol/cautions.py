@@ -158,7 +158,9 @@ def _registration(groups: tuple[ScoreGroup, ...]) -> list[str]:
     found = []
     for group in groups:
         known = group.values[~group.values.isnan()]
-        if group.metric == "registered" and bool((known < 1).any()):
+        if group.metric == "registered" and len(known) and not bool(known.any()):
+            found.append("Poses were found for no frame of any clip, so there are no pose errors.")
+        elif group.metric == "registered" and bool((known < 1).any()):
             found.append(
                 f"Poses were found for {100 * float(known.mean()):.0f} % of the frames, and for none in "
                 f"{int((known == 0).sum())} of {len(group.clips)} clips: pose errors are of the others, "

@@ -184,6 +184,8 @@ def test_failed_registration_is_counted() -> None:
     text = words(scored("ours", {"registered": registered}, num_scenes=11))
     assert "Poses were found for 92 % of the frames, and for none in 2 of 33 clips" in text
     assert "Poses" not in words(scored("ours", {"registered": np.ones(33)}, num_scenes=11))
+    text = words(scored("ours", {"registered": np.zeros(33)}, num_scenes=11))
+    assert "Poses were found for no frame of any clip" in text and "the easy ones" not in text
 
 
 def test_an_evaluation_without_numbers_is_summarized() -> None:
