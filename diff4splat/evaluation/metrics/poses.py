@@ -107,6 +107,8 @@ def relative_pose_errors(
     if scale not in get_args(PathScale):
         raise ValueError(f"scale must be one of {', '.join(get_args(PathScale))}, got {scale!r}.")
     paths, known = _checked(estimated, reference, registered)
+    if len(known) < 2:
+        raise ValueError(f"reference must have at least 2 frames, got {len(known)}.")
     if not 1 <= step < len(known):
         raise ValueError(f"step must be from 1 to {len(known) - 1}, got {step}.")
     pairs = known[:-step] & known[step:]

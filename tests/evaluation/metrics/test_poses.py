@@ -299,3 +299,10 @@ def test_registered_frames_are_said_with_truth_values(without_shape_checker) -> 
                 measure(path, path, registered=torch.ones(5, dtype=kind), **option)
         with pytest.raises(ValueError, match=r"one for each of 5 frames, got \(5, 1\)"):
             measure(path, path, registered=torch.ones(5, 1, dtype=torch.bool), **option)
+
+
+def test_one_frame_has_no_neighbour() -> None:
+    # pitfall: the message was about a step, of which `path_scores` has none
+    one = cameras(np.eye(4)[None])
+    with pytest.raises(ValueError, match="reference must have at least 2 frames, got 1"):
+        path_scores(one, one, scale="none")
