@@ -87,8 +87,10 @@ class FeatureCache:
         path = _path(self._folder, spec, name)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            values = features.detach().cpu()
+            kept = values.float() if values.dtype == torch.bfloat16 else values  # NumPy has no such type
             with atomic_path(path) as temporary:
-                np.savez(temporary, features=features.detach().cpu().numpy(), spec=np.array(str(spec)))
+                np.savez(temporary, features=kept.numpy(), spec=np.array(str(spec)))
             self._trim(self._folder, path)
         except OSError as error:
             self._writable = False
@@ -181,6 +183,11 @@ class _CachedClips:
             made = self._extractor(frames[missing])
             if not names:
                 return made
+            if made.ndim != 2 or len(made) != len(missing):
+                raise ValueError(
+                    f"{self.spec.name} must give one vector per clip, {len(missing)}, "
+                    f"got shape {tuple(made.shape)}."
+                )
             for index, features in zip(missing, made, strict=True):
                 self._cache.put(self.spec, names[index], features)
                 found[index] = features

@@ -33,8 +33,11 @@ def temporal_consistency(features: Float[Tensor, "frame feature"]) -> float:
         A number in [0, 1], in float64; the paper prints it times 100.
 
     Raises:
-        ValueError: If there are fewer than 2 frames, or a vector is zero or not finite.
+        ValueError: If there are fewer than 2 frames or not one vector for each, or a vector is zero or not
+            finite.
     """
+    if features.ndim != 2:
+        raise ValueError(f"features must be one vector per frame, got shape {tuple(features.shape)}.")
     if len(features) < 2:
         raise ValueError(f"features must be of at least 2 frames, got {len(features)}.")
     points = features.detach().cpu().double()
@@ -67,10 +70,13 @@ def masked_frames(
         New frames.
 
     Raises:
+        TypeError: If frames are not uint8 or the mask is not boolean.
         ValueError: If the sizes differ, `fill` is none of the two, or the mean of no pixel is asked for.
     """
     if fill not in get_args(MaskFill):
         raise ValueError(f"fill must be one of {', '.join(get_args(MaskFill))}, got {fill!r}.")
+    if (frames.dtype, mask.dtype) != (torch.uint8, torch.bool):
+        raise TypeError(f"frames must be uint8 and mask boolean, got {frames.dtype} and {mask.dtype}.")
     if mask.shape != (len(frames), *frames.shape[-2:]):
         raise ValueError(
             f"mask must be one for each pixel of frames, {(len(frames), *frames.shape[-2:])}, "

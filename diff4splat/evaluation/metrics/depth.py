@@ -46,7 +46,7 @@ def align_depth(
         is not above 0.
 
     Raises:
-        TypeError: If the mask is not boolean.
+        TypeError: If values are no floats or the mask is not boolean.
         ValueError: If shapes disagree or `alignment` is none of these.
     """
     _check_alignment(alignment)
@@ -82,7 +82,7 @@ def absolute_relative_error(
         One value per map, >= 0; NaN where no pixel counts or there is no fit.
 
     Raises:
-        TypeError: If the mask is not boolean.
+        TypeError: If values are no floats or the mask is not boolean.
         ValueError: If shapes disagree, `alignment` is none of these, or the limits are not 0 <= min < max.
     """
     aligned, mask = _compared(depth, target, alignment, mask, min_depth, max_depth)
@@ -115,7 +115,7 @@ def depth_delta1(
         One value in [0, 1] per map; NaN where no pixel counts, there is no fit, or one that counts is NaN.
 
     Raises:
-        TypeError: If the mask is not boolean.
+        TypeError: If values are no floats or the mask is not boolean.
         ValueError: If shapes disagree, `alignment` is none of these, the limits are not 0 <= min < max, or
             `threshold` is not above 1.
     """
@@ -153,7 +153,7 @@ def depth_correlation(
         One value in [-1, 1] per map; 0 where either map is flat, NaN where no pixel counts.
 
     Raises:
-        TypeError: If the mask is not boolean.
+        TypeError: If values are no floats or the mask is not boolean.
         ValueError: If shapes disagree.
     """
     check_compared("depth", depth, target, mask, depth.shape)

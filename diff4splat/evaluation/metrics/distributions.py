@@ -158,7 +158,7 @@ def kernel_distance(
     Args:
         features: One vector per clip, at least 2 clips.
         reference: The same of real clips; their number may differ.
-        degree: Power of the kernel, at least 1.
+        degree: Power of the kernel, a whole number, at least 1.
         gamma: Factor of the product, > 0; one over the number of features when None.
         coefficient: Summand of the kernel, >= 0.
 
@@ -279,8 +279,8 @@ class _Kernel:
 
 def _kernel(width: int, degree: int, gamma: float | None, coefficient: float) -> _Kernel:
     """The kernel, when all options are in their ranges."""
-    if degree < 1:
-        raise ValueError(f"degree must be at least 1, got {degree}.")
+    if degree < 1 or degree != int(degree):  # products may be below 0
+        raise ValueError(f"degree must be a whole number of at least 1, got {degree}.")
     if gamma is not None and not gamma > 0:
         raise ValueError(f"gamma must be above 0, got {gamma}.")
     if not coefficient >= 0:

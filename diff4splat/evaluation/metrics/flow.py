@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from diff4splat.evaluation.metrics.masks import masked_mean
+from diff4splat.evaluation.metrics.masks import check_compared, masked_mean
 
 __all__ = ["flow_magnitude"]
 
@@ -34,7 +34,14 @@ def flow_magnitude(
 
     Returns:
         One value per map, >= 0, in float64; NaN where no pixel counts.
+
+    Raises:
+        TypeError: If the flow holds no floats or the mask is not boolean.
+        ValueError: If the last axis of `flow` is not x and y, or the mask has another shape.
     """
+    if flow.ndim < 3 or flow.shape[-1] != 2:
+        raise ValueError(f"flow must have shape (..., height, width, 2), got {tuple(flow.shape)}.")
+    check_compared("flow", flow, flow, mask, flow.shape[:-1])
     lengths = torch.linalg.vector_norm(flow.double(), dim=-1)
     mean = masked_mean(lengths, mask)
     return mean / math.hypot(*flow.shape[-3:-1]) if share_of_diagonal else mean

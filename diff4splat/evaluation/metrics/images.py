@@ -36,7 +36,7 @@ def psnr(
         One value per image, at most 100 (images that agree); NaN where no pixel counts.
 
     Raises:
-        TypeError: If the mask is not boolean.
+        TypeError: If values are no floats or the mask is not boolean.
         ValueError: If shapes disagree, or an image has another range, or NaN; see `check_image_range`.
     """
     check_compared("image", image, target, mask, (*image.shape[:-3], *image.shape[-2:]))
@@ -75,7 +75,7 @@ def check_image_range(
         return
     if mask is not None:
         image = image.masked_fill(~mask[..., None, :, :], 0.5)
-    low, high = (float(end) for end in image.aminmax())
+    low, high = (float(end) for end in image.detach().aminmax())
     if not (low >= -_OVERSHOOT and high <= 1 + _OVERSHOOT):
         found = "NaN" if low != low else f"values from {low:.3g} to {high:.3g}"
         raise ValueError(f"{name} must have values in [0, 1], got {found}.")

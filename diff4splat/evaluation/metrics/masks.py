@@ -42,9 +42,12 @@ def check_compared(
         mask_shape: Shape that the mask has to have.
 
     Raises:
-        TypeError: If the mask is not boolean.
+        TypeError: If the values or the target are no floats, or the mask is not boolean.
         ValueError: If the shapes disagree.
     """
+    for label, given in ((name, values), ("target", target)):
+        if not given.is_floating_point():  # the result has their type
+            raise TypeError(f"{label} must hold floats, got {given.dtype}.")
     if values.shape != target.shape:
         raise ValueError(
             f"target must have the shape of {name} {tuple(values.shape)}, got {tuple(target.shape)}."

@@ -88,7 +88,17 @@ def epipolar_distances(
 
     Returns:
         Distances in float64, >= 0; infinity for a point that the turn takes behind the second camera.
+
+    Raises:
+        ValueError: If the points are not pairs of x and y, or there are not two lenses.
     """
+    if first.shape != second.shape or first.ndim != 2 or first.shape[1] != 2:
+        raise ValueError(
+            f"first and second must be as many x and y, got shapes {tuple(first.shape)} and "
+            f"{tuple(second.shape)}."
+        )
+    if intrinsics.shape != (2, 3, 3):
+        raise ValueError(f"intrinsics must be two lenses, (2, 3, 3), got shape {tuple(intrinsics.shape)}.")
     points = [torch.nn.functional.pad(xy.double(), (0, 1), value=1.0) for xy in (first, second)]
     rotation, way = first_to_second[:3, :3].double(), first_to_second[:3, 3].double()
     inverses = torch.linalg.inv(intrinsics.double())
@@ -127,10 +137,13 @@ def epipolar_inliers(
         Whether each match agrees; nothing can be said about points that move along epipolar lines.
 
     Raises:
-        ValueError: If `threshold_px` is not positive, or a point or pose is not finite.
+        ValueError: If `threshold_px` is not positive, a point or pose is not finite, points are not pairs of
+            x and y, or there are not two cameras.
     """
     if not 0 < threshold_px < float("inf"):
         raise ValueError(f"threshold_px must be a positive number, got {threshold_px}.")
+    if camera_to_world.shape != (2, 4, 4):
+        raise ValueError(f"camera_to_world must be two poses, (2, 4, 4), got {tuple(camera_to_world.shape)}.")
     for name, values in (("first", first), ("second", second), ("camera_to_world", camera_to_world)):
         if not torch.isfinite(values).all():
             raise ValueError(f"{name} must be finite, got NaN or infinity.")

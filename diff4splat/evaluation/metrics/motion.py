@@ -26,9 +26,13 @@ def end_point_error(
         One value per map, scene units; NaN where no pixel counts.
 
     Raises:
-        TypeError: If the mask is not boolean.
-        ValueError: If shapes disagree.
+        TypeError: If values are no floats or the mask is not boolean.
+        ValueError: If shapes disagree, or the last axis is not x, y and z.
     """
+    if displacement.ndim < 3 or displacement.shape[-1] != 3:
+        raise ValueError(
+            f"displacement must have shape (..., height, width, 3), got {tuple(displacement.shape)}."
+        )
     check_compared("displacement", displacement, target, mask, displacement.shape[:-1])
     distance = torch.linalg.vector_norm(displacement.double() - target.double(), dim=-1)
     return masked_mean(distance, mask).to(displacement.dtype)

@@ -100,12 +100,15 @@ def relative_pose_errors(
         Errors in float64 of the pairs whose frames are registered.
 
     Raises:
+        TypeError: If `registered` is not boolean.
         ValueError: If there are batch axes, the numbers of frames differ or are not above `step`, a pose of a
             registered frame is not finite, or an option is none.
     """
     if scale not in get_args(PathScale):
         raise ValueError(f"scale must be one of {', '.join(get_args(PathScale))}, got {scale!r}.")
     paths, known = _checked(estimated, reference, registered)
+    if len(known) < 2:
+        raise ValueError(f"reference must have at least 2 frames, got {len(known)}.")
     if not 1 <= step < len(known):
         raise ValueError(f"step must be from 1 to {len(known) - 1}, got {step}.")
     pairs = known[:-step] & known[step:]
@@ -164,6 +167,7 @@ def path_scores(
         The numbers; NaN with a problem where there is none.
 
     Raises:
+        TypeError: As `relative_pose_errors`.
         ValueError: As `relative_pose_errors`.
     """
     errors = relative_pose_errors(estimated, reference, scale=scale, registered=registered)
@@ -203,6 +207,7 @@ def absolute_trajectory_errors(
         than two frames are registered.
 
     Raises:
+        TypeError: If `registered` is not boolean.
         ValueError: If there are batch axes, the numbers of frames differ, a pose of a registered frame is not
             finite, or an option is none.
     """
@@ -229,8 +234,10 @@ def _checked(
     if estimated.num_frames != frames:
         raise ValueError(f"estimated must have the {frames} frames of reference, got {estimated.num_frames}.")
     known = torch.ones(frames, dtype=torch.bool) if registered is None else registered.cpu()
-    if len(known) != frames:
-        raise ValueError(f"registered must be one for each of {frames} frames, got {len(known)}.")
+    if known.dtype != torch.bool:  # numbers would choose frames by their places
+        raise TypeError(f"registered must be boolean, got {known.dtype}.")
+    if known.shape != (frames,):
+        raise ValueError(f"registered must be one for each of {frames} frames, got {tuple(known.shape)}.")
     paths = [path.camera_to_world.detach().cpu().double() for path in (estimated, reference)]
     for name, path in zip(("estimated", "reference"), paths, strict=True):
         if not torch.isfinite(path[known]).all():

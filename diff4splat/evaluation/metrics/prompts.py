@@ -28,8 +28,13 @@ def clip_scores(
         One number in [-100, 100] per frame, in float64, detached.
 
     Raises:
-        ValueError: If there is no frame, the widths differ, or a vector is zero or not finite.
+        ValueError: If there is no frame or not one vector for each, the widths differ, or a vector is zero or
+            not finite.
     """
+    if frame_features.ndim != 2:
+        raise ValueError(
+            f"frame_features must be one vector per frame, got shape {tuple(frame_features.shape)}."
+        )
     if text_features.shape != frame_features.shape[1:]:
         raise ValueError(
             f"text_features must have the {frame_features.shape[1]} features of a frame, "

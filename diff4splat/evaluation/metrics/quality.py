@@ -37,7 +37,7 @@ def level_score(logits: Float[Tensor, "*batch level=5"], *, scale: LevelScale) -
         One score per row of logits, in float64, detached.
 
     Raises:
-        ValueError: If `scale` is none of the three or a logit is not finite.
+        ValueError: If `scale` is none of the three, there are not five logits, or one is not finite.
 
     Examples:
         >>> float(level_score(torch.zeros(5), scale="one_to_five"))
@@ -45,6 +45,8 @@ def level_score(logits: Float[Tensor, "*batch level=5"], *, scale: LevelScale) -
     """
     if scale not in get_args(LevelScale):
         raise ValueError(f"scale must be one of {', '.join(get_args(LevelScale))}, got {scale!r}.")
+    if logits.shape[-1:] != (5,):
+        raise ValueError(f"logits must be of five words, got shape {tuple(logits.shape)}.")
     if not torch.isfinite(logits).all():
         raise ValueError("logits must be finite, got NaN or infinity.")
     low, high = _RANGES[scale]

@@ -49,7 +49,7 @@ def ssim(
         One value per image, in [-1, 1], 1 for images that agree; NaN where no pixel counts.
 
     Raises:
-        TypeError: If the mask is not boolean.
+        TypeError: If values are no floats or the mask is not boolean.
         ValueError: If shapes disagree, a side is below 11 pixels, or an image has another range or NaN; see
             `check_image_range`.
     """

@@ -227,7 +227,10 @@ def _ratio_of_norms(points: Tensor, target: Tensor, both: Tensor, scaling: Track
     middles = []
     for part in (target, points):
         norms = torch.linalg.vector_norm(part, dim=-1).masked_fill(~both, torch.nan).flatten(-2)
-        middles.append(norms.nanmean(-1) if scaling == "mean" else norms.nanquantile(0.5, dim=-1))
+        if scaling == "mean" or not norms.numel():  # of nothing there is no quantile, but a mean, NaN
+            middles.append(norms.nanmean(-1))
+        else:
+            middles.append(norms.nanquantile(0.5, dim=-1))
     theirs, ours = middles
     return torch.where(ours > 0, theirs / ours, torch.nan)[..., None, None, None]
 

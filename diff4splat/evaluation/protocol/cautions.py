@@ -8,6 +8,8 @@ from diff4splat.evaluation.metrics.metric import METRICS
 from diff4splat.evaluation.protocol.score_groups import (
     ScoreGroup,
     compared_features,
+    counted,
+    featureless_clips,
     score_groups,
     set_scores_by_metric,
 )
@@ -49,6 +51,7 @@ def cautions(
         *_other_size(evaluation, groups, against_real),
         *_few_scenes(groups),
         *_missing(groups),
+        *_featureless(evaluation, against_real),
         *(
             f"{METRICS[score.metric].title}: no number ({score.problem or 'no reason given'})."
             for score in sets
@@ -143,12 +146,27 @@ def _missing(groups: tuple[ScoreGroup, ...]) -> list[str]:
     ]
 
 
+def _featureless(evaluation: Evaluation, against_real: list[SetScore]) -> list[str]:
+    reasons = counted(featureless_clips(evaluation).values())
+    if not reasons or not against_real:
+        return []
+    titles = _listed([METRICS[score.metric].title for score in against_real])
+    return [
+        f"{titles}: clips without features are left out "
+        f"({'; '.join(f'{count}: {problem}' for problem, count in reasons)})."
+    ]
+
+
 def _registration(groups: tuple[ScoreGroup, ...]) -> list[str]:
     found = []
     for group in groups:
         known = group.values[~group.values.isnan()]
-        if group.metric in ("registered", "registered_frozen") and bool((known < 1).any()):
-            where = " of the clips with time frozen" if group.metric == "registered_frozen" else ""
+        if group.metric not in ("registered", "registered_frozen") or not bool((known < 1).any()):
+            continue
+        where = " of the clips with time frozen" if group.metric == "registered_frozen" else ""
+        if not bool(known.any()):
+            found.append(f"Poses were found for no frame{where}, so there are no pose errors.")
+        else:
             found.append(
                 f"Poses were found for {100 * float(known.mean()):.0f} % of the frames{where}, and for none "
                 f"in {int((known == 0).sum())} of {len(group.clips)} clips: pose errors are of the others, "

@@ -12,7 +12,7 @@ from torch import Tensor
 from diff4splat.cameras import Cameras
 from diff4splat.evaluation.extractors.flow import clip_motion
 from diff4splat.evaluation.extractors.match_counts import average_matches
-from diff4splat.evaluation.extractors.protocols import Matcher, PoseEstimator
+from diff4splat.evaluation.extractors.protocols import FrameFeatures, Matcher, PoseEstimator
 from diff4splat.evaluation.extractors.suite import ExtractorSuite
 from diff4splat.evaluation.metrics.consistency import temporal_consistency
 from diff4splat.evaluation.metrics.cycle import cycle_consistency_psnr, is_closed
@@ -96,7 +96,7 @@ def clip_tasks(
 
     e = extractors
     if (p := e.prompts) is not None and clip.prompt:
-        add("clip_score", lambda: clip_score(p(shown), p.text([clip.prompt])[0]), p)
+        add("clip_score", lambda: clip_score(_per_frame(p, shown), p.text([clip.prompt])[0]), p)
     if (b := e.beauty) is not None:
         add("clip_aesthetic", lambda: b(shown).mean(), b)
     if (q := e.levels) is not None:
@@ -104,9 +104,9 @@ def clip_tasks(
     if (m := e.matcher) is not None:
         add(_MATCHES, lambda: _matching(m, shown, cameras), m)
     if (s := e.subject) is not None:
-        add("subject_consistency", lambda: temporal_consistency(s(shown)), s)
+        add("subject_consistency", lambda: temporal_consistency(_per_frame(s, shown)), s)
     if (g := e.background) is not None:
-        add("background_consistency", lambda: temporal_consistency(g(shown)), g)
+        add("background_consistency", lambda: temporal_consistency(_per_frame(g, shown)), g)
     if (f := e.flow) is not None:
         add("dynamic_degree", lambda: clip_motion(shown, f).mean_px, f)
     if (o := e.poses) is not None:
@@ -188,6 +188,16 @@ def score_row(
     return Score(
         clip.name, clip.scene, clip.trajectory, metric, value if finite else math.nan, extractor, told
     )
+
+
+def _per_frame(extractor: FrameFeatures, frames: _Frames) -> Tensor:
+    """Features, one vector for each frame."""
+    found = extractor(frames)
+    if len(found) != len(frames):
+        raise ValueError(
+            f"{extractor.spec.name} must give one vector per frame, {len(frames)}, got {len(found)}"
+        )
+    return found
 
 
 def _closure(frames: _Frames, cameras: Cameras) -> Tensor:

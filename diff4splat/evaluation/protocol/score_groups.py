@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 
 import torch
@@ -10,13 +10,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diff4splat.evaluation.metrics.metric import METRICS
-from diff4splat.evaluation.protocol.scores import ClipFeatureSet, Evaluation, Score, SetScore
+from diff4splat.evaluation.protocol.scores import FEATURELESS, ClipFeatureSet, Evaluation, Score, SetScore
 
 __all__ = [
     "UNBIASED_DISTANCES",
     "ScoreGroup",
     "clip_scenes",
     "compared_features",
+    "counted",
+    "featureless_clips",
     "score_groups",
     "set_scores_by_metric",
 ]
@@ -60,8 +62,7 @@ class ScoreGroup:
         Returns:
             Most frequent first, then by name.
         """
-        counts = Counter(problem for problem in self.problems if problem)
-        return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+        return counted(problem for problem in self.problems if problem)
 
     def of_trajectory(self, name: str) -> "ScoreGroup":
         """The clips of one path.
@@ -165,6 +166,32 @@ def clip_scenes(evaluation: Evaluation) -> dict[str, str]:
                 f"{score.scene!r}."
             )
     return {clip: scenes.get(clip, clip.rpartition("/")[0] or clip) for clip in evaluation.clips}
+
+
+def featureless_clips(evaluation: Evaluation) -> dict[str, str]:
+    """Clips of which a network gave no features that can be used, though there are frames.
+
+    Args:
+        evaluation: What was measured.
+
+    Returns:
+        The reason for each, in words.
+    """
+    told = evaluation.facts.get(FEATURELESS)
+    told = told if isinstance(told, Mapping) else {}
+    return {clip: str(told[clip]) for clip in evaluation.clips if clip in told}
+
+
+def counted(problems: Iterable[str]) -> tuple[tuple[str, int], ...]:
+    """Problems, each with how often it is there.
+
+    Args:
+        problems: In words, one per clip.
+
+    Returns:
+        Most frequent first, then by name.
+    """
+    return tuple(sorted(Counter(problems).items(), key=lambda item: (-item[1], item[0])))
 
 
 def compared_features(

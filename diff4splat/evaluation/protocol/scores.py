@@ -9,10 +9,13 @@ from torch import Tensor
 
 from diff4splat.evaluation.extractors.spec import ExtractorSpec
 
-__all__ = ["REAL_CLIPS", "ClipFeatureSet", "Evaluation", "Score", "SetScore"]
+__all__ = ["FEATURELESS", "REAL_CLIPS", "ClipFeatureSet", "Evaluation", "Score", "SetScore"]
 
 REAL_CLIPS = "real clips"
 """Name under which real clips are scored like a method; reports do not rank them."""
+
+FEATURELESS = "clips without features"
+"""Fact with the reason for each clip of which a network gave no features that can be used."""
 
 
 @dataclass(frozen=True)

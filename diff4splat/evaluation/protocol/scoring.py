@@ -22,7 +22,14 @@ from diff4splat.evaluation.metrics.poses import PathScale
 from diff4splat.evaluation.protocol.clip_tasks import clip_tasks, rows_without_reference, score_row, task_rows
 from diff4splat.evaluation.protocol.manifest import EvaluationClip, Manifest
 from diff4splat.evaluation.protocol.score_log import ScoredClip, ScoreLog
-from diff4splat.evaluation.protocol.scores import REAL_CLIPS, ClipFeatureSet, Evaluation, Score, SetScore
+from diff4splat.evaluation.protocol.scores import (
+    FEATURELESS,
+    REAL_CLIPS,
+    ClipFeatureSet,
+    Evaluation,
+    Score,
+    SetScore,
+)
 from diff4splat.evaluation.protocol.video_folder import MethodFacts, read_method
 from diff4splat.evaluation.protocol.videos import load_clip
 
@@ -143,6 +150,7 @@ def _score(
     scores: list[Score] = []
     features: dict[str, Tensor] = {}
     references: dict[str, Tensor] = {}
+    featureless: dict[str, str] = {}
     timed: set[tuple[object, ...]] = set()
     for done, clip in enumerate(manifest.clips):
         frames, problem = load(clip)
@@ -159,13 +167,27 @@ def _score(
             rows += (
                 [] if not lost else rows_without_reference(clip, extractors, problem or f"real clip: {lost}")
             )
-            pair = [{} if clip.closed else _vector(used, shown, key) for shown in (frames, reference)]
+            pair: list[dict[str, Tensor]] = []
+            why = ""
+            for shown in (frames, reference):
+                vector, failed = ({}, "") if clip.closed else _vector(used, shown, key)
+                pair.append(vector)
+                why = why or failed
+            if why:
+                featureless[clip.name] = why
             found = ScoredClip(clip.name, fingerprint, tuple(rows), *pair)
-            if log is not None and not any(broken for _, broken in outcomes):
+            if log is not None and not (why or any(broken for _, broken in outcomes)):
                 log.add(found)
         scores += found.scores
         for kept, vectors in ((features, found.features), (references, found.references)):
-            if key in vectors and bool(vectors[key].isfinite().all()):
+            if key not in vectors:
+                continue
+            width = len(next(iter((*features.values(), *references.values())), vectors[key]))
+            if not vectors[key].isfinite().all():
+                featureless[clip.name] = "features are not finite"
+            elif len(vectors[key]) != width:
+                featureless[clip.name] = f"{len(vectors[key])} features, clips before had {width}"
+            else:
                 kept[clip.name] = vectors[key]
         # two clips rendered from one scene have its time twice, see `PipelineMaker`; it counts once
         made = (clip.image, clip.cameras, clip.prompt, clip.seed, facts.seconds.get(clip.name))
@@ -187,15 +209,22 @@ def _score(
         extractors=extractors.specs(),
         features={key: _feature_set(features)} if features else {},
         references={key: _feature_set(references)} if references else {},
-        facts=_facts(manifest, facts, pose_scale),
+        facts=_facts(manifest, facts, pose_scale) | ({FEATURELESS: featureless} if featureless else {}),
     )
 
 
-def _vector(extractors: ExtractorSuite, frames: _Frames | None, key: str) -> dict[str, Tensor]:
-    """Features of a clip, where it has as many frames as they need."""
+def _vector(extractors: ExtractorSuite, frames: _Frames | None, key: str) -> tuple[dict[str, Tensor], str]:
+    """Features of a clip, where it has as many frames as they need, and why the network failed."""
     if frames is None or extractors.clips is None or len(frames) < extractors.clips.min_frames:
-        return {}
-    return {key: extractors.clips(frames[None])[0]}
+        return {}, ""
+    try:
+        found = extractors.clips(frames[None])
+        if found.ndim != 2 or len(found) != 1:
+            name = extractors.clips.spec.name
+            raise ValueError(f"{name} must give one vector per clip, got shape {tuple(found.shape)} for one")
+    except (ValueError, RuntimeError, ArithmeticError) as error:
+        return {}, str(error).strip() or type(error).__name__
+    return {key: found[0] if found.dtype == torch.float64 else found[0].float()}, ""
 
 
 def _with_cache(extractors: ExtractorSuite, cache: FeatureCache) -> ExtractorSuite:

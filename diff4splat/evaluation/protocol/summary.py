@@ -12,6 +12,8 @@ from diff4splat.evaluation.protocol.score_groups import (
     ScoreGroup,
     clip_scenes,
     compared_features,
+    counted,
+    featureless_clips,
     score_groups,
     set_scores_by_metric,
 )
@@ -112,13 +114,13 @@ def _set_line(evaluation: Evaluation, score: SetScore, distances: Mapping[str, D
     low, high = _unbiased_interval(evaluation, score, distances)
     estimate = Estimate(score.value, low, high, score.count)
     problems = [(score.problem or "no reason given", score.count)] if math.isnan(score.value) else []
-    missing = 0
+    reasons = featureless_clips(evaluation) if score.extractor else {}
+    lost = set(reasons)
     if score.extractor in evaluation.features and score.extractor in evaluation.references:
         wanted = set(evaluation.references[score.extractor].clips) & set(evaluation.clips)
-        missing = len(wanted - set(evaluation.features[score.extractor].clips))
-        if missing:
-            problems.append(("no features", missing))
-    return MetricSummary(score.metric, estimate, missing, tuple(problems), score.extractor)
+        lost |= wanted - set(evaluation.features[score.extractor].clips)
+    problems += counted(reasons.get(clip, "no features") for clip in lost)
+    return MetricSummary(score.metric, estimate, len(lost), tuple(problems), score.extractor)
 
 
 def _unbiased_interval(

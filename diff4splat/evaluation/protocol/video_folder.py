@@ -12,7 +12,7 @@ import torch
 
 from diff4splat.cameras import Cameras, load_cameras
 from diff4splat.evaluation.costs import PeakMemory, interactive_latency, peak_memory
-from diff4splat.evaluation.protocol.making import ClipMaker
+from diff4splat.evaluation.protocol.making import ClipMaker, MadeClip
 from diff4splat.evaluation.protocol.manifest import Manifest
 from diff4splat.evaluation.protocol.videos import write_frames
 from diff4splat.files import atomic_path, folder_lock
@@ -133,6 +133,7 @@ def make_videos(
         What `method.json` in `output` says.
 
     Raises:
+        TypeError: If what `maker` returns is no `MadeClip`.
         ValueError: If the folder holds videos of another method or of other settings, or another process is
             working in it.
         FileNotFoundError: If a file of the manifest is missing.
@@ -165,6 +166,8 @@ def make_videos(
                     except ValueError as error:
                         facts = replace(facts, missing={**facts.missing, clip.name: str(error)})
                         made = None
+                    else:
+                        _check_made(made)
                 facts = _with_memory(facts, memory)
                 if made is not None:
                     if made.field is not None and facts.latency_ms is None:
@@ -214,6 +217,11 @@ def _with_memory(facts: MethodFacts, memory: PeakMemory) -> MethodFacts:
     else:
         return facts
     return replace(facts, memory_gib=round(most, 4), memory_note=note)
+
+
+def _check_made(made: object) -> None:
+    if not isinstance(made, MadeClip):
+        raise TypeError(f"maker must return a MadeClip, got {type(made).__name__}.")
 
 
 def _write_method(facts: MethodFacts, folder: Path) -> None:

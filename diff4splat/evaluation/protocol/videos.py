@@ -171,11 +171,16 @@ def write_frames(folder: str | os.PathLike[str], frames: UInt8[Tensor, "frame rg
         frames: sRGB.
 
     Raises:
-        ValueError: If there are no frames or no pixels, or the folder holds something.
+        ValueError: If frames are not uint8 RGB, there are none or no pixels, or the folder holds something.
         FileNotFoundError: If the folder that it lies in does not exist.
     """
     from PIL import Image
 
+    if frames.dtype != torch.uint8 or frames.ndim != 4 or frames.shape[1] != 3:
+        raise ValueError(
+            "frames must be uint8 of shape (frame, 3, height, width), "
+            f"got {frames.dtype} of shape {tuple(frames.shape)}."
+        )
     if 0 in frames.shape:
         raise ValueError(f"frames must have frames and pixels, got shape {list(frames.shape)}.")
     pixels = rearrange(frames, "f c h w -> f h w c").contiguous().cpu().numpy()

@@ -131,11 +131,16 @@ def share_estimate(successes: Bool[Tensor, " scene"]) -> Estimate:
     Returns:
         Share and interval in [0, 1].
 
+    Raises:
+        TypeError: If the answers are not boolean; of shares in [0, 1] the interval would be wrong.
+
     Examples:
         >>> estimate = share_estimate(torch.tensor([True] * 10))
         >>> f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
         '1.00 [0.72, 1.00]'
     """
+    if successes.dtype != torch.bool:
+        raise TypeError(f"successes must be boolean, got {successes.dtype}.")
     count = len(successes)
     if count == 0:
         return Estimate(math.nan, math.nan, math.nan, 0)

@@ -222,3 +222,10 @@ def test_no_clips_are_asked_of_the_extractor(tmp_path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert cached(Clips(), FeatureCache(tmp_path))(nothing).shape == (0, 3)
+
+
+def test_bfloat16_is_kept_as_float32(tmp_path) -> None:
+    cache = FeatureCache(tmp_path)  # pitfall: NumPy has no such type, and the evaluation ended
+    features = torch.tensor([[0.1, 3.0]]).bfloat16()
+    cache.put(SPEC, "one", features)
+    assert torch.equal(cache.get(SPEC, "one"), features.float())

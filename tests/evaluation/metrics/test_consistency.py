@@ -94,3 +94,19 @@ def test_bad_masks_are_named() -> None:
         plain(frames, nothing[..., :5])
     with pytest.raises(ValueError, match="fill must be one of grey, mean, got 'black'"):
         plain(frames, nothing, fill="black")
+
+
+def test_features_that_are_not_one_vector_per_frame_are_refused(without_shape_checker) -> None:
+    # pitfall: maps of 1 x 1 gave a number, for cosines were taken over their last axis
+    for shape in ((5,), (5, 7, 1, 1)):
+        with pytest.raises(ValueError, match="features must be one vector per frame, got shape"):
+            temporal_consistency(torch.ones(shape))
+
+
+def test_masked_frames_are_bytes(without_shape_checker) -> None:
+    # pitfall: grey was 128 among colours from 0 to 1
+    frames, mask = torch.rand(2, 3, 4, 5), torch.zeros(2, 4, 5)
+    with pytest.raises(TypeError, match=r"frames must be uint8 .* torch\.float32 and torch\.bool"):
+        masked_frames(frames, mask.bool())
+    with pytest.raises(TypeError, match=r"mask boolean, got torch\.uint8 and torch\.float32"):
+        masked_frames(frames.byte(), mask)

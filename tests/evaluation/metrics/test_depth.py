@@ -221,3 +221,13 @@ def test_errors(maps, without_shape_checker) -> None:
             measure(depth, target, mask=mask[0])
         with pytest.raises(TypeError, match="mask must be boolean"):
             measure(depth, target, mask=mask.float())
+
+
+def test_whole_numbers_are_refused_and_not_cut_off(without_shape_checker) -> None:
+    # pitfall: depth in whole millimetres gave the error 0, which is the best one
+    depth, target = torch.full((5, 7), 900), torch.full((5, 7), 1000)
+    for measure in (absolute_relative_error, depth_delta1, align_depth):
+        with pytest.raises(TypeError, match=r"depth must hold floats, got torch\.int64"):
+            measure(depth, target, alignment="none")
+    with pytest.raises(TypeError, match=r"target must hold floats, got torch\.int64"):
+        depth_correlation(depth.float(), target)

@@ -295,7 +295,7 @@ def test_bad_sets_are_named(distance) -> None:
 
 def test_bad_options_are_named() -> None:
     x, generator = drawn(5, 3, 0), torch.Generator()
-    with pytest.raises(ValueError, match="degree must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="degree must be a whole number of at least 1, got 0"):
         kernel_distance(x, x, degree=0)
     with pytest.raises(ValueError, match="gamma must be above 0"):
         kernel_distance(x, x, gamma=0.0)
@@ -313,3 +313,9 @@ def test_bad_options_are_named() -> None:
         frechet_infinity(x, x, generator=generator, num_sizes=1)
     with pytest.raises(ValueError, match="num_draws must be at least 1"):
         frechet_infinity(x, x, generator=generator, num_draws=0)
+
+
+def test_a_power_that_is_no_whole_number_is_refused(without_shape_checker) -> None:
+    # pitfall: products below 0 have no such power, and the distance was NaN
+    with pytest.raises(ValueError, match=r"degree must be a whole number of at least 1, got 2\.5"):
+        kernel_distance(torch.randn(5, 3), torch.randn(7, 3), degree=2.5)

@@ -36,3 +36,16 @@ def test_what_is_masked_may_be_anything_and_nothing_left_is_nan() -> None:
     mask[0] = False
     assert flow_magnitude(flow, mask=mask).item() == pytest.approx(math.sqrt(2))
     assert flow_magnitude(flow, mask=torch.zeros_like(mask)).isnan()
+
+
+def test_flow_and_masks_of_other_shapes_are_refused(without_shape_checker) -> None:
+    # pitfall: a transposed mask changed the number, and one of 1 x 1 multiplied it by the number of pixels
+    flow = torch.ones(2, 3, 5, 2)
+    for mask in (torch.ones(2, 5, 3), torch.ones(2, 1, 1), torch.ones(3, 5)):
+        with pytest.raises(ValueError, match=r"mask must have shape \(2, 3, 5\)"):
+            flow_magnitude(flow, mask=mask.bool())
+    with pytest.raises(TypeError, match="mask must be boolean"):
+        flow_magnitude(flow, mask=torch.ones(2, 3, 5))
+    # pitfall: networks give x and y first; the lengths were then those of rows
+    with pytest.raises(ValueError, match=r"flow must have shape .* 2\), got \(2, 2, 3, 5\)"):
+        flow_magnitude(flow.movedim(-1, 1))

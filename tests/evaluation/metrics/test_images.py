@@ -118,3 +118,30 @@ def test_displacements_that_would_be_broadcast_are_refused(without_shape_checker
         end_point_error(displacement, displacement[0])
     with pytest.raises(ValueError, match=r"mask must have shape \(2, 5, 7\), got \(5, 7\)"):
         end_point_error(displacement, displacement, mask=torch.ones(5, 7, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("kind", [torch.bool, torch.uint8, torch.int32])
+@pytest.mark.parametrize("measure", [psnr, ssim, end_point_error])
+def test_whole_numbers_are_refused_and_not_cut_off(measure, kind, without_shape_checker) -> None:
+    # pitfall: the result had the type of the image, so PSNR of black and white was -10 and SSIM was 0 or True
+    shape = (13, 17, 3) if measure is end_point_error else (3, 13, 17)
+    floats = torch.zeros(shape)
+    whole = floats.to(kind)
+    with pytest.raises(TypeError, match=rf"must hold floats, got {kind}"):
+        measure(whole, whole)
+    with pytest.raises(TypeError, match=rf"target must hold floats, got {kind}"):
+        measure(floats, whole)
+
+
+@pytest.mark.parametrize("measure", [psnr, ssim])
+@pytest.mark.filterwarnings("error")
+def test_gradients_pass_without_a_warning(measure) -> None:
+    image = torch.full((3, 13, 17), 0.25, requires_grad=True)
+    measure(image, torch.full((3, 13, 17), 0.5)).backward()
+    assert image.grad is not None and image.grad.isfinite().all()
+
+
+def test_displacements_have_x_y_z_last(without_shape_checker) -> None:
+    channels_first = torch.zeros(3, 13, 17)
+    with pytest.raises(ValueError, match=r"displacement must have shape .* 3\), got \(3, 13, 17\)"):
+        end_point_error(channels_first, channels_first)

@@ -202,3 +202,15 @@ def test_points_that_are_not_finite_are_refused() -> None:
     second[3, 0] = math.nan
     with pytest.raises(ValueError, match="second must be finite"):
         epipolar_inliers(first, second, POSES, LENSES, threshold_px=1.0)
+
+
+def test_points_and_cameras_come_in_pairs(without_shape_checker) -> None:
+    points, poses, lenses = torch.rand(7, 2), torch.eye(4).repeat(2, 1, 1), torch.eye(3).repeat(2, 1, 1)
+    for others in (points[:1], points[:3], torch.rand(7, 3)):  # pitfall: one point was matched with all
+        with pytest.raises(ValueError, match=r"must be as many x and y, got shapes \(7, 2\)"):
+            epipolar_inliers(points, others, poses, lenses, threshold_px=1.0)
+    # pitfall: of a whole path the first two cameras were taken
+    with pytest.raises(ValueError, match=r"camera_to_world must be two poses, .* got \(5, 4, 4\)"):
+        epipolar_inliers(points, points, torch.eye(4).repeat(5, 1, 1), lenses, threshold_px=1.0)
+    with pytest.raises(ValueError, match=r"intrinsics must be two lenses, .* got shape \(3, 3\)"):
+        epipolar_distances(points, points, torch.eye(4), lenses[0])

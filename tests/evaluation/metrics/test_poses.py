@@ -149,7 +149,7 @@ def test_frames_that_were_not_registered_are_counted() -> None:
         ({"step": FRAMES}, "step must be from 1 to 10, got 11"),
         (
             {"registered": torch.ones(3, dtype=torch.bool)},
-            "registered must be one for each of 11 frames, got 3",
+            r"registered must be one for each of 11 frames, got \(3,\)",
         ),
     ],
 )
@@ -284,3 +284,25 @@ def test_tables_say_the_units() -> None:
     units = {key: METRICS[key].unit for key in METRICS if key.startswith("rpe_")}
     assert {unit for key, unit in units.items() if "translation" in key} == {"scene units"}
     assert {unit for key, unit in units.items() if "rotation" in key} == {"deg"}
+
+
+def test_registered_frames_are_said_with_truth_values(without_shape_checker) -> None:
+    # pitfall: ones and zeros were taken for places, and the errors were those of frames 1 and 0
+    path = cameras(np.tile(np.eye(4), (5, 1, 1)))
+    for measure, option in (
+        (path_scores, {"scale": "none"}),
+        (relative_pose_errors, {"scale": "none"}),
+        (absolute_trajectory_errors, {"alignment": "rigid"}),
+    ):
+        for kind in (torch.int64, torch.uint8, torch.float32):
+            with pytest.raises(TypeError, match=rf"registered must be boolean, got {kind}"):
+                measure(path, path, registered=torch.ones(5, dtype=kind), **option)
+        with pytest.raises(ValueError, match=r"one for each of 5 frames, got \(5, 1\)"):
+            measure(path, path, registered=torch.ones(5, 1, dtype=torch.bool), **option)
+
+
+def test_one_frame_has_no_neighbour() -> None:
+    # pitfall: the message was about a step, of which `path_scores` has none
+    one = cameras(np.eye(4)[None])
+    with pytest.raises(ValueError, match="reference must have at least 2 frames, got 1"):
+        path_scores(one, one, scale="none")

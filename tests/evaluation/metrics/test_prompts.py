@@ -84,3 +84,9 @@ def test_bad_features_are_named() -> None:
         clip_scores(frames * torch.tensor([[1.0], [0.0], [1.0]]), text)
     with pytest.raises(ValueError, match="text_features must be finite and not zero"):
         clip_scores(frames, 0 * text)
+
+
+@pytest.mark.parametrize("shape", [(7,), (5, 7, 1)])
+def test_features_that_are_not_one_vector_per_frame_are_refused(shape, without_shape_checker) -> None:
+    with pytest.raises(ValueError, match="frame_features must be one vector per frame, got shape"):
+        clip_scores(torch.ones(shape), torch.ones(shape[1:]))

@@ -100,3 +100,9 @@ def test_bad_heads_and_layers_are_named() -> None:
         fold_linear_layers([two, three], [torch.ones(2)] * 2)
     with pytest.raises(ValueError, match="must end in one number, got 2"):
         AestheticHead.from_linear_layers([two], [torch.ones(2)])
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (5, 4)])
+def test_there_are_five_words(shape, without_shape_checker) -> None:
+    with pytest.raises(ValueError, match="logits must be of five words, got shape"):
+        level_score(torch.zeros(shape), scale="one_to_five")

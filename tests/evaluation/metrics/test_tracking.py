@@ -198,3 +198,14 @@ def test_errors(clips, without_shape_checker) -> None:
         broken = clips[name].masked_fill(clips["visible"][..., None], torch.nan)
         with pytest.raises(ValueError, match=f"{name} must be finite where visible"):
             tracking_scores(**dict(given, **{name: broken}), scaling="none")
+
+
+@pytest.mark.parametrize("scaling", ["none", "median", "mean", "per_trajectory"])
+@pytest.mark.parametrize("shape", [(0, 3, 5), (2, 0, 5)])
+def test_no_clips_and_no_tracks_are_no_crash(scaling, shape) -> None:
+    # pitfall: there is no median of nothing
+    points = torch.zeros(*shape, 3)
+    queries = torch.zeros(shape[:2], dtype=torch.int64)
+    visible = torch.ones(shape, dtype=torch.bool)
+    found = track_end_point_error(points, points, visible=visible, scaling=scaling, query_frames=queries)
+    assert found.shape == shape[:1] and found.isnan().all()

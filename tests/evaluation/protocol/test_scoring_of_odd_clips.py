@@ -94,7 +94,75 @@ def test_features_that_are_not_finite_do_not_end_the_evaluation(
     assert fvd.value == pytest.approx(frechet_distance(*sides), rel=1e-5)
     assert (fvd.count, fvd.reference_count) == (4, 4)
     line = summarize(found, num_resamples=7).rows[0]
-    assert (line.metric, line.missing, line.problems) == ("fvd", 1, (("no features", 1),))
+    assert (line.metric, line.missing, line.problems) == ("fvd", 1, (("features are not finite", 1),))
+
+
+@pytest.mark.parametrize(
+    ("fails", "problem"),
+    [
+        ("raises", "the memory is full"),
+        ("is wider", "401 features, clips before had 400"),
+        ("has no clips", "odd must give one vector per clip, got shape (400,) for one"),
+    ],
+)
+def test_a_network_that_fails_on_a_clip_does_not_end_the_evaluation(
+    protocol: tuple[Manifest, Path, Path], fails: str, problem: str, without_shape_checker: None
+) -> None:
+    class Odd:
+        spec = ExtractorSpec("odd", "", "", "none")
+        min_frames = 2
+
+        def __init__(self) -> None:
+            self.fails = fails
+
+        def __call__(self, frames: torch.Tensor) -> torch.Tensor:
+            found = frames.double().flatten(1)[:, :400]
+            if (frames == 0).all() and self.fails:
+                if self.fails == "raises":
+                    raise RuntimeError("the memory is full")
+                return torch.ones(1, 401) if self.fails == "is wider" else found[0]
+            return found.bfloat16()  # which a log of scores cannot hold
+
+    manifest, source, videos = protocol
+    black = [clip for clip in manifest.clips if not clip.closed][2]
+    shutil.rmtree(videos / black.name)
+    write_frames(videos / black.name, torch.zeros(FRAMES, 3, SIZE, SIZE, dtype=torch.uint8))
+    network, log = Odd(), ScoreLog(source / "log.jsonl")
+    for _ in range(2):  # pitfall: what is noted would hide the reason from the run that goes on
+        found = score_videos(manifest, source, videos, extractors=ExtractorSuite(clips=network), log=log)
+        assert [score.count for score in found.set_scores] == [4, 4]
+        assert math.isfinite(row(found, black.name, "psnr").value)
+        summary = summarize(found, num_resamples=7)
+        assert {line.metric: (line.missing, line.problems) for line in summary.rows[:2]} == {
+            metric: (1, ((problem, 1),)) for metric in ("fvd", "kvd")
+        }
+        assert f"FVD; KVD: clips without features are left out (1: {problem})." in summary.warnings
+    if fails == "raises":
+        network.fails = ""
+        found = score_videos(manifest, source, videos, extractors=ExtractorSuite(clips=network), log=log)
+        assert [score.count for score in found.set_scores] == [5, 5]
+        assert "clips without features" not in found.facts
+
+
+def test_features_of_other_frames_than_asked_for_are_no_number(
+    protocol: tuple[Manifest, Path, Path], without_shape_checker: None
+) -> None:
+    class Strided:
+        spec = ExtractorSpec("every other frame", "", "", "none")
+
+        def __call__(self, frames: torch.Tensor) -> torch.Tensor:
+            return frames[::2].float().flatten(1) + 1
+
+        def text(self, prompts: list[str]) -> torch.Tensor:
+            return torch.ones(len(prompts), 3 * SIZE * SIZE)
+
+    manifest, source, videos = protocol
+    network = Strided()
+    suite = ExtractorSuite(subject=network, background=network, prompts=network)
+    found = score_videos(manifest, source, videos, extractors=suite)
+    for metric in ("subject_consistency", "background_consistency", "clip_score"):
+        told = row(found, manifest.clips[0].name, metric)
+        assert math.isnan(told.value) and "must give one vector per frame, 5, got 3" in told.problem
 
 
 def test_a_path_that_is_not_closed_has_no_cycle_consistency(protocol: tuple[Manifest, Path, Path]) -> None:

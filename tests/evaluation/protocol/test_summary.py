@@ -197,6 +197,10 @@ def test_failed_registration_is_counted() -> None:
     assert "Poses" not in words(scored("ours", {"registered": np.ones(33)}, num_scenes=11))
     text = words(scored("ours", {"registered_frozen": registered}, num_scenes=11))
     assert "92 % of the frames of the clips with time frozen, and for none in 2 of 33" in text
+    text = words(scored("ours", {"registered": np.zeros(33)}, num_scenes=11))
+    assert (
+        "Poses were found for no frame, so there are no pose errors" in text and "the easy ones" not in text
+    )
 
 
 def test_an_evaluation_without_numbers_is_summarized() -> None:

@@ -123,3 +123,22 @@ def test_what_is_no_fact_is_refused(content: str, message: str, tmp_path: Path) 
 
 def test_a_folder_without_facts_has_none(tmp_path: Path) -> None:
     assert read_method(tmp_path) == MethodFacts()
+
+
+@pytest.mark.parametrize("frames", [torch.zeros(3, 3, 16, 24), torch.zeros(3, 16, 24, 3, dtype=torch.uint8)])
+def test_what_a_maker_must_return(
+    protocol: tuple[Manifest, Path], tmp_path: Path, frames: torch.Tensor, without_shape_checker: None
+) -> None:
+    manifest, source = protocol
+    wrong = [
+        (lambda *_: frames, TypeError, "maker must return a MadeClip, got Tensor"),
+        (lambda *_: None, TypeError, "maker must return a MadeClip, got NoneType"),
+        (
+            lambda *_: MadeClip(frames, {}),
+            ValueError,
+            r"frames must be uint8 of shape \(frame, 3, height, width\)",
+        ),
+    ]
+    for maker, error, message in wrong:
+        with pytest.raises(error, match=message):
+            make_videos(maker, manifest, source, tmp_path / "videos", method="mine")

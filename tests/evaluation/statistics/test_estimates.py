@@ -117,3 +117,10 @@ def test_resamples_are_needed() -> None:
         mean_estimate(torch.ones(3), generator=seeded(), num_resamples=0)
     with pytest.raises(ValueError, match="num_resamples must be at least 1, got 0"):
         least_mean_estimate(torch.ones(3, 2), generator=seeded(), num_resamples=0)
+
+
+def test_shares_are_of_truth_values(without_shape_checker) -> None:
+    # pitfall: numbers gave an interval of shares, or an error of the square root
+    for answers in (torch.tensor([0.2, 0.7]), torch.tensor([0, 1, 3])):
+        with pytest.raises(TypeError, match="successes must be boolean, got"):
+            share_estimate(answers)
