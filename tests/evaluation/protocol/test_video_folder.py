@@ -1,12 +1,14 @@
 """A method makes its clips: folders of videos, what is noted beside them, and how a run goes on."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from diff4splat.cameras import Cameras
+from diff4splat.evaluation.costs import Latency
 from diff4splat.evaluation.protocol import (
     EvaluationClip,
     MadeClip,
@@ -16,7 +18,9 @@ from diff4splat.evaluation.protocol import (
     manifest_of_images,
     read_method,
     read_video,
+    video_folder,
 )
+from diff4splat.gaussians import DeformableGaussianField, Gaussians
 
 
 class Painter:
@@ -69,6 +73,31 @@ def test_videos_and_what_they_took(protocol: tuple[Manifest, Path], tmp_path: Pa
     assert frames.shape == (3, 3, 16, 24) and (frames == seed % 256).all()
     assert read_method(tmp_path / "videos") == facts
     assert facts.latency_ms is None, "a video has no scene to look at from elsewhere"
+
+
+def test_a_latency_says_what_was_timed_and_how(
+    protocol: tuple[Manifest, Path], tmp_path: Path, monkeypatch
+) -> None:
+    """Pitfall: milliseconds without size, number of Gaussians, warm-up and spread say nothing."""
+
+    class Sculptor(Painter):
+        def __call__(self, *given: object) -> MadeClip:
+            one = torch.ones(5, 1)
+            shapes = Gaussians(
+                one.expand(5, 3), one.expand(5, 4), one.expand(5, 3), one[:, 0], one[:, None].expand(5, 1, 3)
+            )
+            field = DeformableGaussianField.from_gaussians(shapes, torch.tensor([0.0, 1.0]))
+            return replace(super().__call__(*given), field=field)
+
+    measured = Latency(median_ms=6.71234, iqr_ms=0.4567, count=100, warmup=10, device="cpu, 3 threads")
+    monkeypatch.setattr(video_folder, "interactive_latency", lambda *_, **__: measured)
+    manifest, source = protocol
+    facts = make_videos(Sculptor(), manifest, source, tmp_path / "videos", method="sculptor")
+    assert facts.latency_ms == 6.7123
+    assert facts.latency_note == (
+        "median of 100 frames of 24 x 16 pixels after 10 to warm up, quartiles 0.457 ms apart; "
+        "5 Gaussians, float32; cpu, 3 threads"
+    )
 
 
 def test_a_run_that_was_stopped_goes_on(protocol: tuple[Manifest, Path], tmp_path: Path) -> None:
