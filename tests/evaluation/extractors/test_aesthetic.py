@@ -1,6 +1,7 @@
 """Heads of aesthetic predictors, in the layouts of the two files that are in use."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,18 @@ def test_ratings_by_hand() -> None:
     found = ratings(noise(3, 3, 5, 7))
     torch.testing.assert_close(found, torch.tensor([8.6, 8.6, 5.0], dtype=torch.float64))
     assert "head on fixed" in str(ratings.spec) and "licence MIT and Apache-2.0" in str(ratings.spec)
+
+
+@pytest.mark.parametrize("drawn", ["embeddings", "head"])
+def test_ratings_are_trained_where_both_parts_are(drawn: str) -> None:
+    """Pitfall: a number of drawn weights that a report takes for one of the literature."""
+    embeddings, head = Fixed(torch.ones(1, 3)), HEAD
+    assert AestheticRatings(embeddings, head).spec.trained
+    if drawn == "head":
+        head = replace(head, spec=replace(head.spec, trained=False))
+    else:
+        embeddings.spec = replace(embeddings.spec, trained=False)
+    assert not AestheticRatings(embeddings, head).spec.trained
 
 
 @pytest.mark.parametrize(
