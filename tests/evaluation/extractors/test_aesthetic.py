@@ -16,7 +16,7 @@ from diff4splat.evaluation import (
     load_aesthetic_ratings,
     load_aesthetic_weights,
 )
-from diff4splat.evaluation.extractors import ExtractorSpec
+from diff4splat.evaluation.extractors import ExtractorSpec, SeededFrameFeatures, suite
 
 WIDTHS = (23, 11, 7, 5, 3, 1)
 
@@ -131,16 +131,16 @@ def test_ratings_by_hand() -> None:
     assert "head on fixed" in str(ratings.spec) and "licence MIT and Apache-2.0" in str(ratings.spec)
 
 
-@pytest.mark.parametrize("drawn", ["embeddings", "head"])
-def test_ratings_are_trained_where_both_parts_are(drawn: str) -> None:
+def test_a_drawn_head_on_trained_embeddings_is_not_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pitfall: a number of drawn weights that a report takes for one of the literature."""
-    embeddings, head = Fixed(torch.ones(1, 3)), HEAD
-    assert AestheticRatings(embeddings, head).spec.trained
-    if drawn == "head":
-        head = replace(head, spec=replace(head.spec, trained=False))
-    else:
-        embeddings.spec = replace(embeddings.spec, trained=False)
-    assert not AestheticRatings(embeddings, head).spec.trained
+
+    class Learned(SeededFrameFeatures):
+        @property
+        def spec(self) -> ExtractorSpec:
+            return replace(super().spec, trained=True)
+
+    monkeypatch.setattr(suite, "SeededFrameFeatures", Learned)
+    assert not suite._drawn_ratings().spec.trained
 
 
 @pytest.mark.parametrize(
