@@ -40,7 +40,7 @@ class AestheticRatings:
             below.preprocessing,
             f"{below.weights} and {above.weights}",
             " and ".join(dict.fromkeys(part for part in (below.licence, above.licence) if part)),
-            below.trained,
+            below.trained and above.trained,
         )
 
     @property

@@ -35,10 +35,11 @@ def ssim(
     is over these pixels, less the border. So a mask of all pixels changes nothing, and what the others hold
     does not matter.
 
-    Agrees with scikit-image (with a Gaussian and without sample covariance), piq and pytorch-msssim.
-    torchmetrics and kornia keep the border, mirrored, which gives another number. Differs: mSSIM of Gao et
-    al. 2022 (DyCheck) also takes the mean over windows around the other pixels, 1 where they are empty, and
-    divides by the number of pixels of a window instead of their weights.
+    Agrees with scikit-image (with a Gaussian and without sample covariance; its default is another window),
+    pytorch-msssim, and piq without its downsampling, which it does to images of more than 256 pixels unless
+    told otherwise. torchmetrics and kornia keep the border, mirrored, which gives another number. Differs:
+    mSSIM of Gao et al. 2022 (DyCheck) also takes the mean over windows around the other pixels, 1 where they
+    are empty, and divides by the number of pixels of a window instead of their weights.
 
     Args:
         image: Colours; values a little outside [0, 1] are clamped.

@@ -68,6 +68,9 @@ def average_points_within_distance(
     factor $s$: see `scaling`. Source: Koppula et al. 2024, TAPVid-3D; it multiplies by 100, and averages over
     clips, not over points.
 
+    Differs: Its code also knows scales of local neighbourhoods, of query points and of each point; these are
+    left out. A depth of 0 or below in a query frame has no scale here, and a huge or tiny one there.
+
     Args:
         points: Predicted points in the axes of the camera of each frame.
         target: True points in the same axes, z forward and above 0 where `visible`; may be NaN elsewhere.

@@ -72,7 +72,8 @@ def summarize(
     """One line per metric, with intervals over scenes, what is missing, and what a reader must know.
 
     Numbers of clips are averaged per scene and then over scenes (`clustered_estimate`). Numbers of the whole
-    set have no interval. A metric that was measured with two extractors has two lines.
+    set have no interval, but for KVD where its features are at hand (`jackknife_estimate`). A metric that was
+    measured with two extractors has two lines.
 
     Args:
         evaluation: What was measured. Its fact "frames" is the number of frames of a clip.

@@ -200,8 +200,9 @@ def _with_latency(facts: MethodFacts, scene: DeformableGaussianField, cameras: C
 
     latency = interactive_latency(one, device=scene.device)
     note = (
-        f"median of {latency.count} frames of {path.width} x {path.height} pixels, "
-        f"{scene.num_gaussians:,} Gaussians"
+        f"median of {latency.count} frames of {path.width} x {path.height} pixels after {latency.warmup} to "
+        f"warm up, quartiles {latency.iqr_ms:.3g} ms apart; {scene.num_gaussians:,} Gaussians, "
+        f"{str(scene.dtype).removeprefix('torch.')}; {latency.device}"
     )
     return replace(facts, latency_ms=round(latency.median_ms, 4), latency_note=note)
 

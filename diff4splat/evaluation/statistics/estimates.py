@@ -24,7 +24,7 @@ class Estimate:
 
     Args:
         value: The number; NaN if no scene gave one.
-        low: Lower end of the interval; NaN for fewer than two scenes.
+        low: Lower end of the interval; NaN where there is none, as for a single scene.
         high: Upper end.
         count: Scenes that gave a number.
     """

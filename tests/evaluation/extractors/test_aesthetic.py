@@ -1,6 +1,7 @@
 """Heads of aesthetic predictors, in the layouts of the two files that are in use."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from diff4splat.evaluation import (
     load_aesthetic_head,
     load_aesthetic_ratings,
 )
-from diff4splat.evaluation.extractors import ExtractorSpec
+from diff4splat.evaluation.extractors import ExtractorSpec, SeededFrameFeatures, suite
 
 WIDTHS = (23, 11, 7, 5, 3, 1)
 
@@ -125,6 +126,18 @@ def test_ratings_by_hand() -> None:
     found = ratings(noise(3, 3, 5, 7))
     torch.testing.assert_close(found, torch.tensor([8.6, 8.6, 5.0], dtype=torch.float64))
     assert "head on fixed" in str(ratings.spec) and "licence MIT and Apache-2.0" in str(ratings.spec)
+
+
+def test_a_drawn_head_on_trained_embeddings_is_not_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pitfall: a number of drawn weights that a report takes for one of the literature."""
+
+    class Learned(SeededFrameFeatures):
+        @property
+        def spec(self) -> ExtractorSpec:
+            return replace(super().spec, trained=True)
+
+    monkeypatch.setattr(suite, "SeededFrameFeatures", Learned)
+    assert not suite._drawn_ratings().spec.trained
 
 
 @pytest.mark.parametrize(

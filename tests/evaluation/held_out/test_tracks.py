@@ -49,3 +49,19 @@ def test_a_point_by_hand() -> None:
     assert found.visible[0, :, 0].tolist() == expected.tolist()
     gone = surface_tracks(depth, 0 * moved, true_depth, 0 * moved, cameras)
     assert not gone.visible.any(), "five pixels to the left is outside"
+
+
+def test_a_camera_that_has_turned_sees_the_point_ahead() -> None:
+    """Pitfall: lengths do not notice axes that are turned the wrong way, depths and their thresholds do."""
+    poses = torch.eye(4).repeat(1, 2, 1, 1)
+    poses[0, 1, :3, :3] = torch.tensor([[0.0, 0, -1], [0, 1, 0], [1, 0, 0]])  # right is z, ahead is -x
+    poses[0, 1, :3, 3] = torch.tensor([3.0, 0, 2])
+    lens = torch.tensor([[10.0, 0, 1.5], [0, 10.0, 1.5], [0, 0, 1]])
+    cameras = Cameras(poses, lens.expand(1, 2, 3, 3), 3, 3)
+    true_depth = torch.tensor([2.0, 3.0])[None, :, None, None].expand(1, 2, 3, 3)
+    still = torch.zeros(1, 1, 3, 3, 3)
+    found = surface_tracks(torch.full((1, 3, 3), 2.1), still, true_depth, still, cameras)
+    middle = 4
+    torch.testing.assert_close(found.target[0, middle, 0], torch.tensor([0.0, 0.0, 3.0]))
+    torch.testing.assert_close(found.points[0, middle, 0], torch.tensor([0.1, 0.0, 3.0]))
+    assert found.visible[0, middle, 0]

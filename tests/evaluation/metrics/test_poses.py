@@ -158,6 +158,15 @@ def test_options_are_checked(change: dict, message: str) -> None:
         relative_pose_errors(cameras(path(1)), cameras(path(2)), scale="none", **change)
 
 
+def test_the_scale_has_to_be_said() -> None:
+    """Pitfall: a number without it compares with nothing, so there is no default."""
+    for measure in (relative_pose_errors, path_scores):
+        with pytest.raises(TypeError, match="scale"):
+            measure(cameras(path(1)), cameras(path(2)))
+    with pytest.raises(TypeError, match="alignment"):
+        absolute_trajectory_errors(cameras(path(1)), cameras(path(2)))
+
+
 def test_paths_must_have_the_same_frames() -> None:
     with pytest.raises(ValueError, match="estimated must have the 11 frames of reference, got 7"):
         relative_pose_errors(cameras(path(1, 7)), cameras(path(2)), scale="none")

@@ -182,6 +182,8 @@ def test_errors(clips, without_shape_checker) -> None:
         ValueError, match="scaling must be one of none, median, mean, per_trajectory, got 'sim3'"
     ):
         tracking_scores(**given, scaling="sim3")
+    with pytest.raises(TypeError, match="scaling"):
+        tracking_scores(**given)  # no default: it changes the number
     with pytest.raises(ValueError, match="query_frames must be given"):
         tracking_scores(**dict(given, query_frames=None), scaling="per_trajectory")
     with pytest.raises(ValueError, match="query_frames must be from 0 to 6"):

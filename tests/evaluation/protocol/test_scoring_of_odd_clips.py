@@ -227,6 +227,29 @@ def test_extractors_that_change_places_measure_anew(protocol: tuple[Manifest, Pa
     assert values[0] != values[1]
 
 
+def test_another_scale_of_paths_measures_anew(protocol: tuple[Manifest, Path, Path]) -> None:
+    """Pitfall: a run that goes on with another scale would keep the errors of the first one."""
+    manifest, source, videos = protocol
+    one, log = replace(manifest, clips=manifest.clips[:1]), videos.parent / "scores.jsonl"
+    poses = OraclePoses(load_cameras(source / one.clips[0].cameras), scale=3.0)
+    errors = {
+        scale: row(
+            score_videos(
+                one,
+                source,
+                videos,
+                extractors=ExtractorSuite(poses=poses),
+                pose_scale=scale,
+                log=ScoreLog(log),
+            ),
+            one.clips[0].name,
+            "rpe_translation_mean",
+        ).value
+        for scale in ("steps", "none")
+    }
+    assert errors["steps"] == pytest.approx(0, abs=1e-6) and errors["none"] > 0.01
+
+
 def test_what_broke_down_is_tried_again(protocol: tuple[Manifest, Path, Path]) -> None:
     class Full(SeededFrameFeatures):
         calls = 0

@@ -1,12 +1,16 @@
 """A method makes its clips: folders of videos, what is noted beside them, and how a run goes on."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from diff4splat.cameras import Cameras
+from diff4splat.evaluation.costs import Latency, PeakMemory
 from diff4splat.evaluation.protocol import (
     EvaluationClip,
     MadeClip,
@@ -16,7 +20,9 @@ from diff4splat.evaluation.protocol import (
     manifest_of_images,
     read_method,
     read_video,
+    video_folder,
 )
+from diff4splat.gaussians import DeformableGaussianField, Gaussians
 
 
 class Painter:
@@ -69,6 +75,61 @@ def test_videos_and_what_they_took(protocol: tuple[Manifest, Path], tmp_path: Pa
     assert frames.shape == (3, 3, 16, 24) and (frames == seed % 256).all()
     assert read_method(tmp_path / "videos") == facts
     assert facts.latency_ms is None, "a video has no scene to look at from elsewhere"
+
+
+def test_a_latency_says_what_was_timed_and_how(
+    protocol: tuple[Manifest, Path], tmp_path: Path, monkeypatch
+) -> None:
+    """Pitfall: milliseconds without size, number of Gaussians, warm-up and spread say nothing."""
+
+    class Sculptor(Painter):
+        def __call__(self, *given: object) -> MadeClip:
+            one = torch.ones(5, 1)
+            shapes = Gaussians(
+                one.expand(5, 3), one.expand(5, 4), one.expand(5, 3), one[:, 0], one[:, None].expand(5, 1, 3)
+            )
+            field = DeformableGaussianField.from_gaussians(shapes, torch.tensor([0.0, 1.0]))
+            return replace(super().__call__(*given), field=field)
+
+    measured = Latency(median_ms=6.71234, iqr_ms=0.4567, count=100, warmup=10, device="cpu, 3 threads")
+    monkeypatch.setattr(video_folder, "interactive_latency", lambda *_, **__: measured)
+    manifest, source = protocol
+    facts = make_videos(Sculptor(), manifest, source, tmp_path / "videos", method="sculptor")
+    assert facts.latency_ms == 6.7123
+    assert facts.latency_note == (
+        "median of 100 frames of 24 x 16 pixels after 10 to warm up, quartiles 0.457 ms apart; "
+        "5 Gaussians, float32; cpu, 3 threads"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "measured", "most", "words"),
+    [
+        ("reserved_gib", (3.0, 5.0, 4.0), 5.0, "of the GPU, reserved, with the weights; inference"),
+        ("resident_growth_gib", (0.5, 0.25, 0.0), 0.75, "beyond what it held with the weights loaded"),
+    ],
+)
+def test_memory_is_the_most_of_all_clips(
+    name: str,
+    measured: tuple[float, ...],
+    most: float,
+    words: str,
+    protocol: tuple[Manifest, Path],
+    tmp_path: Path,
+    monkeypatch,
+) -> None:
+    """A GPU says the peak of each clip, a process how much its own peak has grown."""
+    left = list(measured)
+
+    @contextmanager
+    def told(_: torch.device) -> Iterator[PeakMemory]:
+        yield PeakMemory(**{name: left.pop(0)})
+
+    monkeypatch.setattr(video_folder, "peak_memory", told)
+    manifest, source = protocol
+    facts = make_videos(Painter(), manifest, source, tmp_path / "videos", method="painter")
+    assert left == [] and facts.memory_gib == most and words in facts.memory_note
+    assert "inference" in facts.memory_note  # pitfall: the paper's 80 GB are of optimising, its 25 GB are not
 
 
 def test_a_run_that_was_stopped_goes_on(protocol: tuple[Manifest, Path], tmp_path: Path) -> None:

@@ -33,6 +33,37 @@ def test_every_row_has_every_column_and_nothing_else(table: PublishedTable) -> N
                 assert re.fullmatch(r"\d+(\.\d+)?(s|min| ms| dB)?", item.values[key]) and item.number(key) > 0
 
 
+@pytest.mark.parametrize(
+    ("table", "key", "numbers"),
+    [
+        ("Table 1", "fvd", "478.192 339.431 373.045 327.122 235.961 210.153"),
+        ("Table 1", "kvd", "8.105 6.342 6.511 5.816 2.012 2.316"),
+        ("Table 1", "clip_score", "19.365 20.673 16.201 19.018 20.214 23.123"),
+        ("Table 1", "clip_aesthetic", "2.965 3.324 3.043 4.371 4.999 5.231"),
+        ("Table 1", "qa_quality", "1.894 2.158 1.838 2.382 2.842 2.813"),
+        ("Table 1", "reconstruction_seconds", "20s 28s 18min 35min 45min 30s"),
+        ("Table 2", "matches_first", "2015.82 2489.16 2874.22 3035.43 4500.68 5114.22"),
+        ("Table 2", "subject_consistency", "72.25 75.64 83.13 85.96 86.23 88.32"),
+        ("Table 2", "background_consistency", "74.53 75.91 83.33 84.23 90.43 89.89"),
+        ("Table 3", "rpe_translation_mean", "3.001 0.012"),
+        ("Table 3", "rpe_rotation_mean_deg", "0.810 0.008"),
+        ("Table 4", "fvd", "351.382 210.153"),
+        ("Table 4", "kvd", "3.351 2.316"),
+        ("Table 4", "qa_quality", "2.145 2.813"),
+        ("Table 4", "matches_first", "4821.56 5114.22"),
+        ("Table 4", "subject_consistency", "82.45 88.32"),
+        ("Table 4", "background_consistency", "85.12 89.89"),
+        ("Supplement, Table 3", "fvd", "245.3 231.5 210.2"),
+        ("Supplement, Table 3", "kvd", "3.42 3.10 2.32"),
+        ("Supplement, Table 3", "subject_consistency", "0.82 0.85 0.88"),
+        ("Supplement, Table 3", "background_consistency", "0.83 0.86 0.90"),
+    ],
+)
+def test_columns_as_they_are_printed(table: str, key: str, numbers: str) -> None:
+    """Copied column by column, the table of the package row by row."""
+    assert [item.values[key] for item in TABLES[table].rows] == numbers.split()
+
+
 @pytest.mark.parametrize("table", PUBLISHED_TABLES, ids=lambda table: table.name)
 def test_arrows_are_those_of_the_metrics(table: PublishedTable) -> None:
     for column in table.columns:

@@ -116,6 +116,15 @@ def test_chance_in_one_dimension_is_that_of_theory() -> None:
     assert found == pytest.approx(expected, rel=0.08)  # four standard errors
 
 
+def test_chance_has_the_variance_of_a_sample() -> None:
+    real = torch.tensor([[-1.0], [1.0]])  # of a sample it is 2, divided by the number of clips 1
+
+    def spread(made: torch.Tensor, _: torch.Tensor) -> float:
+        return float(made.var())
+
+    assert distance_under_chance(real, 20_000, spread, num_draws=1) == pytest.approx(2, rel=0.05)
+
+
 def test_chance_shrinks_with_the_number_of_clips() -> None:
     real = torch.from_numpy(np.random.default_rng(0).normal(size=(401, 13)))
     few, more, many = (distance_under_chance(real, count, frechet) for count in (17, 53, 401))
