@@ -146,11 +146,8 @@ def _score(
 ) -> Evaluation:
     paths = _cameras(manifest, source)
     used = extractors if cache is None else _with_cache(extractors, cache)
-    key = "" if used.clips is None else used.clips.spec.key
     scores: list[Score] = []
-    features: dict[str, Tensor] = {}
-    references: dict[str, Tensor] = {}
-    featureless: dict[str, str] = {}
+    features = _Features("" if used.clips is None else used.clips.spec.key)
     timed: set[tuple[object, ...]] = set()
     for done, clip in enumerate(manifest.clips):
         frames, problem = load(clip)
@@ -164,31 +161,17 @@ def _score(
             tasks = clip_tasks(clip, frames, reference, cameras, used, pose_scale)
             outcomes = [task_rows(clip, task, frames is not None, problem) for task in tasks]
             rows = [score for part, _ in outcomes for score in part]
-            rows += (
-                [] if not lost else rows_without_reference(clip, extractors, problem or f"real clip: {lost}")
-            )
-            pair: list[dict[str, Tensor]] = []
-            why = ""
-            for shown in (frames, reference):
-                vector, failed = ({}, "") if clip.closed else _vector(used, shown, key)
-                pair.append(vector)
-                why = why or failed
-            if why:
-                featureless[clip.name] = why
-            found = ScoredClip(clip.name, fingerprint, tuple(rows), *pair)
-            if log is not None and not (why or any(broken for _, broken in outcomes)):
+            if lost:
+                rows += rows_without_reference(clip, extractors, problem or f"real clip: {lost}")
+            pair = [({}, "") if clip.closed else _vector(used, shown) for shown in (frames, reference)]
+            found = ScoredClip(clip.name, fingerprint, tuple(rows), *(vectors for vectors, _ in pair))
+            failed = next((why for _, why in pair if why), "")
+            if failed:
+                features.lost[clip.name] = failed
+            if log is not None and not (failed or any(broken for _, broken in outcomes)):
                 log.add(found)
         scores += found.scores
-        for kept, vectors in ((features, found.features), (references, found.references)):
-            if key not in vectors:
-                continue
-            width = len(next(iter((*features.values(), *references.values())), vectors[key]))
-            if not vectors[key].isfinite().all():
-                featureless[clip.name] = "features are not finite"
-            elif len(vectors[key]) != width:
-                featureless[clip.name] = f"{len(vectors[key])} features, clips before had {width}"
-            else:
-                kept[clip.name] = vectors[key]
+        features.add(found)
         # two clips rendered from one scene have its time twice, see `PipelineMaker`; it counts once
         made = (clip.image, clip.cameras, clip.prompt, clip.seed, facts.seconds.get(clip.name))
         if clip.name in facts.seconds and made not in timed:
@@ -196,7 +179,7 @@ def _score(
             scores.append(score_row(clip, "reconstruction_seconds", facts.seconds[clip.name]))
         if callback is not None:
             callback(done + 1, len(manifest.clips))
-    sets = [] if real else _distances(features, references, manifest, used.clips)
+    sets = [] if real else _distances(features.made, features.real, manifest, used.clips)
     for metric, value in (("latency_ms", facts.latency_ms), ("memory_gib", facts.memory_gib)):
         if value is not None:
             sets.append(SetScore(metric, value, len(facts.seconds)))
@@ -207,24 +190,50 @@ def _score(
         scores=tuple(scores),
         set_scores=tuple(sets),
         extractors=extractors.specs(),
-        features={key: _feature_set(features)} if features else {},
-        references={key: _feature_set(references)} if references else {},
-        facts=_facts(manifest, facts, pose_scale) | ({FEATURELESS: featureless} if featureless else {}),
+        features={features.key: _feature_set(features.made)} if features.made else {},
+        references={features.key: _feature_set(features.real)} if features.real else {},
+        facts=_facts(manifest, facts, pose_scale) | ({FEATURELESS: features.lost} if features.lost else {}),
     )
 
 
-def _vector(extractors: ExtractorSuite, frames: _Frames | None, key: str) -> tuple[dict[str, Tensor], str]:
+class _Features:
+    """Clip features of the method and of the real clips, and why clips have none that can be used."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.made: dict[str, Tensor] = {}
+        self.real: dict[str, Tensor] = {}
+        self.lost: dict[str, str] = {}
+        self._width: int | None = None  # of the first clip that has any
+
+    def add(self, found: ScoredClip) -> None:
+        """Keep what can be used of a clip."""
+        for kept, vectors in ((self.made, found.features), (self.real, found.references)):
+            vector = vectors.get(self.key)
+            if vector is None:
+                continue
+            if not vector.isfinite().all():
+                self.lost[found.clip] = "features are not finite"
+            elif self._width not in (None, len(vector)):
+                self.lost[found.clip] = f"{len(vector)} features, clips before had {self._width}"
+            else:
+                self._width = len(vector)
+                kept[found.clip] = vector
+
+
+def _vector(extractors: ExtractorSuite, frames: _Frames | None) -> tuple[dict[str, Tensor], str]:
     """Features of a clip, where it has as many frames as they need, and why the network failed."""
-    if frames is None or extractors.clips is None or len(frames) < extractors.clips.min_frames:
+    network = extractors.clips
+    if frames is None or network is None or len(frames) < network.min_frames:
         return {}, ""
     try:
-        found = extractors.clips(frames[None])
+        found = network(frames[None])
         if found.ndim != 2 or len(found) != 1:
-            name = extractors.clips.spec.name
+            name = network.spec.name
             raise ValueError(f"{name} must give one vector per clip, got shape {tuple(found.shape)} for one")
     except (ValueError, RuntimeError, ArithmeticError) as error:
         return {}, str(error).strip() or type(error).__name__
-    return {key: found[0] if found.dtype == torch.float64 else found[0].float()}, ""
+    return {network.spec.key: found[0] if found.dtype == torch.float64 else found[0].float()}, ""
 
 
 def _with_cache(extractors: ExtractorSuite, cache: FeatureCache) -> ExtractorSuite:
