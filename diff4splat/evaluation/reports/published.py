@@ -175,7 +175,7 @@ _TIME = PublishedColumn(
     note="On other machines than ours, with other sizes of images and models.",
 )
 _MISLED = (
-    "What moves misleads estimators: real clips show by how much, clips with time frozen are free of it."
+    "Objects that move mislead estimators: real clips show by how much, clips with time frozen do without."
 )
 _TRANSLATION = PublishedColumn(
     "rpe_translation_mean",
