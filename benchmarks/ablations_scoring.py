@@ -16,7 +16,8 @@ from diff4splat.evaluation.protocol import (
     write_procedural_protocol,
 )
 
-PATHS = PAPER_TRAJECTORIES
+PATHS = (*PAPER_TRAJECTORIES, "closed-frozen")
+"""Those of the paper, and one with time frozen, on which nothing moves that could mislead pose estimators."""
 
 
 @dataclass(frozen=True)
