@@ -85,8 +85,13 @@ def clip_tasks(
         metric = "cycle_psnr_frozen" if clip.frozen else "cycle_psnr_running"
         closed = [ClipTask((metric,), lambda: _closure(shown, cameras))]
         if clip.frozen and (still := extractors.poses) is not None:
-            work = lambda: _frozen_poses(still, shown, cameras, pose_scale)  # noqa: E731
-            closed.append(ClipTask(tuple(_FROZEN_POSES), work, still.spec.key))
+            closed.append(
+                ClipTask(
+                    tuple(_FROZEN_POSES),
+                    lambda: _frozen_poses(still, shown, cameras, pose_scale),
+                    still.spec.key,
+                )
+            )
         return closed
     tasks: list[ClipTask] = []
 
