@@ -97,7 +97,7 @@ __all__ = [
     "default_suite",
     "extractor_table",
     "frames_digest",
-    "load_aesthetic_ratings",
     "load_aesthetic_head",
+    "load_aesthetic_ratings",
     "load_extractor",
 ]

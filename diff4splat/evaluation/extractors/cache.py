@@ -20,6 +20,7 @@ from diff4splat.evaluation.extractors.protocols import (
     FrameFeatures,
     LevelLogits,
     TextImageFeatures,
+    check_clip_features,
 )
 from diff4splat.evaluation.extractors.spec import ExtractorSpec
 from diff4splat.files import atomic_path
@@ -183,11 +184,7 @@ class _CachedClips:
             made = self._extractor(frames[missing])
             if not names:
                 return made
-            if made.ndim != 2 or len(made) != len(missing):
-                raise ValueError(
-                    f"{self.spec.name} must give one vector per clip, {len(missing)}, "
-                    f"got shape {tuple(made.shape)}."
-                )
+            check_clip_features(self.spec, made, len(missing))
             for index, features in zip(missing, made, strict=True):
                 self._cache.put(self.spec, names[index], features)
                 found[index] = features

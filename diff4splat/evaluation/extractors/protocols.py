@@ -25,6 +25,7 @@ __all__ = [
     "Matches",
     "PoseEstimator",
     "TextImageFeatures",
+    "check_clip_features",
 ]
 
 
@@ -54,6 +55,24 @@ class ClipFeatures(Protocol):
             One vector per clip, on the CPU.
         """
         ...
+
+
+def check_clip_features(spec: ExtractorSpec, features: Tensor, num_clips: int) -> None:
+    """Refuse what a network of clips must not give.
+
+    Args:
+        spec: What the network is.
+        features: What it gave.
+        num_clips: Clips that it got.
+
+    Raises:
+        ValueError: If that is not one vector per clip.
+    """
+    if features.ndim != 2 or len(features) != num_clips:
+        given = "one" if num_clips == 1 else num_clips
+        raise ValueError(
+            f"{spec.name} must give one vector per clip, got shape {tuple(features.shape)} for {given}"
+        )
 
 
 @runtime_checkable

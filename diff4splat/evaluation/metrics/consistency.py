@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
+from diff4splat.evaluation.metrics.vectors import unit_vectors
+
 __all__ = ["MaskFill", "masked_frames", "temporal_consistency"]
 
 MaskFill = Literal["grey", "mean"]
@@ -40,11 +42,7 @@ def temporal_consistency(features: Float[Tensor, "frame feature"]) -> float:
         raise ValueError(f"features must be one vector per frame, got shape {tuple(features.shape)}.")
     if len(features) < 2:
         raise ValueError(f"features must be of at least 2 frames, got {len(features)}.")
-    points = features.detach().cpu().double()
-    lengths = points.norm(dim=-1)
-    if not (torch.isfinite(lengths) & (lengths > 0)).all():
-        raise ValueError("features must be finite and not zero, got a frame whose vector is not.")
-    unit = points / lengths[:, None]
+    unit = unit_vectors(features, name="features", kind="a frame whose vector")
     before = (unit[1:] * unit[:-1]).sum(-1).clamp(0, 1)
     first = (unit[1:] * unit[0]).sum(-1).clamp(0, 1)
     return float(((before + first) / 2).mean())

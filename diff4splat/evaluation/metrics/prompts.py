@@ -1,8 +1,9 @@
 """How well frames show what a prompt says, by features of both in one space."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from diff4splat.evaluation.metrics.vectors import unit_vectors
 
 __all__ = ["clip_score", "clip_scores"]
 
@@ -43,11 +44,7 @@ def clip_scores(
     if not len(frame_features):
         raise ValueError("frame_features must be of at least 1 frame, got none.")
     named = (("frame_features", frame_features), ("text_features", text_features))
-    for name, vectors in named:
-        lengths = vectors.detach().double().norm(dim=-1)
-        if not (torch.isfinite(lengths) & (lengths > 0)).all():
-            raise ValueError(f"{name} must be finite and not zero, got a vector that is not.")
-    frames, text = (torch.nn.functional.normalize(v.detach().cpu().double(), dim=-1) for _, v in named)
+    frames, text = (unit_vectors(vectors, name=name, kind="a vector that") for name, vectors in named)
     return 100 * (frames @ text).clamp(-1, 1)
 
 

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from diff4splat.evaluation.metrics.vectors import unit_vectors
+
 __all__ = ["AestheticHead", "LevelScale", "aesthetic_scores", "fold_linear_layers", "level_score"]
 
 LevelScale = Literal["zero_to_one", "one_to_five", "zero_to_five"]
@@ -108,11 +110,7 @@ def aesthetic_scores(
         raise ValueError(
             f"features must have the {head.weight.numel()} numbers that head takes, got {features.shape[-1]}."
         )
-    points = features.detach().cpu().double()
-    lengths = points.norm(dim=-1)
-    if not (torch.isfinite(lengths) & (lengths > 0)).all():
-        raise ValueError("features must be finite and not zero, got an embedding that is not.")
-    unit = points / lengths[..., None]
+    unit = unit_vectors(features, name="features", kind="an embedding that")
     return (unit * head.weight.detach().cpu().double()).sum(-1) + head.bias
 
 

@@ -12,6 +12,7 @@ from diff4splat.cameras import Cameras
 from diff4splat.diffusion import Guidance
 from diff4splat.evaluation.costs import Stopwatch, warm_up
 from diff4splat.evaluation.protocol.manifest import EvaluationClip
+from diff4splat.evaluation.protocol.scores import CAPABILITIES
 from diff4splat.gaussians import DeformableGaussianField
 from diff4splat.pipelines import Diff4SplatPipeline, fit_cameras, prepare_image, render_path
 
@@ -20,13 +21,6 @@ __all__ = ["ClipMaker", "MadeClip", "PipelineMaker", "Shown"]
 Shown = Literal["scene", "decoded", "two-stage"]
 """What of a pipeline is shown: the scene that it makes of latents, the video that these latents decode to, or
 the scene that it makes of that video, encoded again behind the input image."""
-
-_CAPABILITIES = (
-    "novel_view_synthesis",
-    "depth_rasterization",
-    "geometry_extraction",
-    "real_time_interaction",
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +98,7 @@ class PipelineMaker:
     @property
     def capabilities(self) -> dict[str, bool]:
         """What can be done with what is shown: all of it with a scene, nothing but looking with a video."""
-        return dict.fromkeys(_CAPABILITIES, self.shown != "decoded")
+        return dict.fromkeys(CAPABILITIES, self.shown != "decoded")
 
     @torch.no_grad()
     def __call__(self, clip: EvaluationClip, image: Path, cameras: Cameras) -> MadeClip:

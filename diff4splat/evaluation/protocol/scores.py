@@ -9,10 +9,18 @@ from torch import Tensor
 
 from diff4splat.evaluation.extractors.spec import ExtractorSpec
 
-__all__ = ["FEATURELESS", "REAL_CLIPS", "ClipFeatureSet", "Evaluation", "Score", "SetScore"]
+__all__ = ["CAPABILITIES", "FEATURELESS", "REAL_CLIPS", "ClipFeatureSet", "Evaluation", "Score", "SetScore"]
 
 REAL_CLIPS = "real clips"
 """Name under which real clips are scored like a method; reports do not rank them."""
+
+CAPABILITIES: dict[str, str] = {
+    "novel_view_synthesis": "Novel view synthesis",
+    "depth_rasterization": "Depth rasterization",
+    "geometry_extraction": "Geometry extraction",
+    "real_time_interaction": "Real-time interaction",
+}
+"""What a method can or cannot be used for, by key, in words; published tables say "yes" or "no"."""
 
 FEATURELESS = "clips without features"
 """Fact with the reason for each clip of which a network gave no features that can be used."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from diff4splat.cameras import Cameras, load_cameras
 from diff4splat.evaluation.extractors.cache import FeatureCache, cached
-from diff4splat.evaluation.extractors.protocols import ClipFeatures
+from diff4splat.evaluation.extractors.protocols import ClipFeatures, check_clip_features
 from diff4splat.evaluation.extractors.suite import ExtractorSuite
 from diff4splat.evaluation.metrics.distributions import SET_DISTANCES
 from diff4splat.evaluation.metrics.metric import METRICS
@@ -228,9 +228,7 @@ def _vector(extractors: ExtractorSuite, frames: _Frames | None) -> tuple[dict[st
         return {}, ""
     try:
         found = network(frames[None])
-        if found.ndim != 2 or len(found) != 1:
-            name = network.spec.name
-            raise ValueError(f"{name} must give one vector per clip, got shape {tuple(found.shape)} for one")
+        check_clip_features(network.spec, found, 1)
     except (ValueError, RuntimeError, ArithmeticError) as error:
         return {}, str(error).strip() or type(error).__name__
     return {network.spec.key: found[0] if found.dtype == torch.float64 else found[0].float()}, ""

@@ -1,5 +1,6 @@
 """Reports of evaluation: the paper's tables, Markdown, LaTeX and pages, of one method and of two."""
 
+from diff4splat.evaluation.protocol.scores import CAPABILITIES
 from diff4splat.evaluation.reports.comparison_report import comparison_document, write_comparison
 from diff4splat.evaluation.reports.document import Document, Drawing, Picture, Section
 from diff4splat.evaluation.reports.evaluation_report import evaluation_document, write_document, write_report
@@ -10,7 +11,6 @@ from diff4splat.evaluation.reports.markdown import escape_markdown, markdown_tab
 from diff4splat.evaluation.reports.page import page_html
 from diff4splat.evaluation.reports.paper_tables import paper_tables
 from diff4splat.evaluation.reports.published import (
-    CAPABILITIES,
     PUBLISHED_TABLES,
     PublishedColumn,
     PublishedRow,

@@ -6,10 +6,9 @@ from typing import Any
 
 from diff4splat.evaluation.extractors.spec import ExtractorSpec
 from diff4splat.evaluation.metrics.metric import METRICS
-from diff4splat.evaluation.protocol.scores import REAL_CLIPS
+from diff4splat.evaluation.protocol.scores import CAPABILITIES, REAL_CLIPS
 from diff4splat.evaluation.protocol.summary import EvaluationSummary, MetricSummary
 from diff4splat.evaluation.reports.published import (
-    CAPABILITIES,
     PUBLISHED_TABLES,
     PublishedColumn,
     PublishedRow,
@@ -126,11 +125,11 @@ def problem_words(row: MetricSummary, *, limit: int = 3) -> str:
     """
     if not row.missing and not row.problems:
         return ""
+    if not row.missing:  # a number of the whole set, which no single clip lacks
+        return f"No number: {'; '.join(text for text, _ in row.problems[:limit])}."
     named = [f"{text} ({count})" for text, count in row.problems[:limit]]
     left = len(row.problems) - limit
     named += [f"{left} more reasons"] if left > 0 else []
-    if not row.missing:  # a number of the whole set, which no single clip lacks
-        return f"No number: {'; '.join(text for text, _ in row.problems[:limit])}."
     clips = "1 clip has" if row.missing == 1 else f"{row.missing} clips have"
     return f"{clips} no number" + (f": {'; '.join(named)}." if named else ".")
 

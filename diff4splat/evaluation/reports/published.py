@@ -16,18 +16,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["CAPABILITIES", "PUBLISHED_TABLES", "PublishedColumn", "PublishedRow", "PublishedTable"]
+from diff4splat.evaluation.protocol.scores import CAPABILITIES
+
+__all__ = ["PUBLISHED_TABLES", "PublishedColumn", "PublishedRow", "PublishedTable"]
 
 _VIDEO = "Camera-controlled video generation"
 _EXPLICIT = "Explicit 3DGS representation"
-
-CAPABILITIES: dict[str, str] = {
-    "novel_view_synthesis": "Novel view synthesis",
-    "depth_rasterization": "Depth rasterization",
-    "geometry_extraction": "Geometry extraction",
-    "real_time_interaction": "Real-time interaction",
-}
-"""What a representation can or cannot be used for, by key; values of such columns are "yes" or "no"."""
 
 
 @dataclass(frozen=True)

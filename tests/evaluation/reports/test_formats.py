@@ -116,7 +116,7 @@ def test_escapes_leave_plain_words_and_numbers() -> None:
     assert escape_latex("--model") == "-{}-{}model"
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no TeX here: compiling needs pdflatex")
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex, which pip cannot bring")
 def test_latex_compiles_with_any_name(tmp_path: Path) -> None:
     every = "".join(chr(code) for code in range(32, 0x250))
     letters = tuple(every[start : start + 20] for start in range(0, len(every), 20))
